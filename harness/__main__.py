@@ -1,0 +1,10 @@
+"""Let ``python -m harness`` be the command."""
+
+from __future__ import annotations
+
+import sys
+
+from harness.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,193 @@
+"""Batched random-resized-crop, flip and normalisation on the images' device.
+
+A crop is drawn in original coordinates (the store keeps each image's height and width), expressed
+in fractions of the image, and cut out of the stretched array by one separable resampling: two
+batched matrix products per batch. The same boxes cut attention maps and masks.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Interpolation = Literal["bilinear", "bicubic"]
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+ATTEMPTS = 10
+"""Draws of a random crop before the central fall-back, as in torchvision."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """Settings of one view.
+
+    Attributes:
+        scale: range of the crop's share of the image area.
+        ratio: range of the crop's width over height, drawn log-uniformly.
+        flip: probability of mirroring left to right.
+        interpolation: "bicubic" is the paper's "interpolation of 3" (Appendix B).
+    """
+
+    scale: tuple[float, float] = (0.2, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    flip: float = 0.5
+    interpolation: Interpolation = "bicubic"
+
+
+def random_boxes(sizes: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:
+    """Draw one crop an image, with torchvision's RandomResizedCrop's distribution.
+
+    Args:
+        sizes: (B, 2) original height and width in pixels, on the CPU.
+        settings: the range of area and aspect.
+        generator: on the CPU.
+
+    Returns:
+        (B, 4) float64 on the CPU: top, left, height, width as fractions of the image.
+    """
+    height, width = (sizes[:, i : i + 1].double() for i in (0, 1))
+    draw = torch.rand(len(sizes), ATTEMPTS, 4, dtype=torch.float64, generator=generator)
+    low, high = settings.scale
+    area = height * width * (low + (high - low) * draw[..., 0])
+    log_low, log_high = (math.log(r) for r in settings.ratio)
+    aspect = torch.exp(log_low + (log_high - log_low) * draw[..., 1])
+    w, h = torch.sqrt(area * aspect).round(), torch.sqrt(area / aspect).round()
+    fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
+    top, left = (draw[..., 2] * (height - h + 1)).floor(), (draw[..., 3] * (width - w + 1)).floor()
+    drawn = torch.stack([top, left, h, w], -1)
+    first = fits.int().argmax(1)
+    boxes = drawn[torch.arange(len(sizes)), first]
+    central = _central(height[:, 0], width[:, 0], settings.ratio)
+    boxes = torch.where(fits.any(1, keepdim=True), boxes, central)
+    return boxes / torch.cat([height, width, height, width], 1)
+
+
+def _central(height: Tensor, width: Tensor, ratio: tuple[float, float]) -> Tensor:
+    aspect = (width / height).clamp(*ratio)
+    w = torch.minimum(width, (height * aspect).round())
+    h = torch.minimum(height, (width / aspect).round())
+    return torch.stack([((height - h) / 2).floor(), ((width - w) / 2).floor(), h, w], 1)
+
+
+def resample_weights(
+    start: Tensor,
+    length: Tensor,
+    source: int,
+    target: int,
+    interpolation: Interpolation,
+    *,
+    confine: bool = False,
+) -> Tensor:
+    """Build interpolation matrices along one axis, antialiased as in PIL.
+
+    Args:
+        start: (B,) where the crop begins, fraction of the axis.
+        length: (B,) its length, fraction of the axis.
+        source: pixels along the axis of the array.
+        target: pixels of the result.
+        interpolation: the kernel; its support widens when the crop shrinks.
+        confine: use the crop's own pixels alone (crop, then resize); else the kernel reaches
+            past the crop and is cut only by the array's border.
+
+    Returns:
+        (B, target, source) float32; every row sums to 1.
+    """
+    begin, extent = start.float() * source, length.float() * source
+    step = (extent / target)[:, None, None]
+    pixel = torch.arange(source, device=start.device) + 0.5
+    position = torch.arange(target, device=start.device) + 0.5
+    centre = begin[:, None, None] + position[:, None] * step
+    distance = ((pixel - centre) / step.clamp(min=1.0)).abs()
+    weight = _KERNELS[interpolation](distance)
+    if confine:
+        # Half a pixel of slack keeps at least one pixel for crops thinner than a pixel.
+        first, last = begin[:, None, None] - 0.5, (begin + extent)[:, None, None] + 0.5
+        weight = weight * ((pixel > first) & (pixel < last))
+    return weight / weight.sum(2, keepdim=True)
+
+
+def _triangle(x: Tensor) -> Tensor:
+    return (1 - x).clamp(min=0)
+
+
+def _cubic(x: Tensor) -> Tensor:
+    a = -0.5  # PIL's bicubic (Catmull-Rom)
+    near = ((a + 2) * x - (a + 3)) * x * x + 1
+    far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
+    return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
+
+
+_KERNELS = {"bilinear": _triangle, "bicubic": _cubic}
+
+
+def cut(
+    images: Tensor,
+    boxes: Tensor,
+    flips: Tensor,
+    size: int,
+    interpolation: Interpolation = "bilinear",
+    *,
+    confine: bool = False,
+) -> Tensor:
+    """Cut boxes out of images or maps and resize them.
+
+    Args:
+        images: (B, C, H, W) float.
+        boxes: (B, 4) top, left, height, width as fractions.
+        flips: (B,) bool; mirrored left to right after the crop.
+        size: side of the result.
+        interpolation: the kernel.
+        confine: see ``resample_weights``; images are confined, attention maps are not.
+
+    Returns:
+        (B, C, size, size) float.
+    """
+    height, width = images.shape[-2:]
+    rows = resample_weights(boxes[:, 0], boxes[:, 2], height, size, interpolation, confine=confine)
+    columns = resample_weights(boxes[:, 1], boxes[:, 3], width, size, interpolation, confine=confine)
+    columns = torch.where(flips[:, None, None], columns.flip(1), columns)
+    return rows[:, None] @ images @ columns.transpose(1, 2)[:, None]
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Turn (B, C, H, W) in 0..255, C = 1 or 3, into ImageNet-normalised (B, 3, H, W)."""
+    mean = images.new_tensor(MEAN)[:, None, None] * 255
+    std = images.new_tensor(STD)[:, None, None] * 255
+    return (images.clamp(0, 255) - mean) / std
+
+
+def view(
+    images: Tensor,
+    boxes: Tensor,
+    flips: Tensor,
+    size: int,
+    interpolation: Interpolation,
+) -> Tensor:
+    """Cut, resize and normalise one view.
+
+    Args:
+        images: (B, C, S, S) uint8, C = 1 or 3.
+        boxes: (B, 4) as from ``random_boxes``, on the images' device.
+        flips: (B,) bool, likewise.
+        size: side of the result.
+        interpolation: the kernel.
+
+    Returns:
+        (B, 3, size, size) float32.
+    """
+    return normalise(cut(images.float(), boxes, flips, size, interpolation, confine=True))
+
+
+def stretch(images: Tensor, size: int) -> Tensor:
+    """Apply the evaluation transform: the whole image, stretched, bilinear, normalised.
+
+    Released code, validation transform: resize to (size, size), no centre crop.
+    """
+    whole = images.new_tensor([[0.0, 0.0, 1.0, 1.0]], dtype=torch.float32).expand(len(images), 4)
+    none = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+    return view(images, whole, none, size, "bilinear")

@@ -1,0 +1,113 @@
+"""Find experiments: files of ``experiments/``, a user's own file, or an installed package's."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import harness
+from harness.errors import UserError, unknown
+from harness.table import Table
+
+GROUP = "msmae_harness"
+"""Entry points "table.NAME" of installed packages load a module with ``EXPERIMENT``."""
+
+_PACKAGE = Path(harness.__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Component:
+    """A file that offers something: its name, its docstring's first line and its path."""
+
+    name: str
+    summary: str
+    path: Path
+
+
+def experiments_folder() -> Path:
+    """Return ``experiments/`` beside the package in a checkout, else the wheel's copy."""
+    beside = _PACKAGE.parent / "experiments"
+    return beside if beside.is_dir() else _PACKAGE / "_experiments"
+
+
+def experiments() -> dict[str, Component]:
+    """List the experiments that ship with the harness, without executing them."""
+    return {c.name: c for c in _scan(experiments_folder())}
+
+
+def methods() -> dict[str, Component]:
+    """List the methods: ``msmae`` and the modules of ``baselines``, without importing them."""
+    root = _PACKAGE.parent
+    found = {c.name: c for c in _scan(root / "baselines")}
+    ours = _component(root / "msmae" / "method.py")
+    return {"msmae": Component("msmae", ours.summary, ours.path), **found}
+
+
+def _scan(folder: Path) -> Iterator[Component]:
+    for path in sorted(folder.glob("*.py")):
+        if not path.name.startswith("_"):
+            yield _component(path)
+
+
+def _component(path: Path) -> Component:
+    text = ast.get_docstring(ast.parse(path.read_bytes())) or ""
+    return Component(path.stem, text.partition("\n")[0], path)
+
+
+def load(name: str) -> tuple[str, Table]:
+    """Execute an experiment and return its name and table.
+
+    Args:
+        name: a known name ("table1") or the path of a Python file that builds ``EXPERIMENT``.
+
+    Raises:
+        UserError: there is no such experiment, or its file does not build one.
+    """
+    if name.endswith(".py") or "/" in name:
+        path = Path(name)
+        if not path.is_file():
+            raise UserError(f"No experiment file {name!r}; give a path that exists or a name.")
+        return path.stem, _execute(path)
+    known = experiments()
+    if name in known:
+        return name, _execute(known[name].path)
+    plugins = {
+        e.name.removeprefix("table."): e
+        for e in importlib.metadata.entry_points(group=GROUP)
+        if e.name.startswith("table.")
+    }
+    if name in plugins:
+        return name, _experiment(plugins[name].load(), Path(name))
+    raise unknown("experiment", name, [*known, *plugins])
+
+
+def _execute(path: Path) -> Table:
+    # A private name: a user's "table1.py" must not shadow anything importable.
+    private = f"_harness_experiment_{path.stem}"
+    spec = importlib.util.spec_from_file_location(private, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[private] = module
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise UserError(
+            f"{path} is not valid Python: {error.msg}, line {error.lineno}."
+        ) from error
+    return _experiment(module, path)
+
+
+def _experiment(module: object, path: Path) -> Table:
+    value = getattr(module, "EXPERIMENT", None)
+    if not isinstance(value, Table):
+        found = "nothing" if value is None else type(value).__name__
+        raise UserError(f"{path} builds no experiment: EXPERIMENT must be a Table, not {found}.")
+    names = [row.name for row in value.rows]
+    if len(set(names)) != len(names):
+        raise UserError(f"{path} has rows of the same name; every Row.name must be unique.")
+    return value

@@ -1,0 +1,101 @@
+"""Checkpoints of a stage under way and the final weights of a finished one, named by key."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness import files
+from harness.errors import UserError
+
+FORMAT = 1
+"""Raised whenever the layout of a checkpoint changes; other versions are refused."""
+
+OVERHEAD = 0.05
+"""Share of the training time that writing checkpoints may take."""
+
+
+class Checkpoints:
+    """Write and read the state of one stage.
+
+    A state is written after every epoch, unless writing would cost more than ``OVERHEAD`` of the
+    time; the schedule of writes never changes a result.
+    """
+
+    def __init__(self, folder: Path, key: str) -> None:
+        """Remember where the state and the final weights of ``key`` live."""
+        self.state_path = folder / "checkpoints" / f"{key}.pt"
+        self.weights_path = folder / "weights" / f"{key}.pt"
+        self.key = key
+        self._written = time.monotonic()
+        self._cost = 0.0
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the state to go on from, None where there is none."""
+        return _read(self.state_path, self.key) if self.state_path.exists() else None
+
+    def save(self, state: Mapping[str, Any]) -> bool:
+        """Write the state if it is worth its time; say whether it was written."""
+        begin = time.monotonic()
+        if (begin - self._written) * OVERHEAD < self._cost:
+            return False
+        _write(self.state_path, self.key, state)
+        self._written = time.monotonic()
+        self._cost = self._written - begin
+        return True
+
+    def finish(self, weights: Mapping[str, Tensor]) -> str:
+        """Write the final weights and return their SHA-256."""
+        _write(self.weights_path, self.key, {"weights": dict(weights)})
+        return files.sha256(self.weights_path)
+
+    def discard_state(self) -> None:
+        """Remove the state of a finished stage."""
+        self.state_path.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Remove state and weights, to train afresh."""
+        self.discard_state()
+        self.weights_path.unlink(missing_ok=True)
+
+
+def load_weights(folder: Path, key: str, digest: str) -> Mapping[str, Tensor]:
+    """Return the final weights of a finished stage on the CPU.
+
+    Raises:
+        UserError: the file is missing or is not the one that the record names.
+    """
+    path = folder / "weights" / f"{key}.pt"
+    if not path.exists() or files.sha256(path) != digest:
+        raise UserError(
+            f"The weights {path} are missing or not those that the record names;"
+            " run again with --fresh to train them anew."
+        )
+    weights: Mapping[str, Tensor] = _read(path, key)["weights"]
+    return weights
+
+
+def _write(path: Path, key: str, state: Mapping[str, Any]) -> None:
+    content = {"format": FORMAT, "key": key, **state}
+    files.write_atomically(path, lambda stream: torch.save(content, stream))
+
+
+def _read(path: Path, key: str) -> dict[str, Any]:
+    advice = "remove it, or run again with --fresh."
+    try:
+        # torch.load raises each of these for a truncated or foreign file.
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+        raise UserError(f"The checkpoint {path} cannot be read (truncated?); {advice}") from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT or state.get("key") != key:
+        found = state.get("format") if isinstance(state, dict) else None
+        raise UserError(
+            f"The checkpoint {path} has format {found!r}, this version reads {FORMAT}; {advice}"
+        )
+    return state

@@ -1,0 +1,165 @@
+"""The command line: parses, prints, chooses exit codes, nothing else.
+
+Exit codes: 0 done, 1 some runs failed, 2 a user's error (one clear line), 130 interrupted.
+Nothing heavy is imported before a command needs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness import __version__
+from harness.errors import UserError
+
+FORMATS = ("md", "tex", "json", "csv")
+
+DESCRIPTION = """Run MSMAE against its rivals and lay the results beside the paper's numbers.
+Start with `harness list`, then `harness run table1`."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    args.command_line = ["harness", *arguments]
+    try:
+        return _dispatch(args, parser)
+    except UserError as error:
+        print(f"harness: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "\nharness: interrupted; the same command goes on from the last checkpoint.",
+            file=sys.stderr,
+        )
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) has gone; leave without a second error at shutdown.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _dispatch(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    if args.command is None:
+        parser.print_help()
+        return 0
+    if args.command == "data":
+        from harness.data import commands as data
+
+        return data.run(args)
+    if args.command == "list":
+        from harness import listing
+
+        return listing.run(args)
+    from harness import commands
+
+    return commands.COMMANDS[args.command](args)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="harness", description=DESCRIPTION)
+    parser.add_argument("--version", action="version", version=f"harness {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    run = commands.add_parser("run", help="train what is missing and write the table")
+    _selection(run)
+    run.add_argument("--out", type=Path, help="folder of the tables (default reports/PROFILE)")
+    run.add_argument("--fresh", action="store_true", help="train everything anew")
+    run.add_argument("--track", choices=("on", "off"), default="on", help="mirror to MLflow")
+    run.add_argument("--format", type=_formats, default=("md", "tex", "json"), metavar="F,F")
+
+    plan = commands.add_parser("plan", help="show the unique stages and what is missing")
+    _selection(plan)
+    plan.add_argument("--json", action="store_true", help="machine-readable")
+
+    report = commands.add_parser("report", help="write the table from the records alone")
+    _selection(report)
+    report.add_argument("--out", type=Path, help="folder of the tables (default reports/PROFILE)")
+    report.add_argument("--format", type=_formats, default=("md", "tex", "json"), metavar="F,F")
+
+    track = commands.add_parser("track", help="mirror finished records to MLflow")
+    _selection(track)
+
+    commands.add_parser("list", help="list experiments, methods, data sets and profiles")
+    doctor = commands.add_parser("doctor", help="show versions, device and prepared data")
+    _folders(doctor)
+
+    from harness.data.commands import add_parser as add_data_parser
+
+    add_data_parser(commands)
+    return parser
+
+
+def _selection(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiment", help="a name from `harness list`, or the path of a file")
+    parser.add_argument("--profile", help="smoke, laptop or paper")
+    parser.add_argument("--datasets", type=_names, metavar="A,B", help="only these data sets")
+    parser.add_argument("--rows", type=_names, metavar="X,Y", help="only these rows")
+    parser.add_argument("--seeds", type=_seeds, metavar="0,1|0-4", help="seeds to run")
+    parser.add_argument("--split", choices=("paper", "clean"), default="paper")
+    parser.add_argument(
+        "--rule",
+        choices=("last", "best"),
+        default="last",
+        help="epoch that is reported: the last, or the best on the selection part",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="[PHASE.]recipe.FIELD=VALUE or [PHASE.]method.FIELD=VALUE",
+    )
+    _folders(parser)
+
+
+def _folders(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path(os.environ.get("HARNESS_DATA", "data")),
+        help="folder of prepared data (HARNESS_DATA)",
+    )
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=Path(os.environ.get("HARNESS_RUNS", "runs")),
+        help="folder of records and checkpoints (HARNESS_RUNS)",
+    )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise argparse.ArgumentTypeError("give at least one name")
+    return names
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    names = _names(text)
+    for name in names:
+        if name not in FORMATS:
+            raise argparse.ArgumentTypeError(f"no format {name!r}; known: {', '.join(FORMATS)}")
+    return names
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    seeds: list[int] = []
+    for part in text.split(","):
+        low, dash, high = part.strip().partition("-")
+        try:
+            first = int(low)
+            last = int(high) if dash else first
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{part!r} is not a seed or a range like 0-4") from None
+        if last < first:
+            raise argparse.ArgumentTypeError(f"the range {part!r} is empty")
+        seeds.extend(range(first, last + 1))
+    if len(set(seeds)) != len(seeds):
+        raise argparse.ArgumentTypeError(f"{text!r} names a seed twice")
+    return tuple(seeds)

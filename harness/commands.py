@@ -1,0 +1,191 @@
+"""The commands that need torch: run, plan, report, track and doctor."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from harness import catalog, environment, plan, profiles, results, track
+from harness.data import registry
+from harness.data.store import read_manifest
+from harness.plan import Options, Plan
+from harness.progress import Progress
+from harness.record import Records
+from harness.report.grid import Grid, lay_out
+from harness.report.write import write
+from harness.run import Executor, choose_device
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train what is missing, write the table, print it and mirror it to MLflow."""
+    made = _plan(args)
+    device = choose_device()
+    executor = Executor(made, device, Progress(), fresh=args.fresh)
+    outcome = executor.execute()
+    grid = _grid(args, made)
+    paths = write(grid, _out(args, made), args.format)
+    _print(grid)
+    print(
+        f"{outcome.trained} stages trained, {outcome.found} found done,"
+        f" {len(outcome.failed)} failed. Written: {', '.join(str(p) for p in paths)}"
+    )
+    if args.track == "on":
+        _mirror(made, paths)
+    for record in outcome.failed:
+        print(f"failed: {record.key[:12]}: {record.error}", file=sys.stderr)
+    return 1 if outcome.failed else 0
+
+
+def show_plan(args: argparse.Namespace) -> int:
+    """Print the unique stages: what is done, what is missing, images x epochs."""
+    made = _plan(args)
+    loads = plan.loads(made, Records(made.options.runs))
+    naive = sum(len(unit.run.stages) for unit in made.units)
+    missing = [load for load in loads if load.status != "done"]
+    summary = {
+        "experiment": made.name,
+        "profile": made.options.profile.name,
+        "runs": len(made.units),
+        "naive_trainings": naive,
+        "unique_stages": len(loads),
+        "done": len(loads) - len(missing),
+        "missing": len(missing),
+        "images_times_epochs_missing": sum(load.images * load.epochs for load in missing),
+    }
+    if args.json:
+        stages = [
+            {
+                "key": load.step.key,
+                "title": load.step.title,
+                "status": load.status,
+                "images": load.images,
+                "epochs": load.epochs,
+                "used_by": _users(made, load.step.key, load.step.upto),
+            }
+            for load in loads
+        ]
+        print(json.dumps({**summary, "stages": stages}, indent=1))
+        return 0
+    for load in loads:
+        users = _users(made, load.step.key, load.step.upto)
+        print(
+            f"{load.step.key[:12]}  {load.status:<7}  {load.images:>6} x {load.epochs:<4}"
+            f" {load.step.title}  <- {', '.join(users)}"
+        )
+    print(
+        f"{summary['runs']} runs, {naive} trainings if nothing were shared,"
+        f" {len(loads)} unique stages, {summary['done']} done, {len(missing)} missing:"
+        f" {summary['images_times_epochs_missing']} images x epochs."
+    )
+    return 0
+
+
+def _users(made: Plan, key: str, upto: int) -> list[str]:
+    rows = [u.row.name for u in made.units if len(u.run.stages) >= upto and u.run.key(upto) == key]
+    return list(dict.fromkeys(rows))
+
+
+def report(args: argparse.Namespace) -> int:
+    """Write the table from the records alone."""
+    made = _plan(args)
+    grid = _grid(args, made)
+    paths = write(grid, _out(args, made), args.format)
+    _print(grid)
+    print(f"Written: {', '.join(str(p) for p in paths)}")
+    return 0
+
+
+def mirror(args: argparse.Namespace) -> int:
+    """Mirror finished records to MLflow, without duplicates."""
+    made = _plan(args)
+    folder = Path("reports") / made.options.profile.name
+    _mirror(made, sorted(folder.glob(f"{made.name}.*")))
+    return 0
+
+
+def _mirror(made: Plan, paths: list[Path]) -> None:
+    runs = results.mirrors(made)
+    if not track.pending(runs, made.options.runs):
+        return
+    profile = made.options.profile.name
+    count = track.mirror(made.name, profile, runs, paths, folder=made.options.runs)
+    print(f"{count} runs mirrored to MLflow.")
+
+
+def doctor(args: argparse.Namespace) -> int:
+    """Print versions, device and prepared data."""
+    commit, dirty = environment.commit()
+    print(f"commit    {commit}{' with changes' if dirty else ''}")
+    for name, version in environment.versions().items():
+        print(f"{name:<14}{version}")
+    facts = environment.device_facts(choose_device())
+    print(f"device    {facts['kind']} ({facts['name']}), {facts['threads']} threads")
+    for dataset in registry.datasets().values():
+        manifest = read_manifest(args.data, dataset.name)
+        state = f"{manifest.size} px, {manifest.fingerprint[:12]}" if manifest else "not prepared"
+        print(f"data      {dataset.name:<20} {state}")
+    return 0
+
+
+def _plan(args: argparse.Namespace) -> Plan:
+    profile, reason = _profile(args.profile)
+    print(f"Profile {profile!r}: {reason}.", file=sys.stderr if _quiet(args) else sys.stdout)
+    sys.stdout.flush()
+    name, table = catalog.load(args.experiment)
+    options = Options(
+        profile=profiles.find(profile),
+        split=args.split,
+        rule=args.rule,
+        datasets=args.datasets,
+        rows=args.rows,
+        seeds=args.seeds,
+        overrides=tuple(args.set),
+        data=args.data,
+        runs=args.runs,
+    )
+    return plan.make(name, table, options)
+
+
+def _quiet(args: argparse.Namespace) -> bool:
+    return bool(getattr(args, "json", False))
+
+
+def _profile(asked: str | None) -> tuple[str, str]:
+    if asked is not None:
+        return asked, "as asked with --profile"
+    if torch.cuda.is_available():
+        return "paper", "this machine has a CUDA device; --profile smoke is the quick check"
+    return "smoke", "this machine has no CUDA device; --profile laptop runs real images"
+
+
+def _out(args: argparse.Namespace, made: Plan) -> Path:
+    return args.out or Path("reports") / made.options.profile.name
+
+
+def _grid(args: argparse.Namespace, made: Plan) -> Grid:
+    facts = environment.device_facts(choose_device())
+    context = results.context(
+        made, command=shlex.join(args.command_line), device=f"{facts['kind']} {facts['name']}"
+    )
+    return lay_out(made.table, results.entries(made), results.column_contexts(made), context)
+
+
+def _print(grid: Grid) -> None:
+    from harness.report.terminal import show
+
+    show(grid)
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "run": run,
+    "plan": show_plan,
+    "report": report,
+    "track": mirror,
+    "doctor": doctor,
+}

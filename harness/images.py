@@ -1,0 +1,132 @@
+"""Training and evaluation images in memory, on the task's device, as one uint8 tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness import augment, seed
+from harness.data.store import ImageStore
+from harness.errors import UserError
+from harness.spec import Profile, Recipe
+from harness.task import Batch, Progress, Task
+
+OVERSAMPLING = 2
+"""Images are held at this multiple of the input size: the smallest crop of the paper's range
+(0.2 of the area, 0.45 of the side) then still has about one pixel a pixel."""
+
+EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """A part of a data set on a device.
+
+    Attributes:
+        pixels: (N, C, S, S) uint8, C = 1 or 3, on the device.
+        labels: (N,) int64 on the device.
+        sizes: (N, 2) int64 original height and width, on the CPU.
+        names: the N stems.
+        size: side of the model's input.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    sizes: Tensor
+    names: tuple[str, ...]
+    size: int
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self.labels)
+
+    def stretched(self, batch_size: int = EVALUATION_BATCH) -> Iterator[Tensor]:
+        """Yield all images in order, (B, 3, H, W), under the evaluation transform."""
+        for rows in self.pixels.split(batch_size):
+            yield augment.stretch(rows, self.size)
+
+
+def subset(store: ImageStore, count: int | None) -> ImageStore:
+    """Pick ``count`` images, stratified by class, the same for every seed; None keeps all.
+
+    Each class keeps its share (largest remainder, at least one image of a class that exists).
+    """
+    if count is None or count >= len(store.labels):
+        return store
+    labels = store.labels
+    classes, sizes = np.unique(labels, return_counts=True)
+    share = sizes * (count / len(labels))
+    take = np.maximum(np.floor(share).astype(int), 1)
+    for position in np.argsort(take - share, kind="stable"):
+        if take.sum() >= count:
+            break
+        take[position] += 1
+    random = np.random.default_rng(seed.derive("subset", store.dataset, count, len(labels)))
+    rows = [
+        random.permutation(np.flatnonzero(labels == c))[:t]
+        for c, t in zip(classes, take, strict=True)
+    ]
+    return store.take(np.sort(np.concatenate(rows)))
+
+
+def load(store: ImageStore, profile: Profile, device: torch.device) -> Images:
+    """Bring a part of a store to the device at the profile's working size."""
+    size = profile.encoders.image_size
+    pixels = torch.from_numpy(store.load(size * OVERSAMPLING))
+    return Images(
+        pixels=pixels.permute(0, 3, 1, 2).contiguous().to(device),
+        labels=torch.from_numpy(np.asarray(store.labels, dtype=np.int64)).to(device),
+        sizes=torch.from_numpy(np.asarray(store.sizes, dtype=np.int64)),
+        names=store.names,
+        size=size,
+    )
+
+
+def epoch_order(count: int, recipe: Recipe, key: str, epoch: int) -> Tensor:
+    """Return the (steps, B) rows of an epoch; the last incomplete batch is left out.
+
+    "reshuffled" draws a new permutation each epoch, so every image is seen sooner or later;
+    "fixed" keeps one, so the same images are never seen (released code, no set_epoch).
+
+    Raises:
+        UserError: there are fewer images than one batch.
+    """
+    batch = recipe.batch_size
+    if count < batch:
+        raise UserError(
+            f"recipe.batch_size is {batch}, but only {count} training images are there; choose"
+            f" at most {count}."
+        )
+    when = 0 if recipe.order == "fixed" else epoch
+    order = torch.randperm(count, generator=seed.generator(key, "order", when))
+    steps = count // batch
+    return order[: steps * batch].view(steps, batch)
+
+
+def draw_batch(task: Task, train: Images, rows: Tensor, at: Progress) -> Batch:
+    """Augment the rows (B,) into the task's views."""
+    device = train.pixels.device
+    sizes = train.sizes[rows]
+    ids = rows.to(device, non_blocking=True)
+    pixels = train.pixels[ids]
+    settings = task.augmentation
+    images, boxes, flips = [], [], []
+    for _ in range(task.views):
+        box = augment.random_boxes(sizes, settings, at.generator).float()
+        flip = torch.rand(len(rows), generator=at.generator) < settings.flip
+        boxes.append(box.to(device, non_blocking=True))
+        flips.append(flip.to(device, non_blocking=True))
+        images.append(
+            augment.view(pixels, boxes[-1], flips[-1], train.size, settings.interpolation)
+        )
+    return Batch(
+        images=torch.stack(images),
+        labels=train.labels[ids],
+        ids=ids,
+        boxes=torch.stack(boxes),
+        flips=torch.stack(flips),
+    )

@@ -1,0 +1,234 @@
+"""Plan a table: rows x columns x seeds become runs, runs become unique stages.
+
+Planning trains nothing. It names all missing data before any training; the ``smoke`` profile
+prepares phantom families, which takes seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness import override
+from harness.data import phantom, registry
+from harness.data.store import Manifest, read_manifest
+from harness.errors import UserError, unknown
+from harness.record import Records
+from harness.spec import Dataset, Profile, Run, Split, Stage
+from harness.table import Column, Row, Table
+
+PARTS = {"paper": ("train", "eval", "eval"), "clean": ("train", "val", "test")}
+"""For each split: the parts that are trained on, selected on and reported."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line says of a run, a plan or a report."""
+
+    profile: Profile
+    split: Split = "paper"
+    rule: str = "last"
+    datasets: tuple[str, ...] | None = None
+    rows: tuple[str, ...] | None = None
+    seeds: tuple[int, ...] | None = None
+    overrides: tuple[str, ...] = ()
+    data: Path = Path("data")
+    runs: Path = Path("runs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnPlan:
+    """A column with the data that fills it: its own data set, or a phantom family."""
+
+    column: Column
+    asked: Dataset
+    used: Dataset
+    manifest: Manifest
+
+    @property
+    def phantom(self) -> bool:
+        """Whether generated images stand in for the real ones."""
+        return self.used.name != self.asked.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """One cell and seed of a table, with the run that fills it."""
+
+    row: Row
+    column: Column
+    seed: int
+    run: Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One unique stage: the run that first needs it and how far along its chain it stands."""
+
+    run: Run
+    upto: int
+    key: str
+
+    @property
+    def stage(self) -> Stage:
+        """The stage itself."""
+        return self.run.stages[self.upto - 1]
+
+    @property
+    def title(self) -> str:
+        """A line for progress: phase, method, data set, seed."""
+        method = type(self.stage.method).__name__
+        return f"{self.stage.phase} {method} / {self.run.dataset} / seed {self.run.seed}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A table with everything resolved; ``rows`` and ``columns`` are those asked for."""
+
+    name: str
+    table: Table
+    options: Options
+    seeds: tuple[int, ...]
+    columns: tuple[ColumnPlan, ...]
+    units: tuple[Unit, ...]
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The unique stages, each after those it stands on."""
+        unique: dict[str, Step] = {}
+        for unit in self.units:
+            for upto in range(1, len(unit.run.stages) + 1):
+                key = unit.run.key(upto)
+                unique.setdefault(key, Step(run=unit.run, upto=upto, key=key))
+        return tuple(unique.values())
+
+
+def make(name: str, table: Table, options: Options) -> Plan:
+    """Resolve a table under the options.
+
+    Raises:
+        UserError: a name is unknown, an override does not fit, or data are missing (all of them
+            named, with the command that prepares each).
+    """
+    rows = _rows(table, options.rows)
+    seeds = options.seeds or table.seeds or options.profile.seeds
+    if len(set(seeds)) != len(seeds):
+        raise UserError(f"Seeds {list(seeds)} name one twice; give each once.")
+    columns = _columns(table, options)
+    trained = [row for row in rows if row.stages is not None]
+    scaled = [[options.profile.scaled(s) for s in row.stages or ()] for row in trained]
+    chains = override.apply(scaled, options.overrides)
+    units = [
+        Unit(
+            row=row,
+            column=plan.column,
+            seed=seed,
+            run=Run(
+                dataset=plan.used.name,
+                data=plan.manifest.fingerprint,
+                split=options.split,
+                profile=options.profile,
+                stages=chain,
+                seed=seed,
+            ),
+        )
+        for row, chain in zip(trained, chains, strict=True)
+        for plan in columns
+        for seed in seeds
+    ]
+    return Plan(
+        name=name,
+        table=replace(table, rows=rows, columns=tuple(c.column for c in columns)),
+        options=options,
+        seeds=tuple(seeds),
+        columns=columns,
+        units=tuple(units),
+    )
+
+
+def _rows(table: Table, asked: tuple[str, ...] | None) -> tuple[Row, ...]:
+    known = {row.name: row for row in table.rows}
+    for name in asked or ():
+        if name not in known:
+            raise unknown("row", name, known)
+    return tuple(row for row in table.rows if asked is None or row.name in asked)
+
+
+def _columns(table: Table, options: Options) -> tuple[ColumnPlan, ...]:
+    if options.datasets is None:
+        columns = list(table.columns)
+    else:
+        asked = [d for name in options.datasets for d in registry.expand(name)]
+        # A data set that the paper's table lacks becomes a column without printed numbers.
+        columns = [
+            column
+            for dataset in asked
+            for column in [c for c in table.columns if c.dataset == dataset.name]
+            or [Column(dataset=dataset.name)]
+        ]
+    plans, missing = [], []
+    for column in columns:
+        asked_for = registry.find(column.dataset)
+        used, manifest = _prepared(asked_for, options)
+        if manifest is None:
+            missing.append(asked_for)
+        else:
+            plans.append(
+                ColumnPlan(column=column, asked=asked_for, used=used, manifest=manifest)
+            )
+    if missing:
+        raise _missing(missing, options)
+    return tuple(plans)
+
+
+def _prepared(dataset: Dataset, options: Options) -> tuple[Dataset, Manifest | None]:
+    manifest = read_manifest(options.data, dataset.name)
+    if manifest is not None:
+        return dataset, manifest
+    families = {d.name for d in registry.expand("phantom")}
+    stand_in = dataset.name if dataset.name in families else dataset.phantom
+    if stand_in is None or not (options.profile.phantoms or dataset.name in families):
+        return dataset, None
+    return registry.find(stand_in), phantom.ensure(options.data, stand_in)
+
+
+def _missing(datasets: Sequence[Dataset], options: Options) -> UserError:
+    names = ", ".join(dict.fromkeys(d.name for d in datasets))
+    commands = "".join(
+        f"\n  harness data prepare {name} --from ARCHIVE   # {d.source}"
+        for name, d in {d.name: d for d in datasets}.items()
+    )
+    return UserError(
+        f"Not prepared under {options.data}: {names}. The {options.profile.name!r} profile needs"
+        f" the real images; prepare them:{commands}"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """How much work a step is, and whether it is done."""
+
+    step: Step
+    status: str
+    images: int
+    epochs: int
+
+
+def loads(plan: Plan, records: Records) -> tuple[Load, ...]:
+    """Say of every unique stage whether it is done, failed or missing, and its images x epochs."""
+    sizes = {c.used.name: c.manifest.parts[plan.options.split]["train"] for c in plan.columns}
+    found = []
+    for step in plan.steps:
+        record = records.read(step.key)
+        limit = plan.options.profile.train_images
+        images = min(sizes[step.run.dataset], limit or sizes[step.run.dataset])
+        found.append(
+            Load(
+                step=step,
+                status=record.status if record else "missing",
+                images=images,
+                epochs=step.stage.recipe.epochs,
+            )
+        )
+    return tuple(found)

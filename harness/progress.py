@@ -1,0 +1,90 @@
+"""Progress of long work: a live line on a terminal, plain lines in a log.
+
+Written to standard error, so that a table on standard output stays clean.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+LOG_EVERY = 30.0
+"""Seconds between plain lines within one stage; its last epoch is always logged."""
+
+
+class Progress:
+    """Report stages and their epochs."""
+
+    def __init__(self) -> None:
+        """Use rich where standard error is a terminal."""
+        self._rich: RichProgress | None = None
+        self._task: TaskID | None = None
+        self._logged = 0.0
+        self._began = 0.0
+        self._resumed_at: int | None = None
+        self._title = ""
+
+    @contextmanager
+    def stage(self, title: str, position: int, total: int) -> Iterator[None]:
+        """Follow one stage for the block."""
+        self._title = f"[{position + 1}/{total}] {title}"
+        self._began, self._resumed_at = time.monotonic(), None
+        self._logged = 0.0
+        if not sys.stderr.isatty():
+            yield
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.completed:.0f}/{task.total:.0f} epochs"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[figures]}"),
+        )
+        with Bars(*columns, console=Console(stderr=True)) as bars:
+            self._rich = bars
+            self._task = bars.add_task(self._title, total=1, figures="")
+            try:
+                yield
+            finally:
+                self._rich = self._task = None
+
+    def epoch(self, epoch: int, epochs: int, figures: dict[str, float]) -> None:
+        """Take the figures of a finished epoch."""
+        text = _figures(figures)
+        if self._rich is not None and self._task is not None:
+            self._rich.update(self._task, completed=epoch + 1, total=epochs, figures=text)
+            return
+        now = time.monotonic()
+        if self._resumed_at is None:
+            self._resumed_at = epoch
+        done = epoch + 1 - self._resumed_at
+        if epoch + 1 == epochs or now - self._logged >= LOG_EVERY:
+            left = (now - self._began) / done * (epochs - epoch - 1)
+            self.line(f"{self._title}: epoch {epoch + 1}/{epochs}, {text}, {left:.0f} s left")
+            self._logged = now
+
+    def line(self, text: str) -> None:
+        """Write one line."""
+        if self._rich is not None:
+            self._rich.console.print(text, markup=False, highlight=False)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+
+def _figures(figures: dict[str, float]) -> str:
+    parts = [f"loss {figures['loss/total']:.4f}"]
+    if "eval/accuracy" in figures:
+        parts.append(f"accuracy {100 * figures['eval/accuracy']:.2f} %")
+    return ", ".join(parts)

@@ -1,0 +1,144 @@
+"""Collect a plan's records into the entries and the context that a report lays out."""
+
+from __future__ import annotations
+
+import platform
+from datetime import UTC, datetime
+
+import numpy as np
+
+from harness import environment, metrics
+from harness.data.store import Store, open_store
+from harness.images import subset
+from harness.plan import PARTS, ColumnPlan, Plan, Unit
+from harness.record import Record, Records
+from harness.report.grid import ColumnContext, Context, Entry
+from harness.run import sources
+from harness.track import Mirror
+
+
+def entries(plan: Plan) -> tuple[Entry, ...]:
+    """Return one entry a cell and seed, from the records alone."""
+    records = Records(plan.options.runs)
+    return tuple(_entry(unit, records.read(unit.run.key()), plan) for unit in plan.units)
+
+
+def _entry(unit: Unit, record: Record | None, plan: Plan) -> Entry:
+    metric = metrics.METRICS[unit.column.metric]
+    done = record is not None and record.status == "done"
+    evaluation = record.result["evaluation"] if record is not None and done else None
+    rule = plan.options.rule
+    return Entry(
+        row=unit.row.name,
+        column=unit.column.name,
+        seed=unit.seed,
+        status="missing" if record is None else "done" if done else "failed",
+        value=record.value(metric, rule) if record and done else None,
+        last=record.value(metric, "last") if record and done else None,
+        best=record.value(metric, "best") if record and done else None,
+        n=evaluation["n"] if evaluation else None,
+        collapsed=bool(evaluation and evaluation[rule]["collapsed"]),
+        stale=bool(record and done and is_stale(unit, record)),
+        key=unit.run.key(),
+        error=record.error if record else None,
+        commit=_commit(record),
+        data=unit.run.data,
+    )
+
+
+def _commit(record: Record | None) -> str:
+    if record is None:
+        return ""
+    return record.provenance["commit"] + ("+changes" if record.provenance["dirty"] else "")
+
+
+def is_stale(unit: Unit, record: Record) -> bool:
+    """Whether the record was made by other sources than those that would make it now."""
+    made_by: str = record.provenance["sources"]
+    return made_by != sources(unit.run, len(unit.run.stages))
+
+
+def column_contexts(plan: Plan) -> tuple[ColumnContext, ...]:
+    """Describe each column: the data that fill it and their majority class."""
+    return tuple(_column(plan, column) for column in plan.columns)
+
+
+def _column(plan: Plan, column: ColumnPlan) -> ColumnContext:
+    store: Store = open_store(plan.options.data, column.used.name)
+    reported = PARTS[plan.options.split][2]
+    labels = subset(store.part(plan.options.split, reported), plan.options.profile.eval_images)
+    counts = np.bincount(labels.labels)
+    title = column.column.title or column.asked.title
+    return ColumnContext(
+        column=column.column,
+        title=f"{title} ({column.used.name})" if column.phantom else title,
+        dataset=column.used.name,
+        phantom=column.phantom or column.used.name.startswith("phantom"),
+        n=int(counts.sum()),
+        majority=float(counts.max() / counts.sum()),
+        data=column.manifest.fingerprint,
+        printed_n=column.asked.sizes.get("eval"),
+    )
+
+
+def context(plan: Plan, *, command: str, device: str) -> Context:
+    """Describe how the table was made."""
+    commit, dirty = environment.commit()
+    return Context(
+        name=plan.name,
+        profile=plan.options.profile.name,
+        scaled_down=plan.options.profile.name != "paper",
+        split=plan.options.split,
+        rule=plan.options.rule,
+        seeds=plan.seeds,
+        overrides=plan.options.overrides,
+        command=command,
+        commit=commit,
+        dirty=dirty,
+        versions=environment.versions(),
+        device=device or platform.machine(),
+        created=datetime.now(UTC).date().isoformat(),
+    )
+
+
+def mirrors(plan: Plan) -> list[Mirror]:
+    """Return every finished run of the plan, done or failed, as tracking wants it."""
+    records = Records(plan.options.runs)
+    found = []
+    for unit in plan.units:
+        record = records.read(unit.run.key())
+        if record is not None:
+            found.append(_mirror(plan, unit, record, records))
+    return found
+
+
+def _mirror(plan: Plan, unit: Unit, record: Record, records: Records) -> Mirror:
+    from harness.run import parameters
+
+    evaluation = record.result.get("evaluation", {})
+    figures = {
+        f"{rule}/{name}": value
+        for rule in ("last", "best")
+        for name, value in evaluation.get(rule, {}).get("metrics", {}).items()
+    }
+    counts = record.result.get("parameters", {})
+    figures |= {f"parameters/{name}": float(count) for name, count in counts.items()}
+    return Mirror(
+        table=plan.name,
+        name=f"{unit.row.name} / {unit.run.dataset} / seed {unit.seed}",
+        key=record.key,
+        status="done" if record.status == "done" else "failed",
+        parameters=parameters(unit.run),
+        metrics=figures,
+        history=record.result.get("history", ()),
+        tags={
+            "key": record.key,
+            "commit": _commit(record),
+            "data": unit.run.data,
+            "profile": plan.options.profile.name,
+            "row": unit.row.name,
+            **({"error": record.error} if record.error else {}),
+        },
+        artifacts=(records.path(record.key),),
+        digest=record.digest,
+    )

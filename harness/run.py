@@ -1,0 +1,242 @@
+"""Execute a plan: each unique stage once, one record each; failures stay with their run."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness import environment, evaluate, images, seed
+from harness.checkpoint import Checkpoints, load_weights
+from harness.claim import claim
+from harness.data import registry
+from harness.data.store import Store, open_store
+from harness.errors import UserError
+from harness.images import Images
+from harness.loop import Job, fit
+from harness.plan import PARTS, Options, Plan, Step
+from harness.progress import Progress
+from harness.record import Record, Records
+from harness.spec import Run, describe
+from harness.task import Task
+
+FAILURES = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What one run may die of without taking the table with it (torch's errors are RuntimeErrors);
+a full disk or an interrupt ends the whole command."""
+
+POLL = 2.0
+"""Seconds between looks at a stage that another process is training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What executing a plan did: stages trained now, found done, and failed."""
+
+    trained: int
+    found: int
+    failed: tuple[Record, ...]
+
+
+class Executor:
+    """Train what a plan lacks, one stage after the other, on one device."""
+
+    def __init__(
+        self, plan: Plan, device: torch.device, progress: Progress, *, fresh: bool = False
+    ) -> None:
+        """Keep the plan; with ``fresh`` every stage of it is trained anew."""
+        self.plan = plan
+        self.options: Options = plan.options
+        self.device = device
+        self.progress = progress
+        self.records = Records(self.options.runs)
+        self.fresh = fresh
+        self._stores: dict[str, Store] = {}
+        self._loaded: tuple[str, tuple[Images, Images, Images]] | None = None
+
+    def execute(self) -> Outcome:
+        """Bring every step to a record and return what was done.
+
+        Raises:
+            UserError: the disk is full or cannot be written, or a store does not match.
+        """
+        steps = self._in_data_order()
+        if self.fresh:
+            for step in steps:
+                self.records.discard(step.key)
+                Checkpoints(self.options.runs, step.key).discard()
+        trained = found = 0
+        failed: list[Record] = []
+        for position, step in enumerate(steps):
+            record = self.records.read(step.key)
+            if record is not None and record.status == "done":
+                found += 1
+                continue
+            with self.progress.stage(step.title, position, len(steps)):
+                record = self._obtain(step)
+            trained += record.status == "done"
+            if record.status == "failed":
+                failed.append(record)
+                self.progress.line(f"failed: {step.title}: {record.error}")
+        return Outcome(trained=trained, found=found, failed=tuple(failed))
+
+    def _in_data_order(self) -> list[Step]:
+        """Steps of one data set follow one another: it is loaded once."""
+        order = [c.used.name for c in self.plan.columns]
+        return sorted(self.plan.steps, key=lambda step: order.index(step.run.dataset))
+
+    def _obtain(self, step: Step) -> Record:
+        """Train the step, or wait for the process that does."""
+        waiting = False
+        while True:
+            with claim(self.options.runs, step.key) as ours:
+                if ours:
+                    record = self.records.read(step.key)
+                    if record is None or record.status != "done":
+                        record = self._train(step)
+                    return record
+            if not waiting:
+                self.progress.line(f"waiting: another process trains {step.title}")
+                waiting = True
+            time.sleep(POLL)
+
+    def _train(self, step: Step) -> Record:
+        begin, started = time.monotonic(), datetime.now(UTC)
+        result: dict[str, Any] = {}
+        error: str | None = None
+        data = self._data(step.run)
+        try:
+            result = self._result(step, data)
+        except UserError:
+            raise
+        except FAILURES as failure:
+            error = f"{type(failure).__name__}: {str(failure).partition(chr(10))[0]}"
+        record = Record(
+            key=step.key,
+            status="failed" if error else "done",
+            error=error,
+            definition=step.run.definition(step.upto),
+            result=result,
+            provenance=self._provenance(step, started, time.monotonic() - begin),
+        )
+        self.records.write(record)
+        Checkpoints(self.options.runs, step.key).discard_state()
+        return record
+
+    def _provenance(self, step: Step, started: datetime, seconds: float) -> dict[str, Any]:
+        commit, dirty = environment.commit()
+        return {
+            "commit": commit,
+            "dirty": dirty,
+            "sources": sources(step.run, step.upto),
+            "versions": environment.versions(),
+            "device": environment.device_facts(self.device),
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": round(seconds, 3),
+        }
+
+    def _result(self, step: Step, data: tuple[Images, Images, Images]) -> dict[str, Any]:
+        train, selected_on, reported = data
+        task = self._task(step)
+        checkpoints = Checkpoints(self.options.runs, step.key)
+        memory: dict[str, Any] = {}
+        history = fit(
+            Job(
+                task=task,
+                recipe=step.stage.recipe,
+                train=train,
+                key=step.key,
+                checkpoints=checkpoints,
+                evaluate=evaluate.evaluator(task, reported, selected_on, memory)
+                if task.classifies
+                else None,
+                memory=memory,
+                watch=self.progress.epoch,
+            )
+        )
+        result: dict[str, Any] = {
+            "parameters": evaluate.count_parameters(task),
+            "images": len(train),
+            "weights": checkpoints.finish(task.state_dict()),
+            "history": history,
+        }
+        if task.classifies:
+            result["evaluation"] = evaluate.summary(memory, reported, len(history))
+            arrays = evaluate.arrays(memory, reported)
+            result["predictions"] = evaluate.digest(arrays)
+            self.records.write_predictions(step.key, arrays)
+        return result
+
+    def _task(self, step: Step) -> Task:
+        dataset = registry.find(step.run.dataset)
+        with seed.third_party(step.key, "build"):
+            task = step.stage.method.build(dataset, self.options.profile.encoders)
+            if step.upto > 1:
+                before = self.records.read(step.run.key(step.upto - 1))
+                if before is None or before.status != "done":
+                    raise RuntimeError("the stage before it failed")
+                digest = before.result["weights"]
+                task.start_from(load_weights(self.options.runs, before.key, digest))
+        return task.to(self.device)
+
+    def _data(self, run: Run) -> tuple[Images, Images, Images]:
+        if self._loaded is None or self._loaded[0] != run.dataset:
+            self._loaded = None  # two data sets need not fit into memory together
+            store = self._store(run)
+            profile, parts = run.profile, PARTS[run.split]
+            limits = (profile.train_images, profile.eval_images, profile.eval_images)
+            loaded: dict[str, Images] = {}
+            for part, limit in zip(parts, limits, strict=True):
+                if part not in loaded:
+                    piece = images.subset(store.part(run.split, part), limit)
+                    loaded[part] = images.load(piece, profile, self.device)
+            train, selected_on, reported = (loaded[p] for p in parts)
+            self._loaded = (run.dataset, (train, selected_on, reported))
+        return self._loaded[1]
+
+    def _store(self, run: Run) -> Store:
+        if run.dataset not in self._stores:
+            self._stores[run.dataset] = open_store(self.options.data, run.dataset)
+        return self._stores[run.dataset]
+
+
+def sources(run: Run, upto: int) -> str:
+    """Return the digest of the sources that act on the first ``upto`` stages of a run."""
+    return environment.source_digest(_modules(type(s.method) for s in run.stages[:upto]))
+
+
+def _modules(kinds: Iterable[type]) -> list[str]:
+    return sorted({kind.__module__ for kind in kinds})
+
+
+def choose_device() -> torch.device:
+    """Return the CUDA device where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def parameters(run: Run) -> dict[str, Any]:
+    """Return a run's settings as flat names and plain values, for tracking."""
+    flat: dict[str, Any] = {"dataset": run.dataset, "split": run.split, "seed": run.seed}
+    for stage in run.stages:
+        for part in ("method", "recipe"):
+            for name, value in describe(getattr(stage, part)).items():
+                flat[f"{stage.phase}.{part}.{name}"] = value
+    return flat
+
+
+def interrupted(runs: Path) -> None:
+    """Say how to go on after an interrupt."""
+    print(f"\nInterrupted; run the same command again to go on from {runs}.", file=sys.stderr)

@@ -1,0 +1,321 @@
+"""Frozen values that define a run; nothing here imports torch, so that listing stays instant."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
+
+from harness.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from harness.data.archive import Source
+    from harness.data.store import Listing
+    from harness.task import Task
+
+Phase = Literal["pretrain", "finetune", "supervised"]
+Split = Literal["paper", "clean"]
+
+EPOCHS = {"unit": "epochs"}
+"""Field metadata of a duration in epochs; a profile scales such fields with the stage's epochs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Describe a data set: what the official archive holds and how to list it.
+
+    Attributes:
+        name: the name on the command line and of the store.
+        title: the name in tables.
+        classes: class names in label order (K of them).
+        counts: images per class over the whole data set, in the order of ``classes``.
+        sizes: images per part of the paper's split, ``{"train": ..., "eval": ...}``.
+        channels: 1 where the images are greyscale, else 3; the store keeps that many.
+        source: where a user gets the official archive.
+        licence: the data's licence, in words.
+        listing: reads an opened archive or folder into labelled items.
+        phantom: the phantom family that stands in for it in the ``smoke`` profile.
+    """
+
+    name: str
+    title: str
+    classes: tuple[str, ...]
+    counts: tuple[int, ...]
+    sizes: Mapping[str, int]
+    channels: int
+    source: str
+    licence: str
+    listing: Callable[[Source], Listing]
+    phantom: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class VitSize:
+    """Size of a vision transformer and of the light decoder that masked autoencoders add."""
+
+    patch: int
+    width: int
+    depth: int
+    heads: int
+    decoder_width: int
+    decoder_depth: int
+    decoder_heads: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwinSize:
+    """Size of a Swin transformer; widths double and the grid halves at each stage."""
+
+    patch: int
+    width: int
+    depths: tuple[int, ...]
+    heads: tuple[int, ...]
+    window: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResNetSize:
+    """Size of a ResNet: bottleneck blocks per stage and the width of the first stage."""
+
+    layers: tuple[int, ...]
+    width: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoders:
+    """The backbones of a profile and the image size that they are built for.
+
+    Raises:
+        UserError: the patch size does not divide the image size.
+    """
+
+    image_size: int
+    vit: VitSize
+    swin: SwinSize
+    resnet: ResNetSize
+
+    def __post_init__(self) -> None:
+        for name, patch in (("vit", self.vit.patch), ("swin", self.swin.patch)):
+            if self.image_size <= 0 or self.image_size % patch:
+                raise UserError(
+                    f"Image size {self.image_size} is not a multiple of the {name} patch size"
+                    f" {patch}; choose a multiple of {patch}."
+                )
+
+    @property
+    def grid(self) -> int:
+        """Patches along one side of the image; L = grid squared."""
+        return self.image_size // self.vit.patch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Say how one stage is optimised.
+
+    The learning rate is ``base_lr * batch_size / lr_batch`` (``lr_batch=None``: ``base_lr``
+    itself). Warm-up and cosine are per step; durations are in epochs.
+
+    Attributes:
+        decay_all: weight decay also on biases and normalisation layers.
+        layer_decay: factor on the learning rate per layer below the head.
+        order: "reshuffled" every epoch, or "fixed": one permutation for all epochs, whose last
+            incomplete batch is never seen (released code, DistributedSampler without set_epoch).
+        clip_norm: largest norm of the gradient.
+    """
+
+    epochs: int = field(metadata=EPOCHS)
+    batch_size: int
+    base_lr: float
+    optimizer: Literal["adamw", "adam", "sgd", "lars"] = "adamw"
+    schedule: Literal["cosine", "cosine-whole", "cosine-by-epoch"] = "cosine"
+    lr_batch: int | None = 256
+    min_lr: float = 0.0
+    warmup_epochs: int = field(default=0, metadata=EPOCHS)
+    warmup_lr: float = 0.0
+    weight_decay: float = 0.05
+    decay_all: bool = False
+    betas: tuple[float, float] = (0.9, 0.999)
+    momentum: float = 0.9
+    layer_decay: float | None = None
+    clip_norm: float | None = None
+    order: Literal["reshuffled", "fixed"] = "reshuffled"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "base_lr"):
+            if getattr(self, name) <= 0:
+                raise UserError(f"recipe.{name} is {getattr(self, name)}; it must be above 0.")
+        if self.warmup_epochs < 0 or self.warmup_epochs > self.epochs:
+            raise UserError(
+                f"recipe.warmup_epochs is {self.warmup_epochs}; allowed: 0 to {self.epochs}"
+                " (recipe.epochs)."
+            )
+
+    @property
+    def lr(self) -> float:
+        """Peak learning rate."""
+        return self.base_lr * (self.batch_size / self.lr_batch if self.lr_batch else 1.0)
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A training method: any frozen dataclass whose ``build`` returns its task."""
+
+    def build(self, dataset: Dataset, encoders: Encoders) -> Task:
+        """Build the task for a data set (its classes) at a profile's size."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One training: a method under a recipe; ``phase`` picks the profile's scale."""
+
+    phase: Phase
+    method: Method
+    recipe: Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """How a profile shrinks the stages of one phase.
+
+    Attributes:
+        epochs: factor on every duration in epochs (at least one epoch remains).
+        batch_size: largest batch.
+        lr: factor on the base learning rate.
+    """
+
+    epochs: float = 1.0
+    batch_size: int | None = None
+    lr: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """How large a table is run: image size, encoders, epochs, subset and seeds.
+
+    Attributes:
+        train_images: images of the training part that are used (stratified), None: all.
+        eval_images: likewise of the parts that are reported or selected on.
+        phantoms: a missing real data set is replaced by its phantom family.
+    """
+
+    name: str
+    encoders: Encoders
+    pretrain: Scale = Scale()
+    finetune: Scale = Scale()
+    supervised: Scale = Scale()
+    train_images: int | None = None
+    eval_images: int | None = None
+    seeds: tuple[int, ...] = (0,)
+    phantoms: bool = False
+
+    def scaled(self, stage: Stage) -> Stage:
+        """Return the stage as this profile runs it."""
+        scale: Scale = getattr(self, stage.phase)
+        recipe = _scale_epochs(stage.recipe, scale.epochs)
+        batch = min(recipe.batch_size, scale.batch_size or recipe.batch_size)
+        recipe = dataclasses.replace(
+            recipe,
+            batch_size=batch,
+            base_lr=recipe.base_lr * scale.lr,
+            warmup_epochs=min(recipe.warmup_epochs, recipe.epochs),
+        )
+        return Stage(
+            phase=stage.phase, method=_scale_epochs(stage.method, scale.epochs), recipe=recipe
+        )
+
+
+_T = TypeVar("_T")
+
+
+def _scale_epochs(value: _T, factor: float) -> _T:
+    changes = {
+        f.name: max(1, math.floor(getattr(value, f.name) * factor + 0.5))
+        for f in dataclasses.fields(value)  # type: ignore[arg-type]
+        if f.metadata.get("unit") == "epochs" and getattr(value, f.name) > 0
+    }
+    return dataclasses.replace(value, **changes) if changes else value  # type: ignore[type-var]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A figure of merit of one evaluation.
+
+    Attributes:
+        better: the direction, never guessed from the name.
+        digits: decimals in tables, after multiplication by ``factor``.
+        factor: 100 for percentages.
+        compute: from probabilities (n, K) and labels (n,) to a number in natural units.
+    """
+
+    name: str
+    title: str
+    better: Literal["higher", "lower"]
+    digits: int
+    factor: float
+    compute: Callable[[np.ndarray, np.ndarray], float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """The unit of work: a chain of stages on one data set under one profile and seed.
+
+    ``data`` is the fingerprint of the prepared store: other contents are another run.
+    """
+
+    dataset: str
+    data: str
+    split: Split
+    profile: Profile
+    stages: tuple[Stage, ...]
+    seed: int
+
+    def definition(self, upto: int | None = None) -> dict[str, Any]:
+        """Return what defines the first ``upto`` stages, as plain JSON values."""
+        shorter = dataclasses.replace(self, stages=self.stages[:upto])
+        definition: dict[str, Any] = describe(shorter)
+        # Neither the list of seeds nor other phases' scales act on this run.
+        for name in ("seeds", "phantoms", "pretrain", "finetune", "supervised"):
+            definition["profile"].pop(name)
+        return definition
+
+    def key(self, upto: int | None = None) -> str:
+        """Return the SHA-256 (hex) of the canonical JSON of the first ``upto`` stages."""
+        return digest(self.definition(upto))
+
+
+def describe(value: Any) -> Any:
+    """Turn frozen dataclasses, tuples and mappings into JSON values; functions are refused.
+
+    Raises:
+        TypeError: a value has no canonical form.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: describe(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        kind = type(value)
+        return {"type": f"{kind.__module__}.{kind.__qualname__}", **fields}
+    if isinstance(value, Mapping):
+        return {str(k): describe(v) for k, v in value.items()}
+    if isinstance(value, tuple | list):
+        return [describe(v) for v in value]
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    raise TypeError(f"{value!r} cannot define a run: {type(value).__name__} has no canonical form")
+
+
+def canonical(value: Any) -> str:
+    """Return the canonical JSON text: sorted keys, no white space."""
+    return json.dumps(describe(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 (hex) of the canonical JSON text."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()

@@ -1,0 +1,56 @@
+"""What a published table is: rows of stages, columns of data sets, the printed numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from harness.spec import Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One method of a table.
+
+    Attributes:
+        name: short name for ``--rows`` and records.
+        label: the label as printed.
+        stages: the chain that is trained; None where the harness has no such method yet, shown
+            as "not run".
+        printed: the paper's numbers by column name, as printed.
+        group: rows of one group stand under one heading.
+        backbone: the encoder, as printed.
+    """
+
+    name: str
+    label: str
+    stages: tuple[Stage, ...] | None
+    printed: Mapping[str, float] = field(default_factory=dict)
+    group: str = ""
+    backbone: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One data set under one metric; its name is the key of ``Row.printed``."""
+
+    dataset: str
+    metric: str = "accuracy"
+    title: str = ""
+
+    @property
+    def name(self) -> str:
+        """The data set's name, with the metric's unless that is the accuracy."""
+        return self.dataset if self.metric == "accuracy" else f"{self.dataset}.{self.metric}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A published table as an experiment; ``source`` names it in the paper ("Table 1")."""
+
+    title: str
+    source: str
+    rows: tuple[Row, ...]
+    columns: tuple[Column, ...]
+    seeds: tuple[int, ...] | None = None
+    notes: tuple[str, ...] = ()

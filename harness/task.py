@@ -1,0 +1,120 @@
+"""What a method gives to the training loop: a module with a loss and a few hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from harness.augment import Augmentation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """One step's input, on the task's device.
+
+    Attributes:
+        images: (V, B, C, H, W) float, normalised; V views, always 3 channels.
+        labels: (B,) int64.
+        ids: (B,) int64, position of each image in the training set (the order of ``Look``).
+        boxes: (V, B, 4) float, the crop (top, left, height, width) as fractions of the image.
+        flips: (V, B) bool, whether the crop was mirrored left to right.
+    """
+
+    images: Tensor
+    labels: Tensor
+    ids: Tensor
+    boxes: Tensor
+    flips: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where training stands (all 0-based) and the step's only source of randomness.
+
+    ``generator`` lives on the CPU: the same draws are made on every device.
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    generator: torch.Generator
+
+    @property
+    def time(self) -> float:
+        """Epochs done, fractional."""
+        return self.epoch + self.step / self.steps
+
+
+class Look(Protocol):
+    """Apply a function to the whole unaugmented training set, in order."""
+
+    def __call__(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return the results for all N training images.
+
+        The task is put in eval mode, no gradient is kept, images (B, 3, H, W) are the evaluation
+        transform's; the outputs (B, ...) are joined to (N, ...) on the task's device.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Depth of every parameter for layer-wise learning-rate decay.
+
+    ``of`` maps a parameter's name to 0 (input) ... ``count - 1`` (head); the learning rate is
+    multiplied by ``layer_decay ** (count - 1 - of(name))``.
+    """
+
+    count: int
+    of: Callable[[str], int] = field(repr=False)
+
+
+class Task(nn.Module):
+    """A method's model and loss. Subclasses set ``augmentation`` and implement ``losses``.
+
+    State that must survive a kill besides parameters and buffers goes through
+    ``get_extra_state`` / ``set_extra_state``.
+    """
+
+    augmentation: Augmentation
+    views: int = 1
+
+    def losses(self, batch: Batch, at: Progress) -> dict[str, Tensor]:
+        """Return scalar losses; "total" is minimised, the others are logged. No host sync."""
+        raise NotImplementedError
+
+    def before_epoch(self, epoch: int, look: Look) -> None:
+        """Prepare an epoch, for instance renew attention maps with ``look``."""
+
+    def after_step(self, at: Progress) -> None:
+        """Follow an optimiser step, for instance move a momentum encoder."""
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Return logits (B, K) for images (B, 3, H, W); only tasks that classify have it."""
+        raise NotImplementedError
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the stage is evaluated: the subclass has its own ``predict``."""
+        return type(self).predict is not Task.predict
+
+    def start_from(self, previous: Mapping[str, Tensor]) -> None:
+        """Take over the state dict of the stage before.
+
+        Raises:
+            UserError: a key or shape does not fit; no key is dropped unless the task names it.
+        """
+        raise NotImplementedError
+
+    def no_decay(self, name: str) -> bool:
+        """Whether a parameter with more than one dimension is still free of weight decay."""
+        return False
+
+    def layers(self) -> Layers | None:
+        """Depths for ``Recipe.layer_decay``; None where the method defines none."""
+        return None

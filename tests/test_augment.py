@@ -1,0 +1,105 @@
+"""Crops, flips and resampling against PIL, hand computation and torchvision's distribution."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from harness import augment
+from harness.augment import Augmentation
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+def _picture(height: int, width: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(3)
+    return torch.randint(0, 256, (1, 1, height, width), generator=generator).float()
+
+
+@pytest.mark.parametrize("name", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("box", [(0, 0, 40, 56), (3, 5, 20, 31), (10, 8, 9, 12)])
+def test_cut_is_pil_crop_then_resize(name: str, box: tuple[int, int, int, int]) -> None:
+    picture = _picture(40, 56)
+    top, left, height, width = box
+    image = Image.fromarray(picture[0, 0].numpy())
+    expected = image.crop((left, top, left + width, top + height)).resize((16, 16), FILTERS[name])
+    fractions = torch.tensor([[top / 40, left / 56, height / 40, width / 56]])
+    found = augment.cut(
+        picture,
+        fractions,
+        torch.tensor([False]),
+        16,
+        name,  # type: ignore[arg-type]
+        confine=True,
+    )
+    np.testing.assert_allclose(found[0, 0].numpy(), np.asarray(expected), atol=0.02)
+
+
+def test_flip_mirrors_left_to_right() -> None:
+    picture = _picture(8, 8)
+    whole = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+    plain = augment.cut(picture, whole, torch.tensor([False]), 8)
+    mirrored = augment.cut(picture, whole, torch.tensor([True]), 8)
+    torch.testing.assert_close(plain, picture)
+    torch.testing.assert_close(mirrored, picture.flip(3))
+
+
+def test_each_image_gets_its_own_box() -> None:
+    pictures = torch.cat([_picture(8, 8), _picture(8, 8)])
+    boxes = torch.tensor([[0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 0.5, 0.5]])
+    found = augment.cut(pictures, boxes, torch.tensor([False, False]), 4, confine=True)
+    torch.testing.assert_close(found[0], pictures[0, :, :4, :4])
+    torch.testing.assert_close(found[1], pictures[1, :, 4:, 4:])
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    height=st.integers(2, 900),
+    width=st.integers(2, 900),
+    low=st.floats(0.05, 1.0),
+    seed=st.integers(0, 2**31),
+)
+def test_boxes_lie_inside_the_image_on_whole_pixels(
+    height: int, width: int, low: float, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    sizes = torch.tensor([[height, width]] * 16)
+    boxes = augment.random_boxes(sizes, Augmentation(scale=(low, 1.0)), generator)
+    pixels = boxes * torch.tensor([height, width, height, width])
+    torch.testing.assert_close(pixels, pixels.round(), atol=1e-6, rtol=0)
+    top, left, h, w = pixels.unbind(1)
+    assert bool((h >= 1).all() and (w >= 1).all() and (top >= -1e-6).all() and (left >= -1e-6).all())
+    assert bool((top + h <= height + 1e-6).all() and (left + w <= width + 1e-6).all())
+
+
+def test_boxes_have_the_distribution_of_random_resized_crop() -> None:
+    generator = torch.Generator().manual_seed(0)
+    sizes = torch.tensor([[400, 400]]).expand(4000, 2)
+    boxes = augment.random_boxes(sizes, Augmentation(scale=(0.2, 0.5)), generator)
+    area = (boxes[:, 2] * boxes[:, 3]).numpy()
+    aspect = np.log((boxes[:, 3] / boxes[:, 2]).numpy())
+    assert abs(area.mean() - 0.35) < 0.01
+    assert abs(area.std() - 0.3 / 12**0.5) < 0.005
+    assert abs(aspect.mean()) < 0.01
+    assert abs(aspect.std() - np.log(16 / 9) / 12**0.5) < 0.01
+
+
+def test_impossible_crops_fall_back_to_the_centre() -> None:
+    generator = torch.Generator().manual_seed(0)
+    sizes = torch.tensor([[10, 1000]])
+    box = augment.random_boxes(sizes, Augmentation(scale=(0.9, 1.0)), generator)[0]
+    height, width = float(box[2]) * 10, float(box[3]) * 1000
+    assert height == 10
+    assert width == pytest.approx(13)  # the widest aspect, 4/3, of ten pixels
+    assert float(box[1]) * 1000 == pytest.approx((1000 - 13) // 2)
+
+
+def test_evaluation_transform_stretches_and_normalises() -> None:
+    grey = torch.full((2, 1, 8, 8), 255, dtype=torch.uint8)
+    found = augment.stretch(grey, 4)
+    assert found.shape == (2, 3, 4, 4)
+    for channel, (mean, std) in enumerate(zip(augment.MEAN, augment.STD, strict=True)):
+        torch.testing.assert_close(found[:, channel], torch.full((2, 4, 4), (1 - mean) / std))

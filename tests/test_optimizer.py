@@ -1,0 +1,133 @@
+"""Schedules, parameter groups, layer decay and LARS against hand computation."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from harness.errors import UserError
+from harness.optimizer import (
+    Lars,
+    build_optimizer,
+    learning_rate,
+    parameter_groups,
+    set_learning_rate,
+)
+from harness.spec import Recipe
+from harness.task import Layers, Task
+from torch import nn
+
+
+class _Stack(Task):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Linear(2, 3)
+        self.head = nn.Linear(3, 2)
+
+    def layers(self) -> Layers:
+        return Layers(3, lambda name: 0 if name.startswith("embed") else 2)
+
+
+def _recipe(**changes: object) -> Recipe:
+    base: dict[str, object] = {"epochs": 10, "batch_size": 128, "base_lr": 1.0}
+    return Recipe(**(base | changes))  # type: ignore[arg-type]
+
+
+def test_learning_rate_is_scaled_by_the_batch() -> None:
+    assert _recipe(base_lr=1e-3, batch_size=64).lr == pytest.approx(2.5e-4)
+    assert _recipe(base_lr=1e-3, batch_size=64, lr_batch=None).lr == 1e-3
+
+
+def test_cosine_starts_at_zero_peaks_after_warmup_and_ends_at_the_minimum() -> None:
+    recipe = _recipe(base_lr=2.0, warmup_epochs=2, min_lr=0.1)
+    assert learning_rate(recipe, 0) == 0
+    assert learning_rate(recipe, 1) == pytest.approx(0.5)
+    assert learning_rate(recipe, 2) == pytest.approx(1.0)
+    assert learning_rate(recipe, 6) == pytest.approx(0.1 + 0.9 * 0.5)
+    assert learning_rate(recipe, 10) == pytest.approx(0.1)
+
+
+def test_other_schedules() -> None:
+    whole = _recipe(base_lr=2.0, warmup_epochs=2, schedule="cosine-whole")
+    assert learning_rate(whole, 2) == pytest.approx(0.5 * (1 + math.cos(math.pi * 0.2)))
+    steps = _recipe(base_lr=2.0, schedule="cosine-by-epoch")
+    assert learning_rate(steps, 0.9) == pytest.approx(1.0)
+    assert learning_rate(steps, 5.9) == pytest.approx(0.5)
+
+
+def test_layer_decay_acts_on_the_first_step() -> None:
+    """With plain SGD and equal gradients the step sizes stand in the ratio of the decay."""
+    task = _Stack()
+    recipe = _recipe(optimizer="sgd", momentum=0.0, weight_decay=0.0, layer_decay=0.5)
+    optimizer = build_optimizer(task, recipe)
+    set_learning_rate(optimizer, 0.1)
+    before = {n: p.detach().clone() for n, p in task.named_parameters()}
+    for p in task.parameters():
+        p.grad = torch.ones_like(p)
+    optimizer.step()
+    moved = {n: float((before[n] - p.detach()).mean()) for n, p in task.named_parameters()}
+    assert moved["head.weight"] == pytest.approx(0.1, rel=1e-5)
+    assert moved["embed.weight"] == pytest.approx(0.1 * 0.5**2, rel=1e-5)
+
+
+def test_layer_decay_needs_layers() -> None:
+    class Plain(Task):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(2, 2)
+
+    with pytest.raises(UserError, match="defines no layers"):
+        parameter_groups(Plain(), _recipe(layer_decay=0.75))
+
+
+def test_weight_decay_spares_biases_unless_told() -> None:
+    groups = parameter_groups(_Stack(), _recipe(weight_decay=0.3))
+    decay = {name: g["weight_decay"] for g in groups for name in g["names"]}
+    assert decay == {"embed.weight": 0.3, "embed.bias": 0.0, "head.weight": 0.3, "head.bias": 0.0}
+    groups = parameter_groups(_Stack(), _recipe(weight_decay=0.3, decay_all=True))
+    assert {g["weight_decay"] for g in groups} == {0.3}
+
+
+def test_lars_two_steps_by_hand() -> None:
+    weight = nn.Parameter(torch.tensor([3.0, 4.0]))
+    bias = nn.Parameter(torch.tensor([1.0]))
+    optimizer = Lars(
+        [
+            {"params": [weight], "weight_decay": 0.1},
+            {"params": [bias], "weight_decay": 0.0},
+        ],
+        lr=2.0,
+        momentum=0.5,
+        trust=0.01,
+    )
+    w, m = torch.tensor([3.0, 4.0]), torch.zeros(2)
+    b, mb = 1.0, 0.0
+    for gradient in (torch.tensor([1.0, 0.0]), torch.tensor([0.0, -2.0])):
+        weight.grad, bias.grad = gradient.clone(), torch.tensor([0.5])
+        optimizer.step()
+        full = gradient + 0.1 * w
+        m = 0.5 * m + full * (0.01 * w.norm() / full.norm())
+        w = w - 2.0 * m
+        mb = 0.5 * mb + 0.5
+        b = b - 2.0 * mb
+        torch.testing.assert_close(weight.detach(), w)
+        assert float(bias.detach()) == pytest.approx(b)
+
+
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd", "lars"])
+def test_every_optimiser_lowers_a_quadratic(name: str) -> None:
+    torch.manual_seed(0)
+    task = _Stack()
+    recipe = _recipe(optimizer=name, base_lr=0.1, weight_decay=0.01, clip_norm=1.0)
+    optimizer = build_optimizer(task, recipe)
+    x, y = torch.randn(16, 2), torch.randn(16, 2)
+    losses = []
+    for _ in range(30):
+        loss = (task.head(task.embed(x)) - y).square().mean()
+        losses.append(float(loss.detach()))
+        optimizer.zero_grad()
+        loss.backward()
+        set_learning_rate(optimizer, 0.05)
+        optimizer.step()
+    assert losses[-1] < losses[0]

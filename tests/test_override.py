@@ -1,0 +1,99 @@
+"""``--set``: what it changes, and what it refuses with which words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+from harness import override
+from harness.errors import UserError
+from harness.spec import Recipe, Stage
+
+if TYPE_CHECKING:
+    from harness.spec import Dataset, Encoders
+    from harness.task import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Masked:
+    mask_ratio: float = 0.45
+    pool: Literal["mean", "class"] = "mean"
+    ramp: tuple[float, float] = (0.0, 1.0)
+    clip: float | None = None
+    plain: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mask_ratio >= 1:
+            raise UserError(f"mask_ratio is {self.mask_ratio}; it must be below 1.")
+
+    def build(self, dataset: Dataset, encoders: Encoders) -> Task:
+        raise NotImplementedError
+
+
+RECIPE = Recipe(epochs=10, batch_size=4, base_lr=0.1)
+CHAIN = (
+    Stage(phase="pretrain", method=Masked(), recipe=RECIPE),
+    Stage(phase="finetune", method=Masked(mask_ratio=0.0), recipe=RECIPE),
+)
+
+
+def _set(*texts: str) -> tuple[Stage, ...]:
+    (chain,) = override.apply([CHAIN], texts)
+    return chain
+
+
+def test_a_phase_limits_the_change() -> None:
+    first, second = _set("finetune.recipe.epochs=3")
+    assert (first.recipe.epochs, second.recipe.epochs) == (10, 3)
+    first, second = _set("recipe.epochs=3")
+    assert (first.recipe.epochs, second.recipe.epochs) == (3, 3)
+
+
+def test_values_take_the_type_of_their_field() -> None:
+    chain = _set(
+        "method.mask_ratio=0",
+        "method.pool=class",
+        "method.ramp=[0.5, 2.0]",
+        "method.clip=5",
+        "method.plain=true",
+    )
+    method = chain[0].method
+    assert method == Masked(mask_ratio=0.0, pool="class", ramp=(0.5, 2.0), clip=5.0, plain=True)
+    assert isinstance(method.mask_ratio, float)  # type: ignore[attr-defined]
+    assert _set("method.clip=none")[0].method == Masked()
+
+
+def test_the_order_of_flags_does_not_matter() -> None:
+    flags = ["recipe.epochs=3", "method.mask_ratio=0.2", "finetune.recipe.batch_size=2"]
+    assert _set(*flags) == _set(*reversed(flags))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epochs=3", r"not of the form \[PHASE\.\]recipe\.FIELD=VALUE"),
+        ("recipe.epochs", r"not of the form"),
+        ("recipe.epoch=3", r"No recipe field 'epoch'\. Did you mean 'epochs'\?"),
+        ("method.mask_ration=0.3", r"Did you mean 'mask_ratio'\?"),
+        ("pretrian.recipe.epochs=3", r"No phase 'pretrian'\. Did you mean 'pretrain'\?"),
+        ("recipes.epochs=3", r"No part of a stage 'recipes'\. Did you mean 'recipe'\?"),
+        ("recipe.epochs=three", r"'three' is not int"),
+        ("recipe.epochs=2.5", r"'2\.5' is not int"),
+        ("recipe.epochs=true", r"'true' is not int"),
+        ("recipe.base_lr=NaN", r"'NaN' is not float"),
+        ("method.pool=max", r"'max' is not 'mean' or 'class'"),
+        ("method.plain=1", r"'1' is not bool"),
+        ("method.clip=much", r"'much' is not float or none"),
+        ("recipe.epochs=0", r"recipe\.epochs is 0; it must be above 0"),
+        ("method.mask_ratio=1.5", r"mask_ratio is 1\.5; it must be below 1"),
+    ],
+)
+def test_refusals(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        _set(text)
+
+
+def test_a_field_given_twice_is_refused() -> None:
+    with pytest.raises(UserError, match="more than once"):
+        _set("recipe.epochs=3", "recipe.epochs=4")
