@@ -1,0 +1,36 @@
+"""AMT: masks and throws patches by the attention of self-supervised training (Gui et al. 2022).
+
+As MSMAE, without labels: the attention that guides the masks has seen reconstruction only. The
+crop moves the map with the image, as intended; ``crop="top-left"`` is AMT's released fault.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.spec import Dataset, Encoders, Stage
+from harness.task import Task
+from msmae import paper
+from msmae.method import GuidedMasking, MaskedAutoencoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class AMT(GuidedMasking):
+    """Settings of AMT: mask 0.45 and throw 0.40, every head brought to 0..1 before averaging."""
+
+    throw_ratio: float = 0.40
+    normalisation: Literal["mean-first", "per-head"] = "per-head"
+
+    def build(self, dataset: Dataset, encoders: Encoders) -> Task:
+        """Build the pre-training task; labels play no part."""
+        del dataset
+        return MaskedAutoencoder(encoders, guidance=self)
+
+
+def stages() -> tuple[Stage, ...]:
+    """Return pre-training on Table 4's recipe, then fine-tuning on Table 5's without masks."""
+    return (
+        Stage(phase="pretrain", method=AMT(), recipe=paper.PRETRAIN),
+        paper.finetune_plain(),
+    )

@@ -1,0 +1,177 @@
+"""Supervised ViT-B, Swin-T and ResNet50 from scratch (timm's models).
+
+The paper gives no recipe for them. These are the architectures' own: MAE's from-scratch recipe
+for ViT, Swin's and the usual ResNet recipe, with the paper's crops and flips (Appendix B) and its
+label smoothing for all three; mixing and RandAugment are left out, as in every other row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from harness.augment import Augmentation
+from harness.errors import UserError
+from harness.spec import Dataset, Encoders, Recipe, ResNetSize, Stage, SwinSize
+from harness.task import Batch, Progress, Task
+from msmae.finetune import Finetune
+
+if TYPE_CHECKING:
+    from timm.models.resnet import ResNet
+    from timm.models.swin_transformer import SwinTransformer
+
+VIT_RECIPE = Recipe(
+    base_lr=1e-4,
+    batch_size=256,
+    epochs=300,
+    warmup_epochs=20,
+    weight_decay=0.3,
+    betas=(0.9, 0.95),
+)
+"""MAE, appendix A.2 (from scratch), at the paper's fine-tuning batch instead of 4096."""
+
+SWIN_RECIPE = Recipe(
+    base_lr=5e-4,
+    lr_batch=512,
+    batch_size=256,
+    epochs=300,
+    warmup_epochs=20,
+    weight_decay=0.05,
+    clip_norm=5.0,
+)
+"""Swin's ImageNet-1K recipe at batch 256 instead of 1024."""
+
+RESNET_RECIPE = Recipe(
+    optimizer="sgd",
+    base_lr=0.1,
+    batch_size=256,
+    epochs=100,
+    weight_decay=1e-4,
+    decay_all=True,
+    momentum=0.9,
+)
+"""The usual ImageNet recipe (He et al. 2016) with a cosine instead of steps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Swin:
+    """Settings of the Swin-T classifier."""
+
+    label_smoothing: float = 0.1
+    drop_path: float = 0.2
+
+    def build(self, dataset: Dataset, encoders: Encoders) -> Task:
+        """Build the classifier for the classes of a data set."""
+        model = swin_transformer(
+            encoders.swin,
+            encoders.image_size,
+            classes=len(dataset.classes),
+            drop_path=self.drop_path,
+        )
+        return Supervised(model, self.label_smoothing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResNet50:
+    """Settings of the ResNet50 classifier (stride in the 3x3 convolution)."""
+
+    label_smoothing: float = 0.1
+
+    def build(self, dataset: Dataset, encoders: Encoders) -> Task:
+        """Build the classifier for the classes of a data set."""
+        model = residual_network(encoders.resnet, classes=len(dataset.classes))
+        return Supervised(model, self.label_smoothing)
+
+
+class Supervised(Task):
+    """A timm classifier under label-smoothed cross-entropy."""
+
+    def __init__(self, encoder: nn.Module, label_smoothing: float) -> None:
+        """Keep the model."""
+        super().__init__()
+        self.augmentation = Augmentation()
+        self.encoder = encoder
+        self.label_smoothing = label_smoothing
+
+    def losses(self, batch: Batch, at: Progress) -> dict[str, Tensor]:
+        """Return the cross-entropy of the first view."""
+        logits = self.encoder(batch.images[0]).float()
+        loss = nn.functional.cross_entropy(
+            logits, batch.labels, label_smoothing=self.label_smoothing
+        )
+        return {"total": loss}
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Return logits (B, K)."""
+        logits: Tensor = self.encoder(images)
+        return logits
+
+    def start_from(self, previous: Mapping[str, Tensor]) -> None:
+        """Refuse: training is from scratch."""
+        raise UserError("A supervised stage starts from scratch; put no stage before it.")
+
+    def no_decay(self, name: str) -> bool:
+        """Spare Swin's position biases from weight decay, as Swin does."""
+        return name.endswith("relative_position_bias_table")
+
+
+def swin_transformer(
+    size: SwinSize, image_size: int, *, classes: int, drop_path: float = 0.0
+) -> SwinTransformer:
+    """Build timm's Swin transformer at a profile's size.
+
+    Raises:
+        UserError: the grid cannot be halved three times or the window does not divide it.
+    """
+    from timm.models.swin_transformer import SwinTransformer
+
+    grid = image_size // size.patch
+    coarsest = 2 ** (len(size.depths) - 1)
+    if grid % (coarsest * 1) or (grid // coarsest) > size.window and grid % size.window:
+        raise UserError(
+            f"A Swin grid of {grid} patches cannot be halved {len(size.depths) - 1} times in"
+            f" windows of {size.window}; change the image size or the window."
+        )
+    return SwinTransformer(
+        img_size=image_size,
+        patch_size=size.patch,
+        num_classes=classes,
+        embed_dim=size.width,
+        depths=size.depths,
+        num_heads=size.heads,
+        window_size=size.window,
+        drop_path_rate=drop_path,
+    )
+
+
+def residual_network(size: ResNetSize, *, classes: int) -> ResNet:
+    """Build timm's ResNet with bottleneck blocks at a profile's size (width 64 is ResNet50's)."""
+    from timm.models.resnet import Bottleneck, ResNet
+
+    return ResNet(
+        Bottleneck,
+        layers=size.layers,
+        num_classes=classes,
+        channels=(size.width, 2 * size.width, 4 * size.width, 8 * size.width),
+        stem_width=size.width,
+        zero_init_last=False,
+    )
+
+
+def vit() -> tuple[Stage, ...]:
+    """Return supervised ViT-B: the fine-tuning classifier without a stage before it."""
+    method = Finetune(head_std=0.02)
+    return (Stage(phase="supervised", method=method, recipe=VIT_RECIPE),)
+
+
+def swin() -> tuple[Stage, ...]:
+    """Return supervised Swin-T."""
+    return (Stage(phase="supervised", method=Swin(), recipe=SWIN_RECIPE),)
+
+
+def resnet() -> tuple[Stage, ...]:
+    """Return supervised ResNet50."""
+    return (Stage(phase="supervised", method=ResNet50(), recipe=RESNET_RECIPE),)

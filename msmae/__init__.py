@@ -1,0 +1,1 @@
+"""Masked image modelling and the paper's method; baselines build on its parts."""

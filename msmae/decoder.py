@@ -1,0 +1,58 @@
+"""MAE's light decoder, without the thrown patches."""
+
+from __future__ import annotations
+
+import torch
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+from harness.spec import VitSize
+from msmae.masking import Masks
+from msmae.patches import sincos_table
+from msmae.vit import initialise, norm_layer, take
+
+
+class Decoder(nn.Module):
+    """Predict the pixels of masked patches from the visible tokens.
+
+    Args:
+        size: the encoder's width and the decoder's width, depth and heads.
+        grid: patches along one side.
+    """
+
+    def __init__(self, size: VitSize, grid: int) -> None:
+        """Build and initialise as MAE does; positions are fixed."""
+        super().__init__()
+        width = size.decoder_width
+        self.embed = nn.Linear(size.width, width)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.pos_embed = nn.Parameter(sincos_table(width, grid)[None], requires_grad=False)
+        self.blocks = nn.ModuleList(
+            Block(width, size.decoder_heads, qkv_bias=True, norm_layer=norm_layer)
+            for _ in range(size.decoder_depth)
+        )
+        self.norm = norm_layer(width)
+        self.predict = nn.Linear(width, size.patch**2 * 3)
+        initialise(self)
+        nn.init.normal_(self.mask_token, std=0.02)
+
+    def forward(self, encoded: Tensor, masks: Masks) -> Tensor:
+        """Return predictions (B, masked, P * P * 3) for ``masks.ids_mask``, in its order.
+
+        Args:
+            encoded: (B, 1 + visible, D) tokens after the encoder's final norm, the visible ones
+                in the order of ``masks.ids_keep``.
+            masks: thrown patches take no part: the blocks run on 1 + visible + masked tokens.
+
+        Every token carries its own position, so their order changes nothing but rounding.
+        """
+        tokens = self.embed(encoded)
+        positions = self.pos_embed.expand(len(tokens), -1, -1)
+        visible = tokens[:, 1:] + take(positions[:, 1:], masks.ids_keep)
+        masked = self.mask_token + take(positions[:, 1:], masks.ids_mask)
+        first = tokens[:, :1] + positions[:, :1]
+        tokens = torch.cat([first, visible, masked.to(visible.dtype)], 1)
+        for block in self.blocks:
+            tokens = block(tokens)
+        predicted: Tensor = self.predict(self.norm(tokens[:, -masks.masked :]))
+        return predicted

@@ -1,0 +1,121 @@
+"""Attention maps of the training images, cut by the same box as the image (SAM's weights)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from harness.augment import resample_weights
+from harness.task import Batch, Look
+from msmae.vit import VisionTransformer
+
+Weights = Literal["attention", "ones"]
+Crop = Literal["joint", "top-left"]
+Normalisation = Literal["mean-first", "per-head"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapSettings:
+    """How attention becomes masking weights.
+
+    Attributes:
+        weights: "attention" (paper, section 3.2), or "ones" (released code: the maps are
+            computed and then discarded, methods that say so mask uniformly).
+        crop: "joint" moves the map with the image's crop and flip (paper); "top-left" always
+            takes the upper left two or three cells (AMT's and the released code's integer
+            division).
+        normalisation: "mean-first" averages the heads, then maps to 0..1 (paper, eq. 5);
+            "per-head" maps every head to 0..1, then averages (released code, AMT).
+    """
+
+    weights: Weights
+    crop: Crop
+    normalisation: Normalisation
+
+
+class AttentionMaps:
+    """The maps of all N training images, (N, grid, grid) in 0..1; all ones before the first look.
+
+    Args:
+        settings: how attention becomes weights.
+        image_size: side of the input in pixels.
+        patch: side of a patch; grid = image_size / patch.
+    """
+
+    def __init__(self, settings: MapSettings, image_size: int, patch: int) -> None:
+        """Start with all weights one: masking is uniform until the first look."""
+        self.settings = settings
+        self.image_size = image_size
+        self.grid = image_size // patch
+        self.maps: Tensor | None = None
+
+    def renew(self, look: Look, encoder: VisionTransformer) -> None:
+        """Look at the unaugmented training set with the encoder as it is now."""
+        if self.settings.weights == "attention":
+            self.maps = look(lambda images: self._map(encoder.class_attention(images)))
+
+    def _map(self, attention: Tensor) -> Tensor:
+        """Turn attention (B, heads, L) into maps (B, grid, grid)."""
+        if self.settings.normalisation == "mean-first":
+            weights = unit_range(attention.mean(1))
+        else:
+            weights = unit_range(attention).mean(1)
+        return weights.unflatten(1, (self.grid, self.grid))
+
+    def patch_weights(self, batch: Batch, *, view: int = 0) -> Tensor:
+        """Return the weights (B, L) of the patches of one view's augmented images.
+
+        The map is brought to the image's size bilinearly, cut by the image's box, mirrored with
+        it and averaged over each patch (paper, section 3.2; AMT). Upsampling and averaging are
+        one small matrix per axis; bilinear weights keep the values within 0..1.
+        """
+        boxes, flips = batch.boxes[view], batch.flips[view]
+        if self.maps is None:
+            return torch.ones(len(boxes), self.grid**2, device=boxes.device)
+        maps = self.maps[batch.ids]
+        confine = self.settings.crop == "top-left"
+        if confine:
+            boxes = top_left_boxes(boxes, self.grid)
+        rows = self._axis(boxes[:, 0], boxes[:, 2], confine=confine)
+        columns = self._axis(boxes[:, 1], boxes[:, 3], confine=confine)
+        columns = torch.where(flips[:, None, None], columns.flip(1), columns)
+        return (rows @ maps @ columns.transpose(1, 2)).flatten(1)
+
+    def _axis(self, start: Tensor, length: Tensor, *, confine: bool) -> Tensor:
+        pixels = resample_weights(
+            start, length, self.grid, self.image_size, "bilinear", confine=confine
+        )
+        return pixels.unflatten(1, (self.grid, -1)).mean(2)
+
+    def state(self) -> dict[str, Any]:
+        """Return what must survive a kill."""
+        return {"maps": None if self.maps is None else self.maps.cpu()}
+
+    def restore(self, state: dict[str, Any], device: torch.device) -> None:
+        """Take back what ``state`` returned."""
+        maps = state["maps"]
+        self.maps = None if maps is None else maps.to(device)
+
+
+def unit_range(values: Tensor) -> Tensor:
+    """Map the last dimension to 0..1; a constant row becomes all ones (uniform weights).
+
+    The released code divides by the maximum without guard and gives NaN there.
+    """
+    low = values.amin(-1, keepdim=True)
+    extent = values.amax(-1, keepdim=True) - low
+    return torch.where(extent > 0, (values - low) / extent, torch.ones_like(values))
+
+
+def top_left_boxes(boxes: Tensor, grid: int) -> Tensor:
+    """Return the boxes (B, 4) that the faulty crop of AMT and the released code takes.
+
+    Offsets are divided by the image size without multiplying by the grid: the slice starts at
+    cell 0 and ends at cell 2, or 3 where the crop touches the lower or right border.
+    """
+    end = boxes[:, :2] + boxes[:, 2:]
+    cells = 2 + (end >= 1 - 1e-6).float()
+    return torch.cat([torch.zeros_like(cells), cells / grid], 1)

@@ -1,0 +1,124 @@
+"""A vision transformer over a chosen subset of patches, made of timm's parts.
+
+The same key names serve pre-training and classification, so that weights are handed on as they
+are. Position is added before patches are dropped: all L patches are embedded.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from timm.layers import PatchEmbed
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+from harness.spec import VitSize
+from msmae.patches import sincos_table
+
+EPSILON = 1e-6
+"""LayerNorm's epsilon in MAE; timm's Attention and Mlp are used as they are (exact GELU)."""
+
+norm_layer = partial(nn.LayerNorm, eps=EPSILON)
+
+
+class VisionTransformer(nn.Module):
+    """ViT with a [CLS] token and sine-cosine positions.
+
+    Args:
+        size: patch P, width D, depth and heads.
+        image_size: side of the input; L = (image_size / P) squared.
+        train_positions: positions are trained (fine-tuning) or fixed (pre-training).
+        drop_path: rate of stochastic depth at the last block, rising linearly from 0.
+        rows_first: order of the position table's halves, see ``sincos_table``.
+    """
+
+    def __init__(
+        self,
+        size: VitSize,
+        image_size: int,
+        *,
+        train_positions: bool = False,
+        drop_path: float = 0.0,
+        rows_first: bool = False,
+    ) -> None:
+        """Build and initialise as MAE does."""
+        super().__init__()
+        self.patch = size.patch
+        self.patch_embed = PatchEmbed(image_size, size.patch, 3, size.width)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, size.width))
+        table = sincos_table(size.width, image_size // size.patch, rows_first=rows_first)
+        self.pos_embed = nn.Parameter(table[None], requires_grad=train_positions)
+        rates = [drop_path * i / max(size.depth - 1, 1) for i in range(size.depth)]
+        self.blocks = nn.ModuleList(
+            Block(size.width, size.heads, qkv_bias=True, drop_path=rate, norm_layer=norm_layer)
+            for rate in rates
+        )
+        self.norm = norm_layer(size.width)
+        initialise(self)
+        weight = self.patch_embed.proj.weight
+        nn.init.xavier_uniform_(weight.view(len(weight), -1))
+        nn.init.normal_(self.cls_token, std=0.02)
+
+    def embed(self, images: Tensor, ids_keep: Tensor | None = None) -> Tensor:
+        """Return tokens (B, 1 + visible, D) before the first block.
+
+        Args:
+            images: (B, 3, H, W).
+            ids_keep: (B, visible) patches to keep, None for all L.
+        """
+        tokens = self.patch_embed(images) + self.pos_embed[:, 1:]
+        if ids_keep is not None:
+            tokens = take(tokens, ids_keep)
+        cls = (self.cls_token + self.pos_embed[:, :1]).expand(len(tokens), -1, -1)
+        return torch.cat([cls, tokens], 1)
+
+    def forward(self, images: Tensor, ids_keep: Tensor | None = None) -> Tensor:
+        """Return tokens (B, 1 + visible, D) after the last block, without the final norm."""
+        tokens = self.embed(images, ids_keep)
+        for block in self.blocks:
+            tokens = block(tokens)
+        return tokens
+
+    def class_attention(self, images: Tensor) -> Tensor:
+        """Return the last block's attention of [CLS] to the L patches, (B, heads, L).
+
+        One query row is computed instead of the full map (paper, eq. 4 and 5); the element of
+        [CLS] itself is dropped after the softmax, so rows sum to less than 1.
+        """
+        tokens = self.embed(images)
+        for block in self.blocks[:-1]:
+            tokens = block(tokens)
+        last = self.blocks[-1]
+        return attention_row(last.attn, last.norm1(tokens))[..., 1:]
+
+
+def attention_row(attention: nn.Module, tokens: Tensor) -> Tensor:
+    """Return the softmax attention of the first token to all, (B, heads, tokens), in float32.
+
+    Args:
+        attention: timm's Attention.
+        tokens: (B, tokens, D), normalised as the block feeds them.
+    """
+    heads, width = attention.num_heads, tokens.shape[-1]
+    weight, bias = attention.qkv.weight, attention.qkv.bias  # type: ignore[union-attr]
+    query = nn.functional.linear(tokens[:, :1], weight[:width], bias[:width])  # type: ignore[index]
+    keys = nn.functional.linear(tokens, weight[width : 2 * width], bias[width : 2 * width])  # type: ignore[index]
+    query = query.unflatten(2, (heads, -1)).transpose(1, 2)  # type: ignore[arg-type]
+    keys = keys.unflatten(2, (heads, -1)).transpose(1, 2)  # type: ignore[arg-type]
+    scores = (query @ keys.transpose(2, 3)).squeeze(2).float()
+    return (scores * attention.scale).softmax(-1)  # type: ignore[operator]
+
+
+def initialise(module: nn.Module) -> None:
+    """Initialise as MAE: linear layers Xavier-uniform with zero bias, LayerNorm 1 and 0."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.xavier_uniform_(part.weight)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+
+
+def take(tokens: Tensor, ids: Tensor) -> Tensor:
+    """Pick tokens (B, n, D) by ids (B, n) from (B, L, D)."""
+    return tokens.gather(1, ids[..., None].expand(-1, -1, tokens.shape[2]))
