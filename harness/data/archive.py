@@ -1,0 +1,158 @@
+"""Official archives, zipped or unpacked, read member by member; nothing is extracted.
+
+Names that point outside, links and bombs are refused before anything is decoded.
+"""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from pathlib import Path, PurePosixPath
+from typing import Self
+
+from harness.errors import UserError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+"""Images by their name's ending, in any case; the contents decide how they are decoded."""
+
+MEMBER_LIMIT = 256 * 2**20
+"""Largest member in bytes once inflated; the largest official image has 20 MiB."""
+
+RATIO_LIMIT = 200
+"""Largest ratio of inflated to stored size of members over 1 MiB; deflate's own limit is 1032."""
+
+
+class Source(ABC):
+    """An opened archive or folder."""
+
+    def __init__(self, path: Path) -> None:
+        """Remember where it is."""
+        self.path = path
+
+    @abstractmethod
+    def names(self) -> list[str]:
+        """Return the names of all files, sorted, with forward slashes."""
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """Return the contents of a file.
+
+        Raises:
+            ValueError: it cannot be read (corrupt, too large).
+        """
+
+    def close(self) -> None:
+        """Release what is open."""
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Close."""
+        self.close()
+
+    def images(self) -> list[str]:
+        """Return the names of all images, sorted."""
+        return [n for n in self.names() if PurePosixPath(n).suffix.lower() in SUFFIXES]
+
+
+class Folder(Source):
+    """An unpacked archive."""
+
+    def names(self) -> list[str]:
+        """Return all regular files below the folder; links out of it are refused."""
+        root = self.path.resolve()
+        found = []
+        for path in sorted(self.path.rglob("*")):
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                raise UserError(f"{path} is a link that leads out of {self.path}; remove it.")
+            if path.is_file() and "__MACOSX" not in path.parts:
+                found.append(path.relative_to(self.path).as_posix())
+        return found
+
+    def read(self, name: str) -> bytes:
+        """Return the contents of a file."""
+        path = self.path / name
+        if path.stat().st_size > MEMBER_LIMIT:
+            raise ValueError(f"larger than {MEMBER_LIMIT >> 20} MiB")
+        return path.read_bytes()
+
+
+class Zip(Source):
+    """A zip file, checked as a whole before a member is read."""
+
+    def __init__(self, path: Path) -> None:
+        """Open and check it.
+
+        Raises:
+            UserError: it is no zip file, encrypted, or has members that are not safe.
+        """
+        super().__init__(path)
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise UserError(
+                f"{path} is not a zip file that can be read ({error}); download it again."
+            ) from error
+        self._members = {
+            m.filename: m
+            for m in self._zip.infolist()
+            if not m.is_dir() and not m.filename.startswith("__MACOSX/")
+        }
+        unsafe = [f"{name!r} ({why})" for name, m in self._members.items() if (why := _unsafe(m))]
+        if unsafe:
+            listed = ", ".join(unsafe[:5]) + (" ..." if len(unsafe) > 5 else "")
+            raise UserError(f"{path} has members that are not safe to read: {listed}.")
+
+    def names(self) -> list[str]:
+        """Return the names of all files."""
+        return sorted(self._members)
+
+    def read(self, name: str) -> bytes:
+        """Return the contents of a file."""
+        try:
+            with self._zip.open(self._members[name]) as stream:
+                content = stream.read(MEMBER_LIMIT + 1)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+            raise ValueError(str(error)) from error
+        if len(content) > MEMBER_LIMIT:
+            raise ValueError(f"inflates to more than {MEMBER_LIMIT >> 20} MiB")
+        return content
+
+    def close(self) -> None:
+        """Close the file."""
+        self._zip.close()
+
+
+def _unsafe(member: zipfile.ZipInfo) -> str | None:
+    name = PurePosixPath(member.filename.replace("\\", "/"))
+    if name.is_absolute() or ":" in name.parts[0]:
+        return "absolute"
+    if ".." in name.parts:
+        return "leads out of the archive"
+    if stat.S_ISLNK(member.external_attr >> 16):
+        return "a link"
+    if member.flag_bits & 1:
+        return "encrypted"
+    if member.file_size > MEMBER_LIMIT:
+        return f"inflates to {member.file_size >> 20} MiB, more than {MEMBER_LIMIT >> 20}"
+    stored = max(member.compress_size, 1)
+    if member.file_size > 2**20 and member.file_size / stored > RATIO_LIMIT:
+        return f"inflates {member.file_size // stored} times: a decompression bomb"
+    return None
+
+
+def open_source(path: Path) -> Source:
+    """Open an archive or a folder.
+
+    Raises:
+        UserError: there is nothing there, or it is not safe.
+    """
+    if path.is_dir():
+        return Folder(path)
+    if not path.exists():
+        raise UserError(f"There is nothing at {path}; give the official archive or its folder.")
+    return Zip(path)

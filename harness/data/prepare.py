@@ -1,0 +1,266 @@
+"""Decode an official archive into a store: in parallel, checked, all or nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness import files
+from harness.data import store
+from harness.data.archive import open_source
+from harness.data.decode import Decoded, decode
+from harness.data.split import clean_split, paper_split
+from harness.data.store import Item, Listing, Manifest
+from harness.errors import UserError
+from harness.spec import Dataset
+
+NAMED = 20
+"""Broken files named in one error; the rest is counted."""
+
+LEAST_SIZE = 16
+
+Decoder = Callable[[Item], Decoded]
+Advance = Callable[[int, int], None]
+"""Called with the images done and the images in all."""
+
+
+def prepare(
+    dataset: Dataset,
+    source: Path,
+    *,
+    root: Path,
+    size: int = 256,
+    workers: int | None = None,
+    advance: Advance = lambda done, total: None,
+) -> Manifest:
+    """Decode an archive or folder into ROOT/NAME and return its manifest.
+
+    Args:
+        dataset: what the archive must hold.
+        source: the official archive, zipped or unpacked.
+        root: folder of the stores.
+        size: side of the stored images in pixels.
+        workers: decoding threads (PIL works outside Python's lock), by default one a core.
+        advance: told of progress.
+
+    Raises:
+        UserError: the archive is unsafe, broken, incomplete or has other counts; every broken
+            file is named, and nothing is written.
+    """
+    if size < LEAST_SIZE:
+        raise UserError(f"--size is {size}; allowed: at least {LEAST_SIZE}.")
+    with open_source(source) as opened:
+        items = tuple(sorted(dataset.listing(opened), key=lambda item: item.name))
+        check(dataset, items)
+        return write_store(
+            dataset,
+            items,
+            lambda item: decode(opened, item, size, dataset.channels),
+            root=root,
+            size=size,
+            workers=workers,
+            advance=advance,
+        )
+
+
+def check(dataset: Dataset, items: Listing) -> None:
+    """Check names and counts against the official ones.
+
+    Raises:
+        UserError: a name occurs twice, or a class has another count.
+    """
+    names = Counter(item.name for item in items)
+    twice = sorted(name for name, count in names.items() if count > 1)
+    if twice:
+        raise UserError(f"{dataset.title}: names that occur twice: {_listed(twice)}.")
+    found = Counter(item.label for item in items)
+    expected = dict(enumerate(dataset.counts))
+    if dict(found) != expected:
+        rows = "".join(
+            f"\n  {dataset.classes[label]}: expected {count}, found {found.get(label, 0)}"
+            for label, count in expected.items()
+        )
+        raise UserError(
+            f"{dataset.title}: {len(items)} images instead of {sum(dataset.counts)};"
+            f" is this the official archive ({dataset.source})?{rows}"
+        )
+
+
+def write_store(
+    dataset: Dataset,
+    items: Listing,
+    decoder: Decoder,
+    *,
+    root: Path,
+    size: int,
+    workers: int | None = None,
+    advance: Advance = lambda done, total: None,
+) -> Manifest:
+    """Decode all items and put the store in place at once.
+
+    Raises:
+        UserError: files are broken (all named), or the disk is full or cannot be written.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with _scratch(root, dataset.name) as folder:
+            sizes, pixels = _decode_all(dataset, items, decoder, folder, size, workers, advance)
+            manifest = _describe(dataset, items, sizes, pixels, folder, size)
+            _replace(folder, root / dataset.name)
+    except OSError as error:
+        raise UserError(
+            f"Cannot write the store of {dataset.name!r} under {root}:"
+            f" {error.strerror or error}. Free space or choose another --root."
+        ) from error
+    store.write_stamp(root / dataset.name, manifest)
+    return manifest
+
+
+@contextmanager
+def _scratch(root: Path, name: str) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(dir=root, prefix=f".{name}."))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _replace(folder: Path, target: Path) -> None:
+    folder.chmod(0o755)
+    if target.exists():
+        old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
+        target.rename(old / "store")
+        folder.rename(target)
+        shutil.rmtree(old)
+    else:
+        folder.rename(target)
+
+
+def _decode_all(  # noqa: PLR0913 - the parts of one job, used once
+    dataset: Dataset,
+    items: Listing,
+    decoder: Decoder,
+    folder: Path,
+    size: int,
+    workers: int | None,
+    advance: Advance,
+) -> tuple[np.ndarray, list[str]]:
+    images = _array(folder / "images.npy", (len(items), size, size, dataset.channels))
+    has_masks = any(item.masks for item in items)
+    masks = _array(folder / "masks.npy", (len(items), size, size)) if has_masks else None
+    sizes = np.zeros((len(items), 2), np.int64)
+    pixels: list[str] = [""] * len(items)
+    broken: list[str] = []
+
+    def work(row: int) -> str | None:
+        try:
+            decoded = decoder(items[row])
+        except ValueError as error:
+            return str(error)
+        images[row] = decoded.image
+        if masks is not None and decoded.mask is not None:
+            masks[row] = decoded.mask
+        sizes[row], pixels[row] = decoded.size, decoded.pixels
+        return None
+
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        for done, problem in enumerate(pool.map(work, range(len(items))), 1):
+            if problem is not None:
+                broken.append(problem)
+            advance(done, len(items))
+    if broken:
+        raise UserError(
+            f"{dataset.title}: {len(broken)} files cannot be used: {_listed(broken)}."
+            " Get them again; nothing was written."
+        )
+    images.flush()
+    if masks is not None:
+        masks.flush()
+    return sizes, pixels
+
+
+def _array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    # Reserve the space now: a full disk is an error here, but a crash of the process in a map.
+    with path.open("r+b") as stream:
+        os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+    return array
+
+
+def _describe(  # noqa: PLR0913 - the parts of one store, used once
+    dataset: Dataset,
+    items: Listing,
+    sizes: np.ndarray,
+    pixels: list[str],
+    folder: Path,
+    size: int,
+) -> Manifest:
+    splits = {
+        "paper": paper_split(dataset.name, items, dataset.sizes),
+        "clean": clean_split(dataset.name, items, pixels),
+    }
+    grouped = any(item.group is not None for item in items)
+    index = {
+        "names": [item.name for item in items],
+        "labels": [item.label for item in items],
+        "sizes": sizes.tolist(),
+        "groups": [item.group or item.name for item in items] if grouped else None,
+        "pixels": pixels,
+        "splits": splits,
+    }
+    files.write_json(folder / "index.json", index)
+    hashes = {
+        path.name: files.sha256(path)
+        for path in sorted(folder.iterdir())
+        if path.suffix in (".npy", ".json")
+    }
+    manifest = Manifest(
+        dataset=dataset.name,
+        size=size,
+        fingerprint=store.fingerprint(hashes),
+        parts={s: {p: len(rows) for p, rows in parts.items()} for s, parts in splits.items()},
+        files=hashes,
+    )
+    content = {name: getattr(manifest, name) for name in Manifest.__dataclass_fields__}
+    files.write_json(folder / "manifest.json", {"format": store.FORMAT, **content})
+    return manifest
+
+
+def _listed(names: list[str]) -> str:
+    more = f", and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+@contextmanager
+def bar(title: str) -> Iterator[Advance]:
+    """Show progress: a bar on a terminal, a line every few seconds in a log."""
+    import sys
+
+    if not sys.stderr.isatty():
+        began = last = time.monotonic()
+
+        def log(done: int, total: int) -> None:
+            nonlocal last
+            now = time.monotonic()
+            if done == total or now - last > 10:
+                last = now
+                print(f"{title}: {done}/{total}, {now - began:.0f} s", file=sys.stderr, flush=True)
+
+        yield log
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True)) as bars:
+        task = bars.add_task(title)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
