@@ -149,7 +149,9 @@ def cut(
     """
     height, width = images.shape[-2:]
     rows = resample_weights(boxes[:, 0], boxes[:, 2], height, size, interpolation, confine=confine)
-    columns = resample_weights(boxes[:, 1], boxes[:, 3], width, size, interpolation, confine=confine)
+    columns = resample_weights(
+        boxes[:, 1], boxes[:, 3], width, size, interpolation, confine=confine
+    )
     columns = torch.where(flips[:, None, None], columns.flip(1), columns)
     return rows[:, None] @ images @ columns.transpose(1, 2)[:, None]
 

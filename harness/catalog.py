@@ -96,9 +96,7 @@ def _execute(path: Path) -> Table:
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
-        raise UserError(
-            f"{path} is not valid Python: {error.msg}, line {error.lineno}."
-        ) from error
+        raise UserError(f"{path} is not valid Python: {error.msg}, line {error.lineno}.") from error
     return _experiment(module, path)
 
 

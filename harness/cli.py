@@ -156,7 +156,9 @@ def _seeds(text: str) -> tuple[int, ...]:
             first = int(low)
             last = int(high) if dash else first
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{part!r} is not a seed or a range like 0-4") from None
+            raise argparse.ArgumentTypeError(
+                f"{part!r} is not a seed or a range like 0-4"
+            ) from None
         if last < first:
             raise argparse.ArgumentTypeError(f"the range {part!r} is empty")
         seeds.extend(range(first, last + 1))

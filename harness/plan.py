@@ -174,9 +174,7 @@ def _columns(table: Table, options: Options) -> tuple[ColumnPlan, ...]:
         if manifest is None:
             missing.append(asked_for)
         else:
-            plans.append(
-                ColumnPlan(column=column, asked=asked_for, used=used, manifest=manifest)
-            )
+            plans.append(ColumnPlan(column=column, asked=asked_for, used=used, manifest=manifest))
     if missing:
         raise _missing(missing, options)
     return tuple(plans)

@@ -106,9 +106,7 @@ def _head(settings: MSMAE, dataset: Dataset, encoders: Encoders) -> ClassHead:
     width, classes = encoders.vit.width, len(dataset.classes)
     layers: nn.Module = nn.Linear(width, classes)
     if settings.head == "mlp":
-        layers = nn.Sequential(
-            nn.Linear(width, width), nn.GELU(), nn.Linear(width, classes)
-        )
+        layers = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, classes))
     return ClassHead(layers, settings.classification_weight, settings.softmax)
 
 

@@ -54,9 +54,7 @@ FINETUNE_PLAIN = Finetune()
 FINETUNE_SAM = Finetune(mask_ratio=0.45, throw_ratio=0.30, update_interval=20)
 """Table 5 with SAM; Algorithm 1 pools the patch tokens."""
 
-FINETUNE_RELEASED = replace(
-    FINETUNE_SAM, weights="ones", crop="top-left", normalisation="per-head"
-)
+FINETUNE_RELEASED = replace(FINETUNE_SAM, weights="ones", crop="top-left", normalisation="per-head")
 FINETUNE_AMT_CROP = replace(FINETUNE_SAM, crop="top-left", normalisation="per-head")
 
 

@@ -71,7 +71,9 @@ def test_boxes_lie_inside_the_image_on_whole_pixels(
     pixels = boxes * torch.tensor([height, width, height, width])
     torch.testing.assert_close(pixels, pixels.round(), atol=1e-6, rtol=0)
     top, left, h, w = pixels.unbind(1)
-    assert bool((h >= 1).all() and (w >= 1).all() and (top >= -1e-6).all() and (left >= -1e-6).all())
+    assert bool(
+        (h >= 1).all() and (w >= 1).all() and (top >= -1e-6).all() and (left >= -1e-6).all()
+    )
     assert bool((top + h <= height + 1e-6).all() and (left + w <= width + 1e-6).all())
 
 

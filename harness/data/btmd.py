@@ -30,9 +30,7 @@ def listing(source: Source) -> Listing:
         folders = [part.lower() for part in path.parts[-3:-1]]
         if len(folders) == 2 and folders[0] in FOLDERS and folders[1] in CLASSES:
             label = CLASSES.index(folders[1])
-            items.append(
-                Item(name=path.stem, label=label, image=name, part=FOLDERS[folders[0]])
-            )
+            items.append(Item(name=path.stem, label=label, image=name, part=FOLDERS[folders[0]]))
     if not items:
         raise UserError(
             f"{source.path} has no Training/ and Testing/ folders of {', '.join(CLASSES)};"

@@ -94,8 +94,7 @@ def _prepare(args: argparse.Namespace) -> int:
                     advance=advance,
                 )
         counts = ", ".join(
-            f"{name} {count}"
-            for name, count in zip(dataset.classes, dataset.counts, strict=True)
+            f"{name} {count}" for name, count in zip(dataset.classes, dataset.counts, strict=True)
         )
         print(f"{dataset.name}: {sum(dataset.counts)} images ({counts})")
         for split, parts in manifest.parts.items():

@@ -58,9 +58,7 @@ def decode(source: Source, item: Item, size: int, channels: int) -> Decoded:
     )
 
 
-def _mask(
-    source: Source, item: Item, expected: tuple[int, int], size: int
-) -> np.ndarray | None:
+def _mask(source: Source, item: Item, expected: tuple[int, int], size: int) -> np.ndarray | None:
     if not item.masks:
         return None
     merged = np.zeros((expected[1], expected[0]), bool)
