@@ -1,57 +1,91 @@
-"""Intervals of means over seeds and of shares of images."""
+"""Means and intervals of what runs measured.
+
+scipy is imported where it is needed: a table of one seed does without.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from statistics import NormalDist
 
 
 @dataclass(frozen=True)
-class Summary:
-    """Mean over seeds with sample deviation and two-sided interval (None for one seed)."""
+class Interval:
+    """A confidence interval."""
 
-    n: int
-    mean: float
-    sd: float | None
-    interval: tuple[float, float] | None
+    low: float
+    high: float
 
 
-def summarise(values: Sequence[float], *, level: float = 0.95) -> Summary:
-    """Return mean, deviation (n - 1) and Student's interval of the mean.
+def mean(values: Sequence[float]) -> float:
+    """Return the mean, from an exactly rounded sum.
 
     Raises:
         ValueError: there are no values.
     """
     if not values:
-        raise ValueError("no values to summarise; give at least one")
-    array = np.asarray(values, float)
-    mean = float(array.mean())
-    if len(array) == 1:
-        return Summary(1, mean, None, None)
-    from scipy import stats
-
-    sd = float(array.std(ddof=1))
-    half = float(stats.t.ppf(0.5 + level / 2, len(array) - 1)) * sd / math.sqrt(len(array))
-    return Summary(len(array), mean, sd, (mean - half, mean + half))
+        raise ValueError("The mean of no values does not exist; give at least one.")
+    return math.fsum(values) / len(values)
 
 
-def wilson(hits: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
-    """Return Wilson's interval of a share ``hits / n``.
+def sd(values: Sequence[float]) -> float:
+    """Return the sample standard deviation (n - 1 in the denominator).
 
     Raises:
-        ValueError: not 0 <= hits <= n with n > 0.
+        ValueError: there are fewer than two values.
     """
-    if not 0 <= hits <= n or n == 0:
-        raise ValueError(f"{hits} of {n} is not a share; give 0 <= hits <= n, n > 0")
-    from statistics import NormalDist
+    if len(values) < 2:
+        raise ValueError(f"A standard deviation needs two values; there are {len(values)}.")
+    if len(set(values)) == 1:
+        return 0.0  # the mean may be off by one unit in the last place
+    centre = mean(values)
+    return math.sqrt(math.fsum((v - centre) ** 2 for v in values) / (len(values) - 1))
 
-    z = NormalDist().inv_cdf(0.5 + level / 2)
-    share, spread = hits / n, z * z / n
-    centre = (share + spread / 2) / (1 + spread)
-    half = z / (1 + spread) * math.sqrt(share * (1 - share) / n + spread / (4 * n))
-    low = 0.0 if hits == 0 else centre - half
-    high = 1.0 if hits == n else centre + half
-    return low, high
+
+def t_interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
+    """Return Student's interval of the mean, for values that vary as a normal variable does.
+
+    Args:
+        values: one number a seed, at least two.
+        level: the coverage, in 0..1.
+
+    Raises:
+        ValueError: there are fewer than two values, or the level is outside 0..1.
+    """
+    from scipy.special import stdtrit
+
+    spread = sd(values)
+    quantile = float(stdtrit(len(values) - 1, _upper(level)))
+    half = quantile * spread / math.sqrt(len(values))
+    return Interval(mean(values) - half, mean(values) + half)
+
+
+def wilson(successes: int, total: int, *, level: float = 0.95) -> Interval:
+    """Return Wilson's score interval of a share, without continuity correction.
+
+    It covers the drawing of images, not of seeds.
+
+    Source: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927) 209-212.
+
+    Raises:
+        ValueError: not 0 <= successes <= total with total > 0, or the level is outside 0..1.
+    """
+    if not 0 <= successes <= total or total == 0:
+        raise ValueError(f"{successes} of {total} is no share; allowed: 0 <= k <= n, n > 0.")
+    z = NormalDist().inv_cdf(_upper(level))
+    share = successes / total
+    scale = 1.0 + z * z / total
+    centre = (share + z * z / (2.0 * total)) / scale
+    half = z * math.sqrt(share * (1.0 - share) / total + z * z / (4.0 * total * total)) / scale
+    # Exact at the ends, where rounding would leave 1e-17.
+    low = 0.0 if successes == 0 else centre - half
+    high = 1.0 if successes == total else centre + half
+    return Interval(low, high)
+
+
+def _upper(level: float) -> float:
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"The level {level} is not inside 0..1.")
+    return 0.5 + level / 2.0

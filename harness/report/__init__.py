@@ -1,1 +1,1 @@
-"""Lay records out as tables: the grid once, then Markdown, LaTeX, JSON and the terminal."""
+"""Reports: a table and its entries become one grid of cells, which every renderer only reads."""

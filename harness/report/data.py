@@ -1,79 +1,170 @@
-"""The grid as data: JSON with unrounded values, and a long pandas frame for CSV."""
+"""A grid as plain values: JSON with everything unrounded, and a long table for analyses.
+
+All numbers are in display units (percent where the metric is one). pandas is imported by
+``frame`` alone: writing a table does not wait for it.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import TYPE_CHECKING, Any
 
-from harness.report.grid import Cell, Grid
+from harness import stats
+from harness.report.values import MAJORITY, Cell, Entry, Grid, GridColumn
+from harness.stats import Interval
 
 if TYPE_CHECKING:
-    import pandas
+    import pandas as pd
+
+FORMAT = 1
+"""Raised whenever the layout of the JSON changes."""
 
 
-def to_json(grid: Grid) -> str:
-    """Return the same table as the other formats show, unrounded, with every run's key."""
-    value = {
-        "caption": grid.caption,
-        "source": grid.table.source,
-        "context": dataclasses.asdict(grid.context),
-        "columns": [
-            {
-                "name": c.column.name,
-                "title": c.title,
-                "metric": c.metric.name,
-                "better": c.metric.better,
-                "dataset": c.dataset,
-                "phantom": c.phantom,
-                "n": c.n,
-                "majority": c.majority,
-                "data": c.data,
-                "printed_n": c.printed_n,
-            }
-            for c in grid.columns
-        ],
+def to_json(grid: Grid) -> dict[str, Any]:
+    """Return the table as JSON values, unrounded and in display units."""
+    context = dataclasses.asdict(grid.context)
+    return {
+        "format": FORMAT,
+        "name": context.pop("name"),
+        "title": grid.title,
+        "source": grid.source,
+        "caption": " ".join(grid.caption),
+        "units": "metric times factor, as the paper prints it",
+        "context": {**context, "versions": dict(grid.context.versions)},
+        "columns": [_column(column) for column in grid.columns],
         "rows": [
             {
-                "name": line.row.name,
-                "label": line.row.label,
-                "group": line.row.group,
-                "backbone": line.row.backbone,
-                "cells": [_cell(cell) for cell in line.cells],
+                "name": row.row.name,
+                "label": row.row.label,
+                "group": row.row.group,
+                "backbone": row.row.backbone,
+                "cells": {c.name: _cell(row.cells[c.name], c) for c in grid.columns},
             }
-            for line in grid.lines
+            for row in grid.rows
         ],
-        "notes": list(grid.notes),
+        "majority": {c.name: c.majority for c in grid.columns},
+        "footnotes": [dataclasses.asdict(note) for note in grid.footnotes],
+        "notes": [dataclasses.asdict(note) for note in grid.notes],
     }
-    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _cell(cell: Cell) -> dict[str, Any]:
+def _column(column: GridColumn) -> dict[str, Any]:
+    context, metric = column.context, column.metric
     return {
-        "status": cell.status,
+        "name": column.name,
+        "title": context.title,
+        "dataset": context.dataset,
+        "asked_for": context.column.dataset,
+        "phantom": context.phantom,
+        "n": context.n,
+        "printed_n": context.printed_n,
+        "data": context.data,
+        "metric": metric.name,
+        "better": metric.better,
+        "digits": metric.digits,
+        "factor": metric.factor,
+    }
+
+
+def _cell(cell: Cell, column: GridColumn) -> dict[str, Any]:
+    return {
+        "state": cell.state,
         "printed": cell.printed,
-        "ours": None if cell.ours is None else dataclasses.asdict(cell.ours),
+        "value": cell.value,
+        "sd": cell.sd,
+        "interval": _interval(cell.interval),
         "difference": cell.difference,
         "rank": cell.rank,
-        "collapsed": cell.collapsed,
-        "stale": cell.stale,
-        "runs": [dataclasses.asdict(entry) for entry in cell.entries],
+        "marks": list(cell.marks),
+        "remarks": list(cell.remarks),
+        "seeds": [_entry(entry, column) for entry in cell.entries],
     }
 
 
-def frame(grid: Grid) -> pandas.DataFrame:
-    """Return one row a run: row, column, seed, status, values in natural units, provenance."""
-    import pandas
+def _entry(entry: Entry, column: GridColumn) -> dict[str, Any]:
+    values = dataclasses.asdict(entry)
+    for name in ("row", "column"):
+        values.pop(name)
+    for name in ("value", "last", "best"):
+        values[name] = _scaled(values[name], column)
+    return {**values, "interval_of_images": _interval(_of_images(entry, column))}
 
-    records = [
-        {**dataclasses.asdict(entry), "printed": cell.printed, "rank": cell.rank}
-        for line in grid.lines
-        for cell in line.cells
-        for entry in cell.entries
+
+def _scaled(value: float | None, column: GridColumn) -> float | None:
+    return None if value is None else column.metric.factor * value
+
+
+def _of_images(entry: Entry, column: GridColumn) -> Interval | None:
+    """Return Wilson's interval of an accuracy: of one model, over the drawing of images."""
+    if column.metric.name != "accuracy" or entry.value is None or not entry.n:
+        return None
+    interval = stats.wilson(round(entry.value * entry.n), entry.n)
+    factor = column.metric.factor
+    return Interval(factor * interval.low, factor * interval.high)
+
+
+def _interval(interval: Interval | None) -> list[float] | None:
+    return None if interval is None else [interval.low, interval.high]
+
+
+def frame(grid: Grid) -> pd.DataFrame:
+    """Return one line a run: row, column, seed and all that is known of it.
+
+    Rows that are not run and the majority class have one line a column, without a seed.
+    """
+    import pandas as pd
+
+    lines = [
+        {**_place(row.row.name, row.row.label, column), **line}
+        for row in grid.rows
+        for column in grid.columns
+        for line in _lines(row.cells[column.name], column)
     ]
-    return pandas.DataFrame.from_records(records)
+    lines += [
+        {**_place("majority", MAJORITY, column), "status": "computed", "value": column.majority}
+        for column in grid.columns
+        if column.majority is not None
+    ]
+    table = pd.DataFrame(lines, columns=[*_place("", "", None), *FIELDS])
+    return table.astype({"seed": "Int64", "n": "Int64", **dict.fromkeys(NUMBERS, "Float64")})
 
 
-def to_csv(grid: Grid) -> str:
-    """Return the frame as CSV, with floats that read back to the same value."""
-    return frame(grid).to_csv(index=False)
+FIELDS = (
+    "seed",
+    "status",
+    "printed",
+    "value",
+    "last",
+    "best",
+    "n",
+    "collapsed",
+    "stale",
+    "key",
+    "commit",
+    "error",
+)
+"""Columns of a frame after those that name the place."""
+
+NUMBERS = ("printed", "value", "last", "best")
+
+
+def _place(name: str, label: str, column: GridColumn | None) -> dict[str, Any]:
+    """Return what names a cell; its keys are the frame's first columns."""
+    return {
+        "row": name,
+        "label": label,
+        "column": column.name if column else "",
+        "dataset": column.context.dataset if column else "",
+        "metric": column.metric.name if column else "",
+        "data": column.context.data if column else "",
+    }
+
+
+def _lines(cell: Cell, column: GridColumn) -> list[dict[str, Any]]:
+    if not cell.entries:
+        return [{"status": cell.state, "printed": cell.printed}]
+    lines = []
+    for entry in cell.entries:
+        values = {**_entry(entry, column), "printed": cell.printed}
+        lines.append({name: values[name] for name in FIELDS})
+    return lines

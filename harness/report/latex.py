@@ -1,110 +1,190 @@
-"""The grid as LaTeX with booktabs; everything that is text is escaped."""
+"""A grid as a LaTeX table for pdfLaTeX, with booktabs; every text is escaped.
+
+``document`` wraps the table so that it compiles alone.
+"""
 
 from __future__ import annotations
 
-import re
+import unicodedata
+from collections.abc import Sequence
 
-from harness.report import numbers
-from harness.report.grid import Cell, Grid
-from harness.spec import Metric
+from harness.report.values import HEADINGS, MAJORITY, NOTHING, Cell, Grid, Note, Part
 
-ESCAPES = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "`": r"\textasciigrave{}",
-    '"': r"\textquotedbl{}",
-    "±": r"$\pm$",
-    "−": r"$-$",
-    "–": "--",
-    "†": r"$\dagger$",
-    "Δ": r"$\Delta$",
-    "×": r"$\times$",
-    "λ": r"$\lambda$",
-}
-PACKAGES = ("booktabs", "graphicx")
+PACKAGES = ("[T1]{fontenc}", "[utf8]{inputenc}", "{textcomp}", "{booktabs}", "{graphicx}")
+
+_GREEK = {
+    **dict(zip("αβγδεζηθκλμνξπρστφχψω", [
+        "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "kappa", "lambda",
+        "mu", "nu", "xi", "pi", "rho", "sigma", "tau", "phi", "chi", "psi", "omega",
+    ], strict=True)),
+    **dict(zip("ΓΔΘΛΞΠΣΦΨΩ", [
+        "Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Phi", "Psi", "Omega",
+    ], strict=True)),
+}  # fmt: skip
+_MATHS = {
+    "±": "pm", "\N{MINUS SIGN}": "-", "\N{MULTIPLICATION SIGN}": "times", "÷": "div",
+    "·": "cdot", "≤": "leq", "≥": "geq", "≠": "neq", "≈": "approx", "→": "rightarrow",
+    "←": "leftarrow", "↑": "uparrow", "↓": "downarrow", "∞": "infty", "∈": "in", "√": "surd",
+    **_GREEK,
+}  # fmt: skip
+_TEXTS = {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "`": r"\textasciigrave{}", '"': r"\textquotedbl{}", "<": r"\textless{}",
+    ">": r"\textgreater{}", "|": r"\textbar{}", "†": r"\dag{}", "‡": r"\ddag{}",
+    "\N{EN DASH}": "--", "—": "---", "…": r"\ldots{}", "•": r"\textbullet{}",
+    "\N{LEFT SINGLE QUOTATION MARK}": r"\textquoteleft{}",
+    "\N{RIGHT SINGLE QUOTATION MARK}": r"\textquoteright{}",
+    "“": r"\textquotedblleft{}", "”": r"\textquotedblright{}",
+    **{c: f"\\{c}" for c in "&%$#_{}"},
+    **{c: f"${m}$" if m == "-" else f"$\\{m}$" for c, m in _MATHS.items()},
+}  # fmt: skip
+
+_JOINED = "-,'"
+"""Two of these in a row would become one glyph."""
 
 
 def escape(text: str) -> str:
-    """Escape LaTeX's special characters; others outside printable ASCII become "?"."""
-    flat = " ".join(text.split())
-    return "".join(ESCAPES.get(c) or (c if re.match(r"[ -~]", c) else "?") for c in flat)
+    """Return text that pdfLaTeX typesets literally, in one line.
+
+    Letters beyond Latin and Greek become their code point in brackets: a table must compile.
+    """
+    normal = unicodedata.normalize("NFC", text)
+    line = " ".join("".join(c if c.isprintable() else " " for c in normal).split())
+    escaped = ""
+    for character in line:
+        piece = _TEXTS.get(character) or _letter(character)
+        if escaped and escaped[-1] == piece[0] and piece[0] in _JOINED:
+            escaped += "{}"
+        escaped += piece
+    return escaped
+
+
+def _letter(character: str) -> str:
+    # inputenc's utf8 maps these blocks onto T1 and textcomp, the soft hyphen aside.
+    if character.isascii() or "\u00a1" <= character <= "\u017f":
+        return character
+    return f"[U+{ord(character):04X}]"
+
+
+def document(text: str) -> str:
+    """Wrap a table into a document that pdfLaTeX compiles."""
+    packages = "".join(f"\\usepackage{package}\n" for package in PACKAGES)
+    return (
+        f"\\documentclass{{article}}\n{packages}\\usepackage[margin=2cm]{{geometry}}\n"
+        f"\\begin{{document}}\n{text}\\end{{document}}\n"
+    )
 
 
 def render(grid: Grid) -> str:
-    """Return a ``table`` environment; the packages that it needs are named in a comment."""
-    columns = "lll" + "rrr" * len(grid.columns)
-    tops = [rf"\multicolumn{{3}}{{c}}{{{escape(c.title)}}}" for c in grid.columns]
-    rules = " ".join(rf"\cmidrule(lr){{{4 + 3 * i}-{6 + 3 * i}}}" for i in range(len(tops)))
+    """Return the table environment under a comment that names the packages it needs."""
+    name = "".join(c if c.isascii() and c.isalnum() else "-" for c in grid.context.name)
     lines = [
-        "% needs: " + ", ".join("\\usepackage{" + p + "}" for p in PACKAGES),
+        f"% {_comment(grid.title)} ({_comment(grid.source)})",
+        f"% Made by: {_comment(grid.context.command)}",
+        "% Needs, in the preamble:",
+        *(f"%   \\usepackage{package}" for package in PACKAGES),
         r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{escape(grid.caption)}}}",
-        rf"\label{{tab:{re.sub(r'[^a-z0-9]+', '-', grid.context.name.lower())}}}",
-        r"\resizebox{\linewidth}{!}{%",
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        rf" & & & {' & '.join(tops)} \\",
-        rules,
-        "Type & Method & Backbone" + r" & paper & ours & $\Delta$" * len(tops) + r" \\",
-        r"\midrule",
+        r"  \centering",
+        rf"  \caption{{{escape(' '.join(grid.caption))}}}",
+        rf"  \label{{tab:{name}}}",
+        # Shrunk to the line only where it is wider.
+        r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        *(f"    {line}" for line in _tabular(grid)),
+        r"  }",
+        *(f"  {line}" for line in _below(grid)),
+        r"\end{table}",
     ]
-    lines += _body(grid)
-    lines += [r"\bottomrule", r"\end{tabular}}", r"\par\smallskip\footnotesize\raggedright"]
-    lines += [escape(note.replace("`", "'")) + r"\par" for note in grid.notes]
-    lines += [r"\end{table}", ""]
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n"
 
 
-def _body(grid: Grid) -> list[str]:
-    lines: list[str] = []
-    group: str | None = None
-    for line in grid.lines:
-        if group is not None and line.row.group != group:
-            lines.append(r"\midrule")
-        shown = line.row.group if line.row.group != group else ""
-        group = line.row.group
-        cells = [escape(shown), escape(line.row.label), escape(line.row.backbone)]
-        for cell, column in zip(line.cells, grid.columns, strict=True):
-            cells += _cell(cell, column.metric)
-        lines.append(" & ".join(cells) + r" \\")
-    majority = [r"\midrule", r" & \emph{Majority class} & "]
+def _comment(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _tabular(grid: Grid) -> list[str]:
+    texts = 2 if grid.backbones else 1
+    numbers = [len(column.parts) for column in grid.columns]
+    width = texts + sum(numbers)
+    lines = [rf"\begin{{tabular}}{{@{{}}{'l' * texts}{'r' * sum(numbers)}@{{}}}}", r"\toprule"]
+    lines += _head(grid, texts)
+    for position, group in enumerate(grid.groups):
+        lines += [r"\midrule"] if position == 0 or grid.grouped else []
+        if group.title:
+            lines.append(
+                rf"\multicolumn{{{width}}}{{@{{}}l}}{{\textit{{{escape(group.title)}}}}} \\"
+            )
+        for row in group.rows:
+            labels = [row.row.label] + ([row.row.backbone or NOTHING] if grid.backbones else [])
+            cells = [
+                _part(row.cells[column.name], part)
+                for column in grid.columns
+                for part in column.parts
+            ]
+            lines.append(_line([*map(escape, labels), *cells]))
+    if grid.has_majority:
+        lines += [r"\midrule", _line(_majority(grid))]
+    return [*lines, r"\bottomrule", r"\end{tabular}"]
+
+
+def _head(grid: Grid, texts: int) -> list[str]:
+    spans, rules, parts = [""] * texts, [], ["Method", "Backbone"][:texts]
+    start = texts + 1
     for column in grid.columns:
-        share = column.majority * column.metric.factor
-        text = f"{share:.{column.metric.digits}f}" if column.metric.name == "accuracy" else "--"
-        majority[1] += rf" & & \emph{{{text}}} & "
-    majority[1] += r" \\"
-    return lines + majority
+        width = len(column.parts)
+        spans.append(rf"\multicolumn{{{width}}}{{c}}{{{escape(column.heading)}}}")
+        rules.append(rf"\cmidrule(lr){{{start}-{start + width - 1}}}")
+        parts += [escape(HEADINGS[part]) for part in column.parts]
+        start += width
+    return [_line(spans), " ".join(rules), _line(parts)]
 
 
-def _cell(cell: Cell, metric: Metric) -> list[str]:
-    text = escape(numbers.ours(cell, metric))
-    if cell.rank == "best":
-        text = rf"\textbf{{{text}}}"
-    elif cell.rank == "second":
-        text = rf"\underline{{{text}}}"
-    return [
-        escape(numbers.printed(cell, metric)),
-        text + escape(numbers.remarks(cell)).replace("  ", " "),
-        escape(numbers.difference(cell, metric)),
+def _part(cell: Cell, part: Part) -> str:
+    if part == "ours":
+        return _ours(cell)
+    return escape(cell.paper if part == "paper" else cell.change)
+
+
+def _ours(cell: Cell) -> str:
+    marks = rf"\textsuperscript{{{escape(' '.join(cell.marks))}}}" if cell.marks else ""
+    remarks = escape(", ".join(cell.remarks))
+    if not cell.number:
+        return rf"\textit{{{remarks}}}{marks}"
+    number = escape(cell.number)
+    if cell.rank is not None:
+        command = {"best": "textbf", "second": "underline"}[cell.rank]
+        number = rf"\{command}{{{number}}}"
+    return f"{number}{marks}" + (rf" \textit{{({remarks})}}" if remarks else "")
+
+
+def _majority(grid: Grid) -> list[str]:
+    numbers = [
+        rf"\textit{{{escape(column.majority_text)}}}"
+        if part == "ours" and column.majority_text
+        else escape(NOTHING)
+        for column in grid.columns
+        for part in column.parts
     ]
+    backbone = [escape(NOTHING)] if grid.backbones else []
+    return [rf"\textit{{{escape(MAJORITY)}}}", *backbone, *numbers]
 
 
-def document(table: str) -> str:
-    """Wrap a rendered table into a document that compiles on its own."""
-    packages = "\n".join("\\usepackage{" + p + "}" for p in PACKAGES)
-    return (
-        "\\documentclass{article}\n\\usepackage[T1]{fontenc}\n"
-        f"{packages}\n\\begin{{document}}\n{table}\\end{{document}}\n"
-    )
+def _line(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _below(grid: Grid) -> list[str]:
+    """Footnotes, notes and run keys in small print under the table."""
+    lines = [r"\par\smallskip", r"\begin{minipage}{\linewidth}\scriptsize\raggedright"]
+    lines += [
+        rf"\textsuperscript{{{escape(note.label)}}}\,{escape(note.text)}\par"
+        for note in grid.footnotes
+    ]
+    lines += [_small(note) for note in grid.notes]
+    if grid.keys:
+        lines.append(r"\textbf{Run keys, in the order of the seeds:}\par")
+        lines += [rf"{escape(note.label)}: {escape(note.text)}\par" for note in grid.keys]
+    return [*lines, r"\end{minipage}"]
+
+
+def _small(note: Note) -> str:
+    return rf"\textbf{{{escape(note.label)}:}} {escape(note.text)}\par"

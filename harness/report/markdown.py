@@ -1,63 +1,96 @@
-"""The grid as GitHub Markdown."""
+"""A grid as GitHub Markdown: one flat header, since there are no spanning cells."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from harness.report import numbers
-from harness.report.grid import Cell, Grid
-from harness.spec import Metric
+from harness.report.values import HEADINGS, MAJORITY, NOTHING, Cell, Grid, GridColumn, Note, Part
 
-SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~])")
+_SPECIAL = re.compile(r"[\\`*_{}\[\]|~#$^]")
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
 def escape(text: str) -> str:
-    """Escape what Markdown would read as markup; line breaks become spaces."""
-    return SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    """Return text that Markdown shows literally, in one line, also inside a table's cell."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    line = "".join(_ENTITIES.get(c, c) for c in line)
+    return _SPECIAL.sub(r"\\\g<0>", line)
 
 
 def render(grid: Grid) -> str:
-    """Return the table with its caption and notes."""
-    heads = ["Type", "Method", "Backbone"]
-    for column in grid.columns:
-        title = escape(column.title)
-        heads += [f"{title}: paper", "ours", "Δ"]
-    align = ["---"] * 3 + ["---:"] * (len(heads) - 3)
-    rows = []
-    group = None
-    for line in grid.lines:
-        shown = line.row.group if line.row.group != group else ""
-        group = line.row.group
-        cells = [escape(shown), escape(line.row.label), escape(line.row.backbone)]
-        for cell, column in zip(line.cells, grid.columns, strict=True):
-            cells += _cell(cell, column.metric)
-        rows.append(cells)
-    majority = ["", "*Majority class*", ""]
-    for column in grid.columns:
-        share = column.majority * column.metric.factor
-        shown = f"*{share:.{column.metric.digits}f}*" if _has_majority(column.metric) else "–"
-        majority += ["", shown, ""]
-    rows.append(majority)
-    lines = [f"| {' | '.join(cells)} |" for cells in (heads, align, *rows)]
-    notes = "\n".join(f"* {_note(note)}" for note in grid.notes)
-    return f"**{escape(grid.caption)}**\n\n" + "\n".join(lines) + f"\n\n{notes}\n"
+    """Return the page: caption, table, footnotes, notes and run keys."""
+    title, *rest = grid.caption
+    lines = [f"# {escape(title)}", "", escape(" ".join(rest)), "", *_table(grid)]
+    if grid.footnotes:
+        lines.append("")
+        lines += [f"<sup>{escape(n.label)}</sup> {escape(n.text)}  " for n in grid.footnotes]
+    lines += ["", *_bullets(grid.notes)]
+    if grid.keys:
+        lines += ["", "Run keys, in the order of the seeds:", "", *_bullets(grid.keys)]
+    return "\n".join(lines) + "\n"
 
 
-def _has_majority(metric: Metric) -> bool:
-    return metric.name == "accuracy"
+def _bullets(notes: Sequence[Note]) -> list[str]:
+    return [f"- **{escape(note.label)}:** {escape(note.text)}" for note in notes]
 
 
-def _note(note: str) -> str:
-    """Escape a note, keeping its code spans."""
-    parts = note.split("`")
-    return "`".join(part if i % 2 else escape(part) for i, part in enumerate(parts))
+def _table(grid: Grid) -> list[str]:
+    texts = (["Type"] if grid.grouped else []) + ["Method"]
+    texts += ["Backbone"] if grid.backbones else []
+    heads = [_head(column, part) for column in grid.columns for part in column.parts]
+    lines = [_line([*texts, *heads]), _line([":---"] * len(texts) + ["---:"] * len(heads))]
+    for group in grid.groups:
+        for position, row in enumerate(group.rows):
+            # The type is written once, as over a spanning cell; a dash ends the type above.
+            kind = [(group.title or NOTHING) if position == 0 else ""] if grid.grouped else []
+            backbone = [row.row.backbone or NOTHING] if grid.backbones else []
+            labels = [escape(text) for text in [*kind, row.row.label, *backbone]]
+            numbers = [
+                _part(row.cells[column.name], part)
+                for column in grid.columns
+                for part in column.parts
+            ]
+            lines.append(_line([*labels, *numbers]))
+    if grid.has_majority:
+        lines.append(_line(_majority(grid)))
+    return lines
 
 
-def _cell(cell: Cell, metric: Metric) -> list[str]:
-    text = numbers.ours(cell, metric)
+def _head(column: GridColumn, part: Part) -> str:
+    return f"{escape(column.heading)} {HEADINGS[part]}"
+
+
+def _part(cell: Cell, part: Part) -> str:
+    if part == "ours":
+        return _ours(cell)
+    return escape(cell.paper if part == "paper" else cell.change)
+
+
+def _ours(cell: Cell) -> str:
+    marks = f"<sup>{escape(' '.join(cell.marks))}</sup>" if cell.marks else ""
+    remarks = escape(", ".join(cell.remarks))
+    if not cell.number:
+        return f"{remarks}{marks}"
+    number = escape(cell.number)
     if cell.rank == "best":
-        text = f"**{text}**"
+        number = f"**{number}**"
     elif cell.rank == "second":
-        text = f"<u>{text}</u>"
-    difference = numbers.difference(cell, metric)
-    return [numbers.printed(cell, metric), text + numbers.remarks(cell), difference]
+        number = f"<ins>{number}</ins>"  # GitHub drops <u>
+    return f"{number}{marks}" + (f" ({remarks})" if remarks else "")
+
+
+def _majority(grid: Grid) -> list[str]:
+    label = f"*{escape(MAJORITY)}*"
+    kind = [NOTHING] if grid.grouped else []
+    backbone = [NOTHING] if grid.backbones else []
+    numbers = [
+        f"*{escape(column.majority_text)}*" if part == "ours" and column.majority_text else NOTHING
+        for column in grid.columns
+        for part in column.parts
+    ]
+    return [*kind, label, *backbone, *numbers]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

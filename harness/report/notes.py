@@ -1,85 +1,156 @@
-"""The notes under a table: how each number was made and what each mark means."""
+"""What a table says of itself: caption, footnotes, how the numbers were made, run keys."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 
+from harness.report import cells
+from harness.report.numbers import MINUS, short
+from harness.report.values import MAJORITY, Cell, Context, Entry, GridColumn, GridRow, Note
 from harness.table import Table
 
-if TYPE_CHECKING:
-    from harness.report.grid import ColumnContext, Context, Entry
-
-SHORT = 12
-"""Hex digits of keys and fingerprints in notes; the JSON has them whole."""
+LONGEST_ERROR = 200
+"""Characters of an error in a footnote; the JSON has all of it."""
 
 RULES = {
-    ("last", "paper"): "accuracy at the last epoch",
-    ("last", "clean"): "accuracy on the test part at the last epoch",
-    ("best", "paper"): "accuracy at the best epoch on the reported images themselves"
-    " (the paper's rule; optimistic)",
-    ("best", "clean"): "accuracy on the test part at the best epoch on the validation part",
+    ("last", "paper"): "the last epoch",
+    ("last", "clean"): "the last epoch",
+    ("best", "paper"): "the best epoch on the reported images themselves (the paper's rule,"
+    " which flatters)",
+    ("best", "clean"): "the best epoch on the validation part",
 }
 
 
-def footnotes(
-    table: Table,
-    context: Context,
-    columns: Sequence[ColumnContext],
-    entries: Sequence[Entry],
-) -> tuple[str, ...]:
-    """Return the notes, those that hold for the whole table first."""
-    seeds = ", ".join(map(str, context.seeds))
-    notes = [
-        f"Profile {context.profile}; seeds {seeds}; selection: "
-        f"{RULES[context.rule, context.split]}; split {context.split}.",
-        *(_data(column) for column in columns),
-    ]
+def caption(table: Table, context: Context) -> tuple[str, ...]:
+    """Return the caption's sentences."""
+    sentences = [f"{table.title.rstrip('.')}.", f"Beside {table.source} of the paper."]
+    if context.scaled_down:
+        sentences.append(f"Scaled down (profile {context.profile}): not a reproduction.")
     if context.overrides:
-        notes.append(f"Changed with --set: {', '.join(context.overrides)}.")
-    if any(c.phantom for c in columns):
-        notes.append(
-            "Phantom columns hold generated images, not the data set of the paper's number."
-        )
-    notes += _marks(entries)
-    notes += table.notes
-    notes.append(_made(context, entries))
-    keys = [f"{e.row}/{e.column}/{e.seed} {e.key[:SHORT]}" for e in entries]
-    if keys:
-        notes.append(f"Runs: {'; '.join(keys)}.")
-    return tuple(notes)
+        sentences.append("Settings were changed, see the notes: not the paper's.")
+    if len(context.seeds) < 2:
+        sentences.append("Draft: one seed, no interval.")
+    return tuple(sentences)
 
 
-def _data(column: ColumnContext) -> str:
-    printed = (
-        f" (paper: n = {column.printed_n})" if column.printed_n not in (None, column.n) else ""
-    )
-    return f"{column.title}: n = {column.n}{printed}, data {column.data[:SHORT]}."
+def footnotes(shown: Iterable[Cell], marks: Mapping[str, str]) -> tuple[Note, ...]:
+    """Return the footnotes of the cells that are shown; ``marks`` are by error."""
+    found = []
+    if any(cells.STALE in cell.marks for cell in shown):
+        text = "made by other sources than the present ones; --fresh makes it anew"
+        found.append(Note(label=cells.STALE, text=text))
+    for error, mark in marks.items():
+        line = " ".join(error.split())
+        text = textwrap.shorten(line, LONGEST_ERROR, placeholder=" …") if line else "no message"
+        found.append(Note(label=mark, text=f"failed: {text}"))
+    return tuple(found)
 
 
-def _marks(entries: Sequence[Entry]) -> list[str]:
-    notes = []
-    if any(e.collapsed for e in entries):
-        notes.append("collapsed: every image was given one class.")
-    if any(e.stale for e in entries):
-        notes.append("†: made by other sources than today's; --fresh trains it anew.")
-    notes += [
-        f"Failed: {e.row} on {e.column}, seed {e.seed}: {e.error}."
-        for e in entries
-        if e.status == "failed"
+def notes(
+    table: Table,
+    columns: Sequence[GridColumn],
+    entries: Sequence[Entry],
+    shown: Sequence[Cell],
+    context: Context,
+) -> tuple[Note, ...]:
+    """Return the notes that say how the numbers were made."""
+    pairs = [
+        ("Numbers", _numbers(columns, context)),
+        ("Marks", _marks(columns, shown)),
+        ("Seeds", ", ".join(map(str, context.seeds))),
+        ("Selection", _selection(context)),
+        ("Profile", f"{context.profile}{' (scaled down)' if context.scaled_down else ''}"),
+        ("Changed settings", "; ".join(context.overrides)),
+        ("Split", _split(context)),
+        ("Data", "; ".join(map(_data, columns))),
+        ("Phantoms", _phantoms(columns)),
+        ("Commits of the runs", _commits(entries)),
+        ("Made", _made(context)),
+        *(("Note", text) for text in table.notes),
     ]
-    return notes
+    return tuple(Note(label=label, text=text) for label, text in pairs if text)
 
 
-def _made(context: Context, entries: Sequence[Entry]) -> str:
-    commits = sorted({_short(e.commit) for e in entries if e.commit})
+def _numbers(columns: Sequence[GridColumn], context: Context) -> str:
+    metrics = {c.metric.name: c.metric for c in columns}.values()
+    parts = [", ".join(f"{m.title}, {m.better} is better" for m in metrics)]
+    if len(context.seeds) > 1:
+        parts.append("ours: mean ± standard deviation over the seeds")
+    if any("difference" in c.parts for c in columns):
+        parts.append(f"Δ: ours {MINUS} paper, in points, from unrounded numbers")
+    parts.append("bold: best of the complete results under a data set, underlined: second best")
+    return "; ".join(parts)
+
+
+def _marks(columns: Sequence[GridColumn], shown: Sequence[Cell]) -> str:
+    remarks = " ".join(remark for cell in shown for remark in cell.remarks)
+    legend = {
+        cells.COLLAPSED: "every image gets the same class",
+        cells.NOT_RUN: "the harness has no such method yet",
+        cells.MISSING: "no record yet; harness run fills it",
+        cells.FAILED: "no seed was finished, see the footnote",
+    }
+    texts = [f"{mark}: {meaning}" for mark, meaning in legend.items() if mark in remarks]
+    if any(c.majority is not None for c in columns):
+        texts.append(f"{MAJORITY}: always answers the most frequent class of the evaluated images")
+    return "; ".join(texts)
+
+
+def _selection(context: Context) -> str:
+    rule = RULES.get((context.rule, context.split), context.rule)
+    return f"{rule}; the JSON file holds the value at the last epoch and at the best"
+
+
+def _split(context: Context) -> str:
+    if context.split == "paper":
+        return "paper (trained on its training part, reported on its evaluation part)"
+    return f"{context.split} (other images than the paper's split; reported on the test part)"
+
+
+def _data(column: GridColumn) -> str:
+    context = column.context
+    size = "n unknown" if context.n is None else f"n = {context.n}"
+    if context.printed_n is not None and context.printed_n != context.n:
+        size += f" (the paper: {context.printed_n})"
+    return f"{context.title}: {size}, data {short(context.data) or 'unknown'}"
+
+
+def _phantoms(columns: Sequence[GridColumn]) -> str:
+    titles = dict.fromkeys(c.context.title for c in columns if c.context.phantom)
+    if not titles:
+        return ""
+    return f"{', '.join(titles)}: generated images, not comparable to the paper's numbers"
+
+
+def _commits(entries: Sequence[Entry]) -> str:
+    commits = {short(e.commit) for e in entries if e.status != "missing" and e.commit}
+    return ", ".join(sorted(commits))
+
+
+def _made(context: Context) -> str:
+    changes = " with changes" if context.dirty else ""
     versions = ", ".join(f"{name} {version}" for name, version in context.versions.items())
-    return (
-        f"Made by `{context.command}` on {context.created}, runs at commit"
-        f" {', '.join(commits) or 'none'}, {versions}, {context.device}."
-    )
+    parts = [
+        context.created,
+        context.command,
+        f"commit {short(context.commit)}{changes}" if context.commit else "",
+        context.device,
+        versions,
+    ]
+    return "; ".join(part for part in parts if part)
 
 
-def _short(commit: str) -> str:
-    head, plus, changed = commit.partition("+")
-    return (head if head.startswith("version") else head[:SHORT]) + plus + changed
+def keys(rows: Sequence[GridRow], columns: Sequence[GridColumn]) -> tuple[Note, ...]:
+    """Return the run keys of every row, 12 digits each, in the order of columns and seeds."""
+    found = []
+    for row in rows:
+        texts = []
+        for column in columns:
+            entries = [e for e in row.cells[column.name].entries if e.status != "missing"]
+            if entries:
+                listed = " ".join(short(e.key) for e in entries)
+                texts.append(f"{column.heading} {listed}")
+        if texts:
+            found.append(Note(label=row.row.label, text="; ".join(texts)))
+    return tuple(found)

@@ -1,41 +1,32 @@
-"""How numbers are written: fixed decimals, rounded half to even by Python's formatting."""
+"""Numbers as text: fixed decimals, a true minus sign, no negative zero.
+
+Python's ``format`` rounds the float's exact binary value to nearest (exact ties to even), and
+``round`` does the same; texts are never parsed back.
+"""
 
 from __future__ import annotations
 
-from harness.report.grid import Cell
-from harness.spec import Metric
-
-NOTHING = "–"
+MINUS = "\N{MINUS SIGN}"
 
 
-def printed(cell: Cell, metric: Metric) -> str:
-    """Write the paper's number."""
-    return NOTHING if cell.printed is None else f"{cell.printed:.{metric.digits}f}"
+def fixed(value: float, digits: int) -> str:
+    """Return a number with ``digits`` decimals."""
+    return format(shown(value, digits), f".{digits}f").replace("-", MINUS)
 
 
-def ours(cell: Cell, metric: Metric) -> str:
-    """Write our number, mean ± deviation over several seeds, without marks."""
-    if cell.ours is None:
-        return "not run" if cell.status == "missing" else cell.status
-    text = f"{cell.ours.mean:.{metric.digits}f}"
-    if cell.ours.sd is not None:
-        text += f" ± {cell.ours.sd:.{metric.digits}f}"
-    return text
+def signed(value: float, digits: int) -> str:
+    """Return a difference with its sign; one that rounds to zero has none."""
+    rounded = shown(value, digits)
+    return fixed(value, digits) if rounded <= 0 else f"+{fixed(value, digits)}"
 
 
-def difference(cell: Cell, metric: Metric) -> str:
-    """Write ours minus the paper's, with its sign."""
-    if cell.difference is None:
-        return NOTHING
-    return f"{cell.difference:+.{metric.digits}f}".replace("-", "−")
+def shown(value: float, digits: int) -> float:
+    """Return the number that a reader sees; numbers that look equal rank equal."""
+    return round(value, digits) + 0.0  # -0.0 becomes 0.0
 
 
-def remarks(cell: Cell) -> str:
-    """Write the marks behind a number: †, collapsed, how many seeds."""
-    marks = "†" if cell.stale else ""
-    if cell.collapsed:
-        marks += " collapsed"
-    if cell.status == "partial":
-        done = cell.ours.n if cell.ours else 0
-        marks += f" ({done} of {cell.expected_seeds} seeds)"
-    return marks
+def short(digest: str) -> str:
+    """Shorten a SHA-256 or a commit to 12 digits, keeping what follows the digest ("+changes")."""
+    head, plus, rest = digest.partition("+")
+    is_digest = len(head) >= 40 and set(head) <= set("0123456789abcdef")
+    return (head[:12] if is_digest else head) + plus + rest

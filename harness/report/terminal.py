@@ -1,56 +1,93 @@
-"""The grid on the terminal, as a rich table."""
+"""A grid on the terminal, as a rich table; rich is imported when it is shown."""
 
 from __future__ import annotations
 
-from harness.report import numbers
-from harness.report.grid import Cell, Grid
-from harness.spec import Metric
+from typing import TYPE_CHECKING
 
-WIDTH = 150
-"""Columns where the output is no terminal; a narrower one would wrap the numbers."""
+from harness.report.values import HEADINGS, MAJORITY, NOTHING, Cell, Grid, Part
 
-
-def show(grid: Grid) -> None:
-    """Print the table with its caption and notes."""
+if TYPE_CHECKING:
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=WIDTH)
-    table = Table(title=escape(grid.caption), title_justify="left")
-    table.add_column("Method", no_wrap=True)
-    table.add_column("Backbone", no_wrap=True)
-    for column in grid.columns:
-        for head in (f"{column.title}: paper", "ours", "Δ"):
-            table.add_column(escape(head), justify="right")
-    group = None
-    for line in grid.lines:
-        if group is not None and line.row.group != group:
-            table.add_section()
-        group = line.row.group
-        texts = [escape(line.row.label), escape(line.row.backbone)]
-        for cell, column in zip(line.cells, grid.columns, strict=True):
-            texts += _cell(cell, column.metric)
-        table.add_row(*texts)
-    table.add_section()
-    majority = ["[italic]Majority class[/]", ""]
-    for column in grid.columns:
-        share = f"{column.majority * column.metric.factor:.{column.metric.digits}f}"
-        majority += ["", share if column.metric.name == "accuracy" else numbers.NOTHING, ""]
-    table.add_row(*majority)
-    console.print(table)
+UNLIMITED = 400
+"""Columns assumed where the output is no terminal: lines in a log are not folded."""
+
+SHOWN = ("Numbers", "Marks")
+"""Notes that are printed; the written files hold all of them."""
+
+
+def show(grid: Grid, console: Console | None = None) -> None:
+    """Print the caption, the table and its footnotes."""
+    from rich.console import Console as Terminal
+    from rich.text import Text
+
+    if console is None:
+        console = Terminal()
+        if not console.is_terminal:
+            console = Terminal(width=UNLIMITED)
+    console.print(Text(" ".join(grid.caption), style="bold"))
+    console.print(table(grid))
+    for note in grid.footnotes:
+        console.print(Text(f"{note.label} {note.text}"))
     for note in grid.notes:
-        if not note.startswith("Runs: "):
-            console.print(f"* {note}", markup=False, highlight=False)
+        if note.label in SHOWN:
+            console.print(Text(f"{note.label}: {note.text}"))
 
 
-def _cell(cell: Cell, metric: Metric) -> list[str]:
-    text = numbers.ours(cell, metric)
-    if cell.rank == "best":
-        text = f"[bold]{text}[/]"
-    elif cell.rank == "second":
-        text = f"[underline]{text}[/]"
-    difference = numbers.difference(cell, metric)
-    return [numbers.printed(cell, metric), text + numbers.remarks(cell), difference]
+def table(grid: Grid) -> Table:
+    """Return the grid as a rich table."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for head in ["Method"] + (["Backbone"] if grid.backbones else []):
+        made.add_column(Text(f"\n{head}"))
+    for column in grid.columns:
+        for position, part in enumerate(column.parts):
+            title = column.heading if position == 0 else ""
+            made.add_column(Text(f"{title}\n{HEADINGS[part]}"), justify="right")
+    for group in grid.groups:
+        if group.title:
+            made.add_row(Text(group.title, style="italic dim"))
+        for row in group.rows:
+            labels = [row.row.label] + ([row.row.backbone or NOTHING] if grid.backbones else [])
+            numbers = [
+                _part(row.cells[column.name], part)
+                for column in grid.columns
+                for part in column.parts
+            ]
+            made.add_row(*map(Text, labels), *numbers)
+        made.add_section()
+    if grid.has_majority:
+        made.add_row(*_majority(grid), style="italic")
+    return made
+
+
+def _part(cell: Cell, part: Part) -> Text:
+    from rich.text import Text
+
+    if part != "ours":
+        return Text(cell.paper if part == "paper" else cell.change)
+    marks = " ".join(cell.marks)
+    remarks = ", ".join(cell.remarks)
+    if not cell.number:
+        return Text(f"{remarks} {marks}".rstrip(), style="dim")
+    style = {"best": "bold", "second": "underline", None: ""}[cell.rank]
+    shown = Text().append(cell.number, style=style)
+    shown.append(f" {marks}" if marks else "")
+    return shown.append(f" ({remarks})" if remarks else "")
+
+
+def _majority(grid: Grid) -> list[Text]:
+    from rich.text import Text
+
+    texts = [MAJORITY] + ([NOTHING] if grid.backbones else [])
+    texts += [
+        column.majority_text or NOTHING if part == "ours" else NOTHING
+        for column in grid.columns
+        for part in column.parts
+    ]
+    return [Text(text) for text in texts]

@@ -1,33 +1,47 @@
-"""Write a grid to NAME.md, NAME.tex, NAME.json and NAME.csv, each whole or not at all."""
+"""Write a grid's files: each whole or not at all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from harness import files
 from harness.errors import unknown
 from harness.report import data, latex, markdown
-from harness.report.grid import Grid
+from harness.report.values import Grid
 
-RENDERERS: dict[str, Callable[[Grid], str]] = {
+
+def _json(grid: Grid) -> str:
+    values = data.to_json(grid)
+    return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _csv(grid: Grid) -> str:
+    return data.frame(grid).to_csv(index=False, lineterminator="\n")
+
+
+FORMATS: Mapping[str, Callable[[Grid], str]] = {
     "md": markdown.render,
     "tex": latex.render,
-    "json": data.to_json,
-    "csv": data.to_csv,
+    "json": _json,
+    "csv": _csv,
 }
+"""Renderers by the ending of their files."""
 
 
 def write(grid: Grid, folder: Path, formats: Sequence[str]) -> list[Path]:
-    """Render and write; return the paths.
+    """Write ``NAME.FORMAT`` for every format into the folder and return the paths.
+
+    Everything is rendered before the first file is written.
 
     Raises:
         UserError: a format is unknown, or the folder cannot be written.
     """
     for name in formats:
-        if name not in RENDERERS:
-            raise unknown("format", name, RENDERERS)
-    rendered = {folder / f"{grid.context.name}.{name}": RENDERERS[name](grid) for name in formats}
-    for path, text in rendered.items():
+        if name not in FORMATS:
+            raise unknown("format", name, FORMATS)
+    texts = {folder / f"{grid.context.name}.{name}": FORMATS[name](grid) for name in formats}
+    for path, text in texts.items():
         files.write_text(path, text)
-    return list(rendered)
+    return list(texts)

@@ -1,0 +1,116 @@
+"""Cells of a table: the entries of one row and column become one cell, columns are ranked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from harness import stats
+from harness.report.numbers import fixed, shown, signed
+from harness.report.values import NOTHING, Cell, ColumnContext, Context, Entry, State
+from harness.spec import Metric
+from harness.table import Row
+
+STALE = "†"
+COLLAPSED = "collapsed"
+FAILED = "failed"
+MISSING = "missing"
+NOT_RUN = "not run"
+
+
+def make(
+    row: Row, column: ColumnContext, metric: Metric, found: Sequence[Entry], context: Context
+) -> Cell:
+    """Return a cell without rank and footnote marks.
+
+    Args:
+        row: the table's row.
+        column: the data behind the column.
+        metric: of the column.
+        found: the entries of this row and column, one a seed at most.
+        context: how the table was made.
+    """
+    printed = row.printed.get(column.column.name)
+    paper = NOTHING if printed is None else fixed(printed, metric.digits)
+    if row.stages is None:
+        return Cell(state="not run", printed=printed, paper=paper, remarks=(NOT_RUN,))
+    entries = tuple(sorted(found, key=lambda e: context.seeds.index(e.seed)))
+    values = [metric.factor * e.value for e in entries if _is_done(e) and e.value is not None]
+    state = _state(entries, len(values), len(context.seeds))
+    if not values:
+        return Cell(
+            state=state, printed=printed, paper=paper, remarks=(str(state),), entries=entries
+        )
+    value = stats.mean(values)
+    sd = stats.sd(values) if len(values) > 1 else None
+    # The paper's number is about other images than a phantom column's.
+    difference = None if printed is None or column.phantom else value - printed
+    number = fixed(value, metric.digits)
+    return Cell(
+        state=state,
+        printed=printed,
+        value=value,
+        sd=sd,
+        interval=stats.t_interval(values) if len(values) > 1 else None,
+        difference=difference,
+        paper=paper,
+        number=number if sd is None else f"{number} ± {fixed(sd, metric.digits)}",
+        change=NOTHING if difference is None else signed(difference, metric.digits),
+        remarks=_remarks(entries, len(values), len(context.seeds)),
+        marks=(STALE,) if any(e.stale for e in entries if _is_done(e)) else (),
+        entries=entries,
+    )
+
+
+def _is_done(entry: Entry) -> bool:
+    return entry.status == "done"
+
+
+def _state(entries: Sequence[Entry], done: int, seeds: int) -> State:
+    if done:
+        return "complete" if done == seeds else "partial"
+    return "failed" if any(e.status == "failed" for e in entries) else "missing"
+
+
+def _remarks(entries: Sequence[Entry], done: int, seeds: int) -> tuple[str, ...]:
+    remarks = [] if done == seeds else [f"{done} of {seeds} seeds"]
+    collapsed = sum(e.collapsed for e in entries if _is_done(e))
+    if collapsed:
+        remarks.append(COLLAPSED if collapsed == done else f"{COLLAPSED} {collapsed} of {done}")
+    return tuple(remarks)
+
+
+def rank(cells: Mapping[str, Cell], metric: Metric) -> dict[str, Cell]:
+    """Mark the best and the second best of a column, by row name.
+
+    Only complete cells compete, and one alone is not ranked. Numbers that look equal share a
+    rank; the second is the next number that looks different.
+    """
+    values = {
+        name: shown(cell.value, metric.digits)
+        for name, cell in cells.items()
+        if cell.state == "complete" and cell.value is not None
+    }
+    if len(values) < 2:
+        return dict(cells)
+    order = sorted(set(values.values()), reverse=metric.better == "higher")
+    ranked = dict(cells)
+    for name, value in values.items():
+        if value in order[:2]:
+            ranked[name] = replace(cells[name], rank="best" if value == order[0] else "second")
+    return ranked
+
+
+def footnote(cells: Mapping[str, Cell], marks: Mapping[str, str]) -> dict[str, Cell]:
+    """Add to each cell, by row name, the marks of its errors; ``marks`` are by error."""
+    marked = {}
+    for name, cell in cells.items():
+        own = {error(e) for e in cell.entries if e.status == "failed"}
+        added = tuple(mark for text, mark in marks.items() if text in own)
+        marked[name] = replace(cell, marks=cell.marks + added)
+    return marked
+
+
+def error(entry: Entry) -> str:
+    """Return why a run failed."""
+    return entry.error or "failed without a message"

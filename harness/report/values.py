@@ -1,0 +1,234 @@
+"""Frozen values of a report: what it is made from, and the laid-out grid.
+
+Numbers of the grid are in display units (natural units times ``Metric.factor``), unrounded.
+Texts are plain Unicode: a renderer escapes them and adds its emphasis, nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.spec import Metric
+from harness.stats import Interval
+from harness.table import Column, Row
+
+Part = Literal["paper", "ours", "difference"]
+State = Literal["complete", "partial", "failed", "missing", "not run"]
+
+HEADINGS: Mapping[Part, str] = {"paper": "paper", "ours": "ours", "difference": "Δ"}
+NOTHING = "\N{EN DASH}"
+"""Shown where the paper printed no number, or a difference would say nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One run of a table, named by row, column and seed.
+
+    Attributes:
+        column: ``Column.name``.
+        value: the metric at the table's selection rule, natural units; None unless done.
+        last: at the last epoch.
+        best: at the best epoch.
+        n: images evaluated.
+        collapsed: all images got one class.
+        stale: made by other sources than the present ones.
+        key: the run's key, SHA-256 (hex).
+        data: the fingerprint of the data, SHA-256 (hex).
+    """
+
+    row: str
+    column: str
+    seed: int
+    status: Literal["done", "failed", "missing"]
+    value: float | None = None
+    last: float | None = None
+    best: float | None = None
+    n: int | None = None
+    collapsed: bool = False
+    stale: bool = False
+    key: str = ""
+    error: str | None = None
+    commit: str = ""
+    data: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnContext:
+    """The data behind a column.
+
+    Attributes:
+        title: as shown ("BTMD", "Messidor-2 (phantom-fundus)").
+        dataset: the data set that was used.
+        phantom: generated images stand in for the real ones.
+        n: images of the evaluated part.
+        majority: the column's metric (natural units) for the classifier that always answers the
+            most frequent class, see ``harness.metrics.majority``.
+        data: the fingerprint of the prepared store.
+        printed_n: images of the part that the paper evaluated.
+    """
+
+    column: Column
+    title: str
+    dataset: str
+    phantom: bool = False
+    n: int | None = None
+    majority: float | None = None
+    data: str = ""
+    printed_n: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """How a table was made.
+
+    Attributes:
+        name: of the experiment, and of the files ("table1").
+        scaled_down: the profile is smaller than the paper's.
+        rule: the epoch that is reported, "last" or "best".
+        overrides: ``--set`` values.
+        dirty: the present sources differ from the commit.
+        created: ISO date; passed in, so that rendering is deterministic.
+    """
+
+    name: str
+    profile: str
+    scaled_down: bool
+    split: str
+    rule: str
+    seeds: tuple[int, ...]
+    overrides: tuple[str, ...] = ()
+    command: str = ""
+    commit: str = ""
+    dirty: bool = False
+    versions: Mapping[str, str]
+    device: str = ""
+    created: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """What stands in one row under one data set.
+
+    Attributes:
+        state: "complete": every seed is done; "partial": some are.
+        printed: the paper's number, as printed.
+        value: mean over the seeds that are done.
+        sd: over two or more seeds.
+        interval: 95 % interval of the mean (Student's t), over two or more seeds.
+        difference: value - printed; None for phantom columns.
+        rank: among the complete cells of the column.
+        paper: text of the printed number.
+        number: text of the value (with the sd), "" where there is none.
+        change: text of the difference.
+        remarks: words after the number ("collapsed", "2 of 5 seeds") or in its place ("failed").
+        marks: footnote marks ("†", "a").
+        entries: the runs behind the cell, by seed.
+    """
+
+    state: State
+    printed: float | None = None
+    value: float | None = None
+    sd: float | None = None
+    interval: Interval | None = None
+    difference: float | None = None
+    rank: Literal["best", "second"] | None = None
+    paper: str = NOTHING
+    number: str = ""
+    change: str = NOTHING
+    remarks: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
+    entries: tuple[Entry, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridColumn:
+    """A data set of the grid and which parts are shown under it.
+
+    Attributes:
+        heading: the data set's title, with the metric where columns differ in it.
+        majority: of the majority class, display units; ``majority_text`` as shown.
+    """
+
+    context: ColumnContext
+    metric: Metric
+    heading: str
+    parts: tuple[Part, ...]
+    majority: float | None
+    majority_text: str
+
+    @property
+    def name(self) -> str:
+        """The column's name, the key of ``GridRow.cells``."""
+        return self.context.column.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridRow:
+    """A method with its cells by column name."""
+
+    row: Row
+    cells: Mapping[str, Cell]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Consecutive rows under one heading; "" has none."""
+
+    title: str
+    rows: tuple[GridRow, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """A line below the table; a footnote's label is its mark."""
+
+    label: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """A table laid out once; renderers only read it.
+
+    Attributes:
+        caption: sentences in order; the first names the table.
+        footnotes: of cells, by mark.
+        notes: how the numbers were made.
+        keys: shortened run keys, one note a row of the table.
+    """
+
+    context: Context
+    title: str
+    source: str
+    caption: tuple[str, ...]
+    columns: tuple[GridColumn, ...]
+    groups: tuple[Group, ...]
+    footnotes: tuple[Note, ...]
+    notes: tuple[Note, ...]
+    keys: tuple[Note, ...]
+
+    @property
+    def rows(self) -> tuple[GridRow, ...]:
+        """All rows in order."""
+        return tuple(row for group in self.groups for row in group.rows)
+
+    @property
+    def grouped(self) -> bool:
+        """Whether any row stands under a heading."""
+        return any(group.title for group in self.groups)
+
+    @property
+    def backbones(self) -> bool:
+        """Whether any row names its encoder."""
+        return any(row.row.backbone for row in self.rows)
+
+    @property
+    def has_majority(self) -> bool:
+        """Whether the majority class of any column is known."""
+        return any(column.majority is not None for column in self.columns)
+
+
+MAJORITY = "Majority class (computed)"
+"""Label of the row at the bottom."""
