@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
@@ -130,7 +130,7 @@ def swin_transformer(
 
     grid = image_size // size.patch
     coarsest = 2 ** (len(size.depths) - 1)
-    if grid % (coarsest * 1) or (grid // coarsest) > size.window and grid % size.window:
+    if grid % (coarsest * 1) or ((grid // coarsest) > size.window and grid % size.window):
         raise UserError(
             f"A Swin grid of {grid} patches cannot be halved {len(size.depths) - 1} times in"
             f" windows of {size.window}; change the image size or the window."
@@ -151,8 +151,9 @@ def residual_network(size: ResNetSize, *, classes: int) -> ResNet:
     """Build timm's ResNet with bottleneck blocks at a profile's size (width 64 is ResNet50's)."""
     from timm.models.resnet import Bottleneck, ResNet
 
+    block: Any = Bottleneck
     return ResNet(
-        Bottleneck,
+        block,
         layers=size.layers,
         num_classes=classes,
         channels=(size.width, 2 * size.width, 4 * size.width, 8 * size.width),

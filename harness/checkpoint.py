@@ -24,12 +24,13 @@ OVERHEAD = 0.05
 class Checkpoints:
     """Write and read the state of one stage.
 
-    A state is written after every epoch, unless writing would cost more than ``OVERHEAD`` of the
-    time; the schedule of writes never changes a result.
+    A state is written after every epoch, unless writing would cost more than the share
+    ``overhead`` of the time; the schedule of writes never changes a result.
     """
 
-    def __init__(self, folder: Path, key: str) -> None:
+    def __init__(self, folder: Path, key: str, *, overhead: float = OVERHEAD) -> None:
         """Remember where the state and the final weights of ``key`` live."""
+        self.overhead = overhead
         self.state_path = folder / "checkpoints" / f"{key}.pt"
         self.weights_path = folder / "weights" / f"{key}.pt"
         self.key = key
@@ -43,7 +44,7 @@ class Checkpoints:
     def save(self, state: Mapping[str, Any]) -> bool:
         """Write the state if it is worth its time; say whether it was written."""
         begin = time.monotonic()
-        if (begin - self._written) * OVERHEAD < self._cost:
+        if (begin - self._written) * self.overhead < self._cost:
             return False
         _write(self.state_path, self.key, state)
         self._written = time.monotonic()
@@ -91,7 +92,7 @@ def _read(path: Path, key: str) -> dict[str, Any]:
     try:
         # torch.load raises each of these for a truncated or foreign file.
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+    except (RuntimeError, OSError, pickle.UnpicklingError, ValueError, KeyError, EOFError) as error:
         raise UserError(f"The checkpoint {path} cannot be read (truncated?); {advice}") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT or state.get("key") != key:
         found = state.get("format") if isinstance(state, dict) else None

@@ -107,7 +107,7 @@ def _train_epoch(job: Job, optimizer: torch.optim.Optimizer, epoch: int) -> dict
         set_learning_rate(optimizer, learning_rate(recipe, at.time))
         with autocast(batch.images.device):
             losses = task.losses(batch, at)
-        losses["total"].backward()  # type: ignore[no-untyped-call]
+        losses["total"].backward()
         if recipe.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
         optimizer.step()

@@ -137,7 +137,7 @@ def make(name: str, table: Table, options: Options) -> Plan:
         for plan in columns
         for seed in seeds
     ]
-    return Plan(
+    made = Plan(
         name=name,
         table=replace(table, rows=rows, columns=tuple(c.column for c in columns)),
         options=options,
@@ -145,6 +145,28 @@ def make(name: str, table: Table, options: Options) -> Plan:
         columns=columns,
         units=tuple(units),
     )
+    _check_batches(made)
+    return made
+
+
+def _check_batches(plan: Plan) -> None:
+    """Refuse a batch that is larger than a training part before anything is trained."""
+    for unit in plan.units:
+        count = training_images(plan, unit.run)
+        for stage in unit.run.stages:
+            if stage.recipe.batch_size > count:
+                raise UserError(
+                    f"{stage.phase}.recipe.batch_size is {stage.recipe.batch_size}, but"
+                    f" {unit.run.dataset} has {count} training images here; choose at most {count}."
+                )
+
+
+def training_images(plan: Plan, run: Run) -> int:
+    """Count the images that a run trains on: its part of the split, or the profile's subset."""
+    part = PARTS[plan.options.split][0]
+    sizes = {c.used.name: c.manifest.parts[plan.options.split][part] for c in plan.columns}
+    limit = plan.options.profile.train_images
+    return min(sizes[run.dataset], limit or sizes[run.dataset])
 
 
 def _rows(table: Table, asked: tuple[str, ...] | None) -> tuple[Row, ...]:
@@ -215,17 +237,14 @@ class Load:
 
 def loads(plan: Plan, records: Records) -> tuple[Load, ...]:
     """Say of every unique stage whether it is done, failed or missing, and its images x epochs."""
-    sizes = {c.used.name: c.manifest.parts[plan.options.split]["train"] for c in plan.columns}
     found = []
     for step in plan.steps:
         record = records.read(step.key)
-        limit = plan.options.profile.train_images
-        images = min(sizes[step.run.dataset], limit or sizes[step.run.dataset])
         found.append(
             Load(
                 step=step,
                 status=record.status if record else "missing",
-                images=images,
+                images=training_images(plan, step.run),
                 epochs=step.stage.recipe.epochs,
             )
         )

@@ -116,7 +116,7 @@ class Records:
         import numpy as np
 
         path = self.predictions_path(key)
-        files.write_atomically(path, lambda stream: np.savez_compressed(stream, **arrays))
+        files.write_atomically(path, lambda stream: np.savez_compressed(stream, **dict(arrays)))  # type: ignore[arg-type]
 
     def discard(self, key: str) -> None:
         """Remove the record and the predictions of ``key``."""

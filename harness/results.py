@@ -49,7 +49,8 @@ def _entry(unit: Unit, record: Record | None, plan: Plan) -> Entry:
 def _commit(record: Record | None) -> str:
     if record is None:
         return ""
-    return record.provenance["commit"] + ("+changes" if record.provenance["dirty"] else "")
+    commit: str = record.provenance["commit"]
+    return f"{commit}+changes" if record.provenance["dirty"] else commit
 
 
 def is_stale(unit: Unit, record: Record) -> bool:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -235,8 +233,3 @@ def parameters(run: Run) -> dict[str, Any]:
             for name, value in describe(getattr(stage, part)).items():
                 flat[f"{stage.phase}.{part}.{name}"] = value
     return flat
-
-
-def interrupted(runs: Path) -> None:
-    """Say how to go on after an interrupt."""
-    print(f"\nInterrupted; run the same command again to go on from {runs}.", file=sys.stderr)

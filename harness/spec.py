@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Phase = Literal["pretrain", "finetune", "supervised"]
 Split = Literal["paper", "clean"]
+Order = Literal["reshuffled", "fixed"]
 
 EPOCHS = {"unit": "epochs"}
 """Field metadata of a duration in epochs; a profile scales such fields with the stage's epochs."""
@@ -144,7 +145,7 @@ class Recipe:
     momentum: float = 0.9
     layer_decay: float | None = None
     clip_norm: float | None = None
-    order: Literal["reshuffled", "fixed"] = "reshuffled"
+    order: Order = "reshuffled"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "base_lr"):

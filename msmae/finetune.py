@@ -22,6 +22,9 @@ from msmae import masking
 DROPPED = ("decoder.", "head.", "_extra_state")
 """Prefixes of a pre-training state dict that fine-tuning leaves behind on purpose."""
 
+CROP_AND_FLIP = Augmentation()
+"""The paper's (Appendix B)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Finetune:
@@ -50,7 +53,7 @@ class Finetune:
     label_smoothing: float = 0.1
     drop_path: float = 0.1
     head_std: float = 2e-5
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation = CROP_AND_FLIP
 
     def __post_init__(self) -> None:
         masking.check_ratios(self.mask_ratio, self.throw_ratio)

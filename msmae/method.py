@@ -16,7 +16,7 @@ from msmae import masking
 from msmae.patches import normalise_patches, patchify
 
 if TYPE_CHECKING:
-    from msmae.saliency import AttentionMaps, Crop, Normalisation, Weights
+    from msmae.saliency import AttentionMaps
 
 CLASS_HEAD = ("linear", "mlp")
 
@@ -237,4 +237,5 @@ def reconstruction_loss(predicted: Tensor, target: Tensor, kind: str) -> Tensor:
     error = predicted - target
     if kind == "mse":
         return error.square().mean()
-    return torch.linalg.vector_norm(error, dim=2).mean()
+    norms: Tensor = torch.linalg.vector_norm(error, dim=2)
+    return norms.mean()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.spec import Recipe, Stage
+from harness.spec import Order, Recipe, Stage
 from msmae.finetune import Finetune
 from msmae.method import MSMAE
 
@@ -68,7 +68,7 @@ def pretrain_then_finetune(
         classifier: the fine-tuning.
         fixed_order: one permutation for all epochs, as the released code runs on one GPU.
     """
-    order = "fixed" if fixed_order else "reshuffled"
+    order: Order = "fixed" if fixed_order else "reshuffled"
     return (
         Stage(phase="pretrain", method=method, recipe=replace(PRETRAIN, order=order)),
         Stage(phase="finetune", method=classifier, recipe=replace(FINETUNE, order=order)),

@@ -63,7 +63,7 @@ class AttentionMaps:
             weights = unit_range(attention.mean(1))
         else:
             weights = unit_range(attention).mean(1)
-        return weights.unflatten(1, (self.grid, self.grid))
+        return weights.reshape(-1, self.grid, self.grid)
 
     def patch_weights(self, batch: Batch, *, view: int = 0) -> Tensor:
         """Return the weights (B, L) of the patches of one view's augmented images.
@@ -88,7 +88,7 @@ class AttentionMaps:
         pixels = resample_weights(
             start, length, self.grid, self.image_size, "bilinear", confine=confine
         )
-        return pixels.unflatten(1, (self.grid, -1)).mean(2)
+        return pixels.reshape(len(pixels), self.grid, -1, self.grid).mean(2)
 
     def state(self) -> dict[str, Any]:
         """Return what must survive a kill."""

@@ -7,9 +7,10 @@ are. Position is added before patches are dropped: all L patches are embedded.
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import torch
-from timm.layers import PatchEmbed
+from timm.layers.patch_embed import PatchEmbed
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
@@ -19,7 +20,7 @@ from msmae.patches import sincos_table
 EPSILON = 1e-6
 """LayerNorm's epsilon in MAE; timm's Attention and Mlp are used as they are (exact GELU)."""
 
-norm_layer = partial(nn.LayerNorm, eps=EPSILON)
+norm_layer: Any = partial(nn.LayerNorm, eps=EPSILON)
 
 
 class VisionTransformer(nn.Module):
@@ -89,11 +90,11 @@ class VisionTransformer(nn.Module):
         tokens = self.embed(images)
         for block in self.blocks[:-1]:
             tokens = block(tokens)
-        last = self.blocks[-1]
+        last: Any = self.blocks[-1]
         return attention_row(last.attn, last.norm1(tokens))[..., 1:]
 
 
-def attention_row(attention: nn.Module, tokens: Tensor) -> Tensor:
+def attention_row(attention: Any, tokens: Tensor) -> Tensor:
     """Return the softmax attention of the first token to all, (B, heads, tokens), in float32.
 
     Args:
@@ -101,13 +102,14 @@ def attention_row(attention: nn.Module, tokens: Tensor) -> Tensor:
         tokens: (B, tokens, D), normalised as the block feeds them.
     """
     heads, width = attention.num_heads, tokens.shape[-1]
-    weight, bias = attention.qkv.weight, attention.qkv.bias  # type: ignore[union-attr]
-    query = nn.functional.linear(tokens[:, :1], weight[:width], bias[:width])  # type: ignore[index]
-    keys = nn.functional.linear(tokens, weight[width : 2 * width], bias[width : 2 * width])  # type: ignore[index]
-    query = query.unflatten(2, (heads, -1)).transpose(1, 2)  # type: ignore[arg-type]
-    keys = keys.unflatten(2, (heads, -1)).transpose(1, 2)  # type: ignore[arg-type]
+    weight, bias = attention.qkv.weight, attention.qkv.bias
+    query = nn.functional.linear(tokens[:, :1], weight[:width], bias[:width])
+    keys = nn.functional.linear(tokens, weight[width : 2 * width], bias[width : 2 * width])
+    query = query.unflatten(2, (heads, -1)).transpose(1, 2)
+    keys = keys.unflatten(2, (heads, -1)).transpose(1, 2)
     scores = (query @ keys.transpose(2, 3)).squeeze(2).float()
-    return (scores * attention.scale).softmax(-1)  # type: ignore[operator]
+    row: Tensor = (scores * attention.scale).softmax(-1)
+    return row
 
 
 def initialise(module: nn.Module) -> None:

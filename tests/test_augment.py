@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from harness import augment
-from harness.augment import Augmentation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+
+from harness import augment
+from harness.augment import Augmentation
 
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from harness import claim as claims
 from harness.claim import claim
 from harness.errors import UserError

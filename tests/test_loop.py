@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from harness import seed
 from harness.augment import Augmentation
 from harness.checkpoint import Checkpoints, load_weights
@@ -14,7 +16,6 @@ from harness.images import Images, epoch_order
 from harness.loop import DivergedError, Job, fit
 from harness.spec import Recipe
 from harness.task import Batch, Look, Progress, Task
-from torch import Tensor, nn
 
 KEY = "k" * 64
 
@@ -77,7 +78,7 @@ def _job(folder: Path, epochs: int = 4, **changes: object) -> Job:
         "recipe": recipe,
         "train": _images(),
         "key": KEY,
-        "checkpoints": Checkpoints(folder, KEY),
+        "checkpoints": Checkpoints(folder, KEY, overhead=1e9),  # after every epoch
     }
     return Job(**(values | changes))  # type: ignore[arg-type]
 

@@ -6,6 +6,8 @@ import math
 
 import pytest
 import torch
+from torch import nn
+
 from harness.errors import UserError
 from harness.optimizer import (
     Lars,
@@ -16,7 +18,6 @@ from harness.optimizer import (
 )
 from harness.spec import Recipe
 from harness.task import Layers, Task
-from torch import nn
 
 
 class _Stack(Task):

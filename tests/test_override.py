@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import pytest
+
 from harness import override
 from harness.errors import UserError
 from harness.spec import Recipe, Stage

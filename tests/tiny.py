@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+
 from harness.spec import Dataset, Encoders, ResNetSize, SwinSize, VitSize
 from harness.task import Batch, Progress
 

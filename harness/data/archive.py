@@ -43,6 +43,7 @@ class Source(ABC):
             ValueError: it cannot be read (corrupt, too large).
         """
 
+    @abstractmethod
     def close(self) -> None:
         """Release what is open."""
 
@@ -61,6 +62,9 @@ class Source(ABC):
 
 class Folder(Source):
     """An unpacked archive."""
+
+    def close(self) -> None:
+        """Nothing is open between reads."""
 
     def names(self) -> list[str]:
         """Return all regular files below the folder; links out of it are refused."""

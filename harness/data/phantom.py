@@ -25,7 +25,7 @@ from harness.data._shapes import (
 )
 from harness.data.archive import Source
 from harness.data.decode import Decoded
-from harness.data.prepare import check, write_store
+from harness.data.prepare import Work, check, write_store
 from harness.data.store import Item, Listing, Manifest, read_manifest
 from harness.errors import UserError, unknown
 from harness.spec import Dataset
@@ -209,7 +209,7 @@ def ensure(root: Path, name: str, *, size: int = SIZE, again: bool = False) -> M
     listed = items(dataset)
     check(dataset, listed)
     decoder = functools.partial(_decode, family=name, size=size, channels=dataset.channels)
-    return write_store(dataset, listed, decoder, root=root, size=size)
+    return write_store(Work(dataset=dataset, items=listed, decoder=decoder, size=size), root)
 
 
 def _no_archive(source: Source) -> Listing:

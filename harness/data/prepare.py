@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,34 @@ from harness.errors import UserError
 from harness.spec import Dataset
 
 NAMED = 20
-"""Broken files named in one error; the rest is counted."""
+"""Repeated names in one error; the rest is counted."""
 
 LEAST_SIZE = 16
 
 Decoder = Callable[[Item], Decoded]
 Advance = Callable[[int, int], None]
 """Called with the images done and the images in all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """A store to be written.
+
+    Attributes:
+        dataset: what it holds.
+        items: its images, sorted by name.
+        decoder: turns an item into pixels.
+        size: side of the stored images in pixels.
+        workers: decoding threads (PIL works outside Python's lock), by default one a core.
+        advance: told of progress.
+    """
+
+    dataset: Dataset
+    items: Listing
+    decoder: Decoder
+    size: int
+    workers: int | None = None
+    advance: Advance = lambda done, total: None
 
 
 def prepare(
@@ -62,15 +84,15 @@ def prepare(
     with open_source(source) as opened:
         items = tuple(sorted(dataset.listing(opened), key=lambda item: item.name))
         check(dataset, items)
-        return write_store(
-            dataset,
-            items,
-            lambda item: decode(opened, item, size, dataset.channels),
-            root=root,
+        work = Work(
+            dataset=dataset,
+            items=items,
+            decoder=lambda item: decode(opened, item, size, dataset.channels),
             size=size,
             workers=workers,
             advance=advance,
         )
+        return write_store(work, root)
 
 
 def check(dataset: Dataset, items: Listing) -> None:
@@ -96,33 +118,25 @@ def check(dataset: Dataset, items: Listing) -> None:
         )
 
 
-def write_store(
-    dataset: Dataset,
-    items: Listing,
-    decoder: Decoder,
-    *,
-    root: Path,
-    size: int,
-    workers: int | None = None,
-    advance: Advance = lambda done, total: None,
-) -> Manifest:
+def write_store(work: Work, root: Path) -> Manifest:
     """Decode all items and put the store in place at once.
 
     Raises:
         UserError: files are broken (all named), or the disk is full or cannot be written.
     """
+    name = work.dataset.name
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with _scratch(root, dataset.name) as folder:
-            sizes, pixels = _decode_all(dataset, items, decoder, folder, size, workers, advance)
-            manifest = _describe(dataset, items, sizes, pixels, folder, size)
-            _replace(folder, root / dataset.name)
+        with _scratch(root, name) as folder:
+            sizes, pixels = _decode_all(work, folder)
+            manifest = _describe(work, folder, sizes, pixels)
+            _replace(folder, root / name)
     except OSError as error:
         raise UserError(
-            f"Cannot write the store of {dataset.name!r} under {root}:"
+            f"Cannot write the store of {name!r} under {root}:"
             f" {error.strerror or error}. Free space or choose another --root."
         ) from error
-    store.write_stamp(root / dataset.name, manifest)
+    store.write_stamp(root / name, manifest)
     return manifest
 
 
@@ -146,15 +160,8 @@ def _replace(folder: Path, target: Path) -> None:
         folder.rename(target)
 
 
-def _decode_all(  # noqa: PLR0913 - the parts of one job, used once
-    dataset: Dataset,
-    items: Listing,
-    decoder: Decoder,
-    folder: Path,
-    size: int,
-    workers: int | None,
-    advance: Advance,
-) -> tuple[np.ndarray, list[str]]:
+def _decode_all(work: Work, folder: Path) -> tuple[np.ndarray, list[str]]:
+    dataset, items, size = work.dataset, work.items, work.size
     images = _array(folder / "images.npy", (len(items), size, size, dataset.channels))
     has_masks = any(item.masks for item in items)
     masks = _array(folder / "masks.npy", (len(items), size, size)) if has_masks else None
@@ -162,9 +169,9 @@ def _decode_all(  # noqa: PLR0913 - the parts of one job, used once
     pixels: list[str] = [""] * len(items)
     broken: list[str] = []
 
-    def work(row: int) -> str | None:
+    def one(row: int) -> str | None:
         try:
-            decoded = decoder(items[row])
+            decoded = work.decoder(items[row])
         except ValueError as error:
             return str(error)
         images[row] = decoded.image
@@ -173,14 +180,14 @@ def _decode_all(  # noqa: PLR0913 - the parts of one job, used once
         sizes[row], pixels[row] = decoded.size, decoded.pixels
         return None
 
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        for done, problem in enumerate(pool.map(work, range(len(items))), 1):
+    with ThreadPoolExecutor(work.workers or os.cpu_count()) as pool:
+        for done, problem in enumerate(pool.map(one, range(len(items))), 1):
             if problem is not None:
                 broken.append(problem)
-            advance(done, len(items))
+            work.advance(done, len(items))
     if broken:
         raise UserError(
-            f"{dataset.title}: {len(broken)} files cannot be used: {_listed(broken)}."
+            f"{dataset.title}: {len(broken)} files cannot be used: {', '.join(broken)}."
             " Get them again; nothing was written."
         )
     images.flush()
@@ -197,14 +204,8 @@ def _array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uin
     return array
 
 
-def _describe(  # noqa: PLR0913 - the parts of one store, used once
-    dataset: Dataset,
-    items: Listing,
-    sizes: np.ndarray,
-    pixels: list[str],
-    folder: Path,
-    size: int,
-) -> Manifest:
+def _describe(work: Work, folder: Path, sizes: np.ndarray, pixels: list[str]) -> Manifest:
+    dataset, items = work.dataset, work.items
     splits = {
         "paper": paper_split(dataset.name, items, dataset.sizes),
         "clean": clean_split(dataset.name, items, pixels),
@@ -226,7 +227,7 @@ def _describe(  # noqa: PLR0913 - the parts of one store, used once
     }
     manifest = Manifest(
         dataset=dataset.name,
-        size=size,
+        size=work.size,
         fingerprint=store.fingerprint(hashes),
         parts={s: {p: len(rows) for p, rows in parts.items()} for s, parts in splits.items()},
         files=hashes,

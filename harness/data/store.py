@@ -148,7 +148,8 @@ def _area_matrix(source: int, target: int) -> np.ndarray:
     pixel = np.arange(source)
     low = np.maximum(edges[:-1, None], pixel)
     high = np.minimum(edges[1:, None], pixel + 1)
-    return (np.maximum(high - low, 0) * (target / source)).astype(np.float32)
+    matrix: np.ndarray = (np.maximum(high - low, 0) * (target / source)).astype(np.float32)
+    return matrix
 
 
 class Store:
