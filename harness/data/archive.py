@@ -5,6 +5,8 @@ Names that point outside, links and bombs are refused before anything is decoded
 
 from __future__ import annotations
 
+import csv
+import io
 import stat
 import zipfile
 import zlib
@@ -54,6 +56,18 @@ class Source(ABC):
     def __exit__(self, *exception: object) -> None:
         """Close."""
         self.close()
+
+    def table(self, name: str) -> list[dict[str, str]]:
+        """Return the rows of a CSV file.
+
+        Raises:
+            UserError: it cannot be read as one.
+        """
+        try:
+            text = self.read(name).decode("utf-8-sig")
+            return list(csv.DictReader(io.StringIO(text), restval=""))
+        except (ValueError, csv.Error) as error:
+            raise UserError(f"{self.path}: {name} is not a table that can be read.") from error
 
     def images(self) -> list[str]:
         """Return the names of all images, sorted."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import PurePosixPath
 
 from harness.data.archive import Source
@@ -27,14 +25,14 @@ def listing(source: Source) -> Listing:
             f"{source.path} has no {TABLE}.csv; give the official archive ({DATASET.source})."
         )
     images = {PurePosixPath(n).stem: n for n in source.images()}
-    rows = list(csv.DictReader(io.StringIO(source.read(tables[0]).decode("utf-8-sig"))))
+    rows = source.table(tables[0])
     needed = {"lesion_id", "image_id", "dx"}
     if rows and not needed <= rows[0].keys():
         raise UserError(f"{tables[0]} has columns {list(rows[0])}; needed: {sorted(needed)}.")
     strange = sorted({r["dx"] for r in rows} - set(CLASSES))
     missing = sorted(r["image_id"] for r in rows if r["image_id"] not in images)
     if missing or strange:
-        listed = ", ".join((missing or strange)[:20])
+        listed = ", ".join(missing or strange)
         what = "images of the table that are missing" if missing else "unknown classes"
         raise UserError(f"{source.path}: {len(missing or strange)} {what}: {listed}.")
     return tuple(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import PurePosixPath
 
 from harness.data.archive import Source
@@ -15,6 +13,8 @@ CLASSES = ("no DR", "mild", "moderate", "severe", "proliferative")
 NAME_COLUMNS = ("id_code", "image_id")
 GRADE_COLUMNS = ("diagnosis", "adjudicated_dr_grade")
 GRADABLE = "adjudicated_gradable"
+YES = ("1", "1.0")
+GRADES = ("0", "1", "2", "3", "4")
 
 
 def listing(source: Source) -> Listing:
@@ -35,16 +35,20 @@ def listing(source: Source) -> Listing:
         images[stem] = name
     items, missing = [], []
     for row in rows:
-        if float(row[GRADABLE] or 0) != 1:
+        if row[GRADABLE].strip() not in YES:
             continue
         stem = PurePosixPath(row[name_column].strip()).stem
         if stem.lower() not in images:
             missing.append(row[name_column])
             continue
-        grade = int(float(row[grade_column]))
-        items.append(Item(name=stem, label=grade, image=images[stem.lower()]))
+        grade = row[grade_column].strip().removesuffix(".0")
+        if grade not in GRADES:
+            raise UserError(
+                f"{source.path}: {row[name_column]} has the grade {grade!r}; allowed: 0 to 4."
+            )
+        items.append(Item(name=stem, label=int(grade), image=images[stem.lower()]))
     if missing:
-        listed = ", ".join(sorted(missing)[:20])
+        listed = ", ".join(sorted(missing))
         raise UserError(f"{source.path}: {len(missing)} graded images are missing: {listed}.")
     return tuple(items)
 
@@ -53,7 +57,7 @@ def _table(source: Source) -> tuple[list[dict[str, str]], str, str]:
     for name in source.names():
         if PurePosixPath(name).suffix.lower() != ".csv":
             continue
-        rows = list(csv.DictReader(io.StringIO(source.read(name).decode("utf-8-sig"))))
+        rows = source.table(name)
         columns = set(rows[0]) if rows else set()
         names = [c for c in NAME_COLUMNS if c in columns]
         grades = [c for c in GRADE_COLUMNS if c in columns]

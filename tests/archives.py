@@ -1,0 +1,126 @@
+"""Small archives in the official layouts, with every format that the real ones hold."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from harness.data import btmd, busi, ham10000, messidor2
+from harness.spec import Dataset
+
+FORMATS = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".JPG": "JPEG",
+    ".png": "PNG",
+    ".tif": "TIFF",
+    ".bmp": "BMP",
+    ".webp": "WEBP",
+}
+
+
+def picture(seed: int = 0, *, size: tuple[int, int] = (40, 30), mode: str = "RGB") -> Image.Image:
+    """Return a picture of noise, (width, height)."""
+    random = np.random.default_rng(seed)
+    pixels = random.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    return Image.fromarray(pixels).convert(mode)
+
+
+def encoded(image: Image.Image, ending: str = ".png") -> bytes:
+    """Return a file's contents in the format of its ending."""
+    stream = io.BytesIO()
+    image.save(stream, FORMATS[ending])
+    return stream.getvalue()
+
+
+def write_zip(path: Path, members: Mapping[str, bytes]) -> Path:
+    """Write a zip of the members and return its path."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def write_folder(path: Path, members: Mapping[str, bytes]) -> Path:
+    """Write the members as files below a folder and return it."""
+    for name, content in members.items():
+        file = path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    return path
+
+
+def brain() -> tuple[Dataset, dict[str, bytes]]:
+    """Return a BTMD of 8 + 4 images; every format and mode occurs, one extension lies."""
+    endings = list(FORMATS)
+    modes = ["RGB", "L", "RGBA", "P"]
+    members = {}
+    for folder, each in (("Training", 2), ("Testing", 1)):
+        for c, name in enumerate(btmd.CLASSES):
+            for i in range(each):
+                number = len(members)
+                mode = modes[number % 4] if endings[number % 7] in (".png", ".tif") else "RGB"
+                ending = endings[number % 7]
+                stem = f"{folder[:2]}-{name[:2]}_{c}{i}"
+                content = encoded(picture(number, mode=mode), ending)
+                members[f"{folder}/{name}/{stem}{ending}"] = content
+    lying = encoded(picture(99), ".png")
+    members["Training/glioma/Tr-gl_00.jpg"] = lying
+    sizes = {"train": 8, "eval": 4}
+    return replace(btmd.DATASET, counts=(3, 3, 3, 3), sizes=sizes), members
+
+
+def skin() -> tuple[Dataset, dict[str, bytes]]:
+    """Return a HAM10000 of 28 images of 14 lesions."""
+    lines, members = ["lesion_id,image_id,dx,dx_type"], {}
+    for c, name in enumerate(ham10000.CLASSES):
+        for i in range(4):
+            image = f"ISIC_{c:03d}{i}"
+            lines.append(f"HAM_{c}{i // 2},{image},{name},histo")
+            part = f"HAM10000_images_part_{1 + i % 2}"
+            members[f"{part}/{image}.jpg"] = encoded(picture(10 * c + i), ".jpg")
+    members["HAM10000_metadata.csv"] = "\n".join(lines).encode()
+    sizes = {"train": 21, "eval": 7}
+    return replace(ham10000.DATASET, counts=(4,) * 7, sizes=sizes), members
+
+
+def breast() -> tuple[Dataset, dict[str, bytes]]:
+    """Return a BUSI of 12 images; the second benign one has two masks."""
+    members = {}
+    for c, name in enumerate(busi.CLASSES):
+        for i in range(1, 5):
+            stem = f"Dataset_BUSI_with_GT/{name}/{name} ({i})"
+            members[f"{stem}.png"] = encoded(picture(10 * c + i))
+            mask = np.zeros((30, 40), np.uint8)
+            if name != "normal":
+                mask[:15, :20] = 255
+            members[f"{stem}_mask.png"] = encoded(Image.fromarray(mask))
+    second = np.zeros((30, 40), np.uint8)
+    second[15:, 20:] = 255
+    members["Dataset_BUSI_with_GT/benign/benign (2)_mask_1.png"] = encoded(Image.fromarray(second))
+    sizes = {"train": 9, "eval": 3}
+    return replace(busi.DATASET, counts=(4, 4, 4), sizes=sizes), members
+
+
+def fundus() -> tuple[Dataset, dict[str, bytes]]:
+    """Return a Messidor-2 of 10 gradable images and one that is not; cases disagree."""
+    lines = ["id_code,diagnosis,adjudicated_dme,adjudicated_gradable"]
+    members = {}
+    for grade in range(5):
+        for i in range(2):
+            ending = ".JPG" if i else ".png"
+            members[f"IMAGES/IM{grade}{i}{ending}"] = encoded(picture(10 * grade + i), ending)
+            lines.append(f"im{grade}{i}.jpg,{grade},0,1")
+    lines.append("im99.jpg,,,0")
+    members["messidor_data.csv"] = "\n".join(lines).encode()
+    sizes = {"train": 5, "eval": 5}
+    return replace(messidor2.DATASET, counts=(2,) * 5, sizes=sizes), members
+
+
+OFFICIAL = {"btmd": brain, "ham10000": skin, "busi": breast, "messidor2": fundus}

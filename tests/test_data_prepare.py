@@ -1,0 +1,258 @@
+"""Preparing stores: formats, counts, masks, broken files, and that nothing is half written."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from harness.data import decode as decoding
+from harness.data import prepare as preparing
+from harness.data.prepare import prepare
+from harness.data.store import open_store
+from harness.errors import UserError
+from harness.spec import Dataset
+from tests import archives
+from tests.archives import OFFICIAL, encoded, picture, write_folder, write_zip
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_zip_and_folder_give_the_same_store(tmp_path: Path, name: str) -> None:
+    dataset, members = OFFICIAL[name]()
+    zipped = write_zip(tmp_path / "a.zip", members)
+    folder = write_folder(tmp_path / "folder", members)
+    nested = write_folder(tmp_path / "nested" / "archive", members).parent
+    first = prepare(dataset, zipped, root=tmp_path / "1", size=32)
+    second = prepare(dataset, folder, root=tmp_path / "2", size=32, workers=1)
+    third = prepare(dataset, nested, root=tmp_path / "3", size=32)
+    assert first.fingerprint == second.fingerprint == third.fingerprint
+    assert first.parts["paper"] == dataset.sizes
+    assert sum(first.parts["clean"].values()) == sum(dataset.counts)
+    assert prepare(dataset, zipped, root=tmp_path / "4", size=16).fingerprint != first.fingerprint
+
+
+def test_every_format_and_mode_is_decoded_by_its_contents(tmp_path: Path) -> None:
+    dataset, members = archives.brain()
+    prepare(dataset, write_zip(tmp_path / "a.zip", members), root=tmp_path, size=32)
+    store = open_store(tmp_path, "btmd").everything()
+    assert store.images.shape == (12, 32, 32, 1)
+    assert store.sizes.tolist() == [[30, 40]] * 12
+    row = store.names.index("Tr-gl_00")  # a PNG that is named .jpg
+    expected = picture(99).convert("L").resize((32, 32), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(store.images[row, :, :, 0], np.asarray(expected))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1", "LA", "CMYK", "I;16"])
+def test_modes_become_three_channels(mode: str) -> None:
+    if mode == "I;16":
+        wide = np.linspace(0, 65535, 30 * 40).reshape(30, 40).astype(np.uint16)
+        image = Image.fromarray(wide)
+        ending = ".png"
+    else:
+        image = picture(mode="L").convert("1") if mode == "1" else picture(mode=mode)
+        ending = ".tif" if mode == "CMYK" else ".png"
+    found = _decoded(encoded(image, ending))
+    assert found.image.shape == (16, 16, 3)
+    assert found.image.std() > 10  # neither black nor saturated
+    assert found.size == (30, 40)
+
+
+def test_transparent_palettes_and_exif_turns_are_read_as_they_are() -> None:
+    palette = picture(mode="P")
+    palette.info["transparency"] = 0
+    assert _decoded(encoded(palette)).image.shape == (16, 16, 3)
+
+
+def _decoded(content: bytes) -> decoding.Decoded:
+    class One:
+        def read(self, name: str) -> bytes:
+            return content
+
+    from harness.data.store import Item
+
+    item = Item(name="a", label=0, image="a.png")
+    return decoding.decode(One(), item, 16, 3)  # type: ignore[arg-type]
+
+
+def test_masks_are_merged(tmp_path: Path) -> None:
+    dataset, members = archives.breast()
+    prepare(dataset, write_zip(tmp_path / "a.zip", members), root=tmp_path, size=32)
+    store = open_store(tmp_path, "busi").everything()
+    masks = dict(zip(store.names, store.load_masks(), strict=True))
+    quarter = np.zeros((32, 32), np.uint8)
+    quarter[:16, :16] = 1
+    both = quarter.copy()
+    both[16:, 16:] = 1
+    np.testing.assert_array_equal(masks["benign (1)"], quarter)
+    np.testing.assert_array_equal(masks["benign (2)"], both)
+    np.testing.assert_array_equal(masks["normal (1)"], np.zeros((32, 32)))
+
+
+def test_broken_files_are_all_named_and_nothing_is_written(tmp_path: Path) -> None:
+    dataset, members = archives.brain()
+    names = sorted(members)
+    good = encoded(picture(5), ".jpg")
+    broken = {
+        names[0]: b"",
+        names[2]: good[: len(good) // 2],
+        names[4]: b"this is no image",
+        names[6]: encoded(picture(6))[:-30],
+    }
+    for source in (
+        write_zip(tmp_path / "a.zip", members | broken),
+        write_folder(tmp_path / "folder", members | broken),
+    ):
+        with pytest.raises(UserError) as error:
+            prepare(dataset, source, root=tmp_path / "data", size=32)
+        assert "4 files cannot be used" in str(error.value)
+        assert "nothing was written" in str(error.value)
+        for name in broken:
+            assert name in str(error.value)
+        assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_a_failed_preparation_leaves_the_old_store(tmp_path: Path) -> None:
+    dataset, members = archives.brain()
+    path = write_zip(tmp_path / "a.zip", members)
+    manifest = prepare(dataset, path, root=tmp_path / "data", size=32)
+    write_zip(path, members | {sorted(members)[0]: b""})
+    with pytest.raises(UserError, match="1 files cannot be used"):
+        prepare(dataset, path, root=tmp_path / "data", size=32)
+    assert open_store(tmp_path / "data", "btmd").manifest == manifest
+
+
+def test_pictures_that_inflate_without_end_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, members = archives.brain()
+    monkeypatch.setattr(decoding, "PIXEL_LIMIT", 1000)
+    with pytest.raises(UserError, match=r"40 x 30 pixels: a decompression bomb"):
+        prepare(dataset, write_zip(tmp_path / "a.zip", members), root=tmp_path, size=32)
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_other_counts_are_refused_with_both_counts(tmp_path: Path, name: str) -> None:
+    dataset, members = OFFICIAL[name]()
+    wanted = dataclasses.replace(dataset, counts=tuple(c + 1 for c in dataset.counts))
+    with pytest.raises(UserError) as error:
+        prepare(wanted, write_zip(tmp_path / "a.zip", members), root=tmp_path / "data")
+    first, count = dataset.classes[0], dataset.counts[0]
+    assert f"{first}: expected {count + 1}, found {count}" in str(error.value)
+    assert "official archive" in str(error.value)
+    assert not (tmp_path / "data").exists()
+
+
+def test_split_sizes_other_than_the_papers_are_refused(tmp_path: Path) -> None:
+    dataset, members = archives.brain()
+    wanted = dataclasses.replace(dataset, sizes={"train": 9, "eval": 3})
+    with pytest.raises(UserError, match=r"'train': 8.*the paper into .*'train': 9"):
+        prepare(wanted, write_zip(tmp_path / "a.zip", members), root=tmp_path)
+
+
+def _without(members: dict[str, bytes], part: str) -> dict[str, bytes]:
+    return {name: content for name, content in members.items() if part not in name}
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "message"),
+    [
+        ("btmd", "/", "has no Training/ and Testing/ folders"),
+        ("ham10000", "metadata", "has no HAM10000_metadata.csv"),
+        ("ham10000", "ISIC_0011", "1 images of the table that are missing: ISIC_0011"),
+        ("busi", "/", "has no folders benign, malignant, normal"),
+        ("busi", "normal (3)_mask", r"without a mask.*normal \(3\)"),
+        ("busi", "normal (3).png", r"masks without an image: normal \(3\)"),
+        ("messidor2", "messidor_data", "has no table with columns id_code or image_id"),
+        ("messidor2", "IM31", "1 graded images are missing: im31.jpg"),
+    ],
+)
+def test_incomplete_archives_are_explained(
+    tmp_path: Path, name: str, part: str, message: str
+) -> None:
+    dataset, members = OFFICIAL[name]()
+    kept = _without(members, part) or {"readme.txt": b"hello"}
+    with pytest.raises(UserError, match=message):
+        prepare(dataset, write_zip(tmp_path / "a.zip", kept), root=tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    ("name", "member", "content", "message"),
+    [
+        ("ham10000", "HAM10000_metadata.csv", b"a,b\n1,2\n", "needed: .*'dx'"),
+        ("ham10000", "HAM10000_metadata.csv", b"\xff\xfe\x00bad", "is not a table"),
+        (
+            "ham10000",
+            "HAM10000_metadata.csv",
+            b"lesion_id,image_id,dx\nH,ISIC_0000,wart\n",
+            "1 unknown classes: wart",
+        ),
+        (
+            "messidor2",
+            "messidor_data.csv",
+            b"id_code,diagnosis,adjudicated_gradable\nim00.jpg,seven,1\n",
+            "im00.jpg.*'seven'.*0 to 4",
+        ),
+        (
+            "messidor2",
+            "messidor_data.csv",
+            b"id_code,diagnosis,adjudicated_gradable\nim00.jpg,9,1\n",
+            "im00.jpg.*'9'.*0 to 4",
+        ),
+        ("busi", "Dataset_BUSI_with_GT/benign/normal (9).png", b"x", "does not belong into"),
+    ],
+)
+def test_tables_and_folders_that_do_not_fit_are_explained(
+    tmp_path: Path, name: str, member: str, content: bytes, message: str
+) -> None:
+    dataset, members = OFFICIAL[name]()
+    with pytest.raises(UserError, match=message):
+        prepare(dataset, write_zip(tmp_path / "a.zip", {**members, member: content}), root=tmp_path)
+
+
+def test_masks_of_another_size_are_named(tmp_path: Path) -> None:
+    dataset, members = archives.breast()
+    name = "Dataset_BUSI_with_GT/benign/benign (1)_mask.png"
+    members[name] = encoded(picture(1, size=(20, 30), mode="L"))
+    with pytest.raises(UserError, match=r"benign \(1\)_mask.png: the mask has 20 x 30 pixels"):
+        prepare(dataset, write_zip(tmp_path / "a.zip", members), root=tmp_path)
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, members = archives.brain()
+
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(preparing.os, "posix_fallocate", full)
+    with pytest.raises(UserError, match=r"No space left on device.*Free space"):
+        prepare(dataset, write_zip(tmp_path / "a.zip", members), root=tmp_path / "data")
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_sizes_below_the_least_are_refused(tmp_path: Path) -> None:
+    dataset, members = archives.brain()
+    with pytest.raises(UserError, match="--size is 3; allowed: at least 16"):
+        prepare(dataset, write_zip(tmp_path / "a.zip", members), root=tmp_path, size=3)
+
+
+def test_progress_reaches_the_end(tmp_path: Path) -> None:
+    dataset, members = archives.brain()
+    seen: list[tuple[int, int]] = []
+    prepare(
+        dataset,
+        write_zip(tmp_path / "a.zip", members),
+        root=tmp_path,
+        size=32,
+        advance=lambda done, total: seen.append((done, total)),
+    )
+    assert seen == [(i, 12) for i in range(1, 13)]
+
+
+def _dataset(name: str) -> Dataset:
+    return OFFICIAL[name]()[0]

@@ -1,0 +1,169 @@
+"""Stores and splits: fingerprints, parts, groups kept together, scaling."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.data.prepare import prepare
+from harness.data.split import clean_split, paper_split, stratified
+from harness.data.store import Item, Store, open_store, read_manifest
+from harness.errors import UserError
+from harness.images import subset
+from tests import archives
+from tests.archives import write_zip
+
+
+def _brain(root: Path, size: int = 32) -> Store:
+    dataset, members = archives.brain()
+    prepare(dataset, write_zip(root / "a.zip", members), root=root, size=size)
+    return open_store(root, "btmd")
+
+
+def test_parts_hold_what_the_archive_says(tmp_path: Path) -> None:
+    store = _brain(tmp_path)
+    train, test = store.part("paper", "train"), store.part("paper", "eval")
+    assert len(train) == 8
+    assert all(name.startswith("Tr") for name in train.names)
+    assert sorted(train.labels.tolist()) == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert set(train.names).isdisjoint(test.names)
+    np.testing.assert_array_equal(test.load(), test.images[test.index])
+    with pytest.raises(UserError, match="'btmd' has no masks"):
+        test.load_masks()
+
+
+def test_scaling_down_averages_areas(tmp_path: Path) -> None:
+    store = _brain(tmp_path).everything()
+    whole = store.load().astype(float)
+    half = whole.reshape(12, 16, 2, 16, 2, 1).mean((2, 4))
+    np.testing.assert_allclose(store.load(16), half, atol=0.5001)
+    np.testing.assert_array_equal(store.load(64), store.load())  # nothing is enlarged
+
+
+@pytest.mark.parametrize("name", ["images.npy", "index.json"])
+def test_changed_contents_are_found(tmp_path: Path, name: str) -> None:
+    _brain(tmp_path)
+    path = tmp_path / "btmd" / name
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=f"does not match its fingerprint.*{name} has changed"):
+        open_store(tmp_path, "btmd")
+
+
+def test_missing_files_and_other_versions_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"'btmd' is not prepared.*harness data prepare btmd"):
+        open_store(tmp_path, "btmd")
+    _brain(tmp_path)
+    path = tmp_path / "btmd" / "manifest.json"
+    content = json.loads(path.read_bytes())
+    (tmp_path / "btmd" / "images.npy").rename(tmp_path / "btmd" / "away")
+    with pytest.raises(UserError, match=r"images.npy is missing"):
+        open_store(tmp_path, "btmd")
+    path.write_text(json.dumps({**content, "format": 0}))
+    with pytest.raises(UserError, match="has format 0, this version reads 1"):
+        read_manifest(tmp_path, "btmd")
+    path.write_text(json.dumps(content)[:50])
+    with pytest.raises(UserError, match="truncated"):
+        read_manifest(tmp_path, "btmd")
+    path.write_text(json.dumps({"format": 1}))
+    with pytest.raises(UserError, match="lacks fields"):
+        read_manifest(tmp_path, "btmd")
+
+
+def test_fingerprints_cover_labels_and_splits(tmp_path: Path) -> None:
+    first = _brain(tmp_path).manifest.fingerprint
+    dataset, members = archives.brain()
+    moved = {
+        name.replace("Training/glioma/Tr-gl_00", "Training/notumor/Tr-gl_00").replace(
+            "Training/notumor/Tr-no_20", "Training/glioma/Tr-no_20"
+        ): content
+        for name, content in members.items()
+    }
+    other = prepare(dataset, write_zip(tmp_path / "b.zip", moved), root=tmp_path / "b", size=32)
+    assert other.fingerprint != first
+
+
+def _items(labels: list[int], groups: list[int] | None = None) -> tuple[Item, ...]:
+    return tuple(
+        Item(
+            name=f"image {i:04d}",
+            label=label,
+            image="",
+            group=None if groups is None else f"g{groups[i]}",
+        )
+        for i, label in enumerate(labels)
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    labels=st.lists(st.integers(0, 3), min_size=4, max_size=80),
+    share=st.floats(0.1, 0.9),
+    data=st.data(),
+)
+def test_paper_split_is_exact_stratified_and_blind_to_order(
+    labels: list[int], share: float, data: st.DataObject
+) -> None:
+    count = max(1, int(len(labels) * share))
+    items = _items(labels)
+    sizes = {"train": len(labels) - count, "eval": count}
+    parts = paper_split("toy", items, sizes)
+    assert sorted(parts["train"] + parts["eval"]) == list(range(len(labels)))
+    assert len(parts["eval"]) == count
+    for label in set(labels):
+        total = labels.count(label)
+        drawn = sum(labels[i] == label for i in parts["eval"])
+        assert abs(drawn - total * count / len(labels)) < 1
+    order = data.draw(st.permutations(range(len(labels))))
+    shuffled = tuple(items[i] for i in order)
+    again = paper_split("toy", shuffled, sizes)
+    assert {shuffled[i].name for i in again["eval"]} == {items[i].name for i in parts["eval"]}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(0, 2), st.integers(0, 25), st.integers(0, 60)),
+        min_size=10,
+        max_size=120,
+    )
+)
+def test_clean_split_divides_no_group_and_no_duplicates(rows: list[tuple[int, int, int]]) -> None:
+    items = _items([r[0] for r in rows], [r[1] for r in rows])
+    pixels = [str(r[2]) for r in rows]
+    parts = clean_split("toy", items, pixels)
+    assert sorted(i for rows in parts.values() for i in rows) == list(range(len(items)))
+    where = {i: part for part, rows in parts.items() for i in rows}
+    for i in range(len(items)):
+        for j in range(i):
+            if items[i].group == items[j].group or pixels[i] == pixels[j]:
+                assert where[i] == where[j]
+
+
+def test_clean_split_has_its_shares_where_groups_are_small() -> None:
+    items = _items([i % 2 for i in range(1000)])
+    parts = clean_split("toy", items, [str(i) for i in range(1000)])
+    assert {p: len(rows) for p, rows in parts.items()} == {"train": 700, "val": 100, "test": 200}
+
+
+def test_two_draws_of_other_data_sets_differ() -> None:
+    names, labels = [f"{i}" for i in range(100)], [0] * 100
+    assert stratified(names, labels, 30, "a") != stratified(names, labels, 30, "b")
+
+
+@pytest.mark.parametrize("count", [2, 5, 11])
+def test_subsets_are_stratified_and_exact(tmp_path: Path, count: int) -> None:
+    store = _brain(tmp_path).everything()
+    some = subset(store, count)
+    assert len(some) == max(count, 4)  # at least one image of each class
+    counts = np.bincount(some.labels, minlength=4)
+    assert counts.max() - counts.min() <= 1
+    assert subset(store, count).names == some.names
+    assert subset(store, None) is store
+    assert subset(store, 50) is store
