@@ -1,0 +1,189 @@
+"""Tables: what every kind of cell shows, in every format; escaping; golden files."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.errors import UserError
+from harness.metrics import METRICS
+from harness.report import data, latex, markdown
+from harness.report.numbers import fixed, signed
+from harness.report.terminal import show
+from harness.report.write import FORMATS, write
+from tests.report_cases import BTMD, column, entry, every_kind, grid, row
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize("name", ["md", "tex", "json", "csv"])
+def test_golden_files(name: str) -> None:
+    """A change of these files is a change of every published table: say so in the changelog."""
+    assert FORMATS[name](every_kind()) == (GOLDEN / f"small.{name}").read_text()
+
+
+def _cell(values: dict[str, float], name: str, **changes: object) -> object:
+    rows = [row(n, {"btmd": 90.0}) for n in values]
+    laid = grid(rows, [entry(n, v) for n, v in values.items()], **changes)
+    return {r.row.name: r.cells["btmd"] for r in laid.rows}[name]
+
+
+def test_difference_is_of_unrounded_numbers() -> None:
+    cell = grid([row("a", {"btmd": 90.0})], [entry("a", 0.900049)]).rows[0].cells["btmd"]
+    assert (cell.number, cell.change) == ("90.00", "0.00")
+    assert cell.difference == pytest.approx(0.0049)
+
+
+def test_seeds_become_mean_sd_and_interval() -> None:
+    entries = [entry("a", 0.90), entry("a", 0.92, seed=1)]
+    cell = grid([row("a")], entries, seeds=(0, 1)).rows[0].cells["btmd"]
+    assert cell.number == "91.00 ± 1.41"
+    assert cell.interval is not None
+    assert cell.interval.high - 91.0 == pytest.approx(12.7062047 * 2**0.5 / 2**0.5)
+
+
+def test_best_and_second_are_among_complete_cells_only() -> None:
+    rows = [row(n) for n in ("a", "b", "c", "d")]
+    entries = [entry("a", 0.5), entry("a", 0.5, seed=1), entry("b", 0.99), entry("c", 0.4)]
+    entries += [entry("c", 0.4, seed=1), entry("d", 0.3), entry("d", 0.3, seed=1)]
+    laid = grid(rows, entries, seeds=(0, 1))
+    ranks = {r.row.name: r.cells["btmd"].rank for r in laid.rows}
+    assert ranks == {"a": "best", "b": None, "c": "second", "d": None}
+
+
+def test_numbers_that_look_equal_share_a_rank_and_lower_can_be_better() -> None:
+    rows = [row(n) for n in ("a", "b", "c")]
+    entries = [entry("a", 0.50001), entry("b", 0.50002), entry("c", 0.4)]
+    laid = grid(rows, entries)
+    assert [r.cells["btmd"].rank for r in laid.rows] == ["best", "best", "second"]
+    lower = {**METRICS, "accuracy": replace(METRICS["accuracy"], better="lower")}
+    laid = grid(rows, entries, metrics=lower)
+    assert [r.cells["btmd"].rank for r in laid.rows] == ["second", "second", "best"]
+
+
+def test_phantom_columns_have_no_difference() -> None:
+    phantom = column(phantom=True)
+    laid = grid([row("a", {"btmd": 90.0})], [entry("a", 0.9)], columns=(phantom,))
+    assert laid.columns[0].parts == ("paper", "ours")
+    assert laid.rows[0].cells["btmd"].difference is None
+
+
+def test_scaled_down_tables_say_that_they_are_no_reproduction() -> None:
+    for scaled in (True, False):
+        laid = grid([row("a")], [entry("a", 0.9)], profile="laptop", scaled_down=scaled)
+        for text in (markdown.render(laid), latex.render(laid)):
+            assert ("not a reproduction" in text) == scaled
+
+
+def test_entries_that_belong_nowhere_are_refused() -> None:
+    with pytest.raises(ValueError, match="row 'b'.*belongs to no cell"):
+        grid([row("a")], [entry("b", 0.5)])
+    with pytest.raises(ValueError, match="Two entries"):
+        grid([row("a")], [entry("a", 0.5), entry("a", 0.5)])
+    with pytest.raises(ValueError, match="without stages"):
+        grid([row("a", stages=None)], [entry("a", 0.5)])
+    with pytest.raises(UserError, match="No metric 'f2'"):
+        grid([row("a")], [], columns=(column(column=replace(BTMD, metric="f2")),))
+
+
+def test_the_json_has_everything_unrounded() -> None:
+    content = json.loads(FORMATS["json"](grid([row("a", {"btmd": 90.0})], [entry("a", 1 / 3)])))
+    cell = content["rows"][0]["cells"]["btmd"]
+    assert cell["value"] == 100 * (1 / 3)
+    assert cell["difference"] == 100 * (1 / 3) - 90.0
+    assert cell["seeds"][0]["n"] == 1000
+    assert content["columns"][0]["better"] == "higher"
+    low, high = cell["seeds"][0]["interval_of_images"]
+    assert low < 100 / 3 < high
+
+
+def test_the_frame_has_a_line_a_run() -> None:
+    frame = data.frame(every_kind())
+    assert len(frame[frame.status == "done"]) == 14
+    assert set(frame[frame.row == "simmim"].status) == {"not run"}
+    assert frame[frame.row == "majority"].value.tolist() == pytest.approx([25.0, 30.9])
+
+
+def test_the_terminal_shows_the_same_cells(capsys: pytest.CaptureFixture[str]) -> None:
+    show(every_kind())
+    shown = capsys.readouterr().out
+    for text in ("82.50 ± 0.14", "not run", "failed a b", "30.90 ± 0.00 (collapsed)", "Majority"):
+        assert text in shown
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "expected"),
+    [(1.005, 2, "1.00"), (-0.001, 2, "0.00"), (-1.25, 1, "−1.2"), (99.999, 2, "100.00")],
+)
+def test_numbers_as_text(value: float, digits: int, expected: str) -> None:
+    assert fixed(value, digits) == expected
+
+
+def test_signs() -> None:
+    assert [signed(v, 2) for v in (0.004, -0.004, 1.0, -1.0)] == ["0.00", "0.00", "+1.00", "−1.00"]
+
+
+@settings(max_examples=200)
+@given(st.text(max_size=40))
+def test_markdown_escapes_everything(text: str) -> None:
+    escaped = markdown.escape(text)
+    assert "\n" not in escaped
+    bare = re.sub(r"\\[\\`*_{}\[\]|~#$^]", "", escaped)
+    assert not re.search(r"[|`*_<>\[\]$#~^{}\\]", bare)
+
+
+@settings(max_examples=200)
+@given(st.text(max_size=40))
+def test_latex_escapes_everything(text: str) -> None:
+    escaped = latex.escape(text)
+    assert "\n" not in escaped
+    bare = re.sub(r"\\(text[a-z]+|ldots|dag|ddag)\{\}|\$\\?[a-zA-Z-]+\$|\\[&%$#_{}]", "", escaped)
+    bare = bare.replace("{}", "")
+    assert not re.search(r"[&%$#_{}~^\\]", bare)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.text(max_size=20), min_size=1, max_size=5, unique=True))
+def test_any_label_gives_a_table_of_the_same_shape(labels: list[str]) -> None:
+    rows = [row(f"r{i}", label=label) for i, label in enumerate(labels)]
+    text = markdown.render(grid(rows, []))
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len(lines) == 1 + 1 + len(labels) + 1
+    bars = {len(re.findall(r"(?<!\\)\|", line)) for line in lines}
+    assert len(bars) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles(tmp_path: Path) -> None:
+    nasty = row("nasty", label=r"\input{x} & % $ # _ { } ~ ^ < > | -- ?` é ß λ ≤ 肺 😀 ’ “ …")
+    text = latex.render(every_kind()) + latex.render(grid([nasty], [entry("nasty", 0.5)]))
+    (tmp_path / "table.tex").write_text(latex.document(text))
+    ran = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "table.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout[-2000:]
+    assert (tmp_path / "table.pdf").stat().st_size > 1000
+
+
+def test_files_are_written_together_or_not_at_all(tmp_path: Path) -> None:
+    paths = write(every_kind(), tmp_path / "out", ("md", "tex"))
+    assert [p.name for p in paths] == ["small.md", "small.tex"]
+    with pytest.raises(UserError, match="No format 'pdf'.*csv, json, md, tex"):
+        write(every_kind(), tmp_path / "none", ("md", "pdf"))
+    assert not (tmp_path / "none").exists()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="Cannot write"):
+        write(every_kind(), tmp_path / "file", ("md",))
