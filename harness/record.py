@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import files
+from harness.canonical import digest
 from harness.errors import UserError
-from harness.spec import Metric, digest
+from harness.spec import Metric
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from harness import environment, evaluate, images, seed
+from harness.canonical import describe
 from harness.checkpoint import Checkpoints, load_weights
 from harness.claim import claim
 from harness.data import registry
@@ -21,7 +22,7 @@ from harness.loop import Job, fit
 from harness.plan import PARTS, Options, Plan, Step
 from harness.progress import Progress
 from harness.record import Record, Records
-from harness.spec import Run, describe
+from harness.spec import Run
 from harness.task import Task
 
 FAILURES = (

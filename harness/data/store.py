@@ -15,8 +15,8 @@ from typing import Any, Literal
 import numpy as np
 
 from harness import files
+from harness.canonical import digest
 from harness.errors import UserError
-from harness.spec import digest
 
 FORMAT = 1
 """Raised whenever the layout changes; other versions are refused."""

@@ -1,0 +1,134 @@
+"""Conformance of every experiment, and Table 1 against the paper's text."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from harness import catalog, profiles
+from harness.canonical import canonical
+from harness.data import registry
+from harness.errors import UserError
+from harness.metrics import METRICS
+from harness.table import Table
+
+EXPERIMENTS = sorted(catalog.experiments())
+
+# The paper, Table 1: Messidor-2, BTMD, HAM10000.
+TABLE1 = {
+    "mocov3": (61.30, 89.01, 76.24),
+    "contrastivecrop": (59.77, 95.96, 75.31),
+    "simclr": (59.75, 90.62, 75.00),
+    "mae": (60.54, 82.46, 75.01),
+    "simmim": (58.43, 70.33, 70.08),
+    "amt": (60.92, 98.17, 81.53),
+    "vit": (59.77, 89.78, 79.54),
+    "resnet50": (58.43, 69.18, 67.01),
+    "swin": (58.43, 91.00, 81.70),
+    "msmae": (63.41, 98.39, 81.97),
+}
+
+
+@pytest.fixture(params=EXPERIMENTS)
+def experiment(request: pytest.FixtureRequest) -> tuple[str, Table]:
+    return catalog.load(request.param)
+
+
+def test_docstrings_give_the_command_and_what_to_expect(experiment: tuple[str, Table]) -> None:
+    name, _ = experiment
+    text = catalog.experiments()[name].path.read_text()
+    assert f"harness run {name}" in text
+    assert "Expected" in text
+
+
+def test_names_are_unique_and_known(experiment: tuple[str, Table]) -> None:
+    _, table = experiment
+    columns = {column.name for column in table.columns}
+    assert len(columns) == len(table.columns)
+    for column in table.columns:
+        assert column.dataset in registry.datasets()
+        assert column.metric in METRICS
+    for row in table.rows:
+        assert re.fullmatch(r"[a-z0-9_.-]+", row.name)
+        assert row.printed.keys() <= columns
+        assert all(0 <= value <= 100 for value in row.printed.values())
+
+
+@pytest.mark.parametrize("profile", profiles.PROFILES.values(), ids=lambda p: p.name)
+def test_every_stage_scales_and_has_a_key(experiment: tuple[str, Table], profile: object) -> None:
+    assert isinstance(profile, profiles.Profile)
+    for row in experiment[1].rows:
+        for stage in row.stages or ():
+            scaled = profile.scaled(stage)
+            assert 1 <= scaled.recipe.epochs <= stage.recipe.epochs
+            assert scaled.recipe.batch_size <= stage.recipe.batch_size
+            assert canonical(scaled)
+            if profile.name == "paper":
+                assert scaled == stage
+
+
+def test_table1_prints_the_papers_numbers() -> None:
+    _, table = catalog.load("table1")
+    printed = {
+        row.name: tuple(row.printed[name] for name in ("messidor2", "btmd", "ham10000"))
+        for row in table.rows
+    }
+    assert printed == TABLE1
+    assert table.rows[-1].name == "msmae"
+
+
+def test_table1_uses_the_papers_recipes() -> None:
+    _, table = catalog.load("table1")
+    for row in table.rows:
+        for stage in row.stages or ():
+            recipe = stage.recipe
+            if stage.phase == "pretrain" and row.backbone == "ViT-B":
+                # Table 4
+                assert (recipe.optimizer, recipe.base_lr) == ("adamw", 1e-3)
+                assert (recipe.weight_decay, recipe.betas) == (0.05, (0.9, 0.95))
+                assert (recipe.batch_size, recipe.epochs, recipe.warmup_epochs) == (64, 300, 40)
+            if stage.phase == "finetune":
+                # Table 5
+                assert (recipe.optimizer, recipe.base_lr) == ("adamw", 1e-3)
+                assert (recipe.weight_decay, recipe.layer_decay) == (0.05, 0.75)
+                assert (recipe.batch_size, recipe.epochs, recipe.warmup_epochs) == (256, 100, 5)
+
+
+def test_a_file_of_ones_own_works_by_path(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from dataclasses import dataclass\n"
+        "from harness.table import Column, Row, Table\n"
+        "from msmae import paper\n"
+        "@dataclass(frozen=True)\nclass Note:\n    text: str\n"
+        "EXPERIMENT = Table(title='Mine', source='Table 1', columns=(Column(dataset='busi'),),\n"
+        "    rows=(Row(name='ours', label='Ours', stages=paper.described()),))\n"
+    )
+    name, table = catalog.load(str(path))
+    assert (name, table.title) == ("mine", "Mine")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\n", "EXPERIMENT must be a Table, not nothing"),
+        ("EXPERIMENT = 3\n", "EXPERIMENT must be a Table, not int"),
+        ("def broken(:\n", "is not valid Python.*line 1"),
+    ],
+)
+def test_files_that_build_no_experiment_are_explained(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        catalog.load(str(path))
+
+
+def test_unknown_experiments_are_answered_with_a_guess() -> None:
+    with pytest.raises(UserError, match="No experiment 'tabel1'. Did you mean 'table1'"):
+        catalog.load("tabel1")
+    with pytest.raises(UserError, match="No experiment file 'no/such.py'"):
+        catalog.load("no/such.py")
