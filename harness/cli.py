@@ -32,16 +32,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"harness: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # The reader (head, less) has gone; leave without a second error at shutdown.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        # The machine's fault, not ours: a folder that cannot be read, a disk that is full.
+        where = f" {error.filename}" if error.filename else ""
+        print(f"harness: cannot use{where}: {error.strerror or error}.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(
             "\nharness: interrupted; the same command goes on from the last checkpoint.",
             file=sys.stderr,
         )
         return 130
-    except BrokenPipeError:
-        # The reader (head, less) has gone; leave without a second error at shutdown.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _dispatch(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:

@@ -85,8 +85,9 @@ class Executor:
                 found += 1
                 continue
             with self.progress.stage(step.title, position, len(steps)):
-                record = self._obtain(step)
-            trained += record.status == "done"
+                record, ours = self._obtain(step)
+            if record.status == "done":
+                trained, found = trained + ours, found + (not ours)
             if record.status == "failed":
                 failed.append(record)
                 self.progress.line(f"failed: {step.title}: {record.error}")
@@ -97,16 +98,16 @@ class Executor:
         order = [c.used.name for c in self.plan.columns]
         return sorted(self.plan.steps, key=lambda step: order.index(step.run.dataset))
 
-    def _obtain(self, step: Step) -> Record:
-        """Train the step, or wait for the process that does."""
+    def _obtain(self, step: Step) -> tuple[Record, bool]:
+        """Train the step, or wait for the process that does; say whether it was trained here."""
         waiting = False
         while True:
             with claim(self.options.runs, step.key) as ours:
                 if ours:
                     record = self.records.read(step.key)
-                    if record is None or record.status != "done":
-                        record = self._train(step)
-                    return record
+                    if record is not None and record.status == "done":
+                        return record, False
+                    return self._train(step), True
             if not waiting:
                 self.progress.line(f"waiting: another process trains {step.title}")
                 waiting = True

@@ -1,0 +1,53 @@
+# Every target sets up what it needs: a virtual environment with the exact pins.
+VENV ?= .venv
+PYTHON ?= $(shell for name in python3.11 python3.12 python3 python; do \
+	if $$name -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' \
+	>/dev/null 2>&1; then command -v $$name; break; fi; done)
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help demo test quick lint format bench wheel clean
+
+help:
+	@echo "make demo    run Table 1 at smoke size and print it"
+	@echo "make test    lint, type-check and test everything"
+	@echo "make quick   the tests that take seconds"
+	@echo "make lint    ruff and mypy --strict"
+	@echo "make bench   paired speed benchmarks"
+	@echo "make wheel   build dist/*.whl"
+	@echo "make clean   remove the environment and caches (not data/, runs/ or reports/)"
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed; set PYTHON=/path/to/python."; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/harness run table1 --profile smoke
+
+test: lint
+	$(BIN)/python -m pytest
+
+quick: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)
+	$(BIN)/python -m bench
+
+wheel: $(STAMP)
+	$(BIN)/python -m hatchling build -t wheel
+
+clean:
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,291 @@
+"""The command line: every bad input gets one clear line and its exit code."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+from harness.data import phantom
+
+Harness = Callable[..., tuple[int, str, str]]
+QUICK = (
+    "--profile",
+    "smoke",
+    "--datasets",
+    "phantom-mri",
+    "--rows",
+    "resnet50",
+    "--track",
+    "off",
+    "--set",
+    "recipe.epochs=1",
+)
+
+
+@pytest.fixture
+def harness(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Harness:
+    """Run the command in an empty folder and return its code, output and errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        capfd.readouterr()
+        try:
+            code = main(list(arguments))
+        except SystemExit as end:  # argparse
+            code = int(end.code or 0)
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return run
+
+
+def refused(answer: tuple[int, str, str], *parts: str) -> None:
+    """Check one clear line (commands to type may follow), exit code 2 and no traceback."""
+    code, _, err = answer
+    assert code == 2, err
+    assert "Traceback" not in err
+    for part in parts:
+        assert part in err, err
+
+
+def test_no_command_prints_help(harness: Harness) -> None:
+    code, out, _ = harness()
+    assert code == 0
+    assert "harness list" in out
+
+
+def test_list_names_everything(harness: Harness) -> None:
+    code, out, _ = harness("list")
+    assert code == 0
+    for name in ("table1", "msmae", "amt", "supervised", "btmd", "phantom-mri", "laptop"):
+        assert name in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (("run", "tabel1"), ("No experiment 'tabel1'. Did you mean 'table1'?",)),
+        (("run", "table1", "--datasets", "btdm"), ("'btdm'. Did you mean 'btmd'? Known: btmd,",)),
+        (("run", "table1", "--rows", "msmea"), ("No row 'msmea'. Did you mean 'msmae'?",)),
+        (("run", "table1", "--profile", "laptp"), ("No profile 'laptp'. Did you mean 'laptop'?",)),
+        (("run", "table1", "--set", "recipe.epoch=3"), ("'epoch'. Did you mean 'epochs'?",)),
+        (("run", "table1", "--set", "recipe.epochs=few"), ("'few' is not int",)),
+        (("run", "table1", "--set", "recipe.epochs=0"), ("recipe.epochs is 0; it must be above",)),
+        (("run", "table1", "--set", "epochs=3"), ("is not of the form",)),
+        (("run", "table1", "--set", "training.recipe.epochs=3"), ("No phase 'training'",)),
+        (("run", "table1", "--set", "recipe.optimizer=adamx"), ("'adamx' is not 'adamw' or",)),
+        (
+            ("run", "table1", "--set", "pretrain.method.mask_ratio=0.8"),
+            ("mask_ratio 0.8 + throw_ratio", "together below 1"),
+        ),
+        (("run", "table1", "--seeds", "0,0"), ("names a seed twice",)),
+        (("run", "table1", "--seeds", "4-2"), ("the range '4-2' is empty",)),
+        (("run", "table1", "--seeds", "one"), ("is not a seed",)),
+        (("run", "table1", "--format", "pdf"), ("no format 'pdf'; known: md, tex, json, csv",)),
+        (("report", "table1", "--rows", ","), ("give at least one name",)),
+        (("data", "prepare", "btdm"), ("No data set 'btdm'. Did you mean 'btmd'?",)),
+        (("data", "prepare", "btmd"), ("needs its official archive", "--from ARCHIVE")),
+        (("data", "prepare", "btmd", "--from", "no.zip"), ("There is nothing at no.zip",)),
+        (("data", "prepare", "phantom", "--from", "x"), ("leave out --from",)),
+        (("data", "verify", "btmd"), ("'btmd' is not prepared", "harness data prepare btmd")),
+        (("fly",), ("invalid choice: 'fly'",)),
+    ],
+    ids=lambda value: " ".join(value[:4]) if isinstance(value, tuple) else None,
+)
+def test_bad_input(harness: Harness, arguments: tuple[str, ...], parts: tuple[str, ...]) -> None:
+    refused(harness(*arguments), *parts)
+    assert not Path("runs").exists()
+
+
+def test_all_missing_data_are_named_before_any_training(harness: Harness) -> None:
+    refused(
+        harness("run", "table1", "--profile", "laptop"),
+        "Not prepared under data: messidor2, btmd, ham10000",
+        "harness data prepare messidor2 --from ARCHIVE",
+        "harness data prepare btmd --from ARCHIVE",
+        "harness data prepare ham10000 --from ARCHIVE",
+    )
+    assert not Path("runs").exists()
+
+
+def test_sizes_that_do_not_fit_are_refused_before_any_training(harness: Harness) -> None:
+    refused(
+        harness("run", "table1", *QUICK, "--set", "supervised.recipe.batch_size=9999"),
+        "supervised.recipe.batch_size is 9999, but phantom-mri has",
+    )
+    assert not Path("runs").exists()
+
+
+def test_image_sizes_that_the_patch_does_not_divide_are_refused() -> None:
+    from dataclasses import replace
+
+    from harness import profiles
+    from harness.errors import UserError
+
+    for size in (30, 0, 225):
+        with pytest.raises(UserError, match=f"Image size {size} is not a multiple of the vit"):
+            replace(profiles.SMOKE.encoders, image_size=size)
+
+
+@pytest.fixture
+def ran(harness: Harness) -> Harness:
+    """Return the command in a folder where one stage was trained."""
+    code, out, err = harness("run", "table1", *QUICK)
+    assert code == 0, err
+    assert "1 stages trained, 0 found done, 0 failed" in out
+    return harness
+
+
+def test_running_again_trains_nothing(ran: Harness) -> None:
+    record = next(Path("runs/records").iterdir())
+    before = record.read_bytes()
+    code, out, _ = ran("run", "table1", *QUICK)
+    assert code == 0
+    assert "0 stages trained, 1 found done" in out
+    assert record.read_bytes() == before
+
+
+def test_the_first_line_says_which_profile_and_why(ran: Harness) -> None:
+    _, out, _ = ran("plan", "table1", "--datasets", "phantom-mri", "--rows", "resnet50")
+    first = out.splitlines()[0]
+    assert first.startswith(("Profile 'smoke': this machine has no CUDA", "Profile 'paper': this"))
+    _, out, _ = ran("plan", "table1", "--profile", "smoke", "--datasets", "phantom-mri")
+    assert out.splitlines()[0] == "Profile 'smoke': as asked with --profile."
+
+
+def test_reports_come_from_the_records_alone(ran: Harness) -> None:
+    selection = [a for a in QUICK if a not in ("--track", "off")]
+    code, out, _ = ran("report", "table1", *selection, "--format", "md,tex,json,csv", "--out", "t")
+    assert code == 0
+    assert sorted(p.name for p in Path("t").iterdir()) == [f"table1.{e}" for e in SORTED_ENDINGS]
+    assert "ResNet50" in out
+    content = json.loads(Path("t/table1.json").read_text())
+    assert content["rows"][0]["cells"]["phantom-mri"]["state"] == "complete"
+
+
+SORTED_ENDINGS = ("csv", "json", "md", "tex")
+
+
+def test_truncated_and_old_records_are_named(ran: Harness) -> None:
+    record = next(Path("runs/records").iterdir())
+    content = record.read_text()
+    record.write_text(content[: len(content) // 2])
+    refused(ran("run", "table1", *QUICK), f"The record {record} cannot be read (truncated?)")
+    record.write_text(json.dumps({**json.loads(content), "format": 0}))
+    refused(ran("run", "table1", *QUICK), "has format 0, this version reads 1", "--fresh")
+    code, out, _ = ran("run", "table1", *QUICK, "--fresh")
+    assert code == 0
+    assert "1 stages trained" in out
+
+
+def test_truncated_weights_and_checkpoints_are_named(harness: Harness) -> None:
+    rows = [a if a != "resnet50" else "mae" for a in QUICK]
+    assert harness("run", "table1", *rows)[0] == 0
+    pretrained = json.loads(harness("plan", "table1", *rows[:6], *rows[8:], "--json")[1])
+    first, second = (stage["key"] for stage in pretrained["stages"])
+    weights = Path(f"runs/weights/{first}.pt")
+    weights.write_bytes(weights.read_bytes()[:1000])
+    Path(f"runs/records/{second}.json").unlink()
+    refused(harness("run", "table1", *rows), str(weights), "missing or not those", "--fresh")
+    state = Path(f"runs/checkpoints/{second}.pt")
+    state.parent.mkdir(exist_ok=True)
+    state.write_bytes(b"half a checkpoint")
+    assert harness("run", "table1", *rows, "--fresh")[0] == 0
+
+
+def test_a_store_that_was_changed_is_refused(ran: Harness) -> None:
+    path = Path("data/phantom-mri/images.npy")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 255
+    path.write_bytes(content)
+    refused(
+        ran("run", "table1", *QUICK, "--fresh"),
+        "does not match its fingerprint",
+        "images.npy has changed",
+    )
+    code, _, err = ran("data", "verify", "phantom-mri")
+    assert code == 2
+    assert "images.npy has changed" in err
+
+
+def test_failed_runs_are_shown_and_the_rest_goes_on(harness: Harness) -> None:
+    code, out, err = harness(
+        "run",
+        "table1",
+        *[a if a != "resnet50" else "resnet50,swin" for a in QUICK],
+        "--set",
+        "recipe.base_lr=1e38",
+    )
+    assert code == 1
+    assert "DivergedError" in err
+    assert "at epoch 0, step" in err
+    assert "failed" in out
+    records = [json.loads(p.read_text()) for p in Path("runs/records").iterdir()]
+    assert {r["status"] for r in records} == {"failed"}
+    assert len(records) == 2
+
+
+def test_folders_that_cannot_be_written(harness: Harness, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    refused(harness("run", "table1", *QUICK, "--runs", "file/runs"), "cannot use file/runs")
+    refused(harness("run", "table1", *QUICK, "--data", "file/data"), "file/data")
+    refused(harness("run", "table1", *QUICK, "--out", "file/out"), "Cannot write", "file/out")
+    code, out, _ = harness("run", "table1", *QUICK)
+    assert code == 0
+    assert "0 stages trained, 1 found done" in out  # nothing was lost
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [2_000, 60_000])
+def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path: Path, limit: int) -> None:
+    """A limit on the size of files stands for a full disk: writes fail in the middle."""
+    phantom.ensure(tmp_path / "data", "phantom-mri")
+    command = [sys.executable, "-m", "harness", "run", "table1", *QUICK]
+    tight = subprocess.run(
+        command,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert tight.returncode == 2, tight.stderr
+    assert "Traceback" not in tight.stderr
+    assert "Cannot write" in tight.stderr
+    left = [p for p in tmp_path.rglob("*") if p.name.startswith(".") and p.suffix == ".pt"]
+    assert left == []
+    wide = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert wide.returncode == 0, wide.stderr
+
+
+def test_plan_names_shared_stages(harness: Harness) -> None:
+    code, out, _ = harness("plan", "table1", "--profile", "smoke", "--datasets", "phantom-mri")
+    assert code == 0
+    assert "unique stages" in out
+    assert not Path("runs").exists()
+
+
+def test_doctor_tells_versions_and_data(harness: Harness) -> None:
+    code, out, _ = harness("doctor")
+    assert code == 0
+    assert "torch" in out
+    assert "not prepared" in out
+
+
+def test_data_list_prepare_and_verify(harness: Harness) -> None:
+    assert harness("data", "list")[1].count("not prepared") >= 8
+    code, out, _ = harness("data", "prepare", "phantom", "--size", "32")
+    assert code == 0
+    assert out.count("32 px, fingerprint") == 4
+    code, out, _ = harness("data", "verify", "phantom")
+    assert code == 0
+    assert out.count("verified") == 4
