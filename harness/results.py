@@ -5,15 +5,13 @@ from __future__ import annotations
 import platform
 from datetime import UTC, datetime
 
-import numpy as np
-
 from harness import environment, metrics
 from harness.data.store import Store, open_store
 from harness.images import subset
 from harness.plan import PARTS, ColumnPlan, Plan, Unit
 from harness.record import Record, Records
 from harness.report.grid import ColumnContext, Context, Entry
-from harness.run import sources
+from harness.run import parameters, sources
 from harness.track import Mirror
 
 
@@ -68,15 +66,15 @@ def _column(plan: Plan, column: ColumnPlan) -> ColumnContext:
     store: Store = open_store(plan.options.data, column.used.name)
     reported = PARTS[plan.options.split][2]
     labels = subset(store.part(plan.options.split, reported), plan.options.profile.eval_images)
-    counts = np.bincount(labels.labels)
+    classes = len(column.used.classes)
     title = column.column.title or column.asked.title
     return ColumnContext(
         column=column.column,
         title=f"{title} ({column.used.name})" if column.phantom else title,
         dataset=column.used.name,
         phantom=column.phantom or column.used.name.startswith("phantom"),
-        n=int(counts.sum()),
-        majority=float(counts.max() / counts.sum()),
+        n=len(labels),
+        majority=metrics.majority(labels.labels, classes, metric=column.column.metric),
         data=column.manifest.fingerprint,
         printed_n=column.asked.sizes.get("eval"),
     )
@@ -114,8 +112,6 @@ def mirrors(plan: Plan) -> list[Mirror]:
 
 
 def _mirror(plan: Plan, unit: Unit, record: Record, records: Records) -> Mirror:
-    from harness.run import parameters
-
     evaluation = record.result.get("evaluation", {})
     figures = {
         f"{rule}/{name}": value

@@ -132,7 +132,7 @@ def _client(folder: Path) -> Iterator[tuple[MlflowClient, str]]:
             location = (folder.resolve() / "mlartifacts").as_uri() if local else None
             experiment = client.create_experiment(EXPERIMENT, artifact_location=location)
         yield client, experiment
-    except MlflowException as error:
+    except (MlflowException, OSError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(
             f"MLflow at {uri.partition('://')[0]} cannot be used: {reason}."

@@ -1,0 +1,94 @@
+"""The wheel, installed elsewhere: its names, its command, a table."""
+
+from __future__ import annotations
+
+import os
+import site
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install the wheel into a new environment that borrows the libraries of this one."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
+    python = folder / "venv/bin/python"
+    quiet = ["--quiet", "--disable-pip-version-check", "--no-deps", "--no-index"]
+    subprocess.run(
+        [str(python), "-m", "pip", "install", *quiet, str(wheel)], check=True, cwd=folder
+    )
+    (packages,) = (folder / "venv/lib").glob("python*/site-packages")
+    # The libraries come last on the path, so that our own distribution there is not seen.
+    (packages / "zz_libraries.pth").write_text("\n".join(site.getsitepackages()) + "\n")
+    return folder
+
+
+def _run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={**environment, "MLFLOW_DISABLE_TELEMETRY": "true"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_wheel_holds_exactly_the_packages(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        (metadata,) = (n for n in names if n.endswith("METADATA"))
+        text = archive.read(metadata).decode()
+    tops = {n.split("/")[0] for n in names if ".dist-info" not in n}
+    assert tops == {"harness", "msmae", "baselines", "msmae_tvcompat.py"}
+    assert "harness/_experiments/table1.py" in names
+    assert not [n for n in names if n.endswith((".npy", ".pt", ".db", ".zip"))]
+    for needed in ("torch", "timm", "mmsegmentation", "mmengine", "pandas", "optuna", "lightly"):
+        assert f"Requires-Dist: {needed}" in text
+    assert "Requires-Dist: mlflow" in text
+    assert "License-File: LICENSE" in text
+
+
+def test_the_installed_wheel_runs_table1(installed: Path) -> None:
+    where = _run(
+        installed, str(installed / "venv/bin/python"), "-c", "import harness; print(harness)"
+    )
+    assert str(installed) in where.stdout, where.stderr
+    command = str(installed / "venv/bin/harness")
+    listed = _run(installed, command, "list")
+    assert "table1" in listed.stdout
+    table = [command, "run", "table1", "--profile", "smoke", "--set", "recipe.epochs=1"]
+    ran = _run(installed, *table)
+    assert ran.returncode == 0, ran.stderr
+    assert "0 failed" in ran.stdout
+    assert "MSMAE" in ran.stdout
+    assert (installed / "reports/smoke/table1.md").exists()
+    assert "\n0 stages trained" in _run(installed, *table).stdout
+
+
+def test_torchvision_imports_in_the_new_environment(installed: Path) -> None:
+    program = "import torchvision, timm; print(torchvision.__version__)"
+    ran = _run(installed, str(installed / "venv/bin/python"), "-c", program)
+    assert ran.returncode == 0, ran.stderr
