@@ -113,4 +113,12 @@ EXPERIMENT = Table(
             printed=_printed(63.41, 98.39, 81.97),
         ),
     ),
+    notes=(
+        "Rows differ in pre-training only; MSMAE alone is fine-tuned with masks (SAM), as in the"
+        " paper.",
+        "Fine-tuning pools the patch tokens (Algorithm 1, released code): the last block's"
+        " attention row of [CLS] then gets exactly no gradient, so the maps that guide masks in"
+        " fine-tuning come from a row that pre-training alone has trained. `--set"
+        " finetune.method.pool=class` trains it (eq. 8).",
+    ),
 )
