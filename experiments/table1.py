@@ -114,8 +114,8 @@ EXPERIMENT = Table(
         ),
     ),
     notes=(
-        "Rows differ in pre-training only; MSMAE alone is fine-tuned with masks (SAM), as in the"
-        " paper.",
+        "Self-supervised rows differ in pre-training only; MSMAE alone is fine-tuned with masks"
+        " (SAM), as in the paper. MSMAE's pre-training uses labels, its rivals' does not.",
         "Fine-tuning pools the patch tokens (Algorithm 1, released code): the last block's"
         " attention row of [CLS] then gets exactly no gradient, so the maps that guide masks in"
         " fine-tuning come from a row that pre-training alone has trained. `--set"
