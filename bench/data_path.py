@@ -1,0 +1,69 @@
+"""The share of an epoch's data path (crop, flip, normalise) in a masked pre-training epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from baselines.mae import MAE
+from bench._paired import ratio
+from harness import profiles
+from harness.images import Images, draw_batch
+from harness.optimizer import build_optimizer
+from harness.spec import Dataset, Recipe
+from harness.task import Progress
+from msmae.method import MSMAE
+
+COUNT, BATCH = 5712, 64
+"""Images of BTMD's training part and the batch of Table 4."""
+
+
+def measure() -> Iterator[dict]:
+    """Yield the share for MAE and MSMAE at laptop size: whole epochs, in turns."""
+    encoders = profiles.LAPTOP.encoders
+    generator = torch.Generator().manual_seed(0)
+    side = 2 * encoders.image_size
+    for channels in (1, 3):
+        shape = (COUNT, channels, side, side)
+        train = Images(
+            pixels=torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator),
+            labels=torch.arange(COUNT) % 4,
+            sizes=torch.full((COUNT, 2), 512),
+            names=tuple(map(str, range(COUNT))),
+            size=encoders.image_size,
+        )
+        for method in (MAE(), MSMAE()):
+            task = method.build(_dataset(), encoders)
+            optimizer = build_optimizer(task, Recipe(epochs=1, batch_size=BATCH, base_lr=1e-3))
+
+            def data(task: object = task, train: Images = train) -> None:
+                for rows, at in _steps(generator):
+                    draw_batch(task, train, rows, at)  # type: ignore[arg-type]
+
+            def epoch(
+                task: object = task, train: Images = train, optimizer: object = optimizer
+            ) -> None:
+                for rows, at in _steps(generator):
+                    batch = draw_batch(task, train, rows, at)  # type: ignore[arg-type]
+                    task.losses(batch, at)["total"].backward()  # type: ignore[attr-defined]
+                    optimizer.step()  # type: ignore[attr-defined]
+                    optimizer.zero_grad()  # type: ignore[attr-defined]
+
+            name = f"{type(method).__name__}, {channels} channels: data path / epoch"
+            threads = torch.get_num_threads()
+            yield {"what": name, "threads": threads, **ratio(data, epoch, rounds=5)}
+
+
+def _steps(generator: torch.Generator) -> Iterator[tuple[torch.Tensor, Progress]]:
+    order = torch.randperm(COUNT, generator=generator)
+    steps = COUNT // BATCH
+    for step in range(steps):
+        at = Progress(epoch=60, epochs=300, step=step, steps=steps, generator=generator)
+        yield order[step * BATCH : (step + 1) * BATCH], at
+
+
+def _dataset() -> Dataset:
+    from harness.data import registry
+
+    return registry.find("btmd")

@@ -1,0 +1,51 @@
+"""Preparing BTMD from its archive, against reading the archive's bytes alone; peak memory.
+
+Needs the folder of official archives in HARNESS_ARCHIVES.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench._paired import ratio
+
+PEAK = """
+import resource, sys
+from harness.cli import main
+code = main(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+sys.exit(code)
+"""
+
+
+def measure() -> Iterator[dict]:
+    """Yield the ratio and the peak memory for every archive that is there."""
+    folder = os.environ.get("HARNESS_ARCHIVES")
+    if folder is None:
+        yield {"what": "skipped: HARNESS_ARCHIVES does not name a folder of archives"}
+        return
+    for name in ("btmd", "ham10000", "busi"):
+        archive = Path(folder) / f"{name}.zip"
+        if archive.exists():
+            yield _archive(name, archive)
+
+
+def _archive(name: str, archive: Path) -> dict:
+    peak = 0
+
+    def prepare() -> None:
+        nonlocal peak
+        with tempfile.TemporaryDirectory() as root:
+            command = ["data", "prepare", name, "--from", str(archive), "--root", root]
+            ran = subprocess.run(
+                [sys.executable, "-c", PEAK, *command], check=True, capture_output=True, text=True
+            )
+        peak = max(peak, int(ran.stdout.split()[-1]))
+
+    found = ratio(prepare, lambda: archive.read_bytes(), rounds=3)
+    return {"what": f"prepare {name} / read its archive", "peak_mib": peak, **found}

@@ -1,0 +1,34 @@
+"""How long the command takes to answer, against a bare interpreter."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+
+from bench._paired import ratio
+
+
+def measure() -> Iterator[dict]:
+    """Yield a ratio for each light command and for a run with everything done."""
+    with tempfile.TemporaryDirectory() as folder:
+
+        def run(*command: str) -> None:
+            subprocess.run([sys.executable, *command], cwd=folder, check=True, capture_output=True)
+
+        def bare() -> None:
+            run("-c", "pass")
+
+        for command in (("--help",), ("list",), ("data", "list")):
+            title = "harness " + " ".join(command) + " / python -c pass"
+            found = ratio(lambda c=command: run("-m", "harness", *c), bare, rounds=7)
+            yield {"what": title, **found}
+        table = ("-m", "harness", "run", "table1", "--profile", "smoke", "--set", "recipe.epochs=1")
+        run(*table)
+        title = "harness run table1, everything done / import torch"
+        yield {"what": title, **ratio(lambda: run(*table), _torch(run), rounds=5)}
+
+
+def _torch(run: object) -> object:
+    return lambda: run("-c", "import torch")  # type: ignore[operator]
