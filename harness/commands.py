@@ -21,6 +21,8 @@ from harness.report.grid import Grid, lay_out
 from harness.report.write import write
 from harness.run import Executor, choose_device
 
+FOLDERS = ("--data", "--runs", "--out")
+
 
 def run(args: argparse.Namespace) -> int:
     """Train what is missing, write the table, print it and mirror it to MLflow."""
@@ -171,9 +173,21 @@ def _out(args: argparse.Namespace, made: Plan) -> Path:
 def _grid(args: argparse.Namespace, made: Plan) -> Grid:
     facts = environment.device_facts(choose_device())
     context = results.context(
-        made, command=shlex.join(args.command_line), device=f"{facts['kind']} {facts['name']}"
+        made, command=_command(args), device=f"{facts['kind']} {facts['name']}"
     )
     return lay_out(made.table, results.entries(made), results.column_contexts(made), context)
+
+
+def _command(args: argparse.Namespace) -> str:
+    """Return the command as typed, without the folders: where files lie makes no number."""
+    kept: list[str] = []
+    words = iter(args.command_line)
+    for word in words:
+        if word in FOLDERS:
+            next(words, None)
+        elif not word.startswith(tuple(f"{option}=" for option in FOLDERS)):
+            kept.append(word)
+    return shlex.join(kept)
 
 
 def _print(grid: Grid) -> None:

@@ -42,7 +42,7 @@ LAPTOP = Profile(
     ),
     pretrain=Scale(epochs=1 / 25, batch_size=64, lr=4.0),
     finetune=Scale(epochs=1 / 5, batch_size=64, lr=8.0),
-    supervised=Scale(epochs=1 / 20, batch_size=64, lr=10.0),
+    supervised=Scale(epochs=1 / 20, batch_size=64, lr=10.0, drop_path=0.0),
     train_images=3000,
     eval_images=1000,
 )

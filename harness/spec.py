@@ -188,11 +188,13 @@ class Scale:
         epochs: factor on every duration in epochs (at least one epoch remains).
         batch_size: largest batch.
         lr: factor on the base learning rate.
+        drop_path: factor on stochastic depth, which few blocks and epochs cannot afford.
     """
 
     epochs: float = 1.0
     batch_size: int | None = None
     lr: float = 1.0
+    drop_path: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,9 +228,10 @@ class Profile:
             base_lr=recipe.base_lr * scale.lr,
             warmup_epochs=min(recipe.warmup_epochs, recipe.epochs),
         )
-        return Stage(
-            phase=stage.phase, method=_scale_epochs(stage.method, scale.epochs), recipe=recipe
-        )
+        method: Any = _scale_epochs(stage.method, scale.epochs)
+        if hasattr(method, "drop_path"):
+            method = dataclasses.replace(method, drop_path=method.drop_path * scale.drop_path)
+        return Stage(phase=stage.phase, method=method, recipe=recipe)
 
 
 _T = TypeVar("_T")
