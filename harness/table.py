@@ -57,7 +57,7 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A published table as an experiment; ``source`` names it in the paper ("Table 1")."""
+    """A table as an experiment; ``source`` names the paper's ("Table 1"), "" if it has none."""
 
     title: str
     source: str
