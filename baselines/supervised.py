@@ -1,4 +1,4 @@
-"""Supervised ViT-B, Swin-T and ResNet50 from scratch (timm's models).
+"""Supervised ViT-B, Swin-T and ResNet50 (timm's models), from scratch or fine-tuned.
 
 The paper gives no recipe for them. These are the architectures' own: MAE's from-scratch recipe
 for ViT, Swin's and the usual ResNet recipe, with the paper's crops and flips (Appendix B) and its
@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from harness.augment import Augmentation
 from harness.errors import UserError
 from harness.spec import Dataset, Encoders, Recipe, ResNetSize, Stage, SwinSize
-from harness.task import Batch, Progress, Task
-from msmae.finetune import Finetune
+from harness.task import Batch, Layers, Progress, Task
+from msmae import paper
+from msmae.finetune import Finetune, load_encoder
 
 if TYPE_CHECKING:
     from timm.models.resnet import ResNet
@@ -72,7 +73,7 @@ class Swin:
             classes=len(dataset.classes),
             drop_path=self.drop_path,
         )
-        return Supervised(model, self.label_smoothing)
+        return Supervised(model, self.label_smoothing, swin_depths(encoders.swin))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,18 +85,23 @@ class ResNet50:
     def build(self, dataset: Dataset, encoders: Encoders) -> Task:
         """Build the classifier for the classes of a data set."""
         model = residual_network(encoders.resnet, classes=len(dataset.classes))
-        return Supervised(model, self.label_smoothing)
+        return Supervised(model, self.label_smoothing, resnet_depths(encoders.resnet))
+
+
+CLASSIFIERS = ("fc.", "head.")
+"""Where timm's models keep their last layer; a pre-training has none."""
 
 
 class Supervised(Task):
-    """A timm classifier under label-smoothed cross-entropy."""
+    """A timm classifier under label-smoothed cross-entropy, from scratch or pre-trained."""
 
-    def __init__(self, encoder: nn.Module, label_smoothing: float) -> None:
-        """Keep the model."""
+    def __init__(self, encoder: nn.Module, label_smoothing: float, depths: Layers) -> None:
+        """Keep the model and the depths of its parameters."""
         super().__init__()
-        self.augmentation = Augmentation()
+        self.augmentations = (Augmentation(),)
         self.encoder = encoder
         self.label_smoothing = label_smoothing
+        self.depths = depths
 
     def losses(self, batch: Batch, at: Progress) -> dict[str, Tensor]:
         """Return the cross-entropy of the first view."""
@@ -111,8 +117,12 @@ class Supervised(Task):
         return logits
 
     def start_from(self, previous: Mapping[str, Tensor]) -> None:
-        """Refuse: training is from scratch."""
-        raise UserError("A supervised stage starts from scratch; put no stage before it.")
+        """Take the encoder out of a pre-training state dict; the last layer starts anew."""
+        load_encoder(self.encoder, previous, fresh=CLASSIFIERS)
+
+    def layers(self) -> Layers:
+        """Depth 0: stem or patch embedding; then one a block; the last: norm and classifier."""
+        return self.depths
 
     def no_decay(self, name: str) -> bool:
         """Spare Swin's position biases from weight decay, as Swin does."""
@@ -161,6 +171,49 @@ def residual_network(size: ResNetSize, *, classes: int) -> ResNet:
         stem_width=size.width,
         zero_init_last=False,
     )
+
+
+def swin_depths(size: SwinSize) -> Layers:
+    """Return the depths of timm's Swin; merging patches belongs to the block before (SimMIM)."""
+    begins = [sum(size.depths[:stage]) for stage in range(len(size.depths))]
+    last = sum(size.depths) + 1
+
+    def depth(name: str) -> int:
+        parts = name.removeprefix("encoder.").split(".")
+        if parts[0] == "patch_embed":
+            return 0
+        if parts[0] != "layers":
+            return last
+        begin = begins[int(parts[1])]
+        return begin + 1 + int(parts[3]) if parts[2] == "blocks" else begin
+
+    return Layers(last + 1, depth)
+
+
+def resnet_depths(size: ResNetSize) -> Layers:
+    """Return the depths of timm's ResNet: stem, one a residual block, classifier."""
+    begins = [sum(size.layers[:stage]) for stage in range(len(size.layers))]
+    last = sum(size.layers) + 1
+
+    def depth(name: str) -> int:
+        parts = name.removeprefix("encoder.").split(".")
+        if parts[0] in ("conv1", "bn1"):
+            return 0
+        if not parts[0].startswith("layer"):
+            return last
+        return begins[int(parts[0].removeprefix("layer")) - 1] + 1 + int(parts[1])
+
+    return Layers(last + 1, depth)
+
+
+def finetune_swin() -> Stage:
+    """Return the fine-tuning of a pre-trained Swin-T: Table 5, as for every rival."""
+    return Stage(phase="finetune", method=Swin(drop_path=0.1), recipe=paper.FINETUNE)
+
+
+def finetune_resnet() -> Stage:
+    """Return the fine-tuning of a pre-trained ResNet50: Table 5, as for every rival."""
+    return Stage(phase="finetune", method=ResNet50(), recipe=paper.FINETUNE)
 
 
 def vit() -> tuple[Stage, ...]:

@@ -14,6 +14,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from harness import colour
+from harness.colour import Colour, Draws
+
 Interpolation = Literal["bilinear", "bicubic"]
 
 MEAN = (0.485, 0.456, 0.406)
@@ -31,12 +34,14 @@ class Augmentation:
         ratio: range of the crop's width over height, drawn log-uniformly.
         flip: probability of mirroring left to right.
         interpolation: "bicubic" is the paper's "interpolation of 3" (Appendix B).
+        colour: jitter, grey, blur and solarise; None leaves colours alone.
     """
 
     scale: tuple[float, float] = (0.2, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     flip: float = 0.5
     interpolation: Interpolation = "bicubic"
+    colour: Colour | None = None
 
 
 def random_boxes(sizes: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:
@@ -52,16 +57,41 @@ def random_boxes(sizes: Tensor, settings: Augmentation, generator: torch.Generat
     """
     height, width = (sizes[:, i : i + 1].double() for i in (0, 1))
     draw = torch.rand(len(sizes), ATTEMPTS, 4, dtype=torch.float64, generator=generator)
+    h, w = crop_shapes(height, width, settings, draw)
+    top, left = (draw[..., 2] * (height - h + 1)).floor(), (draw[..., 3] * (width - w + 1)).floor()
+    return first_fit(height, width, torch.stack([top, left, h, w], -1), settings)
+
+
+def crop_shapes(
+    height: Tensor, width: Tensor, settings: Augmentation, draw: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Turn uniform draws into heights and widths of crops, (B, attempts) in whole pixels.
+
+    Args:
+        height: (B, 1) of the originals.
+        width: (B, 1), likewise.
+        settings: the range of area and aspect.
+        draw: (B, attempts, 2 or more) in 0..1; the first two of the last dimension are used.
+    """
     low, high = settings.scale
     area = height * width * (low + (high - low) * draw[..., 0])
     log_low, log_high = (math.log(r) for r in settings.ratio)
     aspect = torch.exp(log_low + (log_high - log_low) * draw[..., 1])
-    w, h = torch.sqrt(area * aspect).round(), torch.sqrt(area / aspect).round()
+    return torch.sqrt(area / aspect).round(), torch.sqrt(area * aspect).round()
+
+
+def first_fit(height: Tensor, width: Tensor, drawn: Tensor, settings: Augmentation) -> Tensor:
+    """Return each image's first crop that fits, else the central one, as fractions (B, 4).
+
+    Args:
+        height: (B, 1) of the originals.
+        width: (B, 1), likewise.
+        drawn: (B, attempts, 4) top, left, height, width in pixels.
+        settings: for the aspect of the central crop.
+    """
+    h, w = drawn[..., 2], drawn[..., 3]
     fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
-    top, left = (draw[..., 2] * (height - h + 1)).floor(), (draw[..., 3] * (width - w + 1)).floor()
-    drawn = torch.stack([top, left, h, w], -1)
-    first = fits.int().argmax(1)
-    boxes = drawn[torch.arange(len(sizes)), first]
+    boxes = drawn[torch.arange(len(drawn)), fits.int().argmax(1)]
     central = _central(height[:, 0], width[:, 0], settings.ratio)
     boxes = torch.where(fits.any(1, keepdim=True), boxes, central)
     return boxes / torch.cat([height, width, height, width], 1)
@@ -168,21 +198,30 @@ def view(
     boxes: Tensor,
     flips: Tensor,
     size: int,
-    interpolation: Interpolation,
+    settings: Augmentation,
+    colours: Draws | None = None,
 ) -> Tensor:
-    """Cut, resize and normalise one view.
+    """Cut, resize, colour and normalise one view.
 
     Args:
         images: (B, C, S, S) uint8, C = 1 or 3.
         boxes: (B, 4) as from ``random_boxes``, on the images' device.
         flips: (B,) bool, likewise.
         size: side of the result.
-        interpolation: the kernel.
+        settings: the kernel and the colours.
+        colours: what was drawn for them.
 
     Returns:
         (B, 3, size, size) float32.
     """
-    return normalise(cut(images.float(), boxes, flips, size, interpolation, confine=True))
+    crops = cut(images.float(), boxes, flips, size, settings.interpolation, confine=True)
+    if colours is not None and settings.colour is not None:
+        crops = 255 * colour.apply(crops.clamp(0, 255) / 255, colours, settings.colour)
+    return normalise(crops)
+
+
+STRETCH = Augmentation(interpolation="bilinear")
+"""The kernel of the evaluation transform."""
 
 
 def stretch(images: Tensor, size: int) -> Tensor:
@@ -192,4 +231,4 @@ def stretch(images: Tensor, size: int) -> Tensor:
     """
     whole = images.new_tensor([[0.0, 0.0, 1.0, 1.0]], dtype=torch.float32).expand(len(images), 4)
     none = torch.zeros(len(images), dtype=torch.bool, device=images.device)
-    return view(images, whole, none, size, "bilinear")
+    return view(images, whole, none, size, STRETCH)

@@ -114,6 +114,11 @@ def _selection(parser: argparse.ArgumentParser) -> None:
         help="epoch that is reported: the last, or the best on the selection part",
     )
     parser.add_argument(
+        "--probes",
+        action="store_true",
+        help="also show a linear and a k-NN probe of each pre-trained encoder",
+    )
+    parser.add_argument(
         "--set",
         action="append",
         default=[],

@@ -148,6 +148,7 @@ def _plan(args: argparse.Namespace) -> Plan:
         rows=args.rows,
         seeds=args.seeds,
         overrides=tuple(args.set),
+        probes=args.probes,
         data=args.data,
         runs=args.runs,
     )

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness import metrics
+from harness import metrics, probe
 from harness.images import Images
 from harness.loop import look
 from harness.task import Task
@@ -73,6 +73,15 @@ def _point(predicted: Tensor, images: Images) -> dict[str, Any]:
         "correct": int((choice == images.labels.cpu()).sum()),
         "collapsed": bool(metrics.collapsed(choice.numpy())),
     }
+
+
+def probes(task: Task, train: Images, reported: Images, *, classes: int) -> dict[str, Any]:
+    """Return what probes of the frozen encoder reach on the reported images."""
+    train_set, test_set = (
+        (look(task, images, task.features).float().cpu(), images.labels.cpu())
+        for images in (train, reported)
+    )
+    return probe.measure(train_set, test_set, classes)
 
 
 def arrays(memory: dict[str, Any], images: Images) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness import augment, seed
+from harness import augment, colour, seed
 from harness.data.store import ImageStore
 from harness.errors import UserError
 from harness.spec import Profile, Recipe
@@ -113,16 +113,16 @@ def draw_batch(task: Task, train: Images, rows: Tensor, at: Progress) -> Batch:
     sizes = train.sizes[rows]
     ids = rows.to(device, non_blocking=True)
     pixels = train.pixels[ids]
-    settings = task.augmentation
     images, boxes, flips = [], [], []
-    for _ in range(task.views):
-        box = augment.random_boxes(sizes, settings, at.generator).float()
+    for number, settings in enumerate(task.augmentations):
+        box = task.draw_boxes(number, sizes, rows, at).float()
         flip = torch.rand(len(rows), generator=at.generator) < settings.flip
+        colours = None
+        if settings.colour is not None:
+            colours = colour.draw(settings.colour, len(rows), at.generator)
         boxes.append(box.to(device, non_blocking=True))
         flips.append(flip.to(device, non_blocking=True))
-        images.append(
-            augment.view(pixels, boxes[-1], flips[-1], train.size, settings.interpolation)
-        )
+        images.append(augment.view(pixels, boxes[-1], flips[-1], train.size, settings, colours))
     return Batch(
         images=torch.stack(images),
         labels=train.labels[ids],

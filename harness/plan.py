@@ -33,6 +33,7 @@ class Options:
     rows: tuple[str, ...] | None = None
     seeds: tuple[int, ...] | None = None
     overrides: tuple[str, ...] = ()
+    probes: bool = False
     data: Path = Path("data")
     runs: Path = Path("runs")
 
@@ -129,12 +130,13 @@ def make(name: str, table: Table, options: Options) -> Plan:
                 data=plan.manifest.fingerprint,
                 split=options.split,
                 profile=options.profile,
-                stages=chain,
+                stages=chain if plan.column.probe is None else chain[:1],
                 seed=seed,
             ),
         )
         for row, chain in zip(trained, chains, strict=True)
         for plan in columns
+        if plan.column.applies(row)
         for seed in seeds
     ]
     made = Plan(
@@ -189,6 +191,8 @@ def _columns(table: Table, options: Options) -> tuple[ColumnPlan, ...]:
             for column in [c for c in table.columns if c.dataset == dataset.name]
             or [Column(dataset=dataset.name)]
         ]
+    if options.probes:
+        columns = [c for column in columns for c in (column, *_probed(column))]
     plans, missing = [], []
     for column in columns:
         asked_for = registry.find(column.dataset)
@@ -200,6 +204,11 @@ def _columns(table: Table, options: Options) -> tuple[ColumnPlan, ...]:
     if missing:
         raise _missing(missing, options)
     return tuple(plans)
+
+
+def _probed(column: Column) -> list[Column]:
+    """Return a data set's columns of probes."""
+    return [Column(dataset=column.dataset, probe=name) for name in ("linear", "knn")]
 
 
 def _prepared(dataset: Dataset, options: Options) -> tuple[Dataset, Manifest | None]:

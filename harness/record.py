@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from harness import files
 from harness.canonical import digest
 from harness.errors import UserError
-from harness.spec import Metric
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,13 +57,15 @@ class Record:
             "provenance": self.provenance,
         }
 
-    def value(self, metric: Metric, rule: str) -> float | None:
-        """Return a metric at the "last" or "best" epoch; None where it was not evaluated."""
-        evaluation = self.result.get("evaluation")
-        if evaluation is None:
-            return None
-        value: float = evaluation[rule]["metrics"][metric.name]
-        return value
+    def evaluation(self, probe: str | None = None) -> Mapping[str, Any]:
+        """Return the evaluation of the classifier, or of a probe of the encoder.
+
+        Raises:
+            KeyError: the stage has none.
+        """
+        found: Mapping[str, Any]
+        found = self.result["evaluation"] if probe is None else self.result["probes"][probe]
+        return found
 
 
 class Records:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from harness import environment, metrics
 from harness.data.store import Store, open_store
@@ -12,7 +14,10 @@ from harness.plan import PARTS, ColumnPlan, Plan, Unit
 from harness.record import Record, Records
 from harness.report.grid import ColumnContext, Context, Entry
 from harness.run import parameters, sources
+from harness.spec import Metric
 from harness.track import Mirror
+
+PROBE_TITLES = {"linear": "linear probe", "knn": "k-NN probe"}
 
 
 def entries(plan: Plan) -> tuple[Entry, ...]:
@@ -24,16 +29,16 @@ def entries(plan: Plan) -> tuple[Entry, ...]:
 def _entry(unit: Unit, record: Record | None, plan: Plan) -> Entry:
     metric = metrics.METRICS[unit.column.metric]
     done = record is not None and record.status == "done"
-    evaluation = record.result["evaluation"] if record is not None and done else None
+    evaluation = record.evaluation(unit.column.probe) if record is not None and done else None
     rule = plan.options.rule
     return Entry(
         row=unit.row.name,
         column=unit.column.name,
         seed=unit.seed,
         status="missing" if record is None else "done" if done else "failed",
-        value=record.value(metric, rule) if record and done else None,
-        last=record.value(metric, "last") if record and done else None,
-        best=record.value(metric, "best") if record and done else None,
+        value=_value(evaluation, metric, rule),
+        last=_value(evaluation, metric, "last"),
+        best=_value(evaluation, metric, "best"),
         n=evaluation["n"] if evaluation else None,
         collapsed=bool(evaluation and evaluation[rule]["collapsed"]),
         stale=bool(record and done and is_stale(unit, record)),
@@ -42,6 +47,10 @@ def _entry(unit: Unit, record: Record | None, plan: Plan) -> Entry:
         commit=_commit(record),
         data=unit.run.data,
     )
+
+
+def _value(evaluation: Mapping[str, Any] | None, metric: Metric, rule: str) -> float | None:
+    return None if evaluation is None else float(evaluation[rule]["metrics"][metric.name])
 
 
 def _commit(record: Record | None) -> str:
@@ -68,6 +77,8 @@ def _column(plan: Plan, column: ColumnPlan) -> ColumnContext:
     labels = subset(store.part(plan.options.split, reported), plan.options.profile.eval_images)
     classes = len(column.used.classes)
     title = column.column.title or column.asked.title
+    if column.column.probe is not None:
+        title = f"{title}, {PROBE_TITLES[column.column.probe]}"
     return ColumnContext(
         column=column.column,
         title=f"{title} ({column.used.name})" if column.phantom else title,

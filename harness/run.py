@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -150,7 +150,9 @@ class Executor:
 
     def _result(self, step: Step, data: tuple[Images, Images, Images]) -> dict[str, Any]:
         train, selected_on, reported = data
-        task = self._task(step)
+        task = self._task(step, len(train))
+        for remark in task.remarks:
+            self.progress.line(remark)
         checkpoints = Checkpoints(self.options.runs, step.key)
         memory: dict[str, Any] = {}
         history = fit(
@@ -173,6 +175,8 @@ class Executor:
             "weights": checkpoints.finish(task.state_dict()),
             "history": history,
         }
+        if task.has_features:
+            result["probes"] = evaluate.probes(task, train, reported, classes=task_classes(step))
         if task.classifies:
             result["evaluation"] = evaluate.summary(memory, reported, len(history))
             arrays = evaluate.arrays(memory, reported)
@@ -180,8 +184,10 @@ class Executor:
             self.records.write_predictions(step.key, arrays)
         return result
 
-    def _task(self, step: Step) -> Task:
+    def _task(self, step: Step, images: int) -> Task:
         dataset = registry.find(step.run.dataset)
+        # A method sees what it is trained on: a profile's subset, or the clean split's part.
+        dataset = replace(dataset, sizes={**dataset.sizes, "train": images})
         with seed.third_party(step.key, "build"):
             task = step.stage.method.build(dataset, self.options.profile.encoders)
             if step.upto > 1:
@@ -211,6 +217,11 @@ class Executor:
         if run.dataset not in self._stores:
             self._stores[run.dataset] = open_store(self.options.data, run.dataset)
         return self._stores[run.dataset]
+
+
+def task_classes(step: Step) -> int:
+    """Return the number of classes of a step's data set."""
+    return len(registry.find(step.run.dataset).classes)
 
 
 def sources(run: Run, upto: int) -> str:

@@ -32,21 +32,32 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One data set under one metric; its name is the key of ``Row.printed``."""
+    """One data set under one metric; its name is the key of ``Row.printed``.
+
+    Attributes:
+        probe: "linear" or "knn" shows a probe of the frozen pre-trained encoder; None the
+            trained classifier.
+    """
 
     dataset: str
     metric: str = "accuracy"
     title: str = ""
+    probe: str | None = None
 
     @property
     def name(self) -> str:
-        """The data set's name, with the metric's unless that is the accuracy."""
-        return self.dataset if self.metric == "accuracy" else f"{self.dataset}.{self.metric}"
+        """The data set's name, with the probe's, and the metric's unless that is the accuracy."""
+        metric = None if self.metric == "accuracy" else self.metric
+        return ".".join(part for part in (self.dataset, self.probe, metric) if part)
+
+    def applies(self, row: Row) -> bool:
+        """Whether a row has such a number: probes need a pre-training."""
+        return self.probe is None or row.stages is None or row.stages[0].phase == "pretrain"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A published table as an experiment; ``source`` names it in the paper ("Table 1")."""
+    """A table as an experiment; ``source`` names the paper's ("Table 1"), "" if it has none."""
 
     title: str
     source: str

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from harness.augment import Augmentation
+from harness.augment import Augmentation, random_boxes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,18 +75,33 @@ class Layers:
 
 
 class Task(nn.Module):
-    """A method's model and loss. Subclasses set ``augmentation`` and implement ``losses``.
+    """A method's model and loss. Subclasses set ``augmentations`` and implement ``losses``.
+
+    ``augmentations`` has one entry a view. What later stages take over lies under ``encoder.``.
 
     State that must survive a kill besides parameters and buffers goes through
     ``get_extra_state`` / ``set_extra_state``.
     """
 
-    augmentation: Augmentation
-    views: int = 1
+    augmentations: tuple[Augmentation, ...]
+    remarks: tuple[str, ...] = ()
+    """What a user should know of a size that was chosen; printed when the stage begins."""
 
     def losses(self, batch: Batch, at: Progress) -> dict[str, Tensor]:
         """Return scalar losses; "total" is minimised, the others are logged. No host sync."""
         raise NotImplementedError
+
+    def draw_boxes(self, view: int, sizes: Tensor, ids: Tensor, at: Progress) -> Tensor:
+        """Draw a view's crops, (B, 4) on the CPU; by default at random over the image.
+
+        Args:
+            view: number of the view.
+            sizes: (B, 2) original height and width in pixels, on the CPU.
+            ids: (B,) position of each image in the training set, on the CPU.
+            at: where training stands, and its generator.
+        """
+        del ids
+        return random_boxes(sizes, self.augmentations[view], at.generator)
 
     def before_epoch(self, epoch: int, look: Look) -> None:
         """Prepare an epoch, for instance renew attention maps with ``look``."""
@@ -98,10 +113,19 @@ class Task(nn.Module):
         """Return logits (B, K) for images (B, 3, H, W); only tasks that classify have it."""
         raise NotImplementedError
 
+    def features(self, images: Tensor) -> Tensor:
+        """Return features (B, D) for images (B, 3, H, W), for probes of a pre-training."""
+        raise NotImplementedError
+
     @property
     def classifies(self) -> bool:
         """Whether the stage is evaluated: the subclass has its own ``predict``."""
         return type(self).predict is not Task.predict
+
+    @property
+    def has_features(self) -> bool:
+        """Whether the stage is probed: the subclass has its own ``features``."""
+        return type(self).features is not Task.features
 
     def start_from(self, previous: Mapping[str, Tensor]) -> None:
         """Take over the state dict of the stage before.

@@ -19,9 +19,6 @@ from harness.spec import EPOCHS, Dataset, Encoders
 from harness.task import Batch, Layers, Look, Progress, Task
 from msmae import masking
 
-DROPPED = ("decoder.", "head.", "_extra_state")
-"""Prefixes of a pre-training state dict that fine-tuning leaves behind on purpose."""
-
 CROP_AND_FLIP = Augmentation()
 """The paper's (Appendix B)."""
 
@@ -79,7 +76,7 @@ class Classifier(Task):
         from msmae.vit import VisionTransformer, norm_layer
 
         super().__init__()
-        self.augmentation = settings.augmentation
+        self.augmentations = (settings.augmentation,)
         self.settings = settings
         size = encoders.vit
         self.depth = size.depth
@@ -134,8 +131,8 @@ class Classifier(Task):
 
         Under mean pooling the pre-trained final norm is left behind, as in MAE.
         """
-        dropped = DROPPED + (("encoder.norm.",) if self.settings.pool == "mean" else ())
-        load_encoder(self.encoder, previous, dropped)
+        dropped = ("norm.",) if self.settings.pool == "mean" else ()
+        load_encoder(self.encoder, previous, dropped=dropped)
 
     def no_decay(self, name: str) -> bool:
         """Spare positions and [CLS] from weight decay (MAE fine-tuning)."""
@@ -161,14 +158,19 @@ class Classifier(Task):
 
 
 def load_encoder(
-    encoder: nn.Module, previous: Mapping[str, Tensor], dropped: tuple[str, ...]
+    encoder: nn.Module,
+    previous: Mapping[str, Tensor],
+    *,
+    dropped: tuple[str, ...] = (),
+    fresh: tuple[str, ...] = (),
 ) -> None:
-    """Load the ``encoder.`` part of a state dict; every key must fit or be named as dropped.
+    """Load what a pre-training hands on: the ``encoder.`` part of its state dict, every key.
 
     Args:
         encoder: the module to fill.
-        previous: the state dict of the stage before.
-        dropped: prefixes that are left behind on purpose.
+        previous: the state dict of the stage before; decoders and heads are left behind.
+        dropped: prefixes of the given keys that are left behind on purpose.
+        fresh: prefixes of the encoder's own keys that start anew (its classifier).
 
     Raises:
         UserError: a key is missing, unexpected or of another shape.
@@ -176,9 +178,11 @@ def load_encoder(
     given = {
         name.removeprefix("encoder."): value
         for name, value in previous.items()
-        if not name.startswith(dropped)
+        if name.startswith("encoder.")
     }
-    wanted = encoder.state_dict()
+    given = {name: value for name, value in given.items() if not name.startswith(dropped)}
+    own = encoder.state_dict()
+    wanted = {name: value for name, value in own.items() if not name.startswith(fresh)}
     problems = [f"missing {name}" for name in sorted(wanted.keys() - given.keys())]
     problems += [f"unexpected {name}" for name in sorted(given.keys() - wanted.keys())]
     problems += [
@@ -192,4 +196,4 @@ def load_encoder(
             f"The checkpoint is of another architecture ({len(problems)} keys do not fit:"
             f" {listed}). Pre-train with the same encoder and profile."
         )
-    encoder.load_state_dict(given)
+    encoder.load_state_dict({**own, **given})

@@ -161,7 +161,7 @@ class MaskedAutoencoder(Task):
         from msmae.vit import VisionTransformer
 
         super().__init__()
-        self.augmentation = Augmentation()
+        self.augmentations = (Augmentation(),)
         self.patch = encoders.vit.patch
         self.grid = encoders.grid
         self.guidance = guidance
@@ -201,6 +201,11 @@ class MaskedAutoencoder(Task):
             losses["classification"] = self.head(encoded[:, 0], batch.labels)
             total = total + self.head.loss_weight * losses["classification"]
         return {"total": total, **losses}
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the mean of the patch tokens after the final norm (B, D), from all patches."""
+        tokens: Tensor = self.encoder.norm(self.encoder(images))[:, 1:]
+        return tokens.mean(1)
 
     def target(self, images: Tensor, masks: masking.Masks) -> Tensor:
         """Return the masked patches' pixels (B, masked, P * P * 3)."""

@@ -25,7 +25,7 @@ class Toy(Task):
 
     def __init__(self, explode_at: int | None = None) -> None:
         super().__init__()
-        self.augmentation = Augmentation()
+        self.augmentations = (Augmentation(),)
         self.dropout = nn.Dropout(0.5)
         self.head = nn.Linear(3 * 8 * 8, 2)
         self.map: Tensor = torch.zeros(0)

@@ -34,6 +34,8 @@ def make(
     paper = NOTHING if printed is None else fixed(printed, metric.digits)
     if row.stages is None:
         return Cell(state="not run", printed=printed, paper=paper, remarks=(NOT_RUN,))
+    if not column.column.applies(row):
+        return Cell(state="not applicable", printed=printed, paper=paper, remarks=(NOTHING,))
     entries = tuple(sorted(found, key=lambda e: context.seeds.index(e.seed)))
     values = [metric.factor * e.value for e in entries if _is_done(e) and e.value is not None]
     state = _state(entries, len(values), len(context.seeds))

@@ -79,7 +79,7 @@ def render(grid: Grid) -> str:
     """Return the table environment under a comment that names the packages it needs."""
     name = "".join(c if c.isascii() and c.isalnum() else "-" for c in grid.context.name)
     lines = [
-        f"% {_comment(grid.title)} ({_comment(grid.source)})",
+        f"% {_comment(grid.title)}" + (f" ({_comment(grid.source)})" if grid.source else ""),
         f"% Made by: {_comment(grid.context.command)}",
         "% Needs, in the preamble:",
         *(f"%   \\usepackage{package}" for package in PACKAGES),

@@ -24,7 +24,9 @@ RULES = {
 
 def caption(table: Table, context: Context) -> tuple[str, ...]:
     """Return the caption's sentences."""
-    sentences = [f"{table.title.rstrip('.')}.", f"Beside {table.source} of the paper."]
+    sentences = [f"{table.title.rstrip('.')}."]
+    if table.source:
+        sentences.append(f"Beside {table.source} of the paper.")
     if context.scaled_down:
         sentences.append(f"Scaled down (profile {context.profile}): not a reproduction.")
     if context.overrides:

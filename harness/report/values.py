@@ -15,7 +15,7 @@ from harness.stats import Interval
 from harness.table import Column, Row
 
 Part = Literal["paper", "ours", "difference"]
-State = Literal["complete", "partial", "failed", "missing", "not run"]
+State = Literal["complete", "partial", "failed", "missing", "not run", "not applicable"]
 
 HEADINGS: Mapping[Part, str] = {"paper": "paper", "ours": "ours", "difference": "Δ"}
 NOTHING = "\N{EN DASH}"

@@ -1,0 +1,263 @@
+"""ContrastiveCrop on MoCo v2: crops inside the object's box, centred off its middle.
+
+Peng et al. 2022. Every few epochs a heat map of the unaugmented image gives its box; crops are
+then centred inside it, by a U-shaped Beta that pushes the two views apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from lightly.models.modules.heads import MoCoProjectionHead
+from torch import Tensor, nn
+
+from baselines import supervised
+from baselines._momentum import Queue, follow, frozen_copy
+from harness import augment
+from harness.augment import Augmentation
+from harness.colour import Colour
+from harness.errors import UserError
+from harness.spec import EPOCHS, Dataset, Encoders, Recipe, Stage
+from harness.task import Batch, Look, Progress, Task
+
+VIEW = Augmentation(scale=(0.2, 1.0), interpolation="bilinear", colour=Colour())
+"""MoCo v2's: jitter (0.4, 0.4, 0.4, 0.1), grey 0.2, blur 0.5."""
+
+RECIPE = Recipe(
+    optimizer="sgd",
+    base_lr=0.03,
+    batch_size=256,
+    epochs=300,
+    weight_decay=1e-4,
+    decay_all=True,
+    schedule="cosine-by-epoch",
+)
+"""MoCo v2's recipe; 300 epochs like every pre-training here (the ImageNet config has 100)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContrastiveCrop:
+    """Settings of ContrastiveCrop with MoCo v2.
+
+    Attributes:
+        temperature: of the logits.
+        momentum: of the key encoder, constant.
+        queue: negatives that are kept; None takes the largest power of two that is no more than
+            the training set (the paper's 65 536 would hold 54 copies of every Messidor image).
+        random_epochs: epochs of ordinary crops first (20 of 100 in the ImageNet config).
+        update_interval: epochs between looks.
+        threshold: share of the heat map's range from which a pixel belongs to the box.
+        alpha: of the symmetric Beta; 1 is uniform, below 1 pushes centres to the box's border.
+        split: images that share batch statistics, 32 on each of MoCo's eight GPUs; the keys'
+            groups are shuffled, so that statistics do not give the positive away.
+    """
+
+    temperature: float = 0.2
+    momentum: float = 0.999
+    queue: int | None = None
+    random_epochs: int = field(default=60, metadata=EPOCHS)
+    update_interval: int = field(default=60, metadata=EPOCHS)
+    threshold: float = 0.1
+    alpha: float = 0.6
+    split: int = 32
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0 or self.alpha <= 0 or not 0 <= self.threshold < 1:
+            raise UserError(
+                f"temperature is {self.temperature}, alpha {self.alpha}, threshold"
+                f" {self.threshold}; allowed: above 0, above 0, and 0 up to below 1."
+            )
+        if self.update_interval < 1 or self.split < 2 or self.queue == 0:
+            raise UserError(
+                f"update_interval is {self.update_interval}, split {self.split}, queue"
+                f" {self.queue}; allowed: at least 1, 2 and 1."
+            )
+
+    def build(self, dataset: Dataset, encoders: Encoders) -> Task:
+        """Build the pre-training task; labels play no part, the training set's size does."""
+        size = self.queue or largest_queue(dataset.sizes["train"])
+        return CropContrast(self, encoders, size)
+
+
+class CropContrast(Task):
+    """Query and key encoder, a queue of keys, and a box for every training image."""
+
+    def __init__(self, settings: ContrastiveCrop, encoders: Encoders, queue: int) -> None:
+        """Build the encoders at the profile's size; the head keeps MoCo's proportions."""
+        super().__init__()
+        self.augmentations = (VIEW, VIEW)
+        self.settings = settings
+        self.size = encoders.image_size
+        self.encoder = supervised.residual_network(encoders.resnet, classes=0)
+        width = self.encoder.num_features
+        self.projector = MoCoProjectionHead(width, width, width // 16)
+        self.key_encoder = frozen_copy(self.encoder)
+        self.key_projector = frozen_copy(self.projector)
+        self.queue = Queue(queue, width // 16)
+        self.boxes: Tensor | None = None
+        self._new: Tensor | None = None
+        self.remarks = (f"ContrastiveCrop: a queue of {queue} keys",)
+
+    def before_epoch(self, epoch: int, look: Look) -> None:
+        """Renew the boxes when the schedule says so."""
+        since = epoch - self.settings.random_epochs
+        if since >= 0 and since % self.settings.update_interval == 0:
+            self.boxes = look(self._box).cpu()
+
+    def _box(self, images: Tensor) -> Tensor:
+        heat = self.encoder.forward_features(images).float().sum(1, keepdim=True)
+        return heat_boxes(heat, self.size, self.settings.threshold)
+
+    def draw_boxes(self, view: int, sizes: Tensor, ids: Tensor, at: Progress) -> Tensor:
+        """Draw crops inside the boxes, or anywhere before there are boxes."""
+        if self.boxes is None:
+            return super().draw_boxes(view, sizes, ids, at)
+        settings = self.augmentations[view]
+        regions = self.boxes[ids]
+        return boxed_crops(sizes, regions, settings, self.settings.alpha, at.generator)
+
+    def losses(self, batch: Batch, at: Progress) -> dict[str, Tensor]:
+        """Return InfoNCE of the first view against the queue; the second view gives the keys."""
+        first, second = batch.images
+        query = torch.cat([self._project(some) for some in first.split(self.settings.split)])
+        query = nn.functional.normalize(query.float(), dim=1)
+        key = self._keys(second, at)
+        total = queue_contrast(query, key, self.queue.keys, self.settings.temperature)
+        self._new = key
+        return {"total": total}
+
+    def after_step(self, at: Progress) -> None:
+        """Push the step's keys, now that no gradient needs the old ones."""
+        if self._new is not None:
+            self.queue.push(self._new, (at.epoch * at.steps + at.step) * len(self._new))
+            self._new = None
+
+    def _project(self, images: Tensor) -> Tensor:
+        projected: Tensor = self.projector(self.encoder(images))
+        return projected
+
+    @torch.no_grad()
+    def _keys(self, images: Tensor, at: Progress) -> Tensor:
+        follow(self.key_encoder, self.encoder, self.settings.momentum)
+        follow(self.key_projector, self.projector, self.settings.momentum)
+        order = torch.randperm(len(images), generator=at.generator)
+        shuffled = images[order.to(images.device, non_blocking=True)]
+        groups = shuffled.split(self.settings.split)
+        keys = torch.cat([self.key_projector(self.key_encoder(some)) for some in groups])
+        back = order.argsort().to(images.device, non_blocking=True)
+        return nn.functional.normalize(keys.float(), dim=1)[back]
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the pooled features before the head (B, D)."""
+        features: Tensor = self.encoder(images)
+        return features
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Keep the boxes across a kill."""
+        return {"boxes": self.boxes}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Take the boxes back."""
+        self.boxes = state["boxes"]
+
+
+def largest_queue(images: int) -> int:
+    """Return the largest power of two that is no more than the number of training images."""
+    return int(2 ** (images.bit_length() - 1))
+
+
+def queue_contrast(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> Tensor:
+    """Return the cross-entropy of the positive (B,) among it and the queue's negatives.
+
+    Args:
+        query: (B, D), normalised, with gradient.
+        key: (B, D), normalised.
+        queue: (size, D), normalised.
+        temperature: of the logits.
+    """
+    positive = (query * key).sum(1, keepdim=True)
+    logits = torch.cat([positive, query @ queue.T], 1) / temperature
+    labels = torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
+    return nn.functional.cross_entropy(logits, labels)
+
+
+def heat_boxes(heat: Tensor, size: int, threshold: float) -> Tensor:
+    """Return the box (B, 4) around what is hot: top, left, bottom, right as fractions.
+
+    The map (B, 1, h, w) is brought to 0..1 per image, resized bilinearly to ``size``, and a row
+    or column belongs to the box if its maximum exceeds the threshold. The last row's index over
+    ``size`` is the bottom, so a full box ends at (size - 1) / size (released code).
+    """
+    low = heat.amin((2, 3), keepdim=True)
+    extent = heat.amax((2, 3), keepdim=True) - low
+    scaled = (heat - low) / torch.where(extent > 0, extent, torch.ones_like(extent))
+    pixels = nn.functional.interpolate(scaled, (size, size), mode="bilinear")[:, 0]
+    place = torch.arange(size, device=heat.device)
+    edges = []
+    for axis in (2, 1):
+        inside = pixels.amax(axis) > threshold
+        # A map without any heat gives the whole image.
+        inside = inside | ~inside.any(1, keepdim=True)
+        first = torch.where(inside, place, size).amin(1)
+        last = torch.where(inside, place, -1).amax(1)
+        edges.append((first / size, last / size))
+    (top, bottom), (left, right) = edges
+    return torch.stack([top, left, bottom, right], 1)
+
+
+def boxed_crops(
+    sizes: Tensor,
+    regions: Tensor,
+    settings: Augmentation,
+    alpha: float,
+    generator: torch.Generator,
+) -> Tensor:
+    """Draw crops whose centres lie inside boxes, Beta(alpha, alpha) along each axis.
+
+    Args:
+        sizes: (B, 2) original height and width in pixels.
+        regions: (B, 4) top, left, bottom, right as fractions.
+        settings: the range of area and aspect.
+        alpha: of the Beta.
+        generator: on the CPU.
+
+    Returns:
+        (B, 4) float64 top, left, height, width as fractions; an image that no crop fits takes
+        the central one, whatever its box (released code).
+    """
+    height, width = (sizes[:, i : i + 1].double() for i in (0, 1))
+    shape = (len(sizes), augment.ATTEMPTS, 4)
+    draw = torch.rand(shape, dtype=torch.float64, generator=generator)
+    h, w = augment.crop_shapes(height, width, settings, draw)
+    share = beta_quantile(draw[..., 2:], alpha)
+    region = regions.double()
+    top = _centred(height, h, region[:, 0:1], region[:, 2:3], share[..., 0])
+    left = _centred(width, w, region[:, 1:2], region[:, 3:4], share[..., 1])
+    return augment.first_fit(height, width, torch.stack([top, left, h, w], -1), settings)
+
+
+def _centred(whole: Tensor, part: Tensor, low: Tensor, high: Tensor, share: Tensor) -> Tensor:
+    """Return where a crop of ``part`` pixels begins so that its centre lies between two marks."""
+    room, half = (whole - part).clamp(min=0), torch.div(part, 2, rounding_mode="floor")
+    first = torch.minimum(((whole * low).floor() - half).clamp(min=0), room)
+    last = torch.minimum(((whole * high).floor() - half).clamp(min=0), room)
+    return first + ((last - first) * share).floor()
+
+
+def beta_quantile(uniform: Tensor, alpha: float) -> Tensor:
+    """Turn uniform draws on the CPU into draws of the symmetric Beta, by its inverse."""
+    from scipy.special import betaincinv
+
+    values = betaincinv(alpha, alpha, uniform.numpy())
+    return torch.from_numpy(np.ascontiguousarray(values))
+
+
+def stages() -> tuple[Stage, ...]:
+    """Return ContrastiveCrop's pre-training, then fine-tuning on the common protocol (Table 5)."""
+    return (
+        Stage(phase="pretrain", method=ContrastiveCrop(), recipe=RECIPE),
+        supervised.finetune_resnet(),
+    )

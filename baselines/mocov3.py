@@ -1,0 +1,179 @@
+"""MoCo v3: contrast two views in the batch, through a momentum encoder (Chen et al. 2021), ViT.
+
+The encoder starts as the released code's: patch embedding frozen, sine-cosine positions with
+rows first, query, key and value initialised as separate matrices.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from lightly.models.modules.heads import ProjectionHead
+from torch import Tensor, nn
+
+from baselines._momentum import follow, frozen_copy
+from harness.augment import Augmentation
+from harness.colour import Colour
+from harness.errors import UserError
+from harness.spec import Dataset, Encoders, Recipe, Stage
+from harness.task import Batch, Progress, Task
+from msmae import paper
+from msmae.vit import VisionTransformer
+
+COLOUR = Colour(saturation=0.2, blur=1.0)
+"""View 1 (moco-v3, main_moco): jitter (0.4, 0.4, 0.2, 0.1), always blurred."""
+
+VIEWS = (
+    Augmentation(scale=(0.08, 1.0), interpolation="bilinear", colour=COLOUR),
+    Augmentation(
+        scale=(0.08, 1.0),
+        interpolation="bilinear",
+        colour=replace(COLOUR, blur=0.1, solarise=0.2),
+    ),
+)
+
+RECIPE = Recipe(
+    optimizer="adamw",
+    base_lr=1.5e-4,
+    batch_size=256,
+    epochs=300,
+    warmup_epochs=40,
+    weight_decay=0.1,
+    decay_all=True,
+)
+"""MoCo v3's ViT recipe (AdamW, weight decay on everything) at batch 256 instead of 4096."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoCoV3:
+    """Settings of MoCo v3.
+
+    Attributes:
+        temperature: of the logits (0.2 for ViT).
+        momentum: of the momentum encoder at the start; rises to 1 along half a cosine.
+        hidden, output: widths of the heads; None scales 4096 and 256, those of ViT-B, with the
+            encoder's width.
+        freeze_patches: the patch embedding is not trained (stop-grad-conv1).
+    """
+
+    temperature: float = 0.2
+    momentum: float = 0.99
+    hidden: int | None = None
+    output: int | None = None
+    freeze_patches: bool = True
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0 or not 0 <= self.momentum <= 1:
+            raise UserError(
+                f"temperature is {self.temperature} and momentum {self.momentum}; allowed: above 0"
+                " and 0 to 1."
+            )
+
+    def build(self, dataset: Dataset, encoders: Encoders) -> Task:
+        """Build the pre-training task; labels play no part."""
+        del dataset
+        return MomentumContrast(self, encoders)
+
+
+class MomentumContrast(Task):
+    """Query encoder with projector and predictor, momentum encoder with projector."""
+
+    def __init__(self, settings: MoCoV3, encoders: Encoders) -> None:
+        """Build the encoders at the profile's size."""
+        super().__init__()
+        self.augmentations = VIEWS
+        self.settings = settings
+        width = encoders.vit.width
+        hidden = settings.hidden or round(4096 * width / 768)
+        output = settings.output or round(256 * width / 768)
+        self.encoder = VisionTransformer(encoders.vit, encoders.image_size, rows_first=True)
+        initialise(self.encoder, encoders.vit.patch)
+        if settings.freeze_patches:
+            self.encoder.patch_embed.requires_grad_(requires_grad=False)
+        self.projector = head((width, hidden, hidden, output))
+        self.predictor = head((output, hidden, output))
+        self.momentum_encoder = frozen_copy(self.encoder)
+        self.momentum_projector = frozen_copy(self.projector)
+
+    def losses(self, batch: Batch, at: Progress) -> dict[str, Tensor]:
+        """Return the symmetric contrastive loss; the momentum side carries no gradient."""
+        first, second = batch.images
+        queries = [
+            self.predictor(self.projector(class_token(self.encoder, view)))
+            for view in (first, second)
+        ]
+        momentum = momentum_at(self.settings.momentum, at.time / at.epochs)
+        follow(self.momentum_encoder, self.encoder, momentum)
+        follow(self.momentum_projector, self.projector, momentum)
+        with torch.no_grad():
+            keys = [
+                self.momentum_projector(class_token(self.momentum_encoder, view))
+                for view in (first, second)
+            ]
+        temperature = self.settings.temperature
+        total = contrast(queries[0], keys[1], temperature)
+        total = total + contrast(queries[1], keys[0], temperature)
+        return {"total": total}
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return [CLS] after the final norm (B, D)."""
+        return class_token(self.encoder, images)
+
+
+def class_token(encoder: VisionTransformer, images: Tensor) -> Tensor:
+    """Return [CLS] after the final norm (B, D)."""
+    tokens: Tensor = encoder.norm(encoder(images)[:, 0])
+    return tokens
+
+
+def contrast(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
+    """Return InfoNCE over the batch times 2T: the i-th key is the i-th query's positive.
+
+    Args:
+        queries: (B, D), with gradient.
+        keys: (B, D), normalised here like the queries.
+        temperature: T.
+    """
+    queries = nn.functional.normalize(queries.float(), dim=1)
+    keys = nn.functional.normalize(keys.float(), dim=1)
+    logits = queries @ keys.T / temperature
+    labels = torch.arange(len(logits), device=logits.device)
+    return 2 * temperature * nn.functional.cross_entropy(logits, labels)
+
+
+def momentum_at(start: float, progress: float) -> float:
+    """Return the momentum at a share of the training: ``start`` at 0, 1 at 1."""
+    return 1 - 0.5 * (1 + math.cos(math.pi * progress)) * (1 - start)
+
+
+def head(widths: tuple[int, ...]) -> ProjectionHead:
+    """Build an MLP: BatchNorm and ReLU between layers, BatchNorm without affine at the end.
+
+    lightly's own MoCoProjectionHead ends with an affine BatchNorm, the released code's does not.
+    """
+    blocks = [
+        (a, b, nn.BatchNorm1d(b), nn.ReLU(inplace=True)) for a, b in itertools.pairwise(widths[:-1])
+    ]
+    last = (widths[-2], widths[-1], nn.BatchNorm1d(widths[-1], affine=False), None)
+    return ProjectionHead([*blocks, last])
+
+
+@torch.no_grad()
+def initialise(encoder: VisionTransformer, patch: int) -> None:
+    """Initialise as the released code (vits.py): q, k, v apart, small [CLS], uniform patches."""
+    width = encoder.cls_token.shape[-1]
+    bound = math.sqrt(6 / (width + width))
+    for block in encoder.blocks:
+        block.attn.qkv.weight.uniform_(-bound, bound)  # type: ignore[union-attr,operator]
+    nn.init.normal_(encoder.cls_token, std=1e-6)
+    bound = math.sqrt(6 / (3 * patch * patch + width))
+    nn.init.uniform_(encoder.patch_embed.proj.weight, -bound, bound)
+    nn.init.zeros_(encoder.patch_embed.proj.bias)  # type: ignore[arg-type]
+
+
+def stages() -> tuple[Stage, ...]:
+    """Return MoCo v3's pre-training, then fine-tuning on the common protocol (Table 5)."""
+    return (Stage(phase="pretrain", method=MoCoV3(), recipe=RECIPE), paper.finetune_plain())

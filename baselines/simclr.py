@@ -1,0 +1,95 @@
+"""SimCLR: tell two views of an image from all other images of the batch (Chen et al. 2020)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lightly.loss import NTXentLoss
+from lightly.models.modules.heads import ProjectionHead, SimCLRProjectionHead
+from torch import Tensor
+
+from baselines import supervised
+from harness.augment import Augmentation
+from harness.colour import Colour
+from harness.errors import UserError
+from harness.spec import Dataset, Encoders, Recipe, Stage
+from harness.task import Batch, Progress, Task
+
+VIEW = Augmentation(
+    scale=(0.08, 1.0),
+    colour=Colour(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2),
+)
+"""Strength 1, blur with probability 0.5 (simclr, data_util)."""
+
+RECIPE = Recipe(
+    optimizer="lars",
+    base_lr=0.3,
+    batch_size=256,
+    epochs=300,
+    warmup_epochs=10,
+    weight_decay=1e-4,
+)
+"""SimCLR's LARS recipe (0.3 * B / 256) at batch 256 instead of 4096."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimCLR:
+    """Settings of SimCLR.
+
+    Attributes:
+        temperature: 0.1 in the paper on ImageNet; lightly's default is 0.5.
+        head: "paper", linear, ReLU, linear without BatchNorm (v1's text); "lightly", with
+            BatchNorm after both layers, close to the released code.
+        reduction: "mean" over the 2B anchors (paper, lightly), or "sum" of the two halves'
+            means, twice that (released code).
+    """
+
+    temperature: float = 0.1
+    head: Literal["paper", "lightly"] = "lightly"
+    reduction: Literal["mean", "sum"] = "mean"
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0:
+            raise UserError(f"temperature is {self.temperature}; it must be above 0.")
+
+    def build(self, dataset: Dataset, encoders: Encoders) -> Task:
+        """Build the pre-training task; labels play no part."""
+        del dataset
+        return TwoViews(self, encoders)
+
+
+class TwoViews(Task):
+    """A ResNet with a projection head under NT-Xent."""
+
+    def __init__(self, settings: SimCLR, encoders: Encoders) -> None:
+        """Build the encoder at the profile's size; the head keeps SimCLR's proportions."""
+        super().__init__()
+        self.augmentations = (VIEW, VIEW)
+        self.factor = 2.0 if settings.reduction == "sum" else 1.0
+        self.encoder = supervised.residual_network(encoders.resnet, classes=0)
+        width = self.encoder.num_features
+        self.projector: ProjectionHead = SimCLRProjectionHead(
+            width, width, width // 16, num_layers=2, batch_norm=settings.head == "lightly"
+        )
+        self.contrast = NTXentLoss(temperature=settings.temperature)
+
+    def losses(self, batch: Batch, at: Progress) -> dict[str, Tensor]:
+        """Return NT-Xent of both views, which share one batch's statistics."""
+        del at
+        images = batch.images.flatten(0, 1)
+        first, second = self.projector(self.encoder(images)).float().chunk(2)
+        return {"total": self.factor * self.contrast(first, second)}
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the pooled features before the head (B, D)."""
+        features: Tensor = self.encoder(images)
+        return features
+
+
+def stages() -> tuple[Stage, ...]:
+    """Return SimCLR's pre-training, then fine-tuning on the common protocol (Table 5)."""
+    return (
+        Stage(phase="pretrain", method=SimCLR(), recipe=RECIPE),
+        supervised.finetune_resnet(),
+    )

@@ -1,0 +1,140 @@
+"""SimMIM: mask blocks of patches, encode everything, predict raw pixels (Xie et al. 2022), Swin."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from baselines import supervised
+from harness.augment import Augmentation
+from harness.errors import UserError
+from harness.spec import Dataset, Encoders, Recipe, Stage
+from harness.task import Batch, Progress, Task
+
+VIEW = Augmentation(scale=(0.67, 1.0), interpolation="bilinear")
+"""SimMIM's transform."""
+
+RECIPE = Recipe(
+    optimizer="adamw",
+    schedule="cosine-whole",
+    base_lr=2e-4,
+    lr_batch=512,
+    batch_size=256,
+    epochs=300,
+    warmup_epochs=10,
+    warmup_lr=5e-7,
+    min_lr=5e-6,
+    weight_decay=0.05,
+    clip_norm=5.0,
+)
+"""SimMIM's 100-epoch Swin recipe (lr 2e-4, warm-up from 1e-6, least 1e-5, all times B / 512) at
+batch 256 and 300 epochs, like every pre-training here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimMIM:
+    """Settings of SimMIM.
+
+    Attributes:
+        mask_ratio: share of blocks masked, rounded up.
+        blocks: blocks along one side; None makes a block as large as the encoder's last patch
+            (32 pixels for Swin-T, 7 x 7 blocks at 224).
+    """
+
+    mask_ratio: float = 0.6
+    blocks: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.mask_ratio < 1:
+            raise UserError(f"mask_ratio is {self.mask_ratio}; allowed: between 0 and 1.")
+
+    def build(self, dataset: Dataset, encoders: Encoders) -> Task:
+        """Build the pre-training task; labels play no part."""
+        del dataset
+        return MaskedImages(self, encoders)
+
+
+class MaskedImages(Task):
+    """A Swin transformer that sees mask tokens, and a linear decoder."""
+
+    def __init__(self, settings: SimMIM, encoders: Encoders) -> None:
+        """Build the encoder at the profile's size."""
+        super().__init__()
+        self.augmentations = (VIEW,)
+        self.settings = settings
+        size = encoders.swin
+        self.patch = size.patch
+        self.stride = size.patch * 2 ** (len(size.depths) - 1)
+        self.blocks = settings.blocks or encoders.image_size // self.stride
+        self.grid = encoders.image_size // size.patch
+        if self.blocks < 2 or self.grid % self.blocks:
+            raise UserError(
+                f"method.blocks is {self.blocks}; it must be at least 2 and divide the grid of"
+                f" {self.grid} patches."
+            )
+        self.encoder = supervised.swin_transformer(size, encoders.image_size, classes=0)
+        self.mask_token = nn.Parameter(torch.zeros(size.width))
+        nn.init.trunc_normal_(self.mask_token, std=0.02)
+        self.decoder = nn.Sequential(
+            nn.Conv2d(self.encoder.num_features, 3 * self.stride**2, 1),
+            nn.PixelShuffle(self.stride),
+        )
+
+    def draw_masks(self, count: int, generator: torch.Generator) -> Tensor:
+        """Return which patches are masked, (B, grid, grid) bool on the CPU.
+
+        The same number of blocks in every image, uniformly at random.
+        """
+        masked = masked_blocks(self.blocks**2, self.settings.mask_ratio)
+        order = torch.rand(count, self.blocks**2, generator=generator).argsort(1)
+        mask = torch.zeros(count, self.blocks**2, dtype=torch.bool)
+        mask.scatter_(1, order[:, :masked], value=True)
+        side = self.grid // self.blocks
+        grid = mask.view(count, self.blocks, self.blocks)
+        return grid.repeat_interleave(side, 1).repeat_interleave(side, 2)
+
+    def encode(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the last stage's tokens (B, D, h, w), masked patches replaced after embedding."""
+        tokens: Tensor = self.encoder.patch_embed(images)
+        if mask is not None:
+            tokens = torch.where(mask[..., None], self.mask_token.to(tokens.dtype), tokens)
+        tokens = self.encoder.norm(self.encoder.layers(tokens))
+        return tokens.permute(0, 3, 1, 2)
+
+    def losses(self, batch: Batch, at: Progress) -> dict[str, Tensor]:
+        """Return the L1 loss of masked pixels."""
+        images = batch.images[0]
+        mask = self.draw_masks(len(images), at.generator).to(images.device, non_blocking=True)
+        predicted = self.decoder(self.encode(images, mask)).float()
+        pixels = mask.repeat_interleave(self.patch, 1).repeat_interleave(self.patch, 2)
+        return {"total": masked_l1(predicted, images, pixels)}
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the mean of the last tokens (B, D)."""
+        return self.encode(images).mean((2, 3))
+
+    def no_decay(self, name: str) -> bool:
+        """Spare position biases and the mask token from weight decay, as SimMIM does."""
+        return name == "mask_token" or name.endswith("relative_position_bias_table")
+
+
+def masked_blocks(blocks: int, ratio: float) -> int:
+    """Return how many blocks are masked: rounded up, 30 of 49 at 0.6."""
+    return math.ceil(round(blocks * ratio, 9))
+
+
+def masked_l1(predicted: Tensor, images: Tensor, mask: Tensor) -> Tensor:
+    """Return sum(|x - y| m) / (sum(m) + 1e-5) / 3 of images (B, 3, H, W) and masks (B, H, W)."""
+    error = (predicted - images).abs().sum(1) * mask
+    return error.sum() / (mask.sum() + 1e-5) / 3
+
+
+def stages() -> tuple[Stage, ...]:
+    """Return SimMIM's pre-training, then fine-tuning on the common protocol (Table 5)."""
+    return (
+        Stage(phase="pretrain", method=SimMIM(), recipe=RECIPE),
+        supervised.finetune_swin(),
+    )
