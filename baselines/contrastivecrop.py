@@ -20,7 +20,7 @@ from harness import augment
 from harness.augment import Augmentation
 from harness.colour import Colour
 from harness.errors import UserError
-from harness.spec import EPOCHS, Dataset, Encoders, Recipe, Stage
+from harness.spec import EPOCHS, PER_STEP, Dataset, Encoders, Recipe, Stage
 from harness.task import Batch, Look, Progress, Task
 
 VIEW = Augmentation(scale=(0.2, 1.0), interpolation="bilinear", colour=Colour())
@@ -56,7 +56,7 @@ class ContrastiveCrop:
     """
 
     temperature: float = 0.2
-    momentum: float = 0.999
+    momentum: float = field(default=0.999, metadata=PER_STEP)
     queue: int | None = None
     random_epochs: int = field(default=60, metadata=EPOCHS)
     update_interval: int = field(default=60, metadata=EPOCHS)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from lightly.models.modules.heads import ProjectionHead
@@ -18,7 +18,7 @@ from baselines._momentum import follow, frozen_copy
 from harness.augment import Augmentation
 from harness.colour import Colour
 from harness.errors import UserError
-from harness.spec import Dataset, Encoders, Recipe, Stage
+from harness.spec import PER_STEP, Dataset, Encoders, Recipe, Stage
 from harness.task import Batch, Progress, Task
 from msmae import paper
 from msmae.vit import VisionTransformer
@@ -60,7 +60,7 @@ class MoCoV3:
     """
 
     temperature: float = 0.2
-    momentum: float = 0.99
+    momentum: float = field(default=0.99, metadata=PER_STEP)
     hidden: int | None = None
     output: int | None = None
     freeze_patches: bool = True

@@ -24,13 +24,15 @@ VIEW = Augmentation(
 
 RECIPE = Recipe(
     optimizer="lars",
-    base_lr=0.3,
+    base_lr=0.075,
+    lr_rule="sqrt",
+    lr_batch=1,
     batch_size=256,
     epochs=300,
     warmup_epochs=10,
     weight_decay=1e-4,
 )
-"""SimCLR's LARS recipe (0.3 * B / 256) at batch 256 instead of 4096."""
+"""SimCLR's LARS recipe for small batches, 0.075 * sqrt(B), at batch 256 instead of 4096."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,14 +41,15 @@ class SimCLR:
 
     Attributes:
         temperature: 0.1 in the paper on ImageNet; lightly's default is 0.5.
-        head: "paper", linear, ReLU, linear without BatchNorm (v1's text); "lightly", with
-            BatchNorm after both layers, close to the released code.
+        head: "released", BatchNorm after both layers, the last without shift, so that no constant
+            can be added to every image; "lightly", the same with a shift; "paper", linear, ReLU,
+            linear without BatchNorm (v1's text).
         reduction: "mean" over the 2B anchors (paper, lightly), or "sum" of the two halves'
             means, twice that (released code).
     """
 
     temperature: float = 0.1
-    head: Literal["paper", "lightly"] = "lightly"
+    head: Literal["released", "lightly", "paper"] = "released"
     reduction: Literal["mean", "sum"] = "mean"
 
     def __post_init__(self) -> None:
@@ -70,8 +73,11 @@ class TwoViews(Task):
         self.encoder = supervised.residual_network(encoders.resnet, classes=0)
         width = self.encoder.num_features
         self.projector: ProjectionHead = SimCLRProjectionHead(
-            width, width, width // 16, num_layers=2, batch_norm=settings.head == "lightly"
+            width, width, width // 16, num_layers=2, batch_norm=settings.head != "paper"
         )
+        if settings.head == "released":
+            # BatchNorm starts with a shift of zero; untrained it stays none.
+            self.projector.layers[-1].bias.requires_grad = False
         self.contrast = NTXentLoss(temperature=settings.temperature)
 
     def losses(self, batch: Batch, at: Progress) -> dict[str, Tensor]:

@@ -25,6 +25,9 @@ Order = Literal["reshuffled", "fixed"]
 EPOCHS = {"unit": "epochs"}
 """Field metadata of a duration in epochs; a profile scales such fields with the stage's epochs."""
 
+PER_STEP = {"unit": "per step"}
+"""Field metadata of a momentum kept per step; a profile keeps its reach a share of the training."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
@@ -118,8 +121,9 @@ class Encoders:
 class Recipe:
     """Say how one stage is optimised.
 
-    The learning rate is ``base_lr * batch_size / lr_batch`` (``lr_batch=None``: ``base_lr``
-    itself). Warm-up and cosine are per step; durations are in epochs.
+    The learning rate is ``base_lr * batch_size / lr_batch``, or the root of that ratio with
+    ``lr_rule="sqrt"`` (``lr_batch=None``: ``base_lr`` itself). Warm-up and cosine are per step;
+    durations are in epochs.
 
     Attributes:
         decay_all: weight decay also on biases and normalisation layers.
@@ -135,6 +139,7 @@ class Recipe:
     optimizer: Literal["adamw", "adam", "sgd", "lars"] = "adamw"
     schedule: Literal["cosine", "cosine-whole", "cosine-by-epoch"] = "cosine"
     lr_batch: int | None = 256
+    lr_rule: Literal["linear", "sqrt"] = "linear"
     min_lr: float = 0.0
     warmup_epochs: int = field(default=0, metadata=EPOCHS)
     warmup_lr: float = 0.0
@@ -159,7 +164,8 @@ class Recipe:
     @property
     def lr(self) -> float:
         """Peak learning rate."""
-        return self.base_lr * (self.batch_size / self.lr_batch if self.lr_batch else 1.0)
+        ratio = self.batch_size / self.lr_batch if self.lr_batch else 1.0
+        return self.base_lr * (math.sqrt(ratio) if self.lr_rule == "sqrt" else ratio)
 
 
 @runtime_checkable
@@ -187,7 +193,7 @@ class Scale:
     Attributes:
         epochs: factor on every duration in epochs (at least one epoch remains).
         batch_size: largest batch.
-        lr: factor on the base learning rate.
+        lr: factor on the peak learning rate, which a smaller batch alone does not lower.
         drop_path: factor on stochastic depth, which few blocks and epochs cannot afford.
     """
 
@@ -222,10 +228,11 @@ class Profile:
         scale: Scale = getattr(self, stage.phase)
         recipe = _scale_epochs(stage.recipe, scale.epochs)
         batch = min(recipe.batch_size, scale.batch_size or recipe.batch_size)
+        shrunk = dataclasses.replace(recipe, batch_size=batch)
         recipe = dataclasses.replace(
             recipe,
             batch_size=batch,
-            base_lr=recipe.base_lr * scale.lr,
+            base_lr=recipe.base_lr * scale.lr * (recipe.lr / shrunk.lr),
             warmup_epochs=min(recipe.warmup_epochs, recipe.epochs),
         )
         method: Any = _scale_epochs(stage.method, scale.epochs)
@@ -242,6 +249,10 @@ def _scale_epochs(value: _T, factor: float) -> _T:
         f.name: max(1, math.floor(getattr(value, f.name) * factor + 0.5))
         for f in dataclasses.fields(value)  # type: ignore[arg-type]
         if f.metadata.get("unit") == "epochs" and getattr(value, f.name) > 0
+    } | {
+        f.name: getattr(value, f.name) ** (1 / factor)
+        for f in dataclasses.fields(value)  # type: ignore[arg-type]
+        if f.metadata.get("unit") == "per step"
     }
     return dataclasses.replace(value, **changes) if changes else value  # type: ignore[type-var]
 

@@ -137,7 +137,7 @@ def test_simclr_is_nt_xent_by_definition(reduction: str) -> None:
 
 
 def test_simclr_head_with_and_without_batch_norm() -> None:
-    for name, norms in (("paper", 0), ("lightly", 2)):
+    for name, norms in (("paper", 0), ("lightly", 2), ("released", 2)):
         task = SimCLR(head=name).build(tiny.dataset(), tiny.ENCODERS)  # type: ignore[arg-type]
         found = [m for m in task.projector.modules() if isinstance(m, nn.BatchNorm1d)]  # type: ignore[union-attr]
         assert len(found) == norms

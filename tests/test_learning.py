@@ -41,10 +41,10 @@ def test_a_linear_probe_beats_the_one_on_a_random_encoder(name: str, tmp_path: P
         with seed.third_party(key, "build"):
             task = stage.method.build(dataset, profiles.SMOKE.encoders)
         classes = len(dataset.classes)
-        before = evaluate.probes(task, train, test, classes=classes)["linear"]["correct"]
+        before = evaluate.probes(task, train, test, classes=classes)["linear"]["last"]["correct"]
         checkpoints = Checkpoints(tmp_path, f"{name}-{number}")
         fit(Job(task=task, recipe=stage.recipe, train=train, key=key, checkpoints=checkpoints))
-        after = evaluate.probes(task, train, test, classes=classes)["linear"]["correct"]
+        after = evaluate.probes(task, train, test, classes=classes)["linear"]["last"]["correct"]
         gains.append((before, after))
     print(name, "correct of", len(test), "before and after:", gains)
     assert sum(after for _, after in gains) > sum(before for before, _ in gains)
