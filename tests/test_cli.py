@@ -223,7 +223,7 @@ def test_records_of_other_sources_are_marked(ran: Harness) -> None:
 
 
 def test_the_clean_split_selects_on_one_part_and_reports_on_another(harness: Harness) -> None:
-    code, out, err = harness("run", "table1", *QUICK, "--split", "clean", "--rule", "best")
+    code, _, err = harness("run", "table1", *QUICK, "--split", "clean", "--rule", "best")
     assert code == 0, err
     (record,) = (json.loads(p.read_text()) for p in Path("runs/records").iterdir())
     assert record["definition"]["split"] == "clean"
