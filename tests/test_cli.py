@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from harness.cli import main
 from harness.data import phantom
@@ -199,10 +200,37 @@ def test_truncated_weights_and_checkpoints_are_named(harness: Harness) -> None:
     weights.write_bytes(weights.read_bytes()[:1000])
     Path(f"runs/records/{second}.json").unlink()
     refused(harness("run", "table1", *rows), str(weights), "missing or not those", "--fresh")
-    state = Path(f"runs/checkpoints/{second}.pt")
-    state.parent.mkdir(exist_ok=True)
-    state.write_bytes(b"half a checkpoint")
     assert harness("run", "table1", *rows, "--fresh")[0] == 0
+    Path(f"runs/records/{second}.json").unlink()
+    state = Path(f"runs/checkpoints/{second}.pt")
+    state.write_bytes(b"half a checkpoint")
+    refused(harness("run", "table1", *rows), str(state), "cannot be read (truncated?)", "--fresh")
+    torch.save({"format": 0, "key": second}, state)
+    refused(harness("run", "table1", *rows), "has format 0, this version reads 1")
+    assert harness("run", "table1", *rows, "--fresh")[0] == 0
+
+
+def test_records_of_other_sources_are_marked(ran: Harness) -> None:
+    record = next(Path("runs/records").iterdir())
+    content = json.loads(record.read_text())
+    content["provenance"]["sources"] = "0" * 64
+    record.write_text(json.dumps(content))
+    code, out, _ = ran("run", "table1", *QUICK)
+    assert code == 0
+    assert "0 stages trained, 1 found done" in out
+    assert "† made by other sources than the present ones; --fresh" in out
+    assert "†" not in ran("run", "table1", *QUICK, "--fresh")[1]
+
+
+def test_the_clean_split_selects_on_one_part_and_reports_on_another(harness: Harness) -> None:
+    code, _, err = harness("run", "table1", *QUICK, "--split", "clean", "--rule", "best")
+    assert code == 0, err
+    (record,) = (json.loads(p.read_text()) for p in Path("runs/records").iterdir())
+    assert record["definition"]["split"] == "clean"
+    assert "validation/accuracy" in record["result"]["history"][0]
+    text = Path("reports/smoke/table1.md").read_text()
+    assert "the best epoch on the validation part" in text
+    assert "reported on the test part" in text
 
 
 def test_a_store_that_was_changed_is_refused(ran: Harness) -> None:

@@ -1,0 +1,46 @@
+"""On a CUDA device: the same draws as on the CPU, bfloat16, and losses that agree."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness import seed
+from harness.checkpoint import Checkpoints
+from harness.images import Images
+from harness.loop import Job, fit
+from harness.spec import Recipe
+from msmae.method import MSMAE
+from tests import tiny
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
+]
+
+
+def _losses(device: str, folder: Path) -> list[dict[str, float]]:
+    generator = torch.Generator().manual_seed(1)
+    train = Images(
+        pixels=torch.randint(0, 256, (24, 3, 64, 64), dtype=torch.uint8, generator=generator),
+        labels=torch.arange(24) % 4,
+        sizes=torch.full((24, 2), 64),
+        names=tuple(map(str, range(24))),
+        size=32,
+    )
+    train = replace(train, pixels=train.pixels.to(device), labels=train.labels.to(device))
+    method = MSMAE(random_epochs=1, update_interval=1)
+    with seed.third_party("gpu", "build"):
+        task = method.build(tiny.dataset(), tiny.ENCODERS).to(device)
+    recipe = Recipe(epochs=3, batch_size=8, base_lr=0.01)
+    checkpoints = Checkpoints(folder / device, "gpu")
+    return fit(Job(task=task, recipe=recipe, train=train, key="gpu", checkpoints=checkpoints))
+
+
+def test_losses_agree_with_the_cpu_within_bfloat16(tmp_path: Path) -> None:
+    on_cpu, on_gpu = (_losses(device, tmp_path) for device in ("cpu", "cuda"))
+    for first, second in zip(on_cpu, on_gpu, strict=True):
+        assert second == pytest.approx(first, rel=0.03)
