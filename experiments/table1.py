@@ -10,7 +10,7 @@ self-supervised encoder is fine-tuned on Table 5's protocol, MSMAE with masks in
 
 from __future__ import annotations
 
-from baselines import amt, contrastivecrop, mae, mocov3, simclr, simmim, supervised
+from baselines import amt, mae, supervised
 from harness.table import Column, Row, Table
 from msmae import paper
 
@@ -37,7 +37,7 @@ EXPERIMENT = Table(
             label="MoCo v3",
             backbone="ViT-B",
             group=CONTRASTIVE,
-            stages=mocov3.stages(),
+            stages=None,
             printed=_printed(61.30, 89.01, 76.24),
         ),
         Row(
@@ -45,7 +45,7 @@ EXPERIMENT = Table(
             label="ContrastiveCrop (MoCo v2)",
             backbone="ResNet50",
             group=CONTRASTIVE,
-            stages=contrastivecrop.stages(),
+            stages=None,
             printed=_printed(59.77, 95.96, 75.31),
         ),
         Row(
@@ -53,7 +53,7 @@ EXPERIMENT = Table(
             label="SimCLR",
             backbone="ResNet50",
             group=CONTRASTIVE,
-            stages=simclr.stages(),
+            stages=None,
             printed=_printed(59.75, 90.62, 75.00),
         ),
         Row(
@@ -69,7 +69,7 @@ EXPERIMENT = Table(
             label="SimMIM",
             backbone="Swin-T",
             group=MASKED,
-            stages=simmim.stages(),
+            stages=None,
             printed=_printed(58.43, 70.33, 70.08),
         ),
         Row(

@@ -64,7 +64,7 @@ SMOKE = Profile(
         swin=SwinSize(patch=2, width=16, depths=(1, 1, 1, 1), heads=(1, 2, 4, 8), window=2),
         resnet=ResNetSize(layers=(1, 1, 1, 1), width=8),
     ),
-    pretrain=Scale(epochs=1 / 15, batch_size=32, lr=4.0),
+    pretrain=Scale(epochs=1 / 30, batch_size=32, lr=2.0),
     finetune=Scale(epochs=1 / 5, batch_size=32, lr=2.0),
     supervised=Scale(epochs=1 / 20, batch_size=32, lr=2.5),
     train_images=256,
