@@ -93,7 +93,8 @@ def test_blur_widths_shrink_with_the_image() -> None:
 
 
 def test_grey_images_equal_their_three_channel_copies() -> None:
-    """One channel is enough: saturation, hue and grey change nothing there."""
+    """One channel is enough: saturation, hue and grey change (almost) nothing: weights add up to
+    0.9999."""
     single = _pictures(16, channels=1)
     settings = Colour()
     draws = colour.draw(settings, 16, torch.Generator().manual_seed(4))
