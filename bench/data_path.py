@@ -52,7 +52,7 @@ def measure() -> Iterator[dict]:
 
             name = f"{type(method).__name__}, {channels} channels: data path / epoch"
             threads = torch.get_num_threads()
-            yield {"what": name, "threads": threads, **ratio(data, epoch, rounds=5)}
+            yield {"what": name, "threads": threads, **ratio(data, epoch, rounds=3)}
 
 
 def _steps(generator: torch.Generator) -> Iterator[tuple[torch.Tensor, Progress]]:

@@ -129,16 +129,22 @@ def resample_weights(
     """
     begin, extent = start.float() * source, length.float() * source
     step = (extent / target)[:, None, None]
-    pixel = torch.arange(source, device=start.device) + 0.5
     position = torch.arange(target, device=start.device) + 0.5
     centre = begin[:, None, None] + position[:, None] * step
+    # Only the few pixels that the kernel can reach are weighed, then put into their columns.
+    reach = _SUPPORT[interpolation] * max(source / target, 1.0)
+    taps = torch.arange(math.ceil(2 * reach) + 1, device=start.device)
+    index = (centre - reach).floor() + taps
+    pixel = index + 0.5
     distance = ((pixel - centre) / step.clamp(min=1.0)).abs()
-    weight = _KERNELS[interpolation](distance)
+    weight = _KERNELS[interpolation](distance) * ((index >= 0) & (index < source))
     if confine:
         # Half a pixel of slack keeps at least one pixel for crops thinner than a pixel.
         first, last = begin[:, None, None] - 0.5, (begin + extent)[:, None, None] + 0.5
         weight = weight * ((pixel > first) & (pixel < last))
-    return weight / weight.sum(2, keepdim=True)
+    weight = weight / weight.sum(2, keepdim=True)
+    dense = torch.zeros(len(start), target, source, device=start.device)
+    return dense.scatter_add_(2, index.clamp(0, source - 1).long(), weight)
 
 
 def _triangle(x: Tensor) -> Tensor:
@@ -153,6 +159,8 @@ def _cubic(x: Tensor) -> Tensor:
 
 
 _KERNELS = {"bilinear": _triangle, "bicubic": _cubic}
+_SUPPORT = {"bilinear": 1.0, "bicubic": 2.0}
+"""How far a kernel reaches, in steps."""
 
 
 def cut(

@@ -27,6 +27,9 @@ GOLDEN = Path(__file__).parent / "golden/losses.json"
 RELATIVE = 2e-4
 """Room for other processors' kernels; any change of an algorithm moves a loss by far more."""
 
+WIDER = {"resnet50/supervised": 5e-3}
+"""Batch statistics of eight images amplify rounding: one part in 1e7 became 1e-3 by epoch 3."""
+
 STAGES: dict[str, Stage] = {
     "mae/pretrain": mae.stages()[0],
     "amt/pretrain": amt.stages()[0],
@@ -92,7 +95,7 @@ def test_losses_have_not_moved(name: str, tmp_path: Path) -> None:
         return
     assert len(found) == len(golden[name]) == 3
     for epoch, expected in zip(found, golden[name], strict=True):
-        assert epoch == pytest.approx(expected, rel=RELATIVE)
+        assert epoch == pytest.approx(expected, rel=WIDER.get(name, RELATIVE))
 
 
 def test_variants_that_should_differ_do() -> None:
