@@ -63,7 +63,7 @@ def test_order_is_the_one_of_torch_multinomial() -> None:
 
 
 def test_heavy_patches_are_masked_as_often_as_sampling_without_replacement_says() -> None:
-    """methods.md, 2.3: of 196 patches 20 weigh five times: 0.919 masked, 0.080 thrown, 0.002."""
+    """Of 196 patches 20 weigh five times: 0.919 masked, 0.080 thrown, 0.002."""
     weights = torch.ones(3000, 196)
     weights[:, :20] = 5.0
     drawn = masking.weighted(weights, (0.45, 0.30), torch.Generator().manual_seed(0))

@@ -130,7 +130,7 @@ def test_statistics_refuse_too_few_values() -> None:
 
 
 def test_grim_of_the_papers_majority_rows() -> None:
-    """methods.md, 16.3: 58.43 % of 522 is 305 images, 67.01 % of 3001 is 2011."""
+    """58.43 % of 522 is 305 images, 67.01 % of 3001 is 2011."""
     assert grim(58.43, 522) == [305]
     assert grim(67.01, 3001) == [2011]
     assert grim(68.41, 522) == []  # the released README's Messidor figure is no count

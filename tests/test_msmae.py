@@ -36,7 +36,7 @@ def _planted(task: MaskedAutoencoder) -> None:
 
 @pytest.mark.parametrize("classes", [3, 4, 5, 7])
 def test_two_softmaxes_bound_the_loss(classes: int) -> None:
-    """methods.md, 1.3: ln(1 + (K - 1) / e) = 0.551, 0.744, 0.905, 1.165 for K = 3, 4, 5, 7."""
+    """Released code: ln(1 + (K - 1) / e) = 0.551, 0.744, 0.905, 1.165 for K = 3, 4, 5, 7."""
     sure = torch.full((1, classes), -1e4)
     sure[0, 0] = 1e4
     floor = classification_loss(sure, torch.tensor([0]), softmax="twice")
@@ -122,7 +122,7 @@ def test_epochs_of_random_masking_come_first() -> None:
 @pytest.mark.parametrize(
     ("interval", "released"),
     [
-        # methods.md, 2.6: looks after these epochs; the epoch that follows uses them.
+        # Released code: looks after these epochs; the epoch that follows uses them.
         (40, [41, 81, 121, 161, 201, 241, 281]),
         (60, [61, 121, 181, 241]),
         (80, [81, 161, 241]),
