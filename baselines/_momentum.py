@@ -31,7 +31,7 @@ def follow(twin: nn.Module, module: nn.Module, momentum: float) -> None:
 
 
 class Queue(nn.Module):
-    """The last ``size`` keys, (size, D), as negatives; starts with random directions.
+    """The last ``size`` keys, (size, D), as negatives; random directions until it is filled.
 
     lightly's memory bank reads its position from the device in every step and leaves its
     contents out of the state dict, so that a resumed training would differ.
@@ -42,6 +42,12 @@ class Queue(nn.Module):
         super().__init__()
         self.keys: Tensor
         self.register_buffer("keys", nn.functional.normalize(torch.randn(size, width), dim=1))
+
+    @torch.no_grad()
+    def fill(self, keys: Tensor) -> None:
+        """Fill the queue with keys (N, D), evenly spaced or repeated where N is not its size."""
+        rows = torch.arange(len(self.keys), device=keys.device) * len(keys) // len(self.keys)
+        self.keys.copy_(keys[rows])
 
     @torch.no_grad()
     def push(self, keys: Tensor, pushed: int) -> None:

@@ -7,7 +7,7 @@ then centred inside it, by a U-shaped Beta that pushes the two views apart.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -53,6 +53,10 @@ class ContrastiveCrop:
         alpha: of the symmetric Beta; 1 is uniform, below 1 pushes centres to the box's border.
         split: images that share batch statistics, 32 on each of MoCo's eight GPUs; the keys'
             groups are shuffled, so that statistics do not give the positive away.
+        queue_start: what the queue holds at first. "noise", random directions, is MoCo's; until
+            they are replaced, the loss falls by making all outputs alike. ImageNet has 500 times
+            as many steps to undo that; on hundreds of images it ends there (all outputs alike,
+            loss ln(queue + 1)). "keys" starts with the training images' own.
     """
 
     temperature: float = 0.2
@@ -63,6 +67,7 @@ class ContrastiveCrop:
     threshold: float = 0.1
     alpha: float = 0.6
     split: int = 32
+    queue_start: Literal["keys", "noise"] = "keys"
 
     def __post_init__(self) -> None:
         if self.temperature <= 0 or self.alpha <= 0 or not 0 <= self.threshold < 1:
@@ -102,10 +107,19 @@ class CropContrast(Task):
         self.remarks = (f"ContrastiveCrop: a queue of {queue} keys",)
 
     def before_epoch(self, epoch: int, look: Look) -> None:
-        """Renew the boxes when the schedule says so."""
+        """Fill the queue before the first epoch; renew the boxes when the schedule says so."""
+        if epoch == 0 and self.settings.queue_start == "keys":
+            self.queue.fill(look(self._first_keys))
         since = epoch - self.settings.random_epochs
         if since >= 0 and since % self.settings.update_interval == 0:
             self.boxes = look(self._box).cpu()
+
+    def _first_keys(self, images: Tensor) -> Tensor:
+        # Batch statistics, as in training: the running ones have seen nothing yet.
+        self.key_encoder.train()
+        groups = images.split(self.settings.split)
+        keys = torch.cat([self.key_projector(self.key_encoder(some)) for some in groups])
+        return nn.functional.normalize(keys.float(), dim=1)
 
     def _box(self, images: Tensor) -> Tensor:
         heat = self.encoder.forward_features(images).float().sum(1, keepdim=True)

@@ -17,6 +17,9 @@ from harness.task import Batch, Progress, Task
 VIEW = Augmentation(scale=(0.67, 1.0), interpolation="bilinear")
 """SimMIM's transform."""
 
+FEWEST_BLOCKS = 6
+"""Along one side, in SimMIM's own settings: 192 pixels in blocks of 32."""
+
 RECIPE = Recipe(
     optimizer="adamw",
     schedule="cosine-whole",
@@ -41,7 +44,9 @@ class SimMIM:
     Attributes:
         mask_ratio: share of blocks masked, rounded up.
         blocks: blocks along one side; None makes a block as large as the encoder's last patch
-            (32 pixels for Swin-T, 7 x 7 blocks at 224).
+            (32 pixels for Swin-T: 7 x 7 blocks at 224, 6 x 6 at 192), or, where an image has
+            fewer than 6 x 6 of those, a seventh of the side as nearly as the grid allows: of
+            2 x 2 blocks three would be masked, and nothing could be learned.
     """
 
     mask_ratio: float = 0.6
@@ -68,8 +73,8 @@ class MaskedImages(Task):
         size = encoders.swin
         self.patch = size.patch
         self.stride = size.patch * 2 ** (len(size.depths) - 1)
-        self.blocks = settings.blocks or encoders.image_size // self.stride
         self.grid = encoders.image_size // size.patch
+        self.blocks = settings.blocks or default_blocks(self.grid, self.stride // size.patch)
         if self.blocks < 2 or self.grid % self.blocks:
             raise UserError(
                 f"method.blocks is {self.blocks}; it must be at least 2 and divide the grid of"
@@ -119,6 +124,18 @@ class MaskedImages(Task):
     def no_decay(self, name: str) -> bool:
         """Spare position biases and the mask token from weight decay, as SimMIM does."""
         return name == "mask_token" or name.endswith("relative_position_bias_table")
+
+
+def default_blocks(grid: int, last: int) -> int:
+    """Return the blocks along one side of a grid of patches.
+
+    Args:
+        grid: patches along one side.
+        last: patches along one side of the encoder's last patch.
+    """
+    if grid // last >= FEWEST_BLOCKS:
+        return grid // last
+    return min((n for n in range(2, grid + 1) if grid % n == 0), key=lambda n: abs(n - 7))
 
 
 def masked_blocks(blocks: int, ratio: float) -> int:

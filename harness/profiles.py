@@ -64,14 +64,16 @@ SMOKE = Profile(
         swin=SwinSize(patch=2, width=16, depths=(1, 1, 1, 1), heads=(1, 2, 4, 8), window=2),
         resnet=ResNetSize(layers=(1, 1, 1, 1), width=8),
     ),
-    pretrain=Scale(epochs=1 / 30, batch_size=32, lr=2.0),
+    pretrain=Scale(epochs=1 / 5, batch_size=32, lr=6.0),
     finetune=Scale(epochs=1 / 5, batch_size=32, lr=2.0),
     supervised=Scale(epochs=1 / 20, batch_size=32, lr=2.5),
     train_images=256,
     eval_images=128,
     phantoms=True,
 )
-"""Does everything work: seconds a stage, generated images where the real ones are missing."""
+"""Does everything work: seconds a stage, generated images where the real ones are missing.
+
+Pre-training takes 480 steps: with 80, no method beats a probe of its untrained encoder."""
 
 PROFILES = {p.name: p for p in (SMOKE, LAPTOP, PAPER)}
 

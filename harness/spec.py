@@ -138,7 +138,9 @@ class Scale:
     Attributes:
         epochs: factor on every duration in epochs (at least one epoch remains).
         batch_size: largest batch.
-        lr: factor on the peak learning rate, which a smaller batch alone does not lower.
+        lr: factor on Adam's peak learning rate, which a smaller batch alone does not lower. The
+            peak of SGD and LARS has no such factor and falls with the root of the batch (SimCLR's
+            rule for small batches): their steps grow with the gradient, and its noise with it.
         drop_path: factor on stochastic depth, which few blocks and epochs cannot afford.
     """
 
@@ -174,10 +176,12 @@ class Profile:
         recipe = _scale_epochs(stage.recipe, scale.epochs)
         batch = min(recipe.batch_size, scale.batch_size or recipe.batch_size)
         shrunk = dataclasses.replace(recipe, batch_size=batch)
+        adaptive = recipe.optimizer in ("adamw", "adam")
+        factor = scale.lr if adaptive else math.sqrt(batch / recipe.batch_size)
         recipe = dataclasses.replace(
             recipe,
             batch_size=batch,
-            base_lr=recipe.base_lr * scale.lr * (recipe.lr / shrunk.lr),
+            base_lr=recipe.base_lr * factor * (recipe.lr / shrunk.lr),
             warmup_epochs=min(recipe.warmup_epochs, recipe.epochs),
         )
         method: Any = _scale_epochs(stage.method, scale.epochs)
