@@ -99,3 +99,32 @@ def stages() -> tuple[Stage, ...]:
         Stage(phase="pretrain", method=SimCLR(), recipe=RECIPE),
         supervised.finetune_resnet(),
     )
+
+
+def own_finetune() -> Stage:
+    """Return SimCLR's own fine-tuning of all weights (simclr, README, 1 % of ImageNet's labels).
+
+    LARS at 0.005 * sqrt(B), momentum 0.9, no weight decay, no warm-up, cosine to 0, 60 epochs;
+    logits start at zero and, like biases and BatchNorm, take no part in LARS's adaptation
+    (model_util.py); crops of 0.08 to 1 bicubic and flip, no colours, no smoothing; tested on a
+    central crop (of 0.875, as here). Published at batch 1024, here 256; one encoder without the
+    projection's first layer, as in SimCLR's first version.
+    """
+    method = supervised.ResNet50(
+        label_smoothing=0.0,
+        head_std=0.0,
+        decay_head=False,
+        augmentation=Augmentation(scale=(0.08, 1.0)),
+        evaluation="centre-crop",
+    )
+    recipe = Recipe(
+        optimizer="lars",
+        base_lr=0.005,
+        lr_rule="sqrt",
+        lr_batch=1,
+        batch_size=256,
+        epochs=60,
+        weight_decay=0.0,
+        momentum=0.9,
+    )
+    return Stage(phase="finetune", method=method, recipe=recipe)

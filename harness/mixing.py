@@ -63,10 +63,7 @@ def mix(
     if not settings.mixes:
         return images, labels
     switch, share, row, column = torch.rand(4, generator=generator, dtype=torch.float64).tolist()
-    if settings.mixup and settings.cutmix:
-        cuts = switch < SWITCH
-    else:
-        cuts = settings.cutmix > 0
+    cuts = switch < SWITCH if settings.mixup and settings.cutmix else settings.cutmix > 0
     weight = beta(share, settings.cutmix if cuts else settings.mixup)
     if cuts:
         top, bottom, left, right = rectangle(images.shape[2:], weight, row, column)
@@ -76,8 +73,9 @@ def mix(
     else:
         mixed = weight * images + (1 - weight) * images.flip(0)
     smoothing = settings.label_smoothing
-    targets = nn.functional.one_hot(labels, settings.classes).float()
-    targets = (1 - smoothing) * targets + smoothing / settings.classes
+    spread = smoothing / settings.classes
+    targets = images.new_full((len(labels), settings.classes), spread, dtype=torch.float32)
+    targets.scatter_(1, labels[:, None], 1 - smoothing + spread)
     return mixed, weight * targets + (1 - weight) * targets.flip(0)
 
 
@@ -103,7 +101,8 @@ def rectangle(
     Args:
         size: height and width in pixels.
         weight: share of the image that stays.
-        row, column: where the centre lies, as shares.
+        row: where the centre lies, as a share of the height.
+        column: likewise of the width.
     """
     edges: list[int] = []
     for side, place in zip(size, (row, column), strict=True):

@@ -96,7 +96,7 @@ def test_lars_two_steps_by_hand() -> None:
     optimizer = Lars(
         [
             {"params": [weight], "weight_decay": 0.1},
-            {"params": [bias], "weight_decay": 0.0},
+            {"params": [bias], "weight_decay": 0.0, "adapted": False},
         ],
         lr=2.0,
         momentum=0.5,

@@ -61,7 +61,7 @@ def _expected(picture: Tensor, name: str, level: float, sign: float) -> Tensor:
         reference._randomly_negate = original
     if arguments == (0,) and name == "posterize":
         return torch.zeros_like(picture)  # no bit is kept; new PILs refuse it, old ones did this
-    operation = reference.NAME_TO_OP[TIMM[name]]
+    operation: Any = reference.NAME_TO_OP[TIMM[name]]
     result = operation(
         image, *arguments, fillcolor=randaugment.FILL, resample=Image.Resampling.BICUBIC
     )
