@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightly.models.modules.heads import MoCoProjectionHead
 from torch import Tensor, nn
 
 from baselines import _imagenet, supervised
@@ -87,6 +86,8 @@ class CropContrast(Task):
 
     def __init__(self, settings: ContrastiveCrop, encoders: Encoders, queue: int) -> None:
         """Build the encoders at the profile's size; the head keeps MoCo's proportions."""
+        from lightly.models.modules.heads import MoCoProjectionHead
+
         super().__init__()
         self.augmentations = (VIEW, VIEW)
         self.settings = settings
