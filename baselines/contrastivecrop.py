@@ -265,9 +265,9 @@ def stages() -> tuple[Stage, ...]:
 
 
 def own_finetune() -> Stage:
-    """Return what ContrastiveCrop publishes (configs/linear/IN1K_res50.py): a linear evaluation.
+    """Return the linear evaluation that ContrastiveCrop publishes (DDP_linear.py, IN1K_res50.py).
 
-    The encoder is frozen in eval mode; the last layer starts at N(0, 0.01) with zero biases (MoCo)
+    The encoder is frozen in eval mode; the last layer starts at N(0, 0.01) with zero biases
     and takes SGD at 30 (B 256), momentum 0.9, no decay, 100 epochs, times 0.1 at 60 and 80; no
     smoothing; tested on a central crop, here bicubic.
     """

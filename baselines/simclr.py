@@ -111,8 +111,8 @@ def own_finetune() -> Stage:
     LARS at 0.005 * sqrt(B), momentum 0.9, no weight decay, no warm-up, cosine to 0, 60 epochs;
     logits start at zero and, like biases and BatchNorm, take no part in LARS's adaptation
     (model_util.py); crops of 0.08 to 1 bicubic and flip, no colours, no smoothing; tested on a
-    central crop (of 0.875, as here). Published at batch 1024, here 256; one encoder without the
-    projection's first layer, as in SimCLR's first version.
+    central crop (of 0.875, as here). Published at batch 1024, here 256. Left out: the first layer
+    of the projection, which that command for SimCLR's second version keeps.
     """
     method = supervised.ResNet50(
         label_smoothing=0.0,

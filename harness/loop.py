@@ -145,7 +145,14 @@ def look(
     function: Callable[[Tensor], Tensor],
     transform: Evaluation = "stretch",
 ) -> Tensor:
-    """Apply a function to all images, unaugmented and in order, in eval mode without gradient."""
+    """Apply a function to all images, unaugmented and in order, in eval mode without gradient.
+
+    Args:
+        task: is put in eval mode meanwhile.
+        images: N of them.
+        function: from images (B, 3, H, W) to (B, ...).
+        transform: how they are prepared; maps need the whole image, evaluations what the task says.
+    """
     training = task.training
     task.eval()
     with torch.no_grad(), autocast(images.pixels.device):

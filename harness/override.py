@@ -70,7 +70,7 @@ def finetunings(rows: Sequence[Row], overrides: Sequence[str]) -> list[tuple[Sta
         return [row.chain() for row in rows]
     if len(names) > 1:
         raise UserError(f"--set {SWAP}={names[0]} is given more than once; give it once.")
-    known = {name for row in rows for name in row.finetunes}
+    known = {name for row in rows if len(row.chain()) > 1 for name in row.finetunes}
     if names[0] not in known:
         raise unknown("fine-tuning", names[0], known)
     return [row.chain(names[0]) for row in rows]

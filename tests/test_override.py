@@ -147,6 +147,6 @@ def test_refused_fine_tunings(flags: list[str], message: str) -> None:
 
 def test_a_table_without_alternatives_knows_none() -> None:
     with pytest.raises(UserError, match=r"No fine-tuning 'own'\. Known: none\."):
-        override.finetunings(_rows()[1:2], ["finetune=own"])
+        override.finetunings(_rows()[1:], ["finetune=own"])
     with pytest.raises(UserError, match="not of the form"):
         override.parse("pretrain=own")
