@@ -11,10 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from lightly.models.modules.heads import MoCoProjectionHead
 from torch import Tensor, nn
 
-from baselines import supervised
+from baselines import _imagenet, supervised
 from baselines._momentum import Queue, follow, frozen_copy
 from harness import augment
 from harness.augment import Augmentation
@@ -92,6 +91,8 @@ class CropContrast(Task):
 
     def __init__(self, settings: ContrastiveCrop, encoders: Encoders, queue: int) -> None:
         """Build the encoders at the profile's size; the head keeps MoCo's proportions."""
+        from lightly.models.modules.heads import MoCoProjectionHead
+
         super().__init__()
         self.augmentations = (VIEW, VIEW)
         self.settings = settings
@@ -275,3 +276,30 @@ def stages() -> tuple[Stage, ...]:
         Stage(phase="pretrain", method=ContrastiveCrop(), recipe=RECIPE),
         supervised.finetune_resnet(),
     )
+
+
+def own_finetune() -> Stage:
+    """Return the linear evaluation that ContrastiveCrop publishes (DDP_linear.py, IN1K_res50.py).
+
+    The encoder is frozen in eval mode; the last layer starts at N(0, 0.01) with zero biases
+    and takes SGD at 30 (B 256), momentum 0.9, no decay, 100 epochs, times 0.1 at 60 and 80; no
+    smoothing; tested on a central crop, here bicubic.
+    """
+    method = supervised.ResNet50(
+        label_smoothing=0.0,
+        head_std=0.01,
+        frozen=True,
+        augmentation=_imagenet.PLAIN,
+        evaluation="centre-crop",
+    )
+    recipe = Recipe(
+        optimizer="sgd",
+        schedule="steps",
+        milestones=(60, 80),
+        base_lr=30.0,
+        batch_size=256,
+        epochs=100,
+        weight_decay=0.0,
+        momentum=0.9,
+    )
+    return Stage(phase="finetune", method=method, recipe=recipe)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from lightly.loss import NTXentLoss
-from lightly.models.modules.heads import ProjectionHead, SimCLRProjectionHead
 from torch import Tensor
 
 from baselines import supervised
@@ -15,6 +13,9 @@ from harness.colour import Colour
 from harness.errors import UserError
 from harness.spec import Dataset, Encoders, Recipe, Stage
 from harness.task import Batch, Progress, Task
+
+if TYPE_CHECKING:
+    from lightly.models.modules.heads import ProjectionHead
 
 VIEW = Augmentation(
     scale=(0.08, 1.0),
@@ -67,6 +68,9 @@ class TwoViews(Task):
 
     def __init__(self, settings: SimCLR, encoders: Encoders) -> None:
         """Build the encoder at the profile's size; the head keeps SimCLR's proportions."""
+        from lightly.loss import NTXentLoss
+        from lightly.models.modules.heads import SimCLRProjectionHead
+
         super().__init__()
         self.augmentations = (VIEW, VIEW)
         self.factor = 2.0 if settings.reduction == "sum" else 1.0
@@ -99,3 +103,32 @@ def stages() -> tuple[Stage, ...]:
         Stage(phase="pretrain", method=SimCLR(), recipe=RECIPE),
         supervised.finetune_resnet(),
     )
+
+
+def own_finetune() -> Stage:
+    """Return SimCLR's own fine-tuning of all weights (simclr, README, 1 % of ImageNet's labels).
+
+    LARS at 0.005 * sqrt(B), momentum 0.9, no weight decay, no warm-up, cosine to 0, 60 epochs;
+    logits start at zero and, like biases and BatchNorm, take no part in LARS's adaptation
+    (model_util.py); crops of 0.08 to 1 bicubic and flip, no colours, no smoothing; tested on a
+    central crop (of 0.875, as here). Published at batch 1024, here 256. Left out: the first layer
+    of the projection, which that command for SimCLR's second version keeps.
+    """
+    method = supervised.ResNet50(
+        label_smoothing=0.0,
+        head_std=0.0,
+        decay_head=False,
+        augmentation=Augmentation(scale=(0.08, 1.0)),
+        evaluation="centre-crop",
+    )
+    recipe = Recipe(
+        optimizer="lars",
+        base_lr=0.005,
+        lr_rule="sqrt",
+        lr_batch=1,
+        batch_size=256,
+        epochs=60,
+        weight_decay=0.0,
+        momentum=0.9,
+    )
+    return Stage(phase="finetune", method=method, recipe=recipe)

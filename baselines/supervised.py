@@ -2,7 +2,8 @@
 
 The paper gives no recipe for them. These are the architectures' own: MAE's from-scratch recipe
 for ViT, Swin's and the usual ResNet recipe, with the paper's crops and flips (Appendix B) and its
-label smoothing for all three; mixing and RandAugment are left out, as in every other row.
+label smoothing for all three; mixing and RandAugment are left out, as in every other row. The
+settings have them for the fine-tuning that a pre-training method publishes (``own_finetune``).
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from harness.augment import Augmentation
+from harness import mixing
+from harness.augment import Augmentation, Evaluation
 from harness.errors import UserError
+from harness.mixing import Mixing
 from harness.spec import Dataset, Encoders, Recipe, ResNetSize, Stage, SwinSize
 from harness.task import Batch, Layers, Progress, Task
 from msmae import paper
-from msmae.finetune import Finetune, load_encoder
+from msmae.finetune import CROP_AND_FLIP, Finetune, load_encoder
 
 if TYPE_CHECKING:
     from timm.models.resnet import ResNet
@@ -60,10 +63,22 @@ as the other two: on small data sets the usual 100 are too few steps."""
 
 @dataclass(frozen=True, kw_only=True)
 class Swin:
-    """Settings of the Swin-T classifier."""
+    """Settings of the Swin-T classifier.
+
+    Attributes:
+        label_smoothing: share of the target spread over all classes.
+        mixup, cutmix: alphas of ``harness.mixing``, 0 for off.
+        drop_path: stochastic depth at the last block.
+        augmentation: of training images.
+        evaluation: how test images are prepared, see ``harness.task.Task``.
+    """
 
     label_smoothing: float = 0.1
+    mixup: float = 0.0
+    cutmix: float = 0.0
     drop_path: float = 0.2
+    augmentation: Augmentation = CROP_AND_FLIP
+    evaluation: Evaluation = "stretch"
 
     def build(self, dataset: Dataset, encoders: Encoders) -> Task:
         """Build the classifier for the classes of a data set."""
@@ -73,19 +88,45 @@ class Swin:
             classes=len(dataset.classes),
             drop_path=self.drop_path,
         )
-        return Supervised(model, self.label_smoothing, swin_depths(encoders.swin))
+        return Supervised(model, self, swin_depths(encoders.swin), len(dataset.classes))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResNet50:
-    """Settings of the ResNet50 classifier (stride in the 3x3 convolution)."""
+    """Settings of the ResNet50 classifier (stride in the 3x3 convolution).
+
+    Attributes:
+        label_smoothing: share of the target spread over all classes.
+        mixup, cutmix: alphas of ``harness.mixing``, 0 for off.
+        head_std: spread of the last layer's initial weights, 0 for zeros, with biases of zero;
+            None keeps timm's.
+        decay_head: weight decay, and LARS's adaptation, on the last layer's weights too.
+        frozen: only the last layer is trained, the rest stays in eval mode (linear evaluation).
+        augmentation: of training images.
+        evaluation: how test images are prepared, see ``harness.task.Task``.
+    """
 
     label_smoothing: float = 0.1
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    head_std: float | None = None
+    decay_head: bool = True
+    frozen: bool = False
+    augmentation: Augmentation = CROP_AND_FLIP
+    evaluation: Evaluation = "stretch"
 
     def build(self, dataset: Dataset, encoders: Encoders) -> Task:
         """Build the classifier for the classes of a data set."""
         model = residual_network(encoders.resnet, classes=len(dataset.classes))
-        return Supervised(model, self.label_smoothing, resnet_depths(encoders.resnet))
+        if self.head_std is not None:
+            nn.init.normal_(model.fc.weight, std=self.head_std)
+            nn.init.zeros_(model.fc.bias)
+        task = Supervised(model, self, resnet_depths(encoders.resnet), len(dataset.classes))
+        if self.frozen:
+            task.freeze()
+        if not self.decay_head:
+            task.undecayed = CLASSIFIERS
+        return task
 
 
 CLASSIFIERS = ("fc.", "head.")
@@ -95,21 +136,43 @@ CLASSIFIERS = ("fc.", "head.")
 class Supervised(Task):
     """A timm classifier under label-smoothed cross-entropy, from scratch or pre-trained."""
 
-    def __init__(self, encoder: nn.Module, label_smoothing: float, depths: Layers) -> None:
-        """Keep the model and the depths of its parameters."""
+    def __init__(
+        self, encoder: nn.Module, settings: Swin | ResNet50, depths: Layers, classes: int
+    ) -> None:
+        """Keep the model, how it is trained and the depths of its parameters."""
         super().__init__()
-        self.augmentations = (Augmentation(),)
+        self.augmentations = (settings.augmentation,)
+        self.evaluation = settings.evaluation
         self.encoder = encoder
-        self.label_smoothing = label_smoothing
+        self.mixing = Mixing(
+            classes=classes,
+            mixup=settings.mixup,
+            cutmix=settings.cutmix,
+            label_smoothing=settings.label_smoothing,
+        )
         self.depths = depths
+        self.frozen = False
+        self.undecayed: tuple[str, ...] = ()
+
+    def freeze(self) -> None:
+        """Train nothing but the last layer; the rest stays in eval mode for good."""
+        self.frozen = True
+        for name, parameter in self.encoder.named_parameters():
+            parameter.requires_grad = name.startswith(CLASSIFIERS)
+        self.encoder.eval()
+
+    def train(self, mode: bool = True) -> Supervised:  # noqa: FBT001, FBT002 (torch's signature)
+        """Switch to training or eval mode; a frozen encoder stays in the latter."""
+        super().train(mode)
+        if self.frozen:
+            self.encoder.eval()
+        return self
 
     def losses(self, batch: Batch, at: Progress) -> dict[str, Tensor]:
-        """Return the cross-entropy of the first view."""
-        logits = self.encoder(batch.images[0]).float()
-        loss = nn.functional.cross_entropy(
-            logits, batch.labels, label_smoothing=self.label_smoothing
-        )
-        return {"total": loss}
+        """Return the cross-entropy of the first view, mixed if so set."""
+        images, targets = mixing.mix(batch.images[0], batch.labels, self.mixing, at.generator)
+        logits = self.encoder(images).float()
+        return {"total": mixing.loss(logits, targets, self.mixing)}
 
     def predict(self, images: Tensor) -> Tensor:
         """Return logits (B, K)."""
@@ -125,8 +188,9 @@ class Supervised(Task):
         return self.depths
 
     def no_decay(self, name: str) -> bool:
-        """Spare Swin's position biases from weight decay, as Swin does."""
-        return name.endswith("relative_position_bias_table")
+        """Spare Swin's position biases from weight decay, as Swin does, and what is so set."""
+        spared = name.removeprefix("encoder.").startswith(self.undecayed)
+        return spared or name.endswith("relative_position_bias_table")
 
 
 def swin_transformer(

@@ -14,10 +14,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from harness import colour
-from harness.colour import Colour, Draws
+from harness import colour, erasing, randaugment
+from harness.colour import Colour
+from harness.erasing import Erasing
+from harness.randaugment import RandAugment
 
 Interpolation = Literal["bilinear", "bicubic"]
+Evaluation = Literal["stretch", "centre-crop"]
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -35,6 +38,8 @@ class Augmentation:
         flip: probability of mirroring left to right.
         interpolation: "bicubic" is the paper's "interpolation of 3" (Appendix B).
         colour: jitter, grey, blur and solarise; None leaves colours alone.
+        operations: RandAugment, on the crop before normalisation; None: none.
+        erasing: random erasing, after normalisation; None: none.
     """
 
     scale: tuple[float, float] = (0.2, 1.0)
@@ -42,6 +47,37 @@ class Augmentation:
     flip: float = 0.5
     interpolation: Interpolation = "bicubic"
     colour: Colour | None = None
+    operations: RandAugment | None = None
+    erasing: Erasing | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """What was drawn for one view of B images besides its crops and flips, on the CPU."""
+
+    colour: colour.Draws | None = None
+    operations: randaugment.Draws | None = None
+    erasing: erasing.Draws | None = None
+
+
+def draw(settings: Augmentation, count: int, size: int, generator: torch.Generator) -> Drawn:
+    """Draw what a view's settings ask for; what is off draws nothing.
+
+    Args:
+        settings: of the view.
+        count: B.
+        size: side of the view.
+        generator: on the CPU.
+    """
+    return Drawn(
+        colour=colour.draw(settings.colour, count, generator) if settings.colour else None,
+        operations=randaugment.draw(settings.operations, count, generator)
+        if settings.operations
+        else None,
+        erasing=erasing.draw(settings.erasing, count, size, generator)
+        if settings.erasing
+        else None,
+    )
 
 
 def random_boxes(sizes: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:
@@ -207,9 +243,9 @@ def view(
     flips: Tensor,
     size: int,
     settings: Augmentation,
-    colours: Draws | None = None,
+    drawn: Drawn | None = None,
 ) -> Tensor:
-    """Cut, resize, colour and normalise one view.
+    """Cut, resize, change, normalise and erase one view.
 
     Args:
         images: (B, C, S, S) uint8, C = 1 or 3.
@@ -217,15 +253,20 @@ def view(
         flips: (B,) bool, likewise.
         size: side of the result.
         settings: the kernel and the colours.
-        colours: what was drawn for them.
+        drawn: from ``draw`` under the same settings; None changes nothing.
 
     Returns:
         (B, 3, size, size) float32.
     """
     crops = cut(images.float(), boxes, flips, size, settings.interpolation, confine=True)
-    if colours is not None and settings.colour is not None:
-        crops = 255 * colour.apply(crops.clamp(0, 255) / 255, colours, settings.colour)
-    return normalise(crops)
+    drawn = drawn or Drawn()
+    if drawn.colour is not None and settings.colour is not None:
+        crops = 255 * colour.apply(crops.clamp(0, 255) / 255, drawn.colour, settings.colour)
+    if drawn.operations is not None:
+        # What a warp leaves empty has a colour, so grey images become three channels here.
+        crops = randaugment.apply(crops.expand(-1, 3, -1, -1), drawn.operations)
+    normalised = normalise(crops)
+    return normalised if drawn.erasing is None else erasing.apply(normalised, drawn.erasing)
 
 
 STRETCH = Augmentation(interpolation="bilinear")

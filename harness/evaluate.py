@@ -18,7 +18,7 @@ from harness.task import Task
 
 def probabilities(task: Task, images: Images) -> Tensor:
     """Return class probabilities (N, K) float32 on the CPU, for all images in order."""
-    logits = look(task, images, task.predict)
+    logits = look(task, images, task.predict, task.evaluation)
     return logits.float().softmax(1).cpu()
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness import augment, colour, seed
+from harness import augment, centre, seed
+from harness.augment import Evaluation
 from harness.data.store import ImageStore
 from harness.errors import UserError
 from harness.spec import Profile, Recipe
@@ -45,9 +46,19 @@ class Images:
         return len(self.labels)
 
     def stretched(self, batch_size: int = EVALUATION_BATCH) -> Iterator[Tensor]:
-        """Yield all images in order, (B, 3, H, W), under the evaluation transform."""
-        for rows in self.pixels.split(batch_size):
-            yield augment.stretch(rows, self.size)
+        """Yield all images in order, whole, (B, 3, H, W)."""
+        return self.evaluated("stretch", batch_size)
+
+    def evaluated(
+        self, transform: Evaluation, batch_size: int = EVALUATION_BATCH
+    ) -> Iterator[Tensor]:
+        """Yield all images in order, (B, 3, H, W), under an evaluation transform."""
+        parts = zip(self.pixels.split(batch_size), self.sizes.split(batch_size), strict=True)
+        for rows, sizes in parts:
+            if transform == "stretch":
+                yield augment.stretch(rows, self.size)
+            else:
+                yield centre.crop(rows, sizes, self.size)
 
 
 def subset(store: ImageStore, count: int | None) -> ImageStore:
@@ -117,12 +128,10 @@ def draw_batch(task: Task, train: Images, rows: Tensor, at: Progress) -> Batch:
     for number, settings in enumerate(task.augmentations):
         box = task.draw_boxes(number, sizes, rows, at).float()
         flip = torch.rand(len(rows), generator=at.generator) < settings.flip
-        colours = None
-        if settings.colour is not None:
-            colours = colour.draw(settings.colour, len(rows), at.generator)
+        drawn = augment.draw(settings, len(rows), train.size, at.generator)
         boxes.append(box.to(device, non_blocking=True))
         flips.append(flip.to(device, non_blocking=True))
-        images.append(augment.view(pixels, boxes[-1], flips[-1], train.size, settings, colours))
+        images.append(augment.view(pixels, boxes[-1], flips[-1], train.size, settings, drawn))
     return Batch(
         images=torch.stack(images),
         labels=train.labels[ids],

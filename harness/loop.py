@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from harness import seed
+from harness.augment import Evaluation
 from harness.checkpoint import Checkpoints
 from harness.images import Images, draw_batch, epoch_order
 from harness.optimizer import build_optimizer, learning_rate, set_learning_rate
@@ -138,11 +139,23 @@ def autocast(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
 
 
-def look(task: Task, images: Images, function: Callable[[Tensor], Tensor]) -> Tensor:
-    """Apply a function to all images, unaugmented and in order, in eval mode without gradient."""
+def look(
+    task: Task,
+    images: Images,
+    function: Callable[[Tensor], Tensor],
+    transform: Evaluation = "stretch",
+) -> Tensor:
+    """Apply a function to all images, unaugmented and in order, in eval mode without gradient.
+
+    Args:
+        task: is put in eval mode meanwhile.
+        images: N of them.
+        function: from images (B, 3, H, W) to (B, ...).
+        transform: how they are prepared; maps need the whole image, evaluations what the task says.
+    """
     training = task.training
     task.eval()
     with torch.no_grad(), autocast(images.pixels.device):
-        outputs = [function(batch) for batch in images.stretched()]
+        outputs = [function(batch) for batch in images.evaluated(transform)]
     task.train(training)
     return torch.cat(outputs)

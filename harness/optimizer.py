@@ -16,6 +16,9 @@ from harness.errors import UserError
 from harness.spec import Recipe
 from harness.task import Task
 
+STEP = 0.1
+"""Factor on the learning rate at a milestone."""
+
 
 def parameter_groups(task: Task, recipe: Recipe) -> list[dict[str, Any]]:
     """Split trainable parameters by depth and weight decay.
@@ -48,6 +51,7 @@ def parameter_groups(task: Task, recipe: Recipe) -> list[dict[str, Any]]:
                 "names": [],
                 "factor": factor,
                 "weight_decay": 0.0 if free else recipe.weight_decay,
+                "adapted": not free,
             },
         )
         group["params"].append(parameter)
@@ -77,11 +81,14 @@ def learning_rate(recipe: Recipe, time: float) -> float:
 
     "cosine": linear warm-up from ``warmup_lr``, then half a cosine to ``min_lr`` (released code,
     per step). "cosine-whole": the cosine counts from epoch 0, warm-up included (SimMIM).
-    "cosine-by-epoch": likewise, constant within an epoch (ContrastiveCrop).
+    "cosine-by-epoch": likewise, constant within an epoch (ContrastiveCrop). "steps": times 0.1 at
+    every milestone.
     """
     warmup = recipe.warmup_epochs
     if time < warmup:
         return recipe.warmup_lr + (recipe.lr - recipe.warmup_lr) * time / warmup
+    if recipe.schedule == "steps":
+        return recipe.lr * STEP ** sum(time >= milestone for milestone in recipe.milestones)
     if recipe.schedule == "cosine":
         done = (time - warmup) / max(recipe.epochs - warmup, 1e-12)
     elif recipe.schedule == "cosine-whole":
@@ -101,8 +108,8 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
 class Lars(torch.optim.Optimizer):
     """Layer-wise adaptive rate scaling (You et al. 2017) with momentum.
 
-    The rate of a tensor with weight decay is multiplied by
-    ``trust * |w| / |g + decay * w|``; tensors free of weight decay take plain SGD.
+    The rate of a tensor is multiplied by ``trust * |w| / |g + decay * w|`` where its group is
+    "adapted": all but what is free of weight decay, whatever the decay; that takes plain SGD.
     """
 
     def __init__(
@@ -113,8 +120,14 @@ class Lars(torch.optim.Optimizer):
         momentum: float = 0.9,
         trust: float = 0.001,
     ) -> None:
-        """Keep the groups; every group carries its own ``weight_decay``."""
-        defaults = {"lr": lr, "momentum": momentum, "trust": trust, "weight_decay": 0.0}
+        """Keep the groups; every group carries its own ``weight_decay`` and ``adapted``."""
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "trust": trust,
+            "weight_decay": 0.0,
+            "adapted": True,
+        }
         super().__init__(params, defaults)
 
     @torch.no_grad()
@@ -126,9 +139,9 @@ class Lars(torch.optim.Optimizer):
             if not weights:
                 continue
             grads: list[Tensor] = [p.grad for p in weights if p.grad is not None]
-            decay = group["weight_decay"]
-            if decay:
-                grads = list(torch._foreach_add(grads, weights, alpha=decay))
+            if group["weight_decay"]:
+                grads = list(torch._foreach_add(grads, weights, alpha=group["weight_decay"]))
+            if group["adapted"]:
                 size = torch._foreach_norm(weights)
                 slope = torch._foreach_norm(grads)
                 rates = [

@@ -1,7 +1,7 @@
-"""``--set [PHASE.]recipe.FIELD=VALUE`` and ``--set [PHASE.]method.FIELD=VALUE``.
+"""``--set``: ``[PHASE.]recipe.FIELD=VALUE``, ``[PHASE.]method.FIELD=VALUE``, ``finetune=NAME``.
 
-Applied after the profile's scaling: the value given is the value that runs, and it is part of the
-key like any other.
+Fields are set after the profile's scaling: the value given is the value that runs, and it is part
+of the key like any other. A fine-tuning is exchanged before: it is scaled like the one it replaces.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from typing import Any
 
 from harness.errors import UserError, unknown
 from harness.spec import Phase, Stage
+from harness.table import Row
 
 PHASES: tuple[str, ...] = typing.get_args(Phase)
+SWAP = "finetune"
+"""The only path without a field: it names a row's other fine-tuning."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +48,8 @@ def parse(text: str) -> Override:
     words = path.strip().split(".")
     if not sign or len(words) not in (2, 3):
         raise UserError(
-            f"--set {text!r} is not of the form [PHASE.]recipe.FIELD=VALUE or"
-            " [PHASE.]method.FIELD=VALUE, for instance finetune.recipe.epochs=5."
+            f"--set {text!r} is not of the form [PHASE.]recipe.FIELD=VALUE,"
+            " [PHASE.]method.FIELD=VALUE or finetune=NAME, for instance finetune.recipe.epochs=5."
         )
     phase = words[0] if len(words) == 3 else None
     if phase is not None and phase not in PHASES:
@@ -56,14 +59,36 @@ def parse(text: str) -> Override:
     return Override(phase, words[-2], words[-1], value.strip())
 
 
+def finetunings(rows: Sequence[Row], overrides: Sequence[str]) -> list[tuple[Stage, ...]]:
+    """Return the rows' stages under ``--set finetune=NAME``, as they are without it.
+
+    Raises:
+        UserError: it is given twice, or no row has a fine-tuning of that name.
+    """
+    names = [text.partition("=")[2].strip() for text in overrides if _swaps(text)]
+    if not names:
+        return [row.chain() for row in rows]
+    if len(names) > 1:
+        raise UserError(f"--set {SWAP}={names[0]} is given more than once; give it once.")
+    known = {name for row in rows if len(row.chain()) > 1 for name in row.finetunes}
+    if names[0] not in known:
+        raise unknown("fine-tuning", names[0], known)
+    return [row.chain(names[0]) for row in rows]
+
+
+def _swaps(text: str) -> bool:
+    path, sign, _ = text.partition("=")
+    return bool(sign) and path.strip() == SWAP
+
+
 def apply(chains: Sequence[Sequence[Stage]], overrides: Sequence[str]) -> list[tuple[Stage, ...]]:
-    """Return the chains with every override applied wherever its field exists.
+    """Return the chains with every override of a field applied wherever that exists.
 
     Raises:
         UserError: a field exists in no stage that the override names, a value has the wrong
             type, or the same field is set twice.
     """
-    parsed = [parse(text) for text in overrides]
+    parsed = [parse(text) for text in overrides if not _swaps(text)]
     places = [(o.phase, o.part, o.field) for o in parsed]
     for override, place in zip(parsed, places, strict=True):
         if places.count(place) > 1:

@@ -118,7 +118,8 @@ def make(name: str, table: Table, options: Options) -> Plan:
         raise UserError(f"Seeds {list(seeds)} name one twice; give each once.")
     columns = _columns(table, options)
     trained = [row for row in rows if row.stages is not None]
-    scaled = [[options.profile.scaled(s) for s in row.stages or ()] for row in trained]
+    asked = override.finetunings(trained, options.overrides)
+    scaled = [[options.profile.scaled(stage) for stage in chain] for chain in asked]
     chains = override.apply(scaled, options.overrides)
     units = [
         Unit(

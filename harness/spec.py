@@ -71,6 +71,8 @@ class Recipe:
     durations are in epochs.
 
     Attributes:
+        schedule: see ``harness.optimizer.learning_rate``.
+        milestones: when "steps" multiplies the learning rate by 0.1.
         decay_all: weight decay also on biases and normalisation layers.
         layer_decay: factor on the learning rate per layer below the head.
         order: "reshuffled" every epoch, or "fixed": one permutation for all epochs, whose last
@@ -82,7 +84,8 @@ class Recipe:
     batch_size: int
     base_lr: float
     optimizer: Literal["adamw", "adam", "sgd", "lars"] = "adamw"
-    schedule: Literal["cosine", "cosine-whole", "cosine-by-epoch"] = "cosine"
+    schedule: Literal["cosine", "cosine-whole", "cosine-by-epoch", "steps"] = "cosine"
+    milestones: tuple[int, ...] = field(default=(), metadata=EPOCHS)
     lr_batch: int | None = 256
     lr_rule: Literal["linear", "sqrt"] = "linear"
     min_lr: float = 0.0
@@ -104,6 +107,13 @@ class Recipe:
             raise UserError(
                 f"recipe.warmup_epochs is {self.warmup_epochs}; allowed: 0 to {self.epochs}"
                 " (recipe.epochs)."
+            )
+        rising = all(type(m) is int and m > 0 for m in self.milestones)
+        rising = rising and list(self.milestones) == sorted(self.milestones)
+        if not rising or (self.schedule == "steps" and not self.milestones):
+            raise UserError(
+                f"recipe.milestones is {list(self.milestones)}; allowed: epochs above 0 in rising"
+                " order, at least one where recipe.schedule is 'steps'."
             )
 
     @property
@@ -194,16 +204,22 @@ _T = TypeVar("_T")
 
 
 def _scale_epochs(value: _T, factor: float) -> _T:
-    changes = {
-        f.name: max(1, math.floor(getattr(value, f.name) * factor + 0.5))
+    changes: dict[str, Any] = {
+        f.name: _shorter(getattr(value, f.name), factor)
         for f in dataclasses.fields(value)  # type: ignore[arg-type]
-        if f.metadata.get("unit") == "epochs" and getattr(value, f.name) > 0
+        if f.metadata.get("unit") == "epochs" and getattr(value, f.name)
     } | {
         f.name: getattr(value, f.name) ** (1 / factor)
         for f in dataclasses.fields(value)  # type: ignore[arg-type]
         if f.metadata.get("unit") == "per step"
     }
     return dataclasses.replace(value, **changes) if changes else value  # type: ignore[type-var]
+
+
+def _shorter(epochs: int | tuple[int, ...], factor: float) -> int | tuple[int, ...]:
+    if isinstance(epochs, tuple):
+        return tuple(max(1, math.floor(e * factor + 0.5)) for e in epochs)
+    return max(1, math.floor(epochs * factor + 0.5))
 
 
 @dataclass(frozen=True, kw_only=True)

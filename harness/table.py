@@ -17,6 +17,8 @@ class Row:
         label: the label as printed.
         stages: the chain that is trained; None where the harness has no such method yet, shown
             as "not run".
+        finetunes: alternatives to the last, fine-tuning stage by name; "own" is the recipe that
+            the method itself publishes. ``--set finetune=NAME`` takes it.
         printed: the paper's numbers by column name, as printed.
         group: rows of one group stand under one heading.
         backbone: the encoder, as printed.
@@ -25,9 +27,20 @@ class Row:
     name: str
     label: str
     stages: tuple[Stage, ...] | None
+    finetunes: Mapping[str, Stage] = field(default_factory=dict)
     printed: Mapping[str, float] = field(default_factory=dict)
     group: str = ""
     backbone: str = ""
+
+    def chain(self, finetune: str | None = None) -> tuple[Stage, ...]:
+        """Return the stages, the last replaced by the alternative of that name if there is one.
+
+        Rows without a pre-training have nothing to fine-tune and stay as they are.
+        """
+        stages = self.stages or ()
+        if len(stages) < 2 or finetune is None or finetune not in self.finetunes:
+            return stages
+        return (*stages[:-1], self.finetunes[finetune])
 
 
 @dataclass(frozen=True, kw_only=True)

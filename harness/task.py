@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from harness.augment import Augmentation, random_boxes
+from harness.augment import Augmentation, Evaluation, random_boxes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +56,8 @@ class Look(Protocol):
     def __call__(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         """Return the results for all N training images.
 
-        The task is put in eval mode, no gradient is kept, images (B, 3, H, W) are the evaluation
-        transform's; the outputs (B, ...) are joined to (N, ...) on the task's device.
+        The task is put in eval mode, no gradient is kept, images (B, 3, H, W) are whole and
+        stretched; the outputs (B, ...) are joined to (N, ...) on the task's device.
         """
         ...
 
@@ -84,6 +84,9 @@ class Task(nn.Module):
     """
 
     augmentations: tuple[Augmentation, ...]
+    evaluation: Evaluation = "stretch"
+    """How images are prepared for ``predict``: whole ("stretch", released code), or ImageNet's
+    usual central crop."""
     remarks: tuple[str, ...] = ()
     """What a user should know of a size that was chosen; printed when the stage begins."""
 

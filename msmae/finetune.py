@@ -13,8 +13,10 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from harness.augment import Augmentation
+from harness import mixing
+from harness.augment import Augmentation, Evaluation
 from harness.errors import UserError
+from harness.mixing import Mixing
 from harness.spec import EPOCHS, Dataset, Encoders
 from harness.task import Batch, Layers, Look, Progress, Task
 from msmae import masking
@@ -35,9 +37,12 @@ class Finetune:
         pool: "mean" of the patch tokens, then a new LayerNorm (Algorithm 1, released code); or
             "class": the [CLS] token after the pre-trained final norm (paper, eq. 8).
         label_smoothing: 0.1 in the released code.
+        mixup, cutmix: alphas of ``harness.mixing``, 0 for off (Table 5 has none). With SAM, the
+            patches to keep are chosen by the maps of the images before mixing.
         drop_path: stochastic depth at the last block.
         head_std: spread of the head's initial weights.
         augmentation: of training images (Table 5).
+        evaluation: how test images are prepared, see ``harness.task.Task``.
     """
 
     mask_ratio: float = 0.0
@@ -48,9 +53,12 @@ class Finetune:
     normalisation: Literal["mean-first", "per-head"] = "mean-first"
     pool: Literal["mean", "class"] = "mean"
     label_smoothing: float = 0.1
+    mixup: float = 0.0
+    cutmix: float = 0.0
     drop_path: float = 0.1
     head_std: float = 2e-5
     augmentation: Augmentation = CROP_AND_FLIP
+    evaluation: Evaluation = "stretch"
 
     def __post_init__(self) -> None:
         masking.check_ratios(self.mask_ratio, self.throw_ratio)
@@ -77,6 +85,13 @@ class Classifier(Task):
 
         super().__init__()
         self.augmentations = (settings.augmentation,)
+        self.evaluation = settings.evaluation
+        self.mixing = Mixing(
+            classes=classes,
+            mixup=settings.mixup,
+            cutmix=settings.cutmix,
+            label_smoothing=settings.label_smoothing,
+        )
         self.settings = settings
         size = encoders.vit
         self.depth = size.depth
@@ -101,16 +116,15 @@ class Classifier(Task):
             self.maps.renew(look, self.encoder)
 
     def losses(self, batch: Batch, at: Progress) -> dict[str, Tensor]:
-        """Return the label-smoothed cross-entropy on visible patches."""
+        """Return the label-smoothed cross-entropy on visible patches, of mixed images if any."""
         ids_keep = None
         if self.settings.masks:
             ratios = (self.settings.mask_ratio, self.settings.throw_ratio)
             weights = self.maps.patch_weights(batch)
             ids_keep = masking.weighted(weights, ratios, at.generator).ids_keep
-        logits = self.classify(batch.images[0], ids_keep).float()
-        smoothing = self.settings.label_smoothing
-        loss = nn.functional.cross_entropy(logits, batch.labels, label_smoothing=smoothing)
-        return {"total": loss}
+        images, targets = mixing.mix(batch.images[0], batch.labels, self.mixing, at.generator)
+        logits = self.classify(images, ids_keep).float()
+        return {"total": mixing.loss(logits, targets, self.mixing)}
 
     def classify(self, images: Tensor, ids_keep: Tensor | None = None) -> Tensor:
         """Return logits (B, K) from the patches to keep, or from all."""

@@ -11,6 +11,8 @@ from PIL import Image
 
 from harness import augment
 from harness.augment import Augmentation
+from harness.erasing import Erasing
+from harness.randaugment import RandAugment
 
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -106,3 +108,40 @@ def test_evaluation_transform_stretches_and_normalises() -> None:
     assert found.shape == (2, 3, 4, 4)
     for channel, (mean, std) in enumerate(zip(augment.MEAN, augment.STD, strict=True)):
         torch.testing.assert_close(found[:, channel], torch.full((2, 4, 4), (1 - mean) / std))
+
+
+def test_what_is_off_draws_nothing_and_changes_nothing() -> None:
+    """Streams, and so the numbers, of all that exists do not depend on what others can do."""
+    generator = torch.Generator().manual_seed(0)
+    before = generator.get_state()
+    drawn = augment.draw(Augmentation(), 8, 32, generator)
+    assert drawn == augment.Drawn()
+    assert torch.equal(generator.get_state(), before)
+    pixels = torch.randint(0, 256, (8, 1, 64, 64), generator=generator, dtype=torch.uint8)
+    boxes = augment.random_boxes(torch.full((8, 2), 64), Augmentation(), generator).float()
+    flips = torch.zeros(8, dtype=torch.bool)
+    plain = augment.view(pixels, boxes, flips, 32, Augmentation())
+    assert torch.equal(augment.view(pixels, boxes, flips, 32, Augmentation(), drawn), plain)
+
+
+def test_strong_views_change_grey_images_as_their_three_channel_copies() -> None:
+    settings = Augmentation(
+        operations=RandAugment(probability=1.0), erasing=Erasing(probability=1.0)
+    )
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (16, 1, 64, 64), generator=generator, dtype=torch.uint8)
+    boxes = augment.random_boxes(torch.full((16, 2), 64), settings, generator).float()
+    flips = torch.zeros(16, dtype=torch.bool)
+    drawn = augment.draw(settings, 16, 32, generator)
+    alone = augment.view(pixels, boxes, flips, 32, settings, drawn)
+    copies = augment.view(pixels.expand(-1, 3, -1, -1), boxes, flips, 32, settings, drawn)
+    assert torch.equal(alone, copies)
+    plain = augment.view(pixels, boxes, flips, 32, settings)
+    assert bool(((alone != plain).flatten(1).any(1)).all())
+    # Noise comes after normalisation: outside the rectangle values are those of pixels.
+    assert drawn.erasing is not None
+    erased = drawn.erasing.rectangles[:, 2:].prod(1).double() / 32**2
+    mean = torch.tensor(augment.MEAN)[:, None, None]
+    values = (alone * torch.tensor(augment.STD)[:, None, None] + mean) * 255
+    whole = ((values - values.round()).abs() < 1e-3).all(1).double().mean((1, 2))
+    torch.testing.assert_close(whole, 1 - erased, atol=0.002, rtol=0)

@@ -82,6 +82,7 @@ def test_list_names_everything(harness: Harness) -> None:
         (("run", "table1", "--set", "recipe.epochs=few"), ("'few' is not int",)),
         (("run", "table1", "--set", "recipe.epochs=0"), ("recipe.epochs is 0; it must be above",)),
         (("run", "table1", "--set", "epochs=3"), ("is not of the form",)),
+        (("run", "table1", "--set", "finetune=ownn"), ("'ownn'. Did you mean 'own'? Known: own.",)),
         (("run", "table1", "--set", "training.recipe.epochs=3"), ("No phase 'training'",)),
         (("run", "table1", "--set", "recipe.optimizer=adamx"), ("'adamx' is not 'adamw' or",)),
         (

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import seed
+from baselines import _imagenet
+from harness import augment, seed
 from harness.checkpoint import Checkpoints
 from harness.images import Images
 from harness.loop import Job, fit
@@ -38,6 +39,22 @@ def _losses(device: str, folder: Path) -> list[dict[str, float]]:
     recipe = Recipe(epochs=3, batch_size=8, base_lr=0.01)
     checkpoints = Checkpoints(folder / device, "gpu")
     return fit(Job(task=task, recipe=recipe, train=train, key="gpu", checkpoints=checkpoints))
+
+
+def test_strong_views_agree_with_the_cpu() -> None:
+    """The same draws; a value that lies between two whole numbers may round either way."""
+    generator = torch.Generator().manual_seed(1)
+    pixels = torch.randint(0, 256, (64, 3, 64, 64), dtype=torch.uint8, generator=generator)
+    boxes = augment.random_boxes(torch.full((64, 2), 64), _imagenet.STRONG, generator).float()
+    flips = torch.rand(64, generator=generator) < 0.5
+    drawn = augment.draw(_imagenet.STRONG, 64, 32, generator)
+    on_cpu, on_gpu = (
+        augment.view(
+            pixels.to(device), boxes.to(device), flips.to(device), 32, _imagenet.STRONG, drawn
+        ).cpu()
+        for device in ("cpu", "cuda")
+    )
+    assert float((on_cpu - on_gpu).abs().mean()) < 0.02
 
 
 def test_losses_agree_with_the_cpu_within_bfloat16(tmp_path: Path) -> None:

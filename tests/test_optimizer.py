@@ -57,6 +57,29 @@ def test_other_schedules() -> None:
     assert learning_rate(steps, 5.9) == pytest.approx(0.5)
 
 
+def test_steps_multiply_the_rate_at_every_milestone() -> None:
+    recipe = _recipe(base_lr=60.0, epochs=100, schedule="steps", milestones=(60, 80))
+    times = (0, 59.99, 60, 79.99, 80, 99.9)
+    found = [learning_rate(recipe, time) for time in times]
+    assert found == pytest.approx([30, 30, 3, 3, 0.3, 0.3])
+
+
+def test_a_profile_scales_milestones_with_the_epochs() -> None:
+    from harness.profiles import SMOKE
+    from harness.spec import Stage
+    from msmae.finetune import Finetune
+
+    recipe = _recipe(epochs=100, schedule="steps", milestones=(60, 80))
+    stage = SMOKE.scaled(Stage(phase="finetune", method=Finetune(), recipe=recipe))
+    assert (stage.recipe.epochs, stage.recipe.milestones) == (20, (12, 16))
+
+
+@pytest.mark.parametrize("milestones", [(), (80, 60), (0, 5), (1.5,)])
+def test_milestones_that_are_no_rising_epochs_are_refused(milestones: tuple[int, ...]) -> None:
+    with pytest.raises(UserError, match=r"recipe\.milestones is \["):
+        _recipe(schedule="steps", milestones=milestones)
+
+
 def test_layer_decay_acts_on_the_first_step() -> None:
     """With plain SGD and equal gradients the step sizes stand in the ratio of the decay."""
     task = _Stack()
@@ -96,7 +119,7 @@ def test_lars_two_steps_by_hand() -> None:
     optimizer = Lars(
         [
             {"params": [weight], "weight_decay": 0.1},
-            {"params": [bias], "weight_decay": 0.0},
+            {"params": [bias], "weight_decay": 0.0, "adapted": False},
         ],
         lr=2.0,
         momentum=0.5,
@@ -114,6 +137,22 @@ def test_lars_two_steps_by_hand() -> None:
         b = b - 2.0 * mb
         torch.testing.assert_close(weight.detach(), w)
         assert float(bias.detach()) == pytest.approx(b)
+
+
+def test_lars_adapts_without_weight_decay_but_spares_what_is_free_of_it() -> None:
+    """SimCLR fine-tunes so: no decay at all, yet kernels take the trust ratio."""
+    task = _Stack()
+    recipe = _recipe(optimizer="lars", momentum=0.0, weight_decay=0.0)
+    optimizer = build_optimizer(task, recipe)
+    set_learning_rate(optimizer, 0.1)
+    before = {n: p.detach().clone() for n, p in task.named_parameters()}
+    for p in task.parameters():
+        p.grad = torch.ones_like(p)
+    optimizer.step()
+    for name, p in task.named_parameters():
+        w, g = before[name].norm(), torch.ones_like(p).norm()
+        rate = 0.1 if name.endswith("bias") else 0.1 * 0.001 * float(w / g)
+        torch.testing.assert_close(before[name] - p.detach(), torch.full_like(p, rate))
 
 
 @pytest.mark.parametrize("name", ["adamw", "adam", "sgd", "lars"])

@@ -10,6 +10,7 @@ import pytest
 from harness import override
 from harness.errors import UserError
 from harness.spec import Recipe, Stage
+from harness.table import Row
 
 if TYPE_CHECKING:
     from harness.spec import Dataset, Encoders
@@ -33,6 +34,11 @@ class Masked:
 
 
 RECIPE = Recipe(epochs=10, batch_size=4, base_lr=0.1)
+OWN = Stage(
+    phase="finetune",
+    method=Masked(pool="class"),
+    recipe=Recipe(epochs=50, batch_size=8, base_lr=0.2),
+)
 CHAIN = (
     Stage(phase="pretrain", method=Masked(), recipe=RECIPE),
     Stage(phase="finetune", method=Masked(mask_ratio=0.0), recipe=RECIPE),
@@ -98,3 +104,49 @@ def test_refusals(text: str, message: str) -> None:
 def test_a_field_given_twice_is_refused() -> None:
     with pytest.raises(UserError, match="more than once"):
         _set("recipe.epochs=3", "recipe.epochs=4")
+
+
+def _rows() -> tuple[Row, ...]:
+    scratch = Stage(phase="supervised", method=Masked(), recipe=RECIPE)
+    return (
+        Row(name="a", label="A", stages=CHAIN, finetunes={"own": OWN}),
+        Row(name="b", label="B", stages=CHAIN),
+        Row(name="c", label="C", stages=(scratch,), finetunes={"own": OWN}),
+    )
+
+
+def test_another_fine_tuning_replaces_the_last_stage_of_pretrained_rows_that_have_it() -> None:
+    rows = _rows()
+    plain = [row.stages for row in rows]
+    assert override.finetunings(rows, ()) == plain
+    assert override.finetunings(rows, ["recipe.epochs=3"]) == plain
+    first, second, third = override.finetunings(rows, ["finetune=own", "recipe.epochs=3"])
+    assert first == (CHAIN[0], OWN)
+    assert (second, third) == (plain[1], plain[2])
+
+
+def test_fields_are_set_on_top_of_another_fine_tuning() -> None:
+    flags = ["finetune=own", "finetune.recipe.epochs=5"]
+    (chain,) = override.apply(override.finetunings(_rows()[:1], flags), flags)
+    assert (chain[0].recipe.epochs, chain[1].recipe.epochs) == (10, 5)
+    assert (chain[1].recipe.base_lr, chain[1].method) == (0.2, Masked(pool="class"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["finetune=ownn"], r"No fine-tuning 'ownn'\. Did you mean 'own'\? Known: own\."),
+        (["finetune=own", "finetune=own"], r"--set finetune=own is given more than once"),
+        (["finetune=own", "finetune=other"], r"given more than once"),
+    ],
+)
+def test_refused_fine_tunings(flags: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        override.finetunings(_rows(), flags)
+
+
+def test_a_table_without_alternatives_knows_none() -> None:
+    with pytest.raises(UserError, match=r"No fine-tuning 'own'\. Known: none\."):
+        override.finetunings(_rows()[1:], ["finetune=own"])
+    with pytest.raises(UserError, match="not of the form"):
+        override.parse("pretrain=own")

@@ -1,0 +1,75 @@
+"""Batched random erasing: a rectangle of some images becomes noise (Zhong et al. 2020).
+
+As timm's RandomErasing in mode "pixel": after normalisation, filled with N(0, 1).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+ATTEMPTS = 10
+"""Draws of a rectangle that must be smaller than the image; after these it is left alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Erasing:
+    """Settings of random erasing; the defaults are timm's.
+
+    Attributes:
+        probability: of erasing from an image.
+        area: range of the rectangle's share of the image.
+        ratio: range of its height over its width, drawn log-uniformly.
+    """
+
+    probability: float = 0.25
+    area: tuple[float, float] = (0.02, 1 / 3)
+    ratio: tuple[float, float] = (0.3, 1 / 0.3)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What was drawn for B images, on the CPU.
+
+    Attributes:
+        rectangles: (B, 4) int64 top, left, height, width in pixels; no height: nothing is erased.
+        noise: values for all erased pixels of 3 channels, image by image, channel by channel.
+    """
+
+    rectangles: Tensor
+    noise: Tensor
+
+
+def draw(settings: Erasing, count: int, size: int, generator: torch.Generator) -> Draws:
+    """Draw the rectangles of ``count`` images of ``size`` x ``size``, then their noise."""
+    chance = torch.rand(count, generator=generator, dtype=torch.float64)
+    uniform = torch.rand(count, ATTEMPTS, 4, generator=generator, dtype=torch.float64)
+    low, high = settings.area
+    area = size * size * (low + (high - low) * uniform[..., 0])
+    log_low, log_high = (math.log(r) for r in settings.ratio)
+    ratio = torch.exp(log_low + (log_high - log_low) * uniform[..., 1])
+    height, width = torch.sqrt(area * ratio).round(), torch.sqrt(area / ratio).round()
+    top = (uniform[..., 2] * (size - height + 1)).floor()
+    left = (uniform[..., 3] * (size - width + 1)).floor()
+    fits = (height < size) & (width < size)
+    drawn = torch.stack([top, left, height, width], -1)
+    first = drawn[torch.arange(count), fits.int().argmax(1)]
+    erased = (chance < settings.probability) & fits.any(1)
+    rectangles = torch.where(erased[:, None], first, 0).long()
+    pixels = int((rectangles[:, 2] * rectangles[:, 3]).sum())
+    return Draws(rectangles, torch.randn(3 * pixels, generator=generator))
+
+
+def apply(images: Tensor, draws: Draws) -> Tensor:
+    """Return the images (B, 3, S, S) with their rectangles replaced by the drawn noise."""
+    place = torch.arange(images.shape[-1], device=images.device)
+    rectangles = draws.rectangles.to(images.device, non_blocking=True)
+    top, left, height, width = rectangles[:, :, None].unbind(1)
+    rows = (place >= top) & (place < top + height)
+    columns = (place >= left) & (place < left + width)
+    mask = rows[:, None, :, None] & columns[:, None, None, :]
+    noise = draws.noise.to(images.device, non_blocking=True)
+    return images.masked_scatter(mask.expand_as(images), noise)
