@@ -271,7 +271,7 @@ def test_crops_are_centred_in_the_box_where_there_is_room() -> None:
 
 
 def test_boxes_come_with_the_schedule() -> None:
-    task = _crop_task(random_epochs=2, update_interval=3)
+    task = _crop_task(random_epochs=2, update_interval=3, queue_start="noise")
     looked = []
 
     def look(function: object) -> Tensor:
