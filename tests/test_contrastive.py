@@ -173,6 +173,31 @@ def test_the_queue_replaces_the_oldest() -> None:
     assert queue.keys[:, 0].tolist() == [2.0, 1.0, 1.0, 2.0, 2.0]
 
 
+def test_a_queue_is_filled_evenly_or_again_from_the_start() -> None:
+    keys = torch.arange(8.0).view(4, 2)
+    for size, rows in ((2, [0, 2]), (4, [0, 1, 2, 3]), (8, [0, 0, 1, 1, 2, 2, 3, 3])):
+        queue = Queue(size, 2)
+        queue.fill(keys)
+        assert torch.equal(queue.keys, keys[rows])
+
+
+def test_the_queue_starts_with_the_training_images_keys_or_with_noise() -> None:
+    images = tiny.batch().images[0]
+    for start in ("keys", "noise"):
+        task = _crop_task(queue=8, split=4, queue_start=start)
+        noise = task.queue.keys.clone()
+        task.before_epoch(0, lambda function: function(images))
+        with torch.no_grad():
+            expected = torch.cat(
+                [task.key_projector(task.key_encoder(some)) for some in images.split(4)]
+            )
+        expected = nn.functional.normalize(expected, dim=1) if start == "keys" else noise
+        torch.testing.assert_close(task.queue.keys, expected)
+        filled = task.queue.keys.clone()
+        task.before_epoch(1, lambda function: function(images))
+        assert torch.equal(task.queue.keys, filled)
+
+
 @pytest.mark.parametrize(
     ("images", "expected"), [(1222, 1024), (5712, 4096), (7014, 4096), (4096, 4096), (1, 1)]
 )
@@ -296,6 +321,16 @@ def test_boxes_come_with_the_schedule() -> None:
 @pytest.mark.parametrize(("blocks", "expected"), [(49, 30), (36, 22)])
 def test_masked_blocks_are_rounded_up(blocks: int, expected: int) -> None:
     assert simmim.masked_blocks(blocks, 0.6) == expected
+
+
+@pytest.mark.parametrize(
+    ("grid", "last", "expected"),
+    [(56, 8, 7), (48, 8, 6), (16, 8, 8), (20, 8, 5), (21, 8, 7)],
+)
+def test_blocks_are_last_patches_or_a_seventh_of_a_small_image(
+    grid: int, last: int, expected: int
+) -> None:
+    assert simmim.default_blocks(grid, last) == expected
 
 
 def test_masked_l1_by_hand() -> None:

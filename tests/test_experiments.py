@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from harness.canonical import canonical
 from harness.data import registry
 from harness.errors import UserError
 from harness.metrics import METRICS
+from harness.spec import Recipe, Scale, Stage
 from harness.table import Table
+from msmae import paper
 
 EXPERIMENTS = sorted(catalog.experiments())
 
@@ -67,6 +70,26 @@ def test_every_stage_scales_and_has_a_key(experiment: tuple[str, Table], profile
             assert canonical(scaled)
             if profile.name == "paper":
                 assert scaled == stage
+
+
+def test_profiles_scale_the_rate_of_adam_by_a_factor_and_of_sgd_by_the_batch() -> None:
+    scale = Scale(batch_size=64, lr=3.0)
+    profile = dataclasses.replace(profiles.PAPER, pretrain=scale)
+    for optimizer, rule, expected in (
+        ("adamw", "linear", 0.3),
+        ("sgd", "linear", 0.05),
+        ("lars", "sqrt", 0.05),
+    ):
+        recipe = Recipe(
+            epochs=10,
+            batch_size=256,
+            base_lr=0.1,
+            optimizer=optimizer,  # type: ignore[arg-type]
+            lr_rule=rule,  # type: ignore[arg-type]
+        )
+        scaled = profile.scaled(Stage(phase="pretrain", method=paper.DESCRIBED, recipe=recipe))
+        assert (scaled.recipe.batch_size, recipe.lr) == (64, 0.1)
+        assert scaled.recipe.lr == pytest.approx(expected)
 
 
 def test_table1_prints_the_papers_numbers() -> None:
