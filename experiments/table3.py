@@ -78,8 +78,8 @@ EXPERIMENT = Table(
         "SAM's pre-training uses labels, AMT's and random masks' does not: from one to the other"
         " the source of the maps and the labels change together. `harness run controls` changes"
         " one at a time.",
-        "In the paper SAM in fine-tuning adds 0.04 (I to IV), 0.47 (II to V) and 1.34 points (III to"
-        " VI): 0.2, 2 and 7 of 522 images.",
+        "In the paper SAM in fine-tuning adds 0.04 (I to IV), 0.47 (II to V) and 1.34 points"
+        " (III to VI): 0.2, 2 and 7 of 522 images.",
         "The paper's FLOPs and inference times are not in this table yet.",
     ),
 )
