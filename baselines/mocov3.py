@@ -9,11 +9,12 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import torch
-from lightly.models.modules.heads import ProjectionHead
 from torch import Tensor, nn
 
+from baselines._batch import need_two
 from baselines._momentum import follow, frozen_copy
 from harness.augment import Augmentation
 from harness.colour import Colour
@@ -21,7 +22,11 @@ from harness.errors import UserError
 from harness.spec import PER_STEP, Dataset, Encoders, Recipe, Stage
 from harness.task import Batch, Progress, Task
 from msmae import paper
-from msmae.vit import VisionTransformer
+
+if TYPE_CHECKING:
+    from lightly.models.modules.heads import ProjectionHead
+
+    from msmae.vit import VisionTransformer
 
 COLOUR = Colour(saturation=0.2, blur=1.0)
 """View 1 (moco-v3, main_moco): jitter (0.4, 0.4, 0.2, 0.1), always blurred."""
@@ -72,6 +77,11 @@ class MoCoV3:
                 " and 0 to 1."
             )
 
+    def check(self, *, recipe: Recipe, images: int, encoders: Encoders) -> None:
+        """Refuse a batch without negatives."""
+        del images, encoders
+        need_two(recipe, "MoCo v3 (BatchNorm, negatives)")
+
     def build(self, dataset: Dataset, encoders: Encoders) -> Task:
         """Build the pre-training task; labels play no part."""
         del dataset
@@ -83,6 +93,8 @@ class MomentumContrast(Task):
 
     def __init__(self, settings: MoCoV3, encoders: Encoders) -> None:
         """Build the encoders at the profile's size."""
+        from msmae.vit import VisionTransformer
+
         super().__init__()
         self.augmentations = VIEWS
         self.settings = settings
@@ -154,6 +166,8 @@ def head(widths: tuple[int, ...]) -> ProjectionHead:
 
     lightly's own MoCoProjectionHead ends with an affine BatchNorm, the released code's does not.
     """
+    from lightly.models.modules.heads import ProjectionHead
+
     blocks = [
         (a, b, nn.BatchNorm1d(b), nn.ReLU(inplace=True)) for a, b in itertools.pairwise(widths[:-1])
     ]

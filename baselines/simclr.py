@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from lightly.loss import NTXentLoss
-from lightly.models.modules.heads import ProjectionHead, SimCLRProjectionHead
 from torch import Tensor
 
 from baselines import supervised
+from baselines._batch import need_two
 from harness.augment import Augmentation
 from harness.colour import Colour
 from harness.errors import UserError
 from harness.spec import Dataset, Encoders, Recipe, Stage
 from harness.task import Batch, Progress, Task
+
+if TYPE_CHECKING:
+    from lightly.models.modules.heads import ProjectionHead
 
 VIEW = Augmentation(
     scale=(0.08, 1.0),
@@ -56,6 +58,11 @@ class SimCLR:
         if self.temperature <= 0:
             raise UserError(f"temperature is {self.temperature}; it must be above 0.")
 
+    def check(self, *, recipe: Recipe, images: int, encoders: Encoders) -> None:
+        """Refuse a batch without negatives."""
+        del images, encoders
+        need_two(recipe, "SimCLR (negatives)")
+
     def build(self, dataset: Dataset, encoders: Encoders) -> Task:
         """Build the pre-training task; labels play no part."""
         del dataset
@@ -67,6 +74,9 @@ class TwoViews(Task):
 
     def __init__(self, settings: SimCLR, encoders: Encoders) -> None:
         """Build the encoder at the profile's size; the head keeps SimCLR's proportions."""
+        from lightly.loss import NTXentLoss
+        from lightly.models.modules.heads import SimCLRProjectionHead
+
         super().__init__()
         self.augmentations = (VIEW, VIEW)
         self.factor = 2.0 if settings.reduction == "sum" else 1.0

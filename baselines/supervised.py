@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from baselines._batch import need_two
 from harness.augment import Augmentation
 from harness.errors import UserError
 from harness.spec import Dataset, Encoders, Recipe, ResNetSize, Stage, SwinSize
@@ -81,6 +82,11 @@ class ResNet50:
     """Settings of the ResNet50 classifier (stride in the 3x3 convolution)."""
 
     label_smoothing: float = 0.1
+
+    def check(self, *, recipe: Recipe, images: int, encoders: Encoders) -> None:
+        """Refuse a batch without statistics."""
+        del images, encoders
+        need_two(recipe, "ResNet50 (BatchNorm)")
 
     def build(self, dataset: Dataset, encoders: Encoders) -> Task:
         """Build the classifier for the classes of a data set."""
