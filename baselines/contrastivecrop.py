@@ -74,16 +74,38 @@ class ContrastiveCrop:
                 f"temperature is {self.temperature}, alpha {self.alpha}, threshold"
                 f" {self.threshold}; allowed: above 0, above 0, and 0 up to below 1."
             )
-        if self.update_interval < 1 or self.split < 2 or self.queue == 0:
+        queue = 1 if self.queue is None else self.queue
+        if self.update_interval < 1 or self.split < 2 or queue < 1:
             raise UserError(
                 f"update_interval is {self.update_interval}, split {self.split}, queue"
                 f" {self.queue}; allowed: at least 1, 2 and 1."
             )
 
+    def check(self, *, recipe: Recipe, images: int, encoders: Encoders) -> None:
+        """Refuse a group of one image, and a queue that is not whole batches (MoCo)."""
+        del encoders
+        batch, size = recipe.batch_size, self.queue_size(images)
+        if batch % self.split == 1:
+            raise UserError(
+                f"recipe.batch_size is {batch}, which leaves one image alone in groups of"
+                f" {self.split} (method.split), but BatchNorm needs 2; allowed: at least 2, and"
+                f" not one more than a multiple of {self.split}."
+            )
+        if size % batch:
+            least = max(batch, size // batch * batch)
+            chosen = "" if self.queue else f", the largest power of two up to {images} images,"
+            raise UserError(
+                f"method.queue {size}{chosen} is not a multiple of the batch {batch}; allowed:"
+                f" multiples of {batch}, for instance method.queue={least}."
+            )
+
+    def queue_size(self, images: int) -> int:
+        """Return how many negatives are kept when so many images are trained on."""
+        return self.queue or largest_queue(images)
+
     def build(self, dataset: Dataset, encoders: Encoders) -> Task:
         """Build the pre-training task; labels play no part, the training set's size does."""
-        size = self.queue or largest_queue(dataset.sizes["train"])
-        return CropContrast(self, encoders, size)
+        return CropContrast(self, encoders, self.queue_size(dataset.sizes["train"]))
 
 
 class CropContrast(Task):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines import _imagenet
+from baselines._batch import need_two
 from baselines._momentum import follow, frozen_copy
 from harness.augment import Augmentation
 from harness.colour import Colour
@@ -77,6 +78,11 @@ class MoCoV3:
                 f"temperature is {self.temperature} and momentum {self.momentum}; allowed: above 0"
                 " and 0 to 1."
             )
+
+    def check(self, *, recipe: Recipe, images: int, encoders: Encoders) -> None:
+        """Refuse a batch without negatives."""
+        del images, encoders
+        need_two(recipe, "MoCo v3 (BatchNorm, negatives)")
 
     def build(self, dataset: Dataset, encoders: Encoders) -> Task:
         """Build the pre-training task; labels play no part."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from torch import Tensor
 
 from baselines import supervised
+from baselines._batch import need_two
 from harness.augment import Augmentation
 from harness.colour import Colour
 from harness.errors import UserError
@@ -56,6 +57,11 @@ class SimCLR:
     def __post_init__(self) -> None:
         if self.temperature <= 0:
             raise UserError(f"temperature is {self.temperature}; it must be above 0.")
+
+    def check(self, *, recipe: Recipe, images: int, encoders: Encoders) -> None:
+        """Refuse a batch without negatives."""
+        del images, encoders
+        need_two(recipe, "SimCLR (negatives)")
 
     def build(self, dataset: Dataset, encoders: Encoders) -> Task:
         """Build the pre-training task; labels play no part."""

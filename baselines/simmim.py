@@ -56,6 +56,28 @@ class SimMIM:
         if not 0 < self.mask_ratio < 1:
             raise UserError(f"mask_ratio is {self.mask_ratio}; allowed: between 0 and 1.")
 
+    def check(self, *, recipe: Recipe, images: int, encoders: Encoders) -> None:
+        """Refuse blocks that do not divide the grid."""
+        del recipe, images
+        self.blocks_of(encoders)
+
+    def blocks_of(self, encoders: Encoders) -> int:
+        """Return the blocks along one side at a profile's size.
+
+        Raises:
+            UserError: there are fewer than two, or they do not divide the grid of patches.
+        """
+        grid = encoders.image_size // encoders.swin.patch
+        last = 2 ** (len(encoders.swin.depths) - 1)
+        blocks = default_blocks(grid, last) if self.blocks is None else self.blocks
+        if blocks < 2 or grid % blocks:
+            allowed = ", ".join(str(n) for n in range(2, grid + 1) if grid % n == 0)
+            raise UserError(
+                f"method.blocks is {blocks}; it must be at least 2 and divide the grid of {grid}"
+                f" patches. Allowed: {allowed}."
+            )
+        return blocks
+
     def build(self, dataset: Dataset, encoders: Encoders) -> Task:
         """Build the pre-training task; labels play no part."""
         del dataset
@@ -73,13 +95,8 @@ class MaskedImages(Task):
         size = encoders.swin
         self.patch = size.patch
         self.stride = size.patch * 2 ** (len(size.depths) - 1)
+        self.blocks = settings.blocks_of(encoders)
         self.grid = encoders.image_size // size.patch
-        self.blocks = settings.blocks or default_blocks(self.grid, self.stride // size.patch)
-        if self.blocks < 2 or self.grid % self.blocks:
-            raise UserError(
-                f"method.blocks is {self.blocks}; it must be at least 2 and divide the grid of"
-                f" {self.grid} patches."
-            )
         self.encoder = supervised.swin_transformer(size, encoders.image_size, classes=0)
         self.mask_token = nn.Parameter(torch.zeros(size.width))
         nn.init.trunc_normal_(self.mask_token, std=0.02)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from baselines._batch import need_two
 from harness import mixing
 from harness.augment import Augmentation, Evaluation
 from harness.errors import UserError
@@ -114,6 +115,11 @@ class ResNet50:
     frozen: bool = False
     augmentation: Augmentation = CROP_AND_FLIP
     evaluation: Evaluation = "stretch"
+
+    def check(self, *, recipe: Recipe, images: int, encoders: Encoders) -> None:
+        """Refuse a batch without statistics."""
+        del images, encoders
+        need_two(recipe, "ResNet50 (BatchNorm)")
 
     def build(self, dataset: Dataset, encoders: Encoders) -> Task:
         """Build the classifier for the classes of a data set."""

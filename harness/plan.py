@@ -15,7 +15,7 @@ from harness.data import phantom, registry
 from harness.data.store import Manifest, read_manifest
 from harness.errors import UserError, unknown
 from harness.record import Records
-from harness.spec import Dataset, Profile, Run, Split, Stage
+from harness.spec import Checked, Dataset, Profile, Run, Split, Stage
 from harness.table import Column, Row, Table
 
 PARTS = {"paper": ("train", "eval", "eval"), "clean": ("train", "val", "test")}
@@ -109,8 +109,8 @@ def make(name: str, table: Table, options: Options) -> Plan:
     """Resolve a table under the options.
 
     Raises:
-        UserError: a name is unknown, an override does not fit, or data are missing (all of them
-            named, with the command that prepares each).
+        UserError: a name is unknown, an override does not fit, settings cannot work together, or
+            data are missing (all of them named, with the command that prepares each).
     """
     rows = _rows(table, options.rows)
     seeds = options.seeds or table.seeds or options.profile.seeds
@@ -148,12 +148,16 @@ def make(name: str, table: Table, options: Options) -> Plan:
         columns=columns,
         units=tuple(units),
     )
-    _check_batches(made)
+    _check_stages(made)
     return made
 
 
-def _check_batches(plan: Plan) -> None:
-    """Refuse a batch that is larger than a training part before anything is trained."""
+def _check_stages(plan: Plan) -> None:
+    """Refuse what cannot be trained, before anything is trained.
+
+    A batch larger than the training part, and what methods themselves object to.
+    """
+    encoders = plan.options.profile.encoders
     for unit in plan.units:
         count = training_images(plan, unit.run)
         for stage in unit.run.stages:
@@ -162,6 +166,12 @@ def _check_batches(plan: Plan) -> None:
                     f"{stage.phase}.recipe.batch_size is {stage.recipe.batch_size}, but"
                     f" {unit.run.dataset} has {count} training images here; choose at most {count}."
                 )
+            if isinstance(stage.method, Checked):
+                try:
+                    stage.method.check(recipe=stage.recipe, images=count, encoders=encoders)
+                except UserError as error:
+                    where = f"Row {unit.row.name!r}, {stage.phase} on {unit.run.dataset}"
+                    raise UserError(f"{where}: {error}") from error
 
 
 def training_images(plan: Plan, run: Run) -> int:

@@ -125,10 +125,33 @@ class Recipe:
 
 @runtime_checkable
 class Method(Protocol):
-    """A training method: any frozen dataclass whose ``build`` returns its task."""
+    """A training method: any frozen dataclass whose ``build`` returns its task.
+
+    What is wrong by itself is refused in ``__post_init__``. A method whose settings can disagree
+    with the recipe, the number of images or the encoders also has ``check``, see ``Checked``.
+    """
 
     def build(self, dataset: Dataset, encoders: Encoders) -> Task:
         """Build the task for a data set (its classes) at a profile's size."""
+        ...
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """A method that can refuse what it is to be trained with, before anything is trained."""
+
+    def check(self, *, recipe: Recipe, images: int, encoders: Encoders) -> None:
+        """Check the stage as it would run: scaled by the profile, every override applied.
+
+        Args:
+            recipe: of the stage.
+            images: that are trained on, a profile's subset or a split's part.
+            encoders: the profile's sizes.
+
+        Raises:
+            UserError: they cannot work together. Name fields as ``recipe.X`` and ``method.X``;
+                the plan puts row, phase and data set before it.
+        """
         ...
 
 

@@ -127,6 +127,99 @@ def test_sizes_that_do_not_fit_are_refused_before_any_training(harness: Harness)
     assert not Path("runs").exists()
 
 
+RIVALS = """
+from baselines import contrastivecrop, mocov3, simclr, simmim, supervised
+from harness.table import Column, Row, Table
+
+METHODS = (contrastivecrop, mocov3, simclr, simmim)
+ROWS = [Row(name=m.__name__.split(".")[1], label="", stages=m.stages()) for m in METHODS]
+RESNET = Row(name="resnet50", label="", stages=supervised.resnet())
+COLUMNS = (Column(dataset="phantom-mri"),)
+EXPERIMENT = Table(title="Rivals", source="", columns=COLUMNS, rows=(*ROWS, RESNET))
+"""
+RIVALS_PLAN = ("plan", "rivals.py", "--profile", "smoke")  # 256 images at 32 px, batch 32
+
+
+@pytest.mark.parametrize(
+    ("row", "settings", "parts"),
+    [
+        ("mocov3", "pretrain.recipe.batch_size=1", ("recipe.batch_size is 1", "at least 2")),
+        ("simclr", "pretrain.recipe.batch_size=1", ("recipe.batch_size is 1", "at least 2")),
+        ("simclr", "finetune.recipe.batch_size=1", ("'simclr', finetune on phantom", "BatchNorm")),
+        ("resnet50", "supervised.recipe.batch_size=1", ("recipe.batch_size is 1", "BatchNorm")),
+        ("contrastivecrop", "pretrain.recipe.batch_size=1", ("leaves one image alone",)),
+        (
+            "contrastivecrop",
+            "pretrain.recipe.batch_size=33 pretrain.method.queue=33",
+            ("batch_size is 33, which leaves one image alone in groups of 32 (method.split)",),
+        ),
+        (
+            "contrastivecrop",
+            "pretrain.recipe.batch_size=9 method.split=4",
+            ("in groups of 4 (method.split)", "not one more than a multiple of 4"),
+        ),
+        (
+            "contrastivecrop",
+            "method.queue=100",
+            (
+                "Row 'contrastivecrop', pretrain on phantom-mri: method.queue 100 is not a multiple"
+                " of the batch 32; allowed: multiples of 32, for instance method.queue=96.",
+            ),
+        ),
+        ("contrastivecrop", "method.queue=16", ("queue 16 is not a multiple", "method.queue=32")),
+        ("contrastivecrop", "method.queue=-32", ("queue -32; allowed: at least 1, 2 and 1",)),
+        (
+            "contrastivecrop",
+            "pretrain.recipe.batch_size=48",
+            (
+                "method.queue 256, the largest power of two up to 256 images, is not a multiple of"
+                " the batch 48; allowed: multiples of 48, for instance method.queue=240.",
+            ),
+        ),
+        ("simmim", "method.blocks=3", ("method.blocks is 3", "grid of 16", "2, 4, 8, 16.")),
+        ("simmim", "method.blocks=0", ("method.blocks is 0", "at least 2")),
+        ("simclr", "method.temperature=0", ("temperature is 0.0; it must be above 0",)),
+    ],
+)
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_settings_that_cannot_work_together_are_refused_before_any_training(
+    harness: Harness, command: str, row: str, settings: str, parts: tuple[str, ...]
+) -> None:
+    Path("rivals.py").write_text(RIVALS)
+    changes = [word for setting in settings.split() for word in ("--set", setting)]
+    refused(harness(command, *RIVALS_PLAN[1:], "--rows", row, *changes), *parts)
+    assert not Path("runs").exists()
+    assert not Path("reports").exists()
+
+
+def test_settings_that_just_work_together_are_planned(harness: Harness) -> None:
+    Path("rivals.py").write_text(RIVALS)
+    assert harness(*RIVALS_PLAN)[0] == 0
+    for batch, queue in ((2, 2), (34, 68), (48, 240), (64, 64)):
+        sets = (f"pretrain.recipe.batch_size={batch}", f"method.queue={queue}")
+        changes = [word for setting in sets for word in ("--set", setting)]
+        code, _, err = harness(*RIVALS_PLAN, "--rows", "contrastivecrop", *changes)
+        assert code == 0, err
+
+
+def test_planning_imports_no_model_library(tmp_path: Path) -> None:
+    (tmp_path / "rivals.py").write_text(RIVALS)
+    program = (
+        "import sys\nfrom harness.cli import main\ncode = main(sys.argv[1:])\n"
+        "heavy = {'timm', 'lightly', 'torchvision', 'mlflow', 'mmseg'}\n"
+        "print(sorted(heavy & sys.modules.keys()), file=sys.stderr)\nsys.exit(code)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program, *RIVALS_PLAN],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr.strip() == "[]"
+
+
 def test_image_sizes_that_the_patch_does_not_divide_are_refused() -> None:
     from dataclasses import replace
 

@@ -13,7 +13,7 @@ from harness.canonical import canonical
 from harness.data import registry
 from harness.errors import UserError
 from harness.metrics import METRICS
-from harness.spec import Recipe, Scale, Stage
+from harness.spec import Recipe, Run, Scale, Stage
 from harness.table import Table
 from msmae import paper
 
@@ -31,6 +31,16 @@ TABLE1 = {
     "resnet50": (58.43, 69.18, 67.01),
     "swin": (58.43, 91.00, 81.70),
     "msmae": (63.41, 98.39, 81.97),
+}
+
+# The paper, Table 3: Messidor-2.
+TABLE3 = {
+    "Baseline (I)": 60.54,
+    "II": 60.92,
+    "III": 62.07,
+    "IV": 60.58,
+    "V": 61.39,
+    "VI": 63.41,
 }
 
 
@@ -100,6 +110,42 @@ def test_table1_prints_the_papers_numbers() -> None:
     }
     assert printed == TABLE1
     assert table.rows[-1].name == "msmae"
+
+
+def test_table3_prints_the_papers_numbers() -> None:
+    _, table = catalog.load("table3")
+    printed = [(row.label.partition(":")[0], dict(row.printed)) for row in table.rows[:6]]
+    assert printed == [(name, {"messidor2": value}) for name, value in TABLE3.items()]
+    assert [row.name for row in table.rows[6:]] == ["released", "amt-crop"]
+    assert not any(row.printed for row in table.rows[6:])
+
+
+def _stages(experiment: str) -> dict[str, tuple[str, ...]]:
+    """Return the keys of every row's stages on one data set."""
+    keys = {}
+    for row in catalog.load(experiment)[1].rows:
+        if row.stages is not None:
+            run = Run(
+                dataset="messidor2",
+                data="d",
+                split="paper",
+                profile=profiles.PAPER,
+                stages=row.stages,
+                seed=0,
+            )
+            keys[row.name] = tuple(run.key(upto + 1) for upto in range(len(row.stages)))
+    return keys
+
+
+def test_table3_shares_its_stages_with_table1_and_the_controls() -> None:
+    table1, table3, controls = (_stages(name) for name in ("table1", "table3", "controls"))
+    for ours, theirs in (("random-plain", "mae"), ("amt-plain", "amt"), ("sam-sam", "msmae")):
+        assert table3[ours] == table1[theirs]
+    # MAE and AMT use no labels (lambda 0); SAM as described does (lambda 0.1).
+    for masks, weight in (("random", "0"), ("amt", "0"), ("sam", "0.1")):
+        for finetuning in ("plain", "sam"):
+            assert table3[f"{masks}-{finetuning}"] == controls[f"{masks}-{weight}-{finetuning}"]
+    assert len({key for keys in table3.values() for key in keys}) == 3 + 6 + 2 + 2
 
 
 def test_table1_uses_the_papers_recipes() -> None:
