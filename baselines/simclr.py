@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from torch import Tensor
 
 from baselines import supervised
+from baselines._backbones import residual_network
 from baselines._batch import need_two
 from harness.augment import Augmentation
 from harness.colour import Colour
@@ -80,7 +81,7 @@ class TwoViews(Task):
         super().__init__()
         self.augmentations = (VIEW, VIEW)
         self.factor = 2.0 if settings.reduction == "sum" else 1.0
-        self.encoder = supervised.residual_network(encoders.resnet, classes=0)
+        self.encoder = residual_network(encoders.resnet, classes=0)
         width = self.encoder.num_features
         self.projector: ProjectionHead = SimCLRProjectionHead(
             width, width, width // 16, num_layers=2, batch_norm=settings.head != "paper"

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines import _imagenet, supervised
+from baselines._backbones import swin_transformer
 from harness.augment import Augmentation
 from harness.errors import UserError
 from harness.spec import Dataset, Encoders, Recipe, Stage
@@ -97,7 +98,7 @@ class MaskedImages(Task):
         self.stride = size.patch * 2 ** (len(size.depths) - 1)
         self.blocks = settings.blocks_of(encoders)
         self.grid = encoders.image_size // size.patch
-        self.encoder = supervised.swin_transformer(size, encoders.image_size, classes=0)
+        self.encoder = swin_transformer(size, encoders.image_size, classes=0)
         self.mask_token = nn.Parameter(torch.zeros(size.width))
         nn.init.trunc_normal_(self.mask_token, std=0.02)
         self.decoder = nn.Sequential(

@@ -218,6 +218,7 @@ class Profile:
             warmup_epochs=min(recipe.warmup_epochs, recipe.epochs),
         )
         method: Any = _scale_epochs(stage.method, scale.epochs)
+        method = _scale_steps(method, scale.epochs * stage.recipe.batch_size / batch)
         if hasattr(method, "drop_path"):
             method = dataclasses.replace(method, drop_path=method.drop_path * scale.drop_path)
         return Stage(phase=stage.phase, method=method, recipe=recipe)
@@ -231,7 +232,13 @@ def _scale_epochs(value: _T, factor: float) -> _T:
         f.name: _shorter(getattr(value, f.name), factor)
         for f in dataclasses.fields(value)  # type: ignore[arg-type]
         if f.metadata.get("unit") == "epochs" and getattr(value, f.name)
-    } | {
+    }
+    return dataclasses.replace(value, **changes) if changes else value  # type: ignore[type-var]
+
+
+def _scale_steps(value: _T, factor: float) -> _T:
+    """Keep the reach of what is kept per step when a training has ``factor`` times the steps."""
+    changes: dict[str, Any] = {
         f.name: getattr(value, f.name) ** (1 / factor)
         for f in dataclasses.fields(value)  # type: ignore[arg-type]
         if f.metadata.get("unit") == "per step"

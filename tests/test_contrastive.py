@@ -11,7 +11,7 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from baselines import contrastivecrop, mocov3, simclr, simmim, supervised
+from baselines import _crops, contrastivecrop, mocov3, simclr, simmim, supervised
 from baselines._momentum import Queue, follow, frozen_copy
 from baselines.contrastivecrop import ContrastiveCrop, CropContrast
 from baselines.mocov3 import MoCoV3, MomentumContrast
@@ -240,7 +240,7 @@ def test_heat_boxes_by_hand() -> None:
     heat = torch.zeros(2, 1, 7, 7)
     heat[0, 0, 3, 2] = 5.0
     heat[1] = 4.0
-    found = contrastivecrop.heat_boxes(heat, 224, 0.1)
+    found = _crops.heat_boxes(heat, 224, 0.1)
     # Cell c is centred at pixel 32 c + 15.5 and falls to 0 at 32 pixels; 0.1 is reached at 28.8.
     rows = [math.ceil(111.5 - 28.8), math.floor(111.5 + 28.8)]
     columns = [math.ceil(79.5 - 28.8), math.floor(79.5 + 28.8)]
@@ -249,12 +249,12 @@ def test_heat_boxes_by_hand() -> None:
     torch.testing.assert_close(found[1], torch.tensor([0.0, 0.0, 223 / 224, 223 / 224]))
 
 
-def _crops(alpha: float, region: tuple[float, ...] = (0.0, 0.0, 1.0, 1.0)) -> Tensor:
+def _drawn_crops(alpha: float, region: tuple[float, ...] = (0.0, 0.0, 1.0, 1.0)) -> Tensor:
     generator = torch.Generator().manual_seed(5)
     sizes = torch.tensor([[224, 224]]).expand(4000, 2)
     regions = torch.tensor([region]).expand(4000, 4)
     settings = Augmentation(scale=(0.2, 1.0))
-    return contrastivecrop.boxed_crops(sizes, regions, settings, alpha, generator)
+    return _crops.boxed_crops(sizes, regions, settings, alpha, generator)
 
 
 def test_full_box_and_alpha_one_is_the_uniform_crop() -> None:
@@ -262,7 +262,7 @@ def test_full_box_and_alpha_one_is_the_uniform_crop() -> None:
     sizes = torch.tensor([[224, 224]]).expand(4000, 2)
     generator = torch.Generator().manual_seed(6)
     plain = random_boxes(sizes, Augmentation(scale=(0.2, 1.0)), generator)
-    uniform, pushed = _crops(1.0), _crops(0.6)
+    uniform, pushed = _drawn_crops(1.0), _drawn_crops(0.6)
     for axis in (0, 1):
         room = 1 - plain[:, axis + 2]
         reference = (plain[:, axis] / room.clamp(min=1e-9))[room > 0.1]
@@ -277,14 +277,14 @@ def test_full_box_and_alpha_one_is_the_uniform_crop() -> None:
 
 def test_beta_draws_have_the_betas_distribution() -> None:
     uniform = torch.rand(5000, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    drawn = contrastivecrop.beta_quantile(uniform, 0.6).numpy()
+    drawn = _crops.beta_quantile(uniform, 0.6).numpy()
     assert stats.kstest(drawn, stats.beta(0.6, 0.6).cdf).pvalue > 0.01
     assert stats.kstest(drawn, stats.uniform.cdf).pvalue < 1e-6
 
 
 def test_crops_are_centred_in_the_box_where_there_is_room() -> None:
     region = (0.4, 0.5, 0.6, 0.7)
-    crops = _crops(0.6, region)
+    crops = _drawn_crops(0.6, region)
     for axis in (0, 1):
         centre = crops[:, axis] + crops[:, axis + 2] / 2
         half = crops[:, axis + 2] / 2
@@ -428,5 +428,5 @@ def test_blocks_that_do_not_fit_the_grid_are_refused() -> None:
 
 def test_numpy_is_not_asked_for_randomness() -> None:
     state = np.random.get_state()[1].copy()  # noqa: NPY002 - the global stream must not move
-    _crops(0.6)
+    _drawn_crops(0.6)
     assert np.array_equal(state, np.random.get_state()[1])  # noqa: NPY002

@@ -1,0 +1,90 @@
+"""timm's Swin transformer and ResNet at a profile's size, and the depths of their parameters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import UserError
+from harness.spec import ResNetSize, SwinSize
+from harness.task import Layers
+
+if TYPE_CHECKING:
+    from timm.models.resnet import ResNet
+    from timm.models.swin_transformer import SwinTransformer
+
+
+def swin_transformer(
+    size: SwinSize, image_size: int, *, classes: int, drop_path: float = 0.0
+) -> SwinTransformer:
+    """Build timm's Swin transformer at a profile's size.
+
+    Raises:
+        UserError: the grid cannot be halved three times or the window does not divide it.
+    """
+    from timm.models.swin_transformer import SwinTransformer
+
+    grid = image_size // size.patch
+    coarsest = 2 ** (len(size.depths) - 1)
+    if grid % (coarsest * 1) or ((grid // coarsest) > size.window and grid % size.window):
+        raise UserError(
+            f"A Swin grid of {grid} patches cannot be halved {len(size.depths) - 1} times in"
+            f" windows of {size.window}; change the image size or the window."
+        )
+    return SwinTransformer(
+        img_size=image_size,
+        patch_size=size.patch,
+        num_classes=classes,
+        embed_dim=size.width,
+        depths=size.depths,
+        num_heads=size.heads,
+        window_size=size.window,
+        drop_path_rate=drop_path,
+    )
+
+
+def residual_network(size: ResNetSize, *, classes: int) -> ResNet:
+    """Build timm's ResNet with bottleneck blocks at a profile's size (width 64 is ResNet50's)."""
+    from timm.models.resnet import Bottleneck, ResNet
+
+    block: Any = Bottleneck
+    return ResNet(
+        block,
+        layers=size.layers,
+        num_classes=classes,
+        channels=(size.width, 2 * size.width, 4 * size.width, 8 * size.width),
+        stem_width=size.width,
+        zero_init_last=False,
+    )
+
+
+def swin_depths(size: SwinSize) -> Layers:
+    """Return the depths of timm's Swin; merging patches belongs to the block before (SimMIM)."""
+    begins = [sum(size.depths[:stage]) for stage in range(len(size.depths))]
+    last = sum(size.depths) + 1
+
+    def depth(name: str) -> int:
+        parts = name.removeprefix("encoder.").split(".")
+        if parts[0] == "patch_embed":
+            return 0
+        if parts[0] != "layers":
+            return last
+        begin = begins[int(parts[1])]
+        return begin + 1 + int(parts[3]) if parts[2] == "blocks" else begin
+
+    return Layers(last + 1, depth)
+
+
+def resnet_depths(size: ResNetSize) -> Layers:
+    """Return the depths of timm's ResNet: stem, one a residual block, classifier."""
+    begins = [sum(size.layers[:stage]) for stage in range(len(size.layers))]
+    last = sum(size.layers) + 1
+
+    def depth(name: str) -> int:
+        parts = name.removeprefix("encoder.").split(".")
+        if parts[0] in ("conv1", "bn1"):
+            return 0
+        if not parts[0].startswith("layer"):
+            return last
+        return begins[int(parts[0].removeprefix("layer")) - 1] + 1 + int(parts[1])
+
+    return Layers(last + 1, depth)
