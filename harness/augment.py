@@ -211,7 +211,7 @@ def cut(
     """Cut boxes out of images or maps and resize them.
 
     Args:
-        images: (B, C, H, W) float.
+        images: (B, C, H, W) float or uint8.
         boxes: (B, 4) top, left, height, width as fractions.
         flips: (B,) bool; mirrored left to right after the crop.
         size: side of the result.
@@ -227,7 +227,11 @@ def cut(
         boxes[:, 1], boxes[:, 3], width, size, interpolation, confine=confine
     )
     columns = torch.where(flips[:, None, None], columns.flip(1), columns)
-    return rows[:, None] @ images @ columns.transpose(1, 2)[:, None]
+    columns = columns.transpose(1, 2)
+    # One product a channel: over all at once torch copies the matrices for each, and the larger
+    # intermediates fall out of the cache.
+    cut_out = [rows @ images[:, channel].float() @ columns for channel in range(images.shape[1])]
+    return torch.stack(cut_out, 1)
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -258,10 +262,11 @@ def view(
     Returns:
         (B, 3, size, size) float32.
     """
-    crops = cut(images.float(), boxes, flips, size, settings.interpolation, confine=True)
+    crops = cut(images, boxes, flips, size, settings.interpolation, confine=True)
     drawn = drawn or Drawn()
     if drawn.colour is not None and settings.colour is not None:
-        crops = 255 * colour.apply(crops.clamp(0, 255) / 255, drawn.colour, settings.colour)
+        crops = crops.clamp_(0, 255).div_(255)
+        crops = colour.apply(crops, drawn.colour, settings.colour).mul_(255)
     if drawn.operations is not None:
         # What a warp leaves empty has a colour, so grey images become three channels here.
         crops = randaugment.apply(crops.expand(-1, 3, -1, -1), drawn.operations)

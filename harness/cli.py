@@ -78,8 +78,20 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--track", choices=("on", "off"), default="on", help="mirror to MLflow")
     run.add_argument("--format", type=_formats, default=("md", "tex", "json"), metavar="F,F")
 
-    plan = commands.add_parser("plan", help="show the unique stages and what is missing")
-    _selection(plan)
+    plan = commands.add_parser(
+        "plan",
+        help="show the unique stages and what is missing",
+        description="Show the unique stages of one experiment, or of several together: which"
+        " they share and what is missing. With several, every option applies to each of them; a"
+        " row of --rows and a field of --set need to exist in one of them only.",
+    )
+    plan.add_argument(
+        "experiments",
+        nargs="+",
+        metavar="experiment",
+        help="names from `harness list`, or paths of files",
+    )
+    _narrowing(plan)
     plan.add_argument("--json", action="store_true", help="machine-readable")
 
     report = commands.add_parser("report", help="write the table from the records alone")
@@ -102,6 +114,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", help="a name from `harness list`, or the path of a file")
+    _narrowing(parser)
+
+
+def _narrowing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", help="smoke, laptop or paper")
     parser.add_argument("--datasets", type=_names, metavar="A,B", help="only these data sets")
     parser.add_argument("--rows", type=_names, metavar="X,Y", help="only these rows")

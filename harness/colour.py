@@ -6,7 +6,9 @@ here commutes with mirroring, so that it does not matter that flips come with th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -96,29 +98,27 @@ def apply(images: Tensor, draws: Draws, settings: Colour) -> Tensor:
     for position in range(4):
         for number, operation in enumerate(operations[: 4 if images.shape[1] == 3 else 2]):
             rows = (draws.order[:, position] == number).nonzero()[:, 0]
-            if len(rows):
-                there = rows.to(images.device, non_blocking=True)
-                factor = draws.factors[rows, number].to(images.device, non_blocking=True)
-                images[there] = operation(images[there], factor[:, None, None, None])
+            factor = draws.factors[rows, number].to(images.device, non_blocking=True)
+            _change(images, rows, partial(operation, factor=factor[:, None, None, None]))
     if images.shape[1] == 3:
-        _change(images, draws.grey, lambda some: _grey(some).expand_as(some))
-    blurred = draws.sigma > 0
-    sigma = draws.sigma[blurred].to(images.device, non_blocking=True)
+        _change(images, draws.grey.nonzero()[:, 0], lambda some: _grey(some).expand_as(some))
+    rows = (draws.sigma > 0).nonzero()[:, 0]
+    sigma = draws.sigma[rows].to(images.device, non_blocking=True)
     scale = images.shape[-1] / REFERENCE_SIZE
-    _change(images, blurred, lambda some: blur(some, sigma * scale))
+    _change(images, rows, lambda some: blur(some, sigma * scale))
     _change(
         images,
-        draws.solarise,
+        draws.solarise.nonzero()[:, 0],
         lambda some: torch.where(some >= settings.threshold, 1 - some, some),
     )
     return images
 
 
-def _change(images: Tensor, chosen: Tensor, operation: object) -> None:
-    rows = chosen.nonzero()[:, 0]
+def _change(images: Tensor, rows: Tensor, operation: Callable[[Tensor], Tensor]) -> None:
+    """Change some rows; the operation is given a copy of them, which it may overwrite."""
     if len(rows):
         there = rows.to(images.device, non_blocking=True)
-        images[there] = operation(images[there])  # type: ignore[operator]
+        images.index_copy_(0, there, operation(images.index_select(0, there)))
 
 
 def _grey(images: Tensor) -> Tensor:
@@ -126,15 +126,19 @@ def _grey(images: Tensor) -> Tensor:
     if images.shape[1] == 1:
         return images
     red, green, blue = images.unbind(1)
-    return (GREY[0] * red + GREY[1] * green + GREY[2] * blue)[:, None]
+    return (GREY[0] * red).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2])[:, None]
+
+
+# These overwrite the images: the sides are small, and memory that is asked for anew costs more than
+# the arithmetic.
 
 
 def _blend(images: Tensor, other: Tensor, factor: Tensor) -> Tensor:
-    return (factor * images + (1 - factor) * other).clamp(0, 1)
+    return images.mul_(factor).add_((1 - factor) * other).clamp_(0, 1)
 
 
 def _brightness(images: Tensor, factor: Tensor) -> Tensor:
-    return (factor * images).clamp(0, 1)
+    return images.mul_(factor).clamp_(0, 1)
 
 
 def _contrast(images: Tensor, factor: Tensor) -> Tensor:
@@ -145,24 +149,26 @@ def _saturation(images: Tensor, factor: Tensor) -> Tensor:
     return _blend(images, _grey(images), factor)
 
 
-def _hue(images: Tensor, shift: Tensor) -> Tensor:
-    """Turn the hue by ``shift`` turns: saturation and value stay."""
-    high, low = images.amax(1), images.amin(1)
-    extent = high - low
+def _hue(images: Tensor, factor: Tensor) -> Tensor:
+    """Turn the hue by ``factor`` turns: saturation and value stay."""
     red, green, blue = images.unbind(1)
-    safe = torch.where(extent > 0, extent, torch.ones_like(extent))
-    hue = torch.where(
+    high = torch.maximum(red, green).maximum(blue)
+    extent = high - torch.minimum(red, green).minimum(blue)
+    safe = torch.where(extent > 0, extent, 1.0)
+    # Six times the hue, in sixths of the circle.
+    sixths = torch.where(
         high == red,
-        (green - blue) / safe,
-        torch.where(high == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
-    )
-    hue = hue / 6 + shift[:, 0]
+        (green - blue).div_(safe),
+        torch.where(
+            high == green, (blue - red).div_(safe).add_(2), (red - green).div_(safe).add_(4)
+        ),
+    ).add_(6 * factor[:, 0])
     # A channel of hue h is high - extent * max(0, min(k, 4 - k, 1)) with k = (n + 6 h) mod 6.
-    channels = []
-    for n in (5.0, 3.0, 1.0):
-        k = (n + 6 * hue) % 6
-        channels.append(high - extent * torch.minimum(k, 4 - k).clamp(0, 1))
-    return torch.stack(channels, 1).clamp(0, 1)
+    for channel, n in enumerate((5.0, 3.0, 1.0)):
+        k = (sixths + n).remainder_(6)
+        share = torch.minimum(k, 4 - k).clamp_(0, 1)
+        torch.sub(high, share.mul_(extent), out=images[:, channel])
+    return images.clamp_(0, 1)
 
 
 def blur(images: Tensor, sigma: Tensor) -> Tensor:
@@ -174,11 +180,21 @@ def blur(images: Tensor, sigma: Tensor) -> Tensor:
     place = torch.arange(side, device=images.device, dtype=torch.float32)
     width = 2 * sigma.clamp(min=1e-3)[:, None, None] ** 2
     to, source = place[:, None], place[None, :]
-    weight = torch.exp(-((to - source) ** 2) / width)
+    weight = _gauss(to - source, width)
     # What lies past the border is the mirror image of what lies before it, the edge once.
     inner = (source > 0).float()
-    weight = weight + inner * torch.exp(-((to + source) ** 2) / width)
+    weight = weight + inner * _gauss(to + source, width)
     outer = (source < side - 1).float()
-    weight = weight + outer * torch.exp(-((2 * (side - 1) - to - source) ** 2) / width)
+    weight = weight + outer * _gauss(2 * (side - 1) - to - source, width)
     weight = weight / weight.sum(2, keepdim=True)
-    return weight[:, None] @ images @ weight.transpose(1, 2)[:, None]
+    back = weight.transpose(1, 2)
+    blurred = [weight @ images[:, channel] @ back for channel in range(images.shape[1])]
+    return torch.stack(blurred, 1)
+
+
+def _gauss(distance: Tensor, width: Tensor) -> Tensor:
+    """Return exp(-distance^2 / width), never less than e^-60, nothing in a sum beside 1.
+
+    Smaller values end as denormal numbers, with which a CPU computes many times slower.
+    """
+    return torch.exp(-(distance.square() / width).clamp(max=60.0))

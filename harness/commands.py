@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from harness import catalog, environment, plan, profiles, results, track
+from harness import catalog, environment, overview, plan, profiles, results, track
 from harness.data import registry
 from harness.data.store import read_manifest
 from harness.plan import Options, Plan
@@ -45,52 +45,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def show_plan(args: argparse.Namespace) -> int:
-    """Print the unique stages: what is done, what is missing, images x epochs."""
-    made = _plan(args)
-    loads = plan.loads(made, Records(made.options.runs))
-    naive = sum(len(unit.run.stages) for unit in made.units)
-    missing = [load for load in loads if load.status != "done"]
-    summary = {
-        "experiment": made.name,
-        "profile": made.options.profile.name,
-        "runs": len(made.units),
-        "naive_trainings": naive,
-        "unique_stages": len(loads),
-        "done": len(loads) - len(missing),
-        "missing": len(missing),
-        "images_times_epochs_missing": sum(load.images * load.epochs for load in missing),
-    }
-    if args.json:
-        stages = [
-            {
-                "key": load.step.key,
-                "title": load.step.title,
-                "status": load.status,
-                "images": load.images,
-                "epochs": load.epochs,
-                "used_by": _users(made, load.step.key, load.step.upto),
-            }
-            for load in loads
-        ]
-        print(json.dumps({**summary, "stages": stages}, indent=1))
-        return 0
-    for load in loads:
-        users = _users(made, load.step.key, load.step.upto)
-        print(
-            f"{load.step.key[:12]}  {load.status:<7}  {load.images:>6} x {load.epochs:<4}"
-            f" {load.step.title}  <- {', '.join(users)}"
-        )
-    print(
-        f"{summary['runs']} runs, {naive} trainings if nothing were shared,"
-        f" {len(loads)} unique stages, {summary['done']} done, {len(missing)} missing:"
-        f" {summary['images_times_epochs_missing']} images x epochs."
-    )
+    """Print the unique stages of all experiments: what is done, missing and shared."""
+    options = _options(args)
+    plans = plan.make_all([catalog.load(name) for name in args.experiments], options)
+    facts = overview.overview(plans, Records(options.runs))
+    print(json.dumps(facts, indent=1) if args.json else "\n".join(overview.lines(facts)))
     return 0
-
-
-def _users(made: Plan, key: str, upto: int) -> list[str]:
-    rows = [u.row.name for u in made.units if len(u.run.stages) >= upto and u.run.key(upto) == key]
-    return list(dict.fromkeys(rows))
 
 
 def report(args: argparse.Namespace) -> int:
@@ -136,11 +96,15 @@ def doctor(args: argparse.Namespace) -> int:
 
 
 def _plan(args: argparse.Namespace) -> Plan:
+    options = _options(args)
+    return plan.make(*catalog.load(args.experiment), options)
+
+
+def _options(args: argparse.Namespace) -> Options:
     profile, reason = _profile(args.profile)
     print(f"Profile {profile!r}: {reason}.", file=sys.stderr if _quiet(args) else sys.stdout)
     sys.stdout.flush()
-    name, table = catalog.load(args.experiment)
-    options = Options(
+    return Options(
         profile=profiles.find(profile),
         split=args.split,
         rule=args.rule,
@@ -152,7 +116,6 @@ def _plan(args: argparse.Namespace) -> Plan:
         data=args.data,
         runs=args.runs,
     )
-    return plan.make(name, table, options)
 
 
 def _quiet(args: argparse.Namespace) -> bool:

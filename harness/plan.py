@@ -6,7 +6,7 @@ prepares phantom families, which takes seconds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -106,21 +106,41 @@ class Plan:
 
 
 def make(name: str, table: Table, options: Options) -> Plan:
-    """Resolve a table under the options.
+    """Resolve a table under the options, see ``make_all``."""
+    return make_all([(name, table)], options)[0]
+
+
+def make_all(tables: Sequence[tuple[str, Table]], options: Options) -> tuple[Plan, ...]:
+    """Resolve named tables under the same options.
+
+    A row or an override needs to fit one of the tables only; a table without any such row has no
+    runs.
 
     Raises:
         UserError: a name is unknown, an override does not fit, settings cannot work together, or
-            data are missing (all of them named, with the command that prepares each).
+            data are missing (all of a table named, with the command that prepares each).
     """
-    rows = _rows(table, options.rows)
+    names = [name for name, _ in tables]
+    if len(set(names)) != len(names):
+        raise UserError(f"Experiments {', '.join(names)} name one twice; give each once.")
+    _check_rows(tables, options.rows)
+    narrowed = [(name, replace(table, rows=_rows(table, options.rows))) for name, table in tables]
+    trained = [row for _, table in narrowed for row in table.rows if row.stages is not None]
+    asked = override.finetunings(trained, options.overrides)
+    scaled = [[options.profile.scaled(stage) for stage in chain] for chain in asked]
+    chains = iter(override.apply(scaled, options.overrides))
+    return tuple(_resolve(name, table, chains, options) for name, table in narrowed)
+
+
+def _resolve(
+    name: str, table: Table, chains: Iterator[tuple[Stage, ...]], options: Options
+) -> Plan:
+    """Plan one table; ``chains`` yields the stages of its rows, scaled and overridden."""
+    trained = [(row, next(chains)) for row in table.rows if row.stages is not None]
     seeds = options.seeds or table.seeds or options.profile.seeds
     if len(set(seeds)) != len(seeds):
         raise UserError(f"Seeds {list(seeds)} name one twice; give each once.")
     columns = _columns(table, options)
-    trained = [row for row in rows if row.stages is not None]
-    asked = override.finetunings(trained, options.overrides)
-    scaled = [[options.profile.scaled(stage) for stage in chain] for chain in asked]
-    chains = override.apply(scaled, options.overrides)
     units = [
         Unit(
             row=row,
@@ -135,14 +155,14 @@ def make(name: str, table: Table, options: Options) -> Plan:
                 seed=seed,
             ),
         )
-        for row, chain in zip(trained, chains, strict=True)
+        for row, chain in trained
         for plan in columns
         if plan.column.applies(row)
         for seed in seeds
     ]
     made = Plan(
         name=name,
-        table=replace(table, rows=rows, columns=tuple(c.column for c in columns)),
+        table=replace(table, columns=tuple(c.column for c in columns)),
         options=options,
         seeds=tuple(seeds),
         columns=columns,
@@ -182,11 +202,14 @@ def training_images(plan: Plan, run: Run) -> int:
     return min(sizes[run.dataset], limit or sizes[run.dataset])
 
 
-def _rows(table: Table, asked: tuple[str, ...] | None) -> tuple[Row, ...]:
-    known = {row.name: row for row in table.rows}
+def _check_rows(tables: Sequence[tuple[str, Table]], asked: tuple[str, ...] | None) -> None:
+    known = {row.name for _, table in tables for row in table.rows}
     for name in asked or ():
         if name not in known:
             raise unknown("row", name, known)
+
+
+def _rows(table: Table, asked: tuple[str, ...] | None) -> tuple[Row, ...]:
     return tuple(row for row in table.rows if asked is None or row.name in asked)
 
 

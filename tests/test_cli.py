@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -397,6 +398,81 @@ def test_plan_names_shared_stages(harness: Harness) -> None:
     assert code == 0
     assert "unique stages" in out
     assert not Path("runs").exists()
+
+
+def _planned(harness: Harness, *arguments: str) -> dict[str, Any]:
+    options = ("--profile", "smoke", "--datasets", "phantom-mri", "--json")
+    code, out, err = harness("plan", *arguments, *options)
+    assert code == 0, err
+    facts: dict[str, Any] = json.loads(out)
+    return facts
+
+
+def test_plans_of_several_experiments_count_shared_stages_once(harness: Harness) -> None:
+    """By hand, of 256 images: 10 epochs pre-train, 20 fine-tune, 15 supervise (20 of controls).
+
+    table1: MAE, AMT, MSMAE and three classifiers, 3 + 3 + 3 stages. controls: 8 pre-trainings, 16
+    fine-tunings, 1 classifier. table3: 3 and 6, and two each of the released code. Of table1's
+    stages 6 are in both others; of table3's 9 are in controls.
+    """
+    facts = _planned(harness, "table1", "controls", "table3")
+    own = {each["experiment"]: each for each in facts["experiments"]}
+    counts = ("runs", "naive_trainings", "unique_stages", "images_times_epochs_missing")
+    assert {name: [each[count] for count in counts] for name, each in own.items()} == {
+        "table1": [6, 9, 9, 256 * (3 * 10 + 3 * 20 + 3 * 15)],
+        "controls": [17, 33, 25, 256 * (8 * 10 + 16 * 20 + 20)],
+        "table3": [8, 16, 13, 256 * (5 * 10 + 8 * 20)],
+    }
+    assert [facts[count] for count in counts] == [
+        6 + 17 + 8,
+        9 + 33 + 16,
+        9 + (25 - 6) + (13 - 9),
+        256 * (10 * 10 + 18 * 20 + 3 * 15 + 20),
+    ]
+    assert facts["shared_stages"] == 9
+    users = [stage["used_by"] for stage in facts["stages"]]
+    assert len(users) == 32
+    assert ["table1:msmae", "controls:sam-0.1-sam", "table3:sam-sam"] in users
+    assert [
+        "table1:mae",
+        *("controls:random-0-plain", "controls:random-0-sam"),
+        *("table3:random-plain", "table3:random-sam"),
+    ] in users
+    assert ["table1:resnet50"] in users
+
+
+def test_plans_of_several_experiments_as_text(harness: Harness) -> None:
+    options = ("--profile", "smoke", "--datasets", "phantom-mri")
+    code, out, _ = harness("plan", "table1", "controls", *options, "--rows", "mae,random-0-plain")
+    assert code == 0
+    _, *stages, first, second, together, shared = out.splitlines()
+    assert len(stages) == 2
+    for line in stages:
+        assert line.endswith("  <- table1:mae, controls:random-0-plain")
+    assert first.startswith("table1: 1 runs, 2 trainings if nothing were shared, 2 unique stages")
+    assert second.startswith("controls: 1 runs, 2 trainings")
+    assert together == (
+        "Together: 2 runs, 4 trainings if nothing were shared, 2 unique stages, 0 done, 2 missing:"
+        f" {256 * (10 + 20)} images x epochs."
+    )
+    assert shared == "2 stages are shared between experiments."
+    _, alone, *_ = harness("plan", "table1", *options, "--rows", "mae")[1].splitlines()
+    assert alone.endswith("  <- mae")
+
+
+def test_options_of_a_plan_need_to_fit_one_of_several_experiments(harness: Harness) -> None:
+    both = ("plan", "table1", "table3", "--profile", "smoke", "--datasets", "phantom-mri")
+    facts = _planned(
+        harness,
+        *("table1", "table3", "--rows", "vit"),
+        *("--set", "supervised.recipe.epochs=2"),
+    )
+    assert [each["runs"] for each in facts["experiments"]] == [1, 0]
+    assert facts["images_times_epochs_missing"] == 256 * 2
+    refused(harness(*both, "--rows", "vti"), "No row 'vti'. Did you mean 'vit'?", "sam-sam")
+    refused(harness(*both, "--set", "recipe.epoch=3"), "'epoch'. Did you mean 'epochs'?")
+    refused(harness("plan", "table1", "table1", "--profile", "smoke"), "give each once")
+    refused(harness("run", "table1", "table3"), "unrecognized arguments: table3")
 
 
 def test_doctor_tells_versions_and_data(harness: Harness) -> None:
