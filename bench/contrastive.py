@@ -2,7 +2,11 @@
 
 torchvision's own batched call (``transforms.v2`` on a (B, C, H, W) tensor) is no rival: it draws
 one crop, one jitter and one blur a call, the same for every image of the batch, and contrastive
-learning needs them per image. kornia draws per image, but would be one more heavy library.
+learning needs them per image. kornia draws per image, but would be one more heavy library, and
+took 1.6 times as long (kornia 0.9.0, two RGB SimCLR views at 64 px, one thread).
+
+A loader's workers want cores of their own: on a busy machine they lose more than ours does, so
+compare with a quiet one.
 """
 
 from __future__ import annotations
