@@ -24,7 +24,8 @@ def measure() -> Iterator[dict]:
             title = "harness " + " ".join(command) + " / python -c pass"
             found = ratio(lambda c=command: run("-m", "harness", *c), bare, rounds=7)
             yield {"what": title, **found}
-        table = ("-m", "harness", "run", "table1", "--profile", "smoke", "--set", "recipe.epochs=1")
+        table = ("-m", "harness", "run", "table1", "--profile", "smoke")
+        table += ("--set", "recipe.epochs=1", "--set", "recipe.warmup_epochs=0")
         run(*table)
         title = "harness run table1, everything done / import torch"
         yield {"what": title, **ratio(lambda: run(*table), _torch(run), rounds=5)}

@@ -106,7 +106,7 @@ class Recipe:
         if self.warmup_epochs < 0 or self.warmup_epochs > self.epochs:
             raise UserError(
                 f"recipe.warmup_epochs is {self.warmup_epochs}; allowed: 0 to {self.epochs}"
-                " (recipe.epochs)."
+                " (recipe.epochs). Set both, for instance recipe.warmup_epochs=0."
             )
         rising = all(type(m) is int and m > 0 for m in self.milestones)
         rising = rising and list(self.milestones) == sorted(self.milestones)

@@ -28,6 +28,8 @@ QUICK = (
     "off",
     "--set",
     "recipe.epochs=1",
+    "--set",
+    "recipe.warmup_epochs=0",
 )
 
 
@@ -409,29 +411,30 @@ def _planned(harness: Harness, *arguments: str) -> dict[str, Any]:
 
 
 def test_plans_of_several_experiments_count_shared_stages_once(harness: Harness) -> None:
-    """By hand, of 256 images: 10 epochs pre-train, 20 fine-tune, 15 supervise (20 of controls).
+    """By hand, of 256 images: 60 epochs pre-train, 20 fine-tune, 15 supervise (20 of controls).
 
-    table1: MAE, AMT, MSMAE and three classifiers, 3 + 3 + 3 stages. controls: 8 pre-trainings, 16
-    fine-tunings, 1 classifier. table3: 3 and 6, and two each of the released code. Of table1's
-    stages 6 are in both others; of table3's 9 are in controls.
+    table1: seven pre-trainings with a fine-tuning each and three classifiers, 7 + 7 + 3 stages.
+    controls: 8 pre-trainings, 16 fine-tunings, 1 classifier. table3: 3 and 6, and two each of the
+    released code. Of table1's stages 6 (MAE, AMT, MSMAE) are in both others; of table3's 9 are in
+    controls.
     """
     facts = _planned(harness, "table1", "controls", "table3")
     own = {each["experiment"]: each for each in facts["experiments"]}
     counts = ("runs", "naive_trainings", "unique_stages", "images_times_epochs_missing")
     assert {name: [each[count] for count in counts] for name, each in own.items()} == {
-        "table1": [6, 9, 9, 256 * (3 * 10 + 3 * 20 + 3 * 15)],
-        "controls": [17, 33, 25, 256 * (8 * 10 + 16 * 20 + 20)],
-        "table3": [8, 16, 13, 256 * (5 * 10 + 8 * 20)],
+        "table1": [10, 17, 17, 256 * (7 * 60 + 7 * 20 + 3 * 15)],
+        "controls": [17, 33, 25, 256 * (8 * 60 + 16 * 20 + 20)],
+        "table3": [8, 16, 13, 256 * (5 * 60 + 8 * 20)],
     }
     assert [facts[count] for count in counts] == [
-        6 + 17 + 8,
-        9 + 33 + 16,
-        9 + (25 - 6) + (13 - 9),
-        256 * (10 * 10 + 18 * 20 + 3 * 15 + 20),
+        10 + 17 + 8,
+        17 + 33 + 16,
+        17 + (25 - 6) + (13 - 9),
+        256 * (14 * 60 + 22 * 20 + 3 * 15 + 20),
     ]
     assert facts["shared_stages"] == 9
     users = [stage["used_by"] for stage in facts["stages"]]
-    assert len(users) == 32
+    assert len(users) == 40
     assert ["table1:msmae", "controls:sam-0.1-sam", "table3:sam-sam"] in users
     assert [
         "table1:mae",
@@ -453,7 +456,7 @@ def test_plans_of_several_experiments_as_text(harness: Harness) -> None:
     assert second.startswith("controls: 1 runs, 2 trainings")
     assert together == (
         "Together: 2 runs, 4 trainings if nothing were shared, 2 unique stages, 0 done, 2 missing:"
-        f" {256 * (10 + 20)} images x epochs."
+        f" {256 * (60 + 20)} images x epochs."
     )
     assert shared == "2 stages are shared between experiments."
     _, alone, *_ = harness("plan", "table1", *options, "--rows", "mae")[1].splitlines()

@@ -23,6 +23,7 @@ RUN = [
     *("run", "table1", "--profile", "smoke", "--datasets", "phantom-mri", "--rows", "msmae"),
     *TRACK,
     *("--set", "pretrain.recipe.epochs=6", "--set", "pretrain.method.random_epochs=2"),
+    *("--set", "pretrain.recipe.warmup_epochs=1"),
     *("--set", "finetune.recipe.epochs=5"),
 ]
 
@@ -134,6 +135,7 @@ def test_rows_that_differ_in_fine_tuning_share_one_pretraining(tmp_path: Path) -
         "          Row(name='plain', label='no F-SAM', stages=without)))\n"
     )
     command = [str(table), "--profile", "smoke", "--set", "recipe.epochs=1"]
+    command += ["--set", "recipe.warmup_epochs=0"]
     plan = json.loads(_finish(folder, "plan", *command, "--json"))
     assert (plan["naive_trainings"], plan["unique_stages"], plan["missing"]) == (4, 3, 3)
     assert plan["stages"][0]["used_by"] == ["sam", "plain"]

@@ -7,6 +7,7 @@ right in 95 to 100 % of the images already, which leaves nothing to learn.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,15 @@ def _pretrainings(row: str, data: Path) -> list[Step]:
     )
     made = plan.make("table1", TABLE, options)
     return [step for step in made.steps if step.stage.phase == "pretrain"]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sum in one order, so that the figures do not depend on the number of cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def _probed(step: Step, data: Path, folder: Path) -> tuple[int, int]:
