@@ -140,7 +140,7 @@ class CropContrast(Task):
     def _first_keys(self, images: Tensor) -> Tensor:
         # Batch statistics, as in training: the running ones have seen nothing yet.
         self.key_encoder.train()
-        groups = images.split(self.settings.split)
+        groups = groups_of(images, self.settings.split)
         keys = torch.cat([self.key_projector(self.key_encoder(some)) for some in groups])
         return nn.functional.normalize(keys.float(), dim=1)
 
@@ -204,6 +204,15 @@ class CropContrast(Task):
 def largest_queue(images: int) -> int:
     """Return the largest power of two that is no more than the number of training images."""
     return int(2 ** (images.bit_length() - 1))
+
+
+def groups_of(images: Tensor, split: int) -> tuple[Tensor, ...]:
+    """Cut images (B, ...) into groups of ``split``; a last one alone joins those before it.
+
+    A batch has no such image (``check``), but the number of training images may leave one.
+    """
+    alone = len(images) % split == 1
+    return images.tensor_split(tuple(range(split, len(images) - alone, split)))
 
 
 def queue_contrast(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> Tensor:

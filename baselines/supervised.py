@@ -112,9 +112,10 @@ class ResNet50:
     evaluation: Evaluation = "stretch"
 
     def check(self, *, recipe: Recipe, images: int, encoders: Encoders) -> None:
-        """Refuse a batch without statistics."""
+        """Refuse a batch without statistics; a frozen encoder in eval mode takes none."""
         del images, encoders
-        need_two(recipe, "ResNet50 (BatchNorm)")
+        if not self.frozen:
+            need_two(recipe, "ResNet50 (BatchNorm)")
 
     def build(self, dataset: Dataset, encoders: Encoders) -> Task:
         """Build the classifier for the classes of a data set."""
