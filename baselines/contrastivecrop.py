@@ -74,6 +74,8 @@ class ContrastiveCrop:
                 f"temperature is {self.temperature}, alpha {self.alpha}, threshold"
                 f" {self.threshold}; allowed: above 0, above 0, and 0 up to below 1."
             )
+        if not 0 <= self.momentum <= 1:
+            raise UserError(f"momentum is {self.momentum}; allowed: 0 to 1.")
         queue = 1 if self.queue is None else self.queue
         if self.update_interval < 1 or self.split < 2 or queue < 1:
             raise UserError(

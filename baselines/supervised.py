@@ -76,6 +76,9 @@ class Swin:
     augmentation: Augmentation = CROP_AND_FLIP
     evaluation: Evaluation = "stretch"
 
+    def __post_init__(self) -> None:
+        mixing.check(self.mixup, self.cutmix, self.label_smoothing)
+
     def build(self, dataset: Dataset, encoders: Encoders) -> Task:
         """Build the classifier for the classes of a data set."""
         model = swin_transformer(
@@ -110,6 +113,9 @@ class ResNet50:
     frozen: bool = False
     augmentation: Augmentation = CROP_AND_FLIP
     evaluation: Evaluation = "stretch"
+
+    def __post_init__(self) -> None:
+        mixing.check(self.mixup, self.cutmix, self.label_smoothing)
 
     def check(self, *, recipe: Recipe, images: int, encoders: Encoders) -> None:
         """Refuse a batch without statistics; a frozen encoder in eval mode takes none."""

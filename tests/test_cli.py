@@ -185,6 +185,12 @@ RIVALS_PLAN = ("plan", "rivals.py", "--profile", "smoke")  # 256 images at 32 px
             ("method.mask_ratio is 0.8, which masks all of 2 x 2 blocks", "choose at most 0.75"),
         ),
         ("simclr", "method.temperature=0", ("temperature is 0.0; it must be above 0",)),
+        ("mocov3", "method.temperature=-1", ("temperature is -1.0",)),
+        ("contrastivecrop", "method.temperature=0", ("temperature is 0.0",)),
+        ("contrastivecrop", "method.momentum=1.5", ("momentum is 1.5; allowed: 0 to 1",)),
+        ("simmim", "finetune.method.mixup=-1", ("mixup is -1.0 and cutmix 0.0",)),
+        ("simclr", "finetune.method.cutmix=-1", ("mixup is 0.0 and cutmix -1.0",)),
+        ("mocov3", "finetune.method.label_smoothing=2", ("label_smoothing is 2.0; allowed",)),
     ],
 )
 @pytest.mark.parametrize("command", ["plan", "run"])
