@@ -74,6 +74,8 @@ class ContrastiveCrop:
                 f"temperature is {self.temperature}, alpha {self.alpha}, threshold"
                 f" {self.threshold}; allowed: above 0, above 0, and 0 up to below 1."
             )
+        if not 0 <= self.momentum <= 1:
+            raise UserError(f"momentum is {self.momentum}; allowed: 0 to 1.")
         queue = 1 if self.queue is None else self.queue
         if self.update_interval < 1 or self.split < 2 or queue < 1:
             raise UserError(
@@ -140,7 +142,7 @@ class CropContrast(Task):
     def _first_keys(self, images: Tensor) -> Tensor:
         # Batch statistics, as in training: the running ones have seen nothing yet.
         self.key_encoder.train()
-        groups = images.split(self.settings.split)
+        groups = groups_of(images, self.settings.split)
         keys = torch.cat([self.key_projector(self.key_encoder(some)) for some in groups])
         return nn.functional.normalize(keys.float(), dim=1)
 
@@ -204,6 +206,15 @@ class CropContrast(Task):
 def largest_queue(images: int) -> int:
     """Return the largest power of two that is no more than the number of training images."""
     return int(2 ** (images.bit_length() - 1))
+
+
+def groups_of(images: Tensor, split: int) -> tuple[Tensor, ...]:
+    """Cut images (B, ...) into groups of ``split``; a last one alone joins those before it.
+
+    A batch has no such image (``check``), but the number of training images may leave one.
+    """
+    alone = len(images) % split == 1
+    return images.tensor_split(tuple(range(split, len(images) - alone, split)))
 
 
 def queue_contrast(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> Tensor:

@@ -58,7 +58,7 @@ class SimMIM:
             raise UserError(f"mask_ratio is {self.mask_ratio}; allowed: between 0 and 1.")
 
     def check(self, *, recipe: Recipe, images: int, encoders: Encoders) -> None:
-        """Refuse blocks that do not divide the grid."""
+        """Refuse blocks that do not divide the grid or are all masked."""
         del recipe, images
         self.blocks_of(encoders)
 
@@ -66,7 +66,8 @@ class SimMIM:
         """Return the blocks along one side at a profile's size.
 
         Raises:
-            UserError: there are fewer than two, or they do not divide the grid of patches.
+            UserError: there are fewer than two, they do not divide the grid of patches, or the
+                ratio masks all of them.
         """
         grid = encoders.image_size // encoders.swin.patch
         last = 2 ** (len(encoders.swin.depths) - 1)
@@ -76,6 +77,12 @@ class SimMIM:
             raise UserError(
                 f"method.blocks is {blocks}; it must be at least 2 and divide the grid of {grid}"
                 f" patches. Allowed: {allowed}."
+            )
+        if masked_blocks(blocks**2, self.mask_ratio) == blocks**2:
+            most = math.floor(1000 * (1 - 1 / blocks**2)) / 1000
+            raise UserError(
+                f"method.mask_ratio is {self.mask_ratio}, which masks all of {blocks} x {blocks}"
+                f" blocks (rounded up); choose at most {most} or more method.blocks."
             )
         return blocks
 

@@ -76,6 +76,9 @@ class Swin:
     augmentation: Augmentation = CROP_AND_FLIP
     evaluation: Evaluation = "stretch"
 
+    def __post_init__(self) -> None:
+        mixing.check(self.mixup, self.cutmix, self.label_smoothing)
+
     def build(self, dataset: Dataset, encoders: Encoders) -> Task:
         """Build the classifier for the classes of a data set."""
         model = swin_transformer(
@@ -111,10 +114,14 @@ class ResNet50:
     augmentation: Augmentation = CROP_AND_FLIP
     evaluation: Evaluation = "stretch"
 
+    def __post_init__(self) -> None:
+        mixing.check(self.mixup, self.cutmix, self.label_smoothing)
+
     def check(self, *, recipe: Recipe, images: int, encoders: Encoders) -> None:
-        """Refuse a batch without statistics."""
+        """Refuse a batch without statistics; a frozen encoder in eval mode takes none."""
         del images, encoders
-        need_two(recipe, "ResNet50 (BatchNorm)")
+        if not self.frozen:
+            need_two(recipe, "ResNet50 (BatchNorm)")
 
     def build(self, dataset: Dataset, encoders: Encoders) -> Task:
         """Build the classifier for the classes of a data set."""

@@ -34,15 +34,24 @@ class Mixing:
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.mixup < 0 or self.cutmix < 0:
-            raise UserError(
-                f"mixup is {self.mixup} and cutmix {self.cutmix}; they must be at least 0."
-            )
+        check(self.mixup, self.cutmix, self.label_smoothing)
 
     @property
     def mixes(self) -> bool:
         """Whether images are mixed at all."""
         return self.mixup > 0 or self.cutmix > 0
+
+
+def check(mixup: float, cutmix: float, label_smoothing: float) -> None:
+    """Check the settings, also where they are given long before a model is built.
+
+    Raises:
+        UserError: an alpha is negative, or the smoothing is no share.
+    """
+    if mixup < 0 or cutmix < 0:
+        raise UserError(f"mixup is {mixup} and cutmix {cutmix}; they must be at least 0.")
+    if not 0 <= label_smoothing <= 1:
+        raise UserError(f"label_smoothing is {label_smoothing}; allowed: 0 to 1.")
 
 
 def mix(

@@ -62,6 +62,7 @@ class Finetune:
 
     def __post_init__(self) -> None:
         masking.check_ratios(self.mask_ratio, self.throw_ratio)
+        mixing.check(self.mixup, self.cutmix, self.label_smoothing)
         if self.update_interval < 1:
             raise UserError(f"update_interval is {self.update_interval}; it must be at least 1.")
 

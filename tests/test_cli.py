@@ -181,7 +181,18 @@ RIVALS_PLAN = ("plan", "rivals.py", "--profile", "smoke")  # 256 images at 32 px
         ),
         ("simmim", "method.blocks=3", ("method.blocks is 3", "grid of 16", "2, 4, 8, 16.")),
         ("simmim", "method.blocks=0", ("method.blocks is 0", "at least 2")),
+        (
+            "simmim",
+            "method.blocks=2 method.mask_ratio=0.8",
+            ("method.mask_ratio is 0.8, which masks all of 2 x 2 blocks", "choose at most 0.75"),
+        ),
         ("simclr", "method.temperature=0", ("temperature is 0.0; it must be above 0",)),
+        ("mocov3", "method.temperature=-1", ("temperature is -1.0",)),
+        ("contrastivecrop", "method.temperature=0", ("temperature is 0.0",)),
+        ("contrastivecrop", "method.momentum=1.5", ("momentum is 1.5; allowed: 0 to 1",)),
+        ("simmim", "finetune.method.mixup=-1", ("mixup is -1.0 and cutmix 0.0",)),
+        ("simclr", "finetune.method.cutmix=-1", ("mixup is 0.0 and cutmix -1.0",)),
+        ("mocov3", "finetune.method.label_smoothing=2", ("label_smoothing is 2.0; allowed",)),
     ],
 )
 @pytest.mark.parametrize("command", ["plan", "run"])
@@ -203,6 +214,13 @@ def test_settings_that_just_work_together_are_planned(harness: Harness) -> None:
         changes = [word for setting in sets for word in ("--set", setting)]
         code, _, err = harness(*RIVALS_PLAN, "--rows", "contrastivecrop", *changes)
         assert code == 0, err
+
+
+def test_a_frozen_encoder_needs_no_second_image(harness: Harness) -> None:
+    own = ("--set", "finetune=own", "--set", "finetune.recipe.batch_size=1")
+    chosen = ("--profile", "smoke", "--datasets", "phantom-mri", "--rows")
+    assert harness("plan", "table1", *chosen, "contrastivecrop", *own)[0] == 0
+    refused(harness("plan", "table1", *chosen, "simclr", *own), "recipe.batch_size is 1")
 
 
 def test_planning_imports_no_model_library(tmp_path: Path) -> None:

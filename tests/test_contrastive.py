@@ -21,6 +21,7 @@ from harness import profiles
 from harness.augment import Augmentation, random_boxes
 from harness.errors import UserError
 from harness.optimizer import parameter_groups
+from harness.spec import Checked, Recipe
 from msmae import paper
 from tests import tiny
 
@@ -196,6 +197,24 @@ def test_the_queue_starts_with_the_training_images_keys_or_with_noise() -> None:
         filled = task.queue.keys.clone()
         task.before_epoch(1, lambda function: function(images))
         assert torch.equal(task.queue.keys, filled)
+
+
+@pytest.mark.parametrize(
+    ("images", "split", "expected"),
+    [(8, 4, [4, 4]), (9, 4, [4, 5]), (10, 4, [4, 4, 2]), (5, 4, [5]), (3, 4, [3]), (1, 4, [1])],
+)
+def test_no_image_is_left_alone_in_its_group(images: int, split: int, expected: list[int]) -> None:
+    whole = torch.arange(images)
+    groups = contrastivecrop.groups_of(whole, split)
+    assert [len(group) for group in groups] == expected
+    assert torch.equal(torch.cat(groups), whole)
+
+
+def test_the_first_keys_take_any_number_of_images() -> None:
+    task = _crop_task(queue=8, split=4)
+    images = tiny.batch(9).images[0]
+    task.before_epoch(0, lambda function: function(images))
+    torch.testing.assert_close(task.queue.keys.norm(dim=1), torch.ones(8))
 
 
 @pytest.mark.parametrize(
@@ -424,6 +443,29 @@ def test_impossible_settings_are_refused(
 def test_blocks_that_do_not_fit_the_grid_are_refused() -> None:
     with pytest.raises(UserError, match="method.blocks is 5.*grid of 16"):
         SimMIM(blocks=5).build(tiny.dataset(), tiny.ENCODERS)
+
+
+@pytest.mark.parametrize(
+    ("method", "batch", "message"),
+    [
+        (MoCoV3(), 1, "recipe.batch_size is 1, but MoCo v3"),
+        (SimCLR(), 1, "recipe.batch_size is 1, but SimCLR"),
+        (supervised.ResNet50(), 1, "recipe.batch_size is 1, but ResNet50"),
+        (ContrastiveCrop(queue=1), 1, "leaves one image alone in groups of 32"),
+        (ContrastiveCrop(queue=65, split=8), 65, "leaves one image alone in groups of 8"),
+        (ContrastiveCrop(queue=100), 32, "method.queue 100 .* multiples of 32, .*queue=96"),
+        (ContrastiveCrop(queue=16), 32, "method.queue 16 .* multiples of 32, .*queue=32"),
+        (ContrastiveCrop(), 48, "method.queue 64, the largest power of two up to 100 .*queue=48"),
+        (SimMIM(blocks=5), 8, "method.blocks is 5.*grid of 16 patches. Allowed: 2, 4, 8, 16"),
+        (SimMIM(mask_ratio=0.99), 8, "method.mask_ratio is 0.99, which masks all of 8 x 8"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_by_the_settings(
+    method: Checked, batch: int, message: str
+) -> None:
+    recipe = Recipe(epochs=1, batch_size=batch, base_lr=1.0)
+    with pytest.raises(UserError, match=message):
+        method.check(recipe=recipe, images=100, encoders=tiny.ENCODERS)
 
 
 def test_numpy_is_not_asked_for_randomness() -> None:
