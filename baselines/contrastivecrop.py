@@ -19,7 +19,7 @@ from baselines._momentum import Queue, follow, frozen_copy
 from harness.augment import Augmentation
 from harness.colour import Colour
 from harness.errors import UserError
-from harness.spec import EPOCHS, PER_STEP, Dataset, Encoders, Recipe, Stage
+from harness.spec import EPOCHS, Dataset, Encoders, Recipe, Stage
 from harness.task import Batch, Look, Progress, Task
 
 VIEW = Augmentation(scale=(0.2, 1.0), interpolation="bilinear", colour=Colour())
@@ -43,7 +43,9 @@ class ContrastiveCrop:
 
     Attributes:
         temperature: of the logits.
-        momentum: of the key encoder, constant.
+        momentum: of the key encoder, constant; None takes MoCo's 0.999, which reaches over 1000
+            steps, or a quarter of the training's steps where that is less: on small data sets
+            the key encoder would else stay what it was at random.
         queue: negatives that are kept; None takes the largest power of two that is no more than
             the training set (the paper's 65 536 would hold 54 copies of every Messidor image).
         random_epochs: epochs of ordinary crops first (20 of 100 in the ImageNet config).
@@ -59,7 +61,7 @@ class ContrastiveCrop:
     """
 
     temperature: float = 0.2
-    momentum: float = field(default=0.999, metadata=PER_STEP)
+    momentum: float | None = None
     queue: int | None = None
     random_epochs: int = field(default=60, metadata=EPOCHS)
     update_interval: int = field(default=60, metadata=EPOCHS)
@@ -74,7 +76,7 @@ class ContrastiveCrop:
                 f"temperature is {self.temperature}, alpha {self.alpha}, threshold"
                 f" {self.threshold}; allowed: above 0, above 0, and 0 up to below 1."
             )
-        if not 0 <= self.momentum <= 1:
+        if self.momentum is not None and not 0 <= self.momentum <= 1:
             raise UserError(f"momentum is {self.momentum}; allowed: 0 to 1.")
         queue = 1 if self.queue is None else self.queue
         if self.update_interval < 1 or self.split < 2 or queue < 1:
@@ -180,8 +182,11 @@ class CropContrast(Task):
 
     @torch.no_grad()
     def _keys(self, images: Tensor, at: Progress) -> Tensor:
-        follow(self.key_encoder, self.encoder, self.settings.momentum)
-        follow(self.key_projector, self.projector, self.settings.momentum)
+        momentum = self.settings.momentum
+        if momentum is None:
+            momentum = default_momentum(at.epochs * at.steps)
+        follow(self.key_encoder, self.encoder, momentum)
+        follow(self.key_projector, self.projector, momentum)
         order = torch.randperm(len(images), generator=at.generator)
         shuffled = images[order.to(images.device, non_blocking=True)]
         groups = shuffled.split(self.settings.split)
@@ -201,6 +206,11 @@ class CropContrast(Task):
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Take the boxes back."""
         self.boxes = state["boxes"]
+
+
+def default_momentum(steps: int) -> float:
+    """Return the momentum that reaches over a quarter of the training's steps, at most 1000."""
+    return max(0.0, min(0.999, 1 - 4 / steps))
 
 
 def largest_queue(images: int) -> int:

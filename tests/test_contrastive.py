@@ -174,6 +174,20 @@ def test_the_queue_replaces_the_oldest() -> None:
     assert queue.keys[:, 0].tolist() == [2.0, 1.0, 1.0, 2.0, 2.0]
 
 
+def test_the_default_momentum_reaches_over_a_quarter_of_a_short_training() -> None:
+    found = [contrastivecrop.default_momentum(steps) for steps in (1, 8, 480, 4000, 10**6)]
+    assert found == pytest.approx([0.0, 0.5, 1 - 1 / 120, 0.999, 0.999])
+    task = _crop_task(queue=16, split=4)
+    source = next(task.encoder.parameters()).detach()
+    with torch.no_grad():
+        next(task.encoder.parameters()).add_(1.0)
+    before = next(task.key_encoder.parameters()).detach().clone()
+    at = dataclasses.replace(tiny.progress(epochs=2), steps=4)  # eight steps in all: 0.5
+    task._keys(tiny.batch().images[0], at)
+    expected = 0.5 * before + 0.5 * source
+    torch.testing.assert_close(next(task.key_encoder.parameters()).detach(), expected)
+
+
 def test_a_queue_is_filled_evenly_or_again_from_the_start() -> None:
     keys = torch.arange(8.0).view(4, 2)
     for size, rows in ((2, [0, 2]), (4, [0, 1, 2, 3]), (8, [0, 0, 1, 1, 2, 2, 3, 3])):
