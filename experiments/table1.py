@@ -125,6 +125,10 @@ EXPERIMENT = Table(
         "Self-supervised rows differ in pre-training only, unless `--set finetune=own` gives each"
         " the fine-tuning that its authors publish; MSMAE alone is fine-tuned with"
         " masks (SAM), as in the paper. MSMAE's pre-training uses labels, its rivals' does not.",
+        "The paper gives no recipe for its rivals' pre-training. MAE and AMT take MSMAE's (Table"
+        " 4), the others their own authors', at batch 256 where theirs is larger, for 300 epochs."
+        " ContrastiveCrop's queue is the largest power of two that the training set holds and"
+        " starts with its images' keys.",
         "Fine-tuning pools the patch tokens (Algorithm 1, released code): the last block's"
         " attention row of [CLS] then gets exactly no gradient, so the maps that guide masks in"
         " fine-tuning come from a row that pre-training alone has trained. `--set"
