@@ -46,7 +46,7 @@ LAPTOP = Profile(
     train_images=3000,
     eval_images=1000,
 )
-"""Real images at 64 px, small encoders, subsets: Table 1 in about an hour on two cores."""
+"""Real images at 64 px, small encoders, subsets: Table 1 in hours on two cores."""
 
 SMOKE = Profile(
     name="smoke",
