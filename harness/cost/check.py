@@ -8,7 +8,8 @@ counter at all.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,9 +17,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.spec import VitSize
+from harness.cost.conventions import CONVENTIONS
+from harness.cost.count import count
+from harness.cost.models import Model
+from harness.cost.work import Work
+from harness.spec import Dataset, Encoders, VitSize
 
 ATTENTION = "aten::scaled_dot_product_attention"
+TOLERANCE = 0.005
+"""Largest share by which another counter may differ."""
+
 POOLING = "adaptive_avg_pool2d"
 """fvcore counts one addition an element; no convention here does, additions are free."""
 
@@ -53,12 +61,16 @@ class _Traced(nn.Module):
         return self.pass_(images)
 
 
-def fvcore(task: nn.Module, forward: Callable[[Tensor], Tensor], images: Tensor) -> Check:
-    """Count a pass with fvcore, attention included."""
+def fvcore(work: Work, forward: Callable[[], Tensor]) -> Check:
+    """Count a pass with fvcore, attention included.
+
+    It traces, which the meta device does not bear: ``work`` must be on the CPU, and runs.
+    """
     from fvcore.nn import FlopCountAnalysis
 
-    with torch.no_grad():
-        analysis = FlopCountAnalysis(_Traced(task, forward), (images,))
+    with torch.no_grad(), _masks_drawn(work.task, forward):
+        traced = _Traced(work.task, lambda _: forward())
+        analysis = FlopCountAnalysis(traced, (work.batch.images,))
         analysis.set_op_handle(ATTENTION, _attention)
         analysis.unsupported_ops_warnings(enabled=False)
         analysis.uncalled_modules_warnings(enabled=False)
@@ -66,6 +78,28 @@ def fvcore(task: nn.Module, forward: Callable[[Tensor], Tensor], images: Tensor)
         skipped = dict(analysis.unsupported_ops())
     apart = {name: found.pop(name) for name in (POOLING,) if name in found}
     return Check(macs=sum(found.values()), apart=apart, skipped=skipped)
+
+
+@contextmanager
+def _masks_drawn(task: Any, forward: Callable[[], Tensor]) -> Iterator[None]:
+    """Repeat the masks of a run before: how many patches are masked cannot be traced."""
+    draw = getattr(task, "draw_masks", None)
+    if draw is None:
+        yield
+        return
+    drawn: list[Any] = []
+
+    def keep(*given: Any) -> Any:
+        drawn.append(draw(*given))
+        return drawn[-1]
+
+    task.draw_masks = keep
+    try:
+        forward()
+        task.draw_masks = lambda *_: drawn[-1]
+        yield
+    finally:
+        del task.draw_masks
 
 
 def _attention(inputs: list[Any], outputs: list[Any]) -> int:
@@ -93,3 +127,39 @@ def vit_products(size: VitSize, image_size: int, classes: int, tokens: int) -> i
     embedding = patches * 3 * size.patch**2 * width
     block = 12 * tokens * width**2 + 2 * tokens**2 * width
     return embedding + size.depth * block + width * classes
+
+
+def compare(model: Model, dataset: Dataset, encoders: Encoders) -> Iterator[tuple[str, bool]]:
+    """Count a model's pass with all counters.
+
+    A classifier's deployed forward, a pre-training's training forward on two images.
+
+    Yields:
+        A line in words, and whether the counter agrees within ``TOLERANCE``.
+    """
+    deployed = model.stage.phase != "pretrain"
+    batch = 1 if deployed else 2
+
+    def work(device: str) -> tuple[Work, Callable[[], Tensor]]:
+        made = Work(model.stage, dataset, encoders, torch.device(device), batch)
+        return made, made.deployed() if deployed else made.training()
+
+    meta, forward = work("meta")
+    tally = count(meta.task, forward)
+    ours, theirs = CONVENTIONS["torch-flops"].of(tally), torch_flops(forward)
+    yield _line(model.name, "torch", ours, theirs)
+    with _masks_drawn(meta.task, forward):
+        traced = count(meta.task, forward)
+    found = fvcore(*work("cpu"))
+    line, fine = _line(model.name, "fvcore", CONVENTIONS["fvcore-macs"].of(traced), found.macs)
+    apart = {f"{name}, additions only": macs for name, macs in found.apart.items()}
+    if tally.total > traced.total:
+        apart["drawing masks, not traced"] = tally.total - traced.total
+    yield "; ".join([line, *(f"{name}: {n / 1e9:.4g} G" for name, n in apart.items())]), fine
+
+
+def _line(name: str, counter: str, ours: int, theirs: int) -> tuple[str, bool]:
+    difference = ours / theirs - 1
+    fine = abs(difference) <= TOLERANCE
+    text = f"{name}: {ours / 1e9:.4f} G, {counter} {theirs / 1e9:.4f} G"
+    return f"{text}, difference {100 * difference:+.3f} %{'' if fine else ' (disagree)'}", fine

@@ -66,7 +66,7 @@ CONVENTIONS = {
         Convention(
             name="fvcore-macs",
             unit="MAC",
-            text="the same at fvcore's rates, with attention products",
+            text="linear, convolution and normalisation layers (fvcore's rates), attention products",
             of=_fvcore,
         ),
         Convention(

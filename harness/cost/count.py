@@ -195,7 +195,7 @@ def _convolution(args: tuple[Any, ...], made: Tensor) -> int:
     images, weight, transposed = args[0], args[1], args[6]
     # Every element of the output (of the input, if transposed) meets one filter.
     elements = images if transposed else made
-    return elements.numel() * math.prod(weight.shape[1:])
+    return int(elements.numel() * math.prod(weight.shape[1:]))
 
 
 def _convolution_backward(args: tuple[Any, ...]) -> int:
@@ -229,7 +229,8 @@ def count(module: nn.Module, forward: Callable[[], Any], *, backward: bool = Fal
     """
     # Picking by a mask of bools (lightly's NT-Xent) has no shape without values: take all.
     whole: Any = config.patch(meta_nonzero_assume_all_nonzero=True)  # type: ignore[attr-defined]
-    with whole, torch.set_grad_enabled(backward), CountingMode(module.parameters()) as mode:
+    mode = CountingMode(module.parameters())
+    with whole, torch.set_grad_enabled(backward), mode:
         made = forward()
         if backward:
             made.backward()
