@@ -66,7 +66,7 @@ CONVENTIONS = {
         Convention(
             name="fvcore-macs",
             unit="MAC",
-            text="linear, convolution and normalisation layers (fvcore's rates), attention products",
+            text="linear, convolution and normalisation layers (fvcore's rates), attention",
             of=_fvcore,
         ),
         Convention(
