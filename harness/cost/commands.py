@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.errors import UserError
 
 if TYPE_CHECKING:
     from harness.cost.measure import Cost
@@ -48,6 +50,22 @@ def add_parser(commands: Any) -> None:
         action="store_true",
         help="also count with fvcore and torch's counter, and say where they differ",
     )
+    _latency_options(cost.add_argument_group("latency"))
+
+
+def _latency_options(group: Any) -> None:
+    group.add_argument("--latency", action="store_true", help="also time it, on this machine")
+    group.add_argument("--batch-size", type=int, default=1, metavar="N", help="default 1")
+    group.add_argument(
+        "--pass",
+        dest="kind",
+        choices=("deployed", "training", "step"),
+        help="what is timed: a classifier's forward over all (or --tokens) patches, the masked"
+        " forward of training, or a training step (default: deployed; a pre-training: training)",
+    )
+    group.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="fp32")
+    group.add_argument("--rounds", type=int, default=30, help="times a pass and process")
+    group.add_argument("--processes", type=int, default=3, help="one after the other")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -81,10 +99,41 @@ def run(args: argparse.Namespace) -> int:
     )
     show.show(costs)
     sys.stdout.flush()
+    written = show.to_json(costs, context)
+    if args.latency:
+        written["latency"] = _latency(args, costs)
     if args.json is not None:
-        files.write_json(args.json, show.to_json(costs, context))
+        files.write_json(args.json, written)
         print(f"Written: {args.json}")
     return _check(costs, dataset, profile.encoders) if args.check else 0
+
+
+def _latency(args: argparse.Namespace, costs: list[Cost]) -> dict[str, Any]:
+    from harness import environment
+    from harness.latency import measure, show
+    from harness.run import choose_device
+
+    if args.tokens and args.kind not in (None, "deployed"):
+        raise UserError(
+            f"--tokens goes with --pass deployed; --pass {args.kind} keeps what the method keeps."
+        )
+    kinds = [args.kind or _usual(cost) for cost in costs]
+    request = measure.Request(
+        subjects=measure.subjects([c.model.name for c in costs], args.tokens, kinds),
+        profile=args.profile,
+        dataset=args.dataset,
+        batch=args.batch_size,
+        precision=args.precision,
+        device=choose_device().type,
+        rounds=args.rounds,
+    )
+    latency = measure.run(request, args.processes)
+    show.show(latency)
+    return {**latency.to_json(), "versions": environment.versions()}
+
+
+def _usual(cost: Cost) -> Literal["deployed", "training"]:
+    return "training" if cost.model.stage.phase == "pretrain" else "deployed"
 
 
 def _check(costs: list[Cost], dataset: Dataset, encoders: Encoders) -> int:

@@ -27,7 +27,7 @@ class KeepsTokens(Protocol):
 
 
 class Work:
-    """A stage's task with one batch of grey images.
+    """A stage's task with one batch of noise.
 
     Args:
         stage: what is trained; its recipe's last epoch is the one that is looked at.
@@ -134,8 +134,13 @@ class Work:
 def _batch(task: Any, size: int, device: torch.device, count: int) -> Batch:
     views = len(task.augmentations)
     whole = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(views, count, 4)
+    shape = (views, count, 3, size, size)
+    # Noise: zeros take less power, and so less time, on some devices.
+    images = torch.empty(shape, device=device)
+    if device.type != "meta":
+        images = torch.randn(shape, generator=seed.generator("cost", "images")).to(device)
     return Batch(
-        images=torch.zeros(views, count, 3, size, size, device=device),
+        images=images,
         labels=torch.zeros(count, dtype=torch.int64, device=device),
         ids=torch.arange(count).to(device),
         boxes=whole.to(device),

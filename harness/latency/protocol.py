@@ -52,7 +52,7 @@ def _events(function: Callable[[], object]) -> float:
     function()
     end.record()
     torch.cuda.synchronize()
-    return begin.elapsed_time(end) / 1000
+    return float(begin.elapsed_time(end)) / 1000
 
 
 def warm_up(function: Callable[[], object], timed: Timer) -> WarmUp:
