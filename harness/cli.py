@@ -61,6 +61,10 @@ def _dispatch(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         from harness import listing
 
         return listing.run(args)
+    if args.command == "cost":
+        from harness.cost import commands as cost
+
+        return cost.run(args)
     from harness import commands
 
     return commands.COMMANDS[args.command](args)
@@ -106,9 +110,11 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="show versions, device and prepared data")
     _folders(doctor)
 
+    from harness.cost.commands import add_parser as add_cost_parser
     from harness.data.commands import add_parser as add_data_parser
 
     add_data_parser(commands)
+    add_cost_parser(commands)
     return parser
 
 

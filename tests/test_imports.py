@@ -22,6 +22,7 @@ HOMES = {
     "mmengine": ("msmae/segment.py",),
     "mmcv": ("msmae/segment.py",),
     "lightly": ("baselines/",),
+    "fvcore": ("harness/cost/",),
     "timm": ("msmae/", "baselines/"),
 }
 LONGEST_FILE, LONGEST_FUNCTION = 300, 60
@@ -85,7 +86,7 @@ def test_nothing_draws_from_global_randomness(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [["--help"], ["--version"], ["list"], ["data", "list"], ["run", "--help"]],
+    [["--help"], ["--version"], ["list"], ["data", "list"], ["run", "--help"], ["cost", "--help"]],
     ids=" ".join,
 )
 def test_light_commands_import_nothing_heavy(command: list[str], tmp_path: Path) -> None:
@@ -95,6 +96,7 @@ def test_light_commands_import_nothing_heavy(command: list[str], tmp_path: Path)
         "try:\n    code = main(sys.argv[1:])\n"
         "except SystemExit as end:\n    code = end.code\n"
         "heavy = {'torch', 'timm', 'mlflow', 'pandas', 'scipy', 'lightly', 'mmseg', 'optuna'}\n"
+        "heavy |= {'fvcore', 'rich'}\n"
         "print(sorted(heavy & sys.modules.keys()), file=sys.stderr)\n"
         "sys.exit(code)\n"
     )

@@ -1,0 +1,1 @@
+"""What a model costs: multiplications under named conventions, parameters, latency."""

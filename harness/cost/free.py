@@ -1,0 +1,58 @@
+"""Operators that multiply nothing that any convention counts: views, sums, element by element."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+_NAMES = """
+    alias detach clone copy copy_ _to_copy lift_fresh empty_like
+    empty empty_strided new_empty new_empty_strided zeros zeros_like new_zeros ones ones_like
+    new_ones full full_like new_full fill fill_ zero_ scalar_tensor arange linspace eye
+    rand rand_like randn randn_like randperm bernoulli bernoulli_ uniform_ normal_ exponential_
+    random_ native_dropout _reshape_alias view _unsafe_view reshape expand as_strided
+    slice select split split_with_sizes unbind narrow permute transpose t squeeze unsqueeze
+    diagonal unfold cat stack repeat roll flip constant_pad_nd pixel_shuffle pixel_unshuffle
+    slice_backward select_backward slice_scatter select_scatter
+    diagonal_scatter as_strided_scatter unfold_backward
+    index index_put index_put_ _unsafe_index _unsafe_index_put index_select index_add index_copy
+    gather scatter scatter_ scatter_add scatter_add_ masked_fill masked_fill_ masked_scatter
+    embedding where take
+    sum mean amax amin max min argmax argmin any all prod cumsum std var var_mean
+    linalg_vector_norm norm sort argsort topk
+    _softmax _softmax_backward_data _log_softmax _log_softmax_backward_data _safe_softmax
+    logsumexp nll_loss_forward nll_loss_backward nll_loss2d_forward nll_loss2d_backward
+    mse_loss mse_loss_backward l1_loss smooth_l1_loss smooth_l1_loss_backward
+    native_layer_norm_backward native_batch_norm_backward native_group_norm_backward
+    batch_norm_backward cudnn_batch_norm_backward
+    _adaptive_avg_pool2d _adaptive_avg_pool2d_backward avg_pool2d avg_pool2d_backward
+    max_pool2d_with_indices max_pool2d_with_indices_backward
+    upsample_nearest2d upsample_nearest2d_backward upsample_bilinear2d
+    upsample_bilinear2d_backward upsample_bicubic2d upsample_bicubic2d_backward
+    gelu_backward threshold_backward silu_backward tanh_backward sigmoid_backward
+    is_same_size _local_scalar_dense bincount
+"""
+
+FREE = frozenset(_NAMES.split())
+"""Names of aten operators, besides those that torch tags as pointwise and plain views."""
+
+
+def aten_name(func: Any) -> str:
+    """Return the bare name of one of torch's own operators, "" for a library's."""
+    namespace, _, name = str(func._schema.name).partition("::")
+    return name if namespace == "aten" else ""
+
+
+def is_free(func: Any) -> bool:
+    """Whether an operator (an ``OpOverload``) multiplies nothing that is counted.
+
+    Only torch's own operators can be: whatever a library brings has no known cost.
+    """
+    name = aten_name(func).removeprefix("_foreach_")
+    if name != aten_name(func):  # the same, over a list of tensors
+        name = name.rstrip("_")
+        single = getattr(torch.ops.aten, name, None)
+        tags = [getattr(single, o).tags for o in single.overloads()] if single else []
+        return name in FREE or any(torch.Tag.pointwise in t for t in tags)
+    return bool(name) and (name in FREE or torch.Tag.pointwise in func.tags)

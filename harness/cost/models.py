@@ -1,0 +1,61 @@
+"""Names of what can be counted: rows of tables, their fine-tuning, and usual names of models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness import catalog
+from harness.errors import UserError, unknown
+from harness.spec import Stage
+
+TABLE = "table1"
+"""Where names without a table are looked up."""
+
+ALIASES = {"vit_base_patch16": "vit", "swin_tiny": "swin"}
+"""timm's names of the supervised rows; their size is the profile's."""
+
+FINETUNE = ".finetune"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """What a name stands for: one stage of a row, and what it is called in print."""
+
+    name: str
+    label: str
+    stage: Stage
+
+
+def models(table: str = TABLE) -> dict[str, Model]:
+    """Return the models of a table by name: NAME its first stage, NAME.finetune its last."""
+    found: dict[str, Model] = {}
+    for row in catalog.load(table)[1].rows:
+        chain = row.stages or ()
+        if not chain:
+            continue
+        phase = "pre-training" if chain[0].phase == "pretrain" else "classifier"
+        label = f"{row.label} ({row.backbone}), {phase}"
+        found[row.name] = Model(name=row.name, label=label, stage=chain[0])
+        if len(chain) > 1:
+            name = row.name + FINETUNE
+            label = f"{row.label} ({row.backbone}), fine-tuning"
+            found[name] = Model(name=name, label=label, stage=chain[-1])
+    if table == TABLE:
+        for alias, name in ALIASES.items():
+            found[alias] = Model(name=alias, label=found[name].label, stage=found[name].stage)
+    return found
+
+
+def find(name: str) -> Model:
+    """Return a model by name; "TABLE/ROW" looks into another table, also one given by path.
+
+    Raises:
+        UserError: there is no such model or table.
+    """
+    table, slash, row = name.rpartition("/")
+    if slash and not (table and row):
+        raise UserError(f"No model {name!r}; write TABLE/ROW, for instance table3/sam-sam.")
+    known = models(table or TABLE)
+    if row not in known:
+        raise unknown("model", row, known)
+    return known[row]

@@ -1,0 +1,1 @@
+"""How long a pass takes, by a protocol: warmed up, interleaved, in several processes."""

@@ -1,0 +1,114 @@
+"""Order statistics of times and of their ratios; no clock is read here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+NOISY_IQR = 0.05
+"""Times are noisy when the interquartile range exceeds this share of the median ..."""
+
+NOISY_PROCESSES = 0.02
+"""... or when the medians of two processes differ by more than this share."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """Quantiles of times in seconds, or of ratios, over all processes.
+
+    Attributes:
+        n: samples.
+        p50, p90, p99: quantiles, interpolated linearly.
+        iqr: from the lower to the upper quartile.
+        low, high: 95 % interval of the median: order statistics of all samples, widened to the
+            processes' own medians, as samples of one process have its luck in common. None with
+            fewer than six samples, which cannot give one.
+        processes: the median of each process.
+        noisy: why the numbers should not be trusted; empty if they can be.
+    """
+
+    n: int
+    p50: float
+    p90: float
+    p99: float
+    iqr: float
+    low: float | None
+    high: float | None
+    processes: tuple[float, ...]
+    noisy: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "n": self.n,
+            "p50": self.p50,
+            "p90": self.p90,
+            "p99": self.p99,
+            "iqr": self.iqr,
+            "median_95": None if self.low is None else [self.low, self.high],
+            "processes": list(self.processes),
+            "noisy": list(self.noisy),
+        }
+
+
+def median_ranks(n: int) -> tuple[int, int] | None:
+    """Return the ranks (from 1) of the order statistics that bound the median of n samples.
+
+    The narrowest symmetric pair that holds it with at least 95 %, whatever the distribution:
+    P(fewer than ``rank`` of n fall below the median) <= 1/40, binomial. None for n < 6.
+    """
+    rank, below = 0, 0
+    while 40 * (below + math.comb(n, rank)) <= 2**n:
+        below += math.comb(n, rank)
+        rank += 1
+    return (rank, n + 1 - rank) if rank else None
+
+
+def summarise(processes: Sequence[Sequence[float]]) -> Summary:
+    """Summarise the samples of each process, every one of which has some."""
+    samples = np.sort(np.concatenate([np.asarray(p, dtype=float) for p in processes]))
+    medians = tuple(float(np.median(p)) for p in processes)
+    p25, p50, p75, p90, p99 = (float(q) for q in np.quantile(samples, (0.25, 0.5, 0.75, 0.9, 0.99)))
+    ranks = median_ranks(len(samples))
+    low = high = None
+    if ranks is not None:
+        low = min(float(samples[ranks[0] - 1]), *medians)
+        high = max(float(samples[ranks[1] - 1]), *medians)
+    return Summary(
+        n=len(samples),
+        p50=p50,
+        p90=p90,
+        p99=p99,
+        iqr=p75 - p25,
+        low=low,
+        high=high,
+        processes=medians,
+        noisy=_noisy(p75 - p25, p50, medians),
+    )
+
+
+def _noisy(iqr: float, median: float, medians: tuple[float, ...]) -> tuple[str, ...]:
+    reasons = []
+    if iqr > NOISY_IQR * median:
+        reasons.append(f"IQR {100 * iqr / median:.1f} % of the median")
+    spread = (max(medians) - min(medians)) / median
+    if spread > NOISY_PROCESSES:
+        reasons.append(f"processes differ by {100 * spread:.1f} %")
+    return tuple(reasons)
+
+
+def ratios(
+    subject: Sequence[Sequence[float]], base: Sequence[Sequence[float]]
+) -> tuple[tuple[float, ...], ...]:
+    """Return subject / base of samples taken one after the other, by process.
+
+    What slows the machine for longer than one pass slows both and drops out.
+    """
+    return tuple(
+        tuple(s / b for s, b in zip(mine, theirs, strict=True))
+        for mine, theirs in zip(subject, base, strict=True)
+    )

@@ -1,0 +1,111 @@
+"""One process of the protocol: reads a request from standard input, prints times as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from harness import environment, profiles
+from harness.cost import models
+from harness.cost.work import Work
+from harness.data import registry
+from harness.errors import UserError
+from harness.latency.protocol import interleave, timer, warm_up
+from harness.optimizer import build_optimizer
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def main() -> int:
+    """Time what is asked for on standard input."""
+    try:
+        answer = measure(json.load(sys.stdin))
+    except UserError as error:
+        answer = {"error": str(error)}
+    json.dump(answer, sys.stdout)
+    return 0
+
+
+def measure(request: dict[str, Any]) -> dict[str, Any]:
+    """Time the passes of a request (``harness.latency.measure.Request``) in this process."""
+    device = torch.device(request["device"])
+    load = os.getloadavg()[0]
+    passes = [_pass(subject, request, device) for subject in request["subjects"]]
+    timed = timer(device)
+    warmed = [warm_up(function, timed) for function in passes]
+    before = _state(device)
+    times = interleave(passes, request["rounds"], timed)
+    return {
+        "times": times,
+        "warm_up": [{"passes": w.passes, "stable": w.stable} for w in warmed],
+        "device": environment.device_facts(device),
+        "load_before": round(load, 2),
+        "state": [before, _state(device)],
+        "peak_bytes": torch.cuda.max_memory_allocated() if device.type == "cuda" else None,
+    }
+
+
+def _pass(
+    subject: dict[str, Any], request: dict[str, Any], device: torch.device
+) -> Callable[[], object]:
+    work = Work(
+        models.find(subject["model"]).stage,
+        registry.find(request["dataset"]),
+        profiles.find(request["profile"]).encoders,
+        device,
+        request["batch"],
+    )
+    kind = subject["pass"]
+    forward = work.deployed(subject["tokens"]) if kind == "deployed" else work.training()
+    dtype = PRECISIONS[request["precision"]]
+
+    def autocast() -> torch.autocast:
+        return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
+
+    def once() -> object:
+        with torch.no_grad(), autocast():
+            return forward()
+
+    optimizer = build_optimizer(work.task, work.stage.recipe) if kind == "step" else None
+
+    def step() -> None:
+        assert optimizer is not None
+        with autocast():
+            loss = forward()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return step if optimizer is not None else once
+
+
+def _state(device: torch.device) -> dict[str, Any]:
+    """Return clocks, power and throttling: NVML's where there is one, else the CPU's clock."""
+    if device.type != "cuda":
+        import psutil
+
+        frequency = psutil.cpu_freq()
+        return {"cpu_mhz": round(frequency.current) if frequency else None}
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByIndex(device.index or 0)
+        return {
+            "sm_mhz": pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM),
+            "memory_mhz": pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_MEM),
+            "watts": pynvml.nvmlDeviceGetPowerUsage(handle) / 1000,
+            "celsius": pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU),
+            "throttle_reasons": pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle),
+        }
+    except Exception as error:  # noqa: BLE001 (NVML is optional and fails in many ways)
+        return {"nvml": f"not available: {error}"}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
