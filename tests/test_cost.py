@@ -70,6 +70,16 @@ def test_counters_agree(name: str) -> None:
     assert (apart.get(name, "agreement") in lines[1][0]) == (name in apart)
 
 
+@pytest.mark.parametrize("tokens", [65, 17])
+def test_thop_itself_agrees_where_layer_norm_is_plain(tokens: int) -> None:
+    thop = pytest.importorskip("thop")
+    work = Work(models.find("vit").stage, FIVE, SMOKE.encoders, torch.device("cpu"), 1)
+    forward = work.deployed(tokens)
+    ours = CONVENTIONS["thop-macs"].of(count(work.task, forward))
+    work.task.forward = lambda _: forward()  # type: ignore[method-assign]
+    assert ours == thop.profile(work.task, (work.batch.images[0],), verbose=False)[0]
+
+
 @pytest.mark.parametrize("profile", ["smoke", pytest.param("paper", marks=pytest.mark.slow)])
 def test_every_row_of_table_1_can_be_counted_in_every_profile(profile: str) -> None:
     for model in models.models().values():
@@ -150,6 +160,12 @@ def test_a_linear_layer_is_one_however_its_weight_is_cut() -> None:
     half = count(layer, lambda: nn.functional.linear(values, layer.weight[:3]))
     assert count(layer, lambda: layer(values)).macs == {"linear": 2 * 3 * 4 * 6}
     assert half.macs == {"linear": 2 * 3 * 4 * 3}
+
+
+def test_operators_over_lists_of_tensors_are_free_if_each_is() -> None:
+    values = [torch.zeros(3, device=META) for _ in range(2)]
+    tally = count(nn.Identity(), lambda: torch._foreach_lerp_(values, values, 0.5))
+    assert tally.total == 0
 
 
 def test_an_operator_without_a_formula_is_refused_by_name() -> None:
