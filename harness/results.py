@@ -122,6 +122,16 @@ def mirrors(plan: Plan) -> list[Mirror]:
     return found
 
 
+def _costs(cost: Mapping[str, Any]) -> dict[str, float]:
+    """Name a stage's costs per image: "cost/thop_macs" is what is deployed, others say so."""
+    usual = "deployed" if "deployed" in cost else "training"
+    return {
+        f"cost/{'' if made == usual else made + '_'}{convention.replace('-', '_')}": float(number)
+        for made in ("deployed", "training", "step")
+        for convention, number in cost.get(made, {}).items()
+    }
+
+
 def _mirror(plan: Plan, unit: Unit, record: Record, records: Records) -> Mirror:
     evaluation = record.result.get("evaluation", {})
     figures = {
@@ -131,6 +141,7 @@ def _mirror(plan: Plan, unit: Unit, record: Record, records: Records) -> Mirror:
     }
     counts = record.result.get("parameters", {})
     figures |= {f"parameters/{name}": float(count) for name, count in counts.items()}
+    figures |= _costs(record.result.get("cost", {}))
     return Mirror(
         table=plan.name,
         name=f"{unit.row.name} / {unit.run.dataset} / seed {unit.seed}",

@@ -22,7 +22,7 @@ from harness.loop import Job, fit
 from harness.plan import PARTS, Options, Plan, Step
 from harness.progress import Progress
 from harness.record import Record, Records
-from harness.spec import Run
+from harness.spec import Dataset, Profile, Run
 from harness.task import Task
 
 FAILURES = (
@@ -171,6 +171,7 @@ class Executor:
         )
         result: dict[str, Any] = {
             "parameters": evaluate.count_parameters(task),
+            "cost": _cost(step, len(train), self.options.profile),
             "images": len(train),
             "weights": checkpoints.finish(task.state_dict()),
             "history": history,
@@ -185,9 +186,7 @@ class Executor:
         return result
 
     def _task(self, step: Step, images: int) -> Task:
-        dataset = registry.find(step.run.dataset)
-        # A method sees what it is trained on: a profile's subset, or the clean split's part.
-        dataset = replace(dataset, sizes={**dataset.sizes, "train": images})
+        dataset = _dataset(step, images)
         with seed.third_party(step.key, "build"):
             task = step.stage.method.build(dataset, self.options.profile.encoders)
             if step.upto > 1:
@@ -222,6 +221,22 @@ class Executor:
 def task_classes(step: Step) -> int:
     """Return the number of classes of a step's data set."""
     return len(registry.find(step.run.dataset).classes)
+
+
+def _dataset(step: Step, images: int) -> Dataset:
+    """Return what a method sees: the profile's subset, or the clean split's part."""
+    dataset = registry.find(step.run.dataset)
+    return replace(dataset, sizes={**dataset.sizes, "train": images})
+
+
+def _cost(step: Step, images: int, profile: Profile) -> dict[str, Any]:
+    """Count a stage; a method that cannot be counted is trained all the same, and says why."""
+    from harness.cost.measure import of_stage
+
+    try:
+        return of_stage(step.stage, _dataset(step, images), profile.encoders)
+    except FAILURES as failure:
+        return {"error": f"{type(failure).__name__}: {str(failure).partition(chr(10))[0]}"}
 
 
 def sources(run: Run, upto: int) -> str:

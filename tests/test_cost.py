@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from harness import catalog
+from harness import catalog, plan, results
 from harness.cli import main
 from harness.cost import check, models
 from harness.cost.conventions import CONVENTIONS
 from harness.cost.count import Norm, UncountedError, count
-from harness.cost.measure import META, measure
+from harness.cost.measure import META, measure, of_stage
 from harness.cost.work import Work
 from harness.data import registry
 from harness.errors import UserError
+from harness.plan import Options
 from harness.profiles import PAPER, PROFILES, SMOKE
 
 FIVE = registry.find("messidor2")
@@ -66,6 +68,16 @@ def test_counters_agree(name: str) -> None:
     assert all("+0.000 %" in line for line, _ in lines), lines
     apart = {"resnet50": "adaptive_avg_pool2d", "msmae": "drawing masks"}
     assert (apart.get(name, "agreement") in lines[1][0]) == (name in apart)
+
+
+@pytest.mark.parametrize("tokens", [65, 17])
+def test_thop_itself_agrees_where_layer_norm_is_plain(tokens: int) -> None:
+    thop = pytest.importorskip("thop")
+    work = Work(models.find("vit").stage, FIVE, SMOKE.encoders, torch.device("cpu"), 1)
+    forward = work.deployed(tokens)
+    ours = CONVENTIONS["thop-macs"].of(count(work.task, forward))
+    work.task.forward = lambda _: forward()  # type: ignore[method-assign]
+    assert ours == thop.profile(work.task, (work.batch.images[0],), verbose=False)[0]
 
 
 @pytest.mark.parametrize("profile", ["smoke", pytest.param("paper", marks=pytest.mark.slow)])
@@ -150,6 +162,12 @@ def test_a_linear_layer_is_one_however_its_weight_is_cut() -> None:
     assert half.macs == {"linear": 2 * 3 * 4 * 3}
 
 
+def test_operators_over_lists_of_tensors_are_free_if_each_is() -> None:
+    values = [torch.zeros(3, device=META) for _ in range(2)]
+    tally = count(nn.Identity(), lambda: torch._foreach_lerp_(values, values, 0.5))
+    assert tally.total == 0
+
+
 def test_an_operator_without_a_formula_is_refused_by_name() -> None:
     a, b = torch.empty(2, 3, device=META), torch.empty(3, 4, device=META)
     with pytest.raises(UncountedError, match=r"msmae_test\.product.*no formula"):
@@ -215,3 +233,62 @@ def test_mistakes_get_one_line(
     assert main(["cost", *words]) == 2
     err = capsys.readouterr().err
     assert told in err and err.count("\n") == 1
+
+
+def test_every_run_has_its_cost_in_the_record_and_as_metrics(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = "run table1 --profile smoke --datasets phantom-mri --rows mae --track off"
+    sets = ["recipe.epochs=1", "recipe.warmup_epochs=0"]
+    assert main([*words.split(), *(word for one in sets for word in ("--set", one))]) == 0
+    options = Options(
+        profile=SMOKE,
+        datasets=("phantom-mri",),
+        rows=("mae",),
+        overrides=tuple(sets),
+        data=tmp_path / "data",
+        runs=tmp_path / "runs",
+    )
+    (run,) = results.mirrors(plan.make(*catalog.load("table1"), options))
+    found = {name: value for name, value in run.metrics.items() if name.startswith("cost/")}
+    counted = measure(models.find("mae.finetune"), registry.find("phantom-mri"), SMOKE.encoders)
+    deployed, training = counted.passes
+    assert found == {
+        "cost/thop_macs": deployed.forward["thop-macs"],
+        "cost/fvcore_macs": deployed.forward["fvcore-macs"],
+        "cost/torch_flops": deployed.forward["torch-flops"],
+        "cost/training_thop_macs": training.forward["thop-macs"],
+        "cost/training_fvcore_macs": training.forward["fvcore-macs"],
+        "cost/training_torch_flops": training.forward["torch-flops"],
+        "cost/step_torch_flops": training.step["torch-flops"],
+    }
+    records = [json.loads(p.read_text()) for p in (tmp_path / "runs/records").glob("*.json")]
+    costs = {r["definition"]["stages"][-1]["phase"]: r["result"]["cost"] for r in records}
+    assert set(costs["pretrain"]) == {"training", "step"}
+
+
+def test_a_stage_that_cannot_be_counted_is_trained_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exotic(*_: object) -> None:
+        raise UncountedError("The operator x.y has no formula.")
+
+    monkeypatch.setattr("harness.cost.measure.of_stage", exotic)
+    monkeypatch.chdir(tmp_path)
+    words = "run table1 --profile smoke --datasets phantom-mri --rows resnet50 --track off"
+    assert main([*words.split(), "--set", "recipe.epochs=1"]) == 0
+    (path,) = (tmp_path / "runs" / "records").glob("*.json")
+    record = json.loads(path.read_text())
+    assert record["status"] == "done" and "evaluation" in record["result"]
+    assert record["result"]["cost"] == {"error": "UncountedError: The operator x.y has no formula."}
+    options = Options(profile=SMOKE, datasets=("phantom-mri",), rows=("resnet50",))
+    options = replace(options, overrides=("recipe.epochs=1",))
+    (run,) = results.mirrors(plan.make(*catalog.load("table1"), options))
+    assert not any(name.startswith("cost/") for name in run.metrics)
+
+
+def test_counting_draws_nothing_from_the_global_stream() -> None:
+    before = torch.get_rng_state()
+    of_stage(models.find("simclr").stage, FIVE, SMOKE.encoders)
+    assert torch.equal(before, torch.get_rng_state())

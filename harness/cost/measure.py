@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness import evaluate
+from harness import evaluate, seed
 from harness.cost.conventions import CONVENTIONS, Convention
 from harness.cost.count import count
 from harness.cost.models import Model
 from harness.cost.work import Work
-from harness.spec import Dataset, Encoders
+from harness.spec import Dataset, Encoders, Stage
 
 META = torch.device("meta")
 
@@ -64,6 +64,22 @@ class Cost:
             "parameters": self.parameters,
             "passes": [p.to_json() for p in self.passes],
         }
+
+
+def of_stage(stage: Stage, dataset: Dataset, encoders: Encoders) -> dict[str, Any]:
+    """Return what a stage costs per image, for its record.
+
+    By pass ("deployed", "training", and "step", forward and backward), then by convention. Counting
+    needs no values, so nothing that is trained can change by it.
+
+    Raises:
+        UncountedError: an operator has no formula.
+    """
+    model = Model(name="", label="", stage=stage)
+    with seed.third_party("cost", "count"):
+        passes = measure(model, dataset, encoders).passes
+    found: dict[str, Any] = {one.name.partition(" ")[0]: one.forward for one in passes}
+    return {**found, "step": passes[-1].step}
 
 
 def measure(

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 UNLIMITED = 400
 
+ENOUGH = 3
+"""Processes that a number to be quoted needs."""
+
 
 def show(latency: Latency, console: Console | None = None) -> None:
     """Print the table, the circumstances and why it is noisy, if it is."""
@@ -36,6 +39,8 @@ def show(latency: Latency, console: Console | None = None) -> None:
     for subject, times in zip(request.subjects, latency.times, strict=True):
         if times.noisy:
             console.print(Text(f"noisy: {subject.title}: {'; '.join(times.noisy)}."))
+    if len(latency.processes) < ENOUGH:
+        console.print(Text(f"Fewer than {ENOUGH} processes cannot show how much they differ."))
     for title in latency.unstable:
         console.print(Text(f"noisy: {title}: not stable after warming up."))
 

@@ -93,7 +93,9 @@ def _state(device: torch.device) -> dict[str, Any]:
         return {"cpu_mhz": round(frequency.current) if frequency else None}
     try:
         import pynvml
-
+    except ImportError:
+        return {"nvml": "not installed"}
+    try:
         pynvml.nvmlInit()
         handle = pynvml.nvmlDeviceGetHandleByIndex(device.index or 0)
         return {
@@ -103,7 +105,7 @@ def _state(device: torch.device) -> dict[str, Any]:
             "celsius": pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU),
             "throttle_reasons": pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle),
         }
-    except Exception as error:  # noqa: BLE001 (NVML is optional and fails in many ways)
+    except pynvml.NVMLError as error:
         return {"nvml": f"not available: {error}"}
 
 
