@@ -145,7 +145,8 @@ def _narrowing(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="[PHASE.]recipe.FIELD=VALUE or [PHASE.]method.FIELD=VALUE",
+        help="[PHASE.]recipe.FIELD=VALUE, [PHASE.]method.FIELD=VALUE, or finetune=own: each"
+        " method's own published fine-tuning",
     )
     _folders(parser)
 

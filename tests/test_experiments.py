@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from baselines import mocov3
 from harness import catalog, profiles
 from harness.canonical import canonical
 from harness.data import registry
@@ -100,6 +101,15 @@ def test_profiles_scale_the_rate_of_adam_by_a_factor_and_of_sgd_by_the_batch() -
         scaled = profile.scaled(Stage(phase="pretrain", method=paper.DESCRIBED, recipe=recipe))
         assert (scaled.recipe.batch_size, recipe.lr) == (64, 0.1)
         assert scaled.recipe.lr == pytest.approx(expected)
+
+
+def test_profiles_keep_the_reach_of_momenta_in_steps() -> None:
+    """A fifth of the epochs at a quarter of the batch are 0.8 times the steps."""
+    profile = dataclasses.replace(profiles.PAPER, pretrain=Scale(epochs=1 / 5, batch_size=64))
+    stage = mocov3.stages()[0]
+    assert (stage.recipe.batch_size, stage.method.momentum) == (256, 0.99)  # type: ignore[attr-defined]
+    scaled = profile.scaled(stage)
+    assert scaled.method.momentum == pytest.approx(0.99 ** (1 / 0.8), rel=1e-12)  # type: ignore[attr-defined]
 
 
 def test_table1_prints_the_papers_numbers() -> None:
