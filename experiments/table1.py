@@ -6,13 +6,14 @@ Expected with ``--profile paper``: the paper's ranking puts MSMAE first on all t
 (63.41, 98.39 and 81.97 % top-1 accuracy). Its Messidor-2 numbers lie within 26 images of the
 majority class (58.43 %), where three rows stand exactly. Rows differ in pre-training only: every
 self-supervised encoder is fine-tuned on Table 5's protocol, MSMAE with masks in fine-tuning too.
-``--set finetune=own`` fine-tunes each on the recipe that its own authors publish.
+``--set finetune=own`` fine-tunes each on the recipe that its own authors publish;
+``--figures`` draws the paper's Figure 7: accuracy over the cost of fine-tuning.
 """
 
 from __future__ import annotations
 
 from baselines import amt, contrastivecrop, mae, mocov3, simclr, simmim, supervised
-from harness.table import Column, Row, Table
+from harness.table import Column, Row, Scatter, Table
 from msmae import paper
 
 CONTRASTIVE = "Contrastive self-supervised learning"
@@ -120,6 +121,12 @@ EXPERIMENT = Table(
             finetunes={"own": paper.described()[-1]},
             printed=_printed(63.41, 98.39, 81.97),
         ),
+    ),
+    scatter=Scatter(
+        name="figure7",
+        title="Accuracy over the cost of fine-tuning's forward pass",
+        source="Figure 7",
+        dataset="btmd",
     ),
     notes=(
         "Self-supervised rows differ in pre-training only, unless `--set finetune=own` gives each"

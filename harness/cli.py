@@ -77,10 +77,9 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="train what is missing and write the table")
     _selection(run)
-    run.add_argument("--out", type=Path, help="folder of the tables (default reports/PROFILE)")
     run.add_argument("--fresh", action="store_true", help="train everything anew")
     run.add_argument("--track", choices=("on", "off"), default="on", help="mirror to MLflow")
-    run.add_argument("--format", type=_formats, default=("md", "tex", "json"), metavar="F,F")
+    _written(run)
 
     plan = commands.add_parser(
         "plan",
@@ -100,8 +99,7 @@ def _parser() -> argparse.ArgumentParser:
 
     report = commands.add_parser("report", help="write the table from the records alone")
     _selection(report)
-    report.add_argument("--out", type=Path, help="folder of the tables (default reports/PROFILE)")
-    report.add_argument("--format", type=_formats, default=("md", "tex", "json"), metavar="F,F")
+    _written(report)
 
     track = commands.add_parser("track", help="mirror finished records to MLflow")
     _selection(track)
@@ -121,6 +119,14 @@ def _parser() -> argparse.ArgumentParser:
 def _selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", help="a name from `harness list`, or the path of a file")
     _narrowing(parser)
+
+
+def _written(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, help="folder of the tables (default reports/PROFILE)")
+    parser.add_argument("--format", type=_formats, default=("md", "tex", "json"), metavar="F,F")
+    parser.add_argument(
+        "--figures", action="store_true", help="also write the experiment's figures and their data"
+    )
 
 
 def _narrowing(parser: argparse.ArgumentParser) -> None:

@@ -7,16 +7,20 @@ import json
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from harness import catalog, environment, overview, plan, profiles, results, track
+from harness import catalog, environment, overview, plan, profiles, results, sheets, track
+from harness.cost.fill import fill
 from harness.data import registry
 from harness.data.store import read_manifest
+from harness.latency import book
 from harness.plan import Options, Plan
 from harness.progress import Progress
 from harness.record import Records
+from harness.report import figures
 from harness.report.grid import Grid, lay_out
 from harness.report.write import write
 from harness.run import Executor, choose_device
@@ -30,9 +34,7 @@ def run(args: argparse.Namespace) -> int:
     device = choose_device()
     executor = Executor(made, device, Progress(), fresh=args.fresh)
     outcome = executor.execute()
-    grid = _grid(args, made)
-    paths = write(grid, _out(args, made), args.format)
-    _print(grid)
+    paths = _write(args, made, device, measure=True)
     print(
         f"{outcome.trained} stages trained, {outcome.found} found done,"
         f" {len(outcome.failed)} failed. Written: {', '.join(str(p) for p in paths)}"
@@ -56,18 +58,36 @@ def show_plan(args: argparse.Namespace) -> int:
 def report(args: argparse.Namespace) -> int:
     """Write the table from the records alone."""
     made = _plan(args)
-    grid = _grid(args, made)
-    paths = write(grid, _out(args, made), args.format)
-    _print(grid)
+    paths = _write(args, made, choose_device(), measure=False)
     print(f"Written: {', '.join(str(p) for p in paths)}")
     return 0
+
+
+def _write(
+    args: argparse.Namespace, made: Plan, device: torch.device, *, measure: bool
+) -> list[Path]:
+    """Write and print every table, and with ``--figures`` the figures; return their paths.
+
+    With ``measure``, times that a table shows and this machine has not taken are taken.
+    """
+    drawn = sheets.figures(made) if args.figures else ()
+    paths: list[Path] = []
+    for sheet in (*sheets.tables(made), *drawn):
+        grid = _grid(args, sheet, device, measure=measure)
+        is_figure = sheet in drawn
+        formats = ("json", *figures.FORMATS) if is_figure else args.format
+        paths += write(grid, _out(args, made), formats)
+        if not is_figure:
+            _print(grid)
+    return paths
 
 
 def mirror(args: argparse.Namespace) -> int:
     """Mirror finished records to MLflow, without duplicates."""
     made = _plan(args)
     folder = Path("reports") / made.options.profile.name
-    _mirror(made, sorted(folder.glob(f"{made.name}.*")))
+    found = [p for sheet in sheets.tables(made) for p in sorted(folder.glob(f"{sheet.name}.*"))]
+    _mirror(made, found)
     return 0
 
 
@@ -134,12 +154,34 @@ def _out(args: argparse.Namespace, made: Plan) -> Path:
     return args.out or Path("reports") / made.options.profile.name
 
 
-def _grid(args: argparse.Namespace, made: Plan) -> Grid:
-    facts = environment.device_facts(choose_device())
+def _grid(args: argparse.Namespace, made: Plan, device: torch.device, *, measure: bool) -> Grid:
+    facts = environment.device_facts(device)
     context = results.context(
         made, command=_command(args), device=f"{facts['kind']} {facts['name']}"
     )
-    return lay_out(made.table, results.entries(made), results.column_contexts(made), context)
+    timing = _timing(args, made, device, measure=measure)
+    told = () if timing is None else (timing.told,)
+    return lay_out(
+        replace(made.table, notes=(*told, *made.table.notes)),
+        results.entries(made),
+        results.column_contexts(made),
+        context,
+        costings=fill(made, timing),
+    )
+
+
+def _timing(
+    args: argparse.Namespace, made: Plan, device: torch.device, *, measure: bool
+) -> book.Timing | None:
+    """Return the times of a table's rows on this machine; None where it shows or has none."""
+    if not book.kinds(made) or not made.chains:
+        return None
+    anew = measure and args.fresh
+    found = None if anew else book.read(made, args.experiment, device)
+    if found is None and measure:
+        print(f"Timing the rows of {made.name} ...", file=sys.stderr)
+        found = book.take(made, args.experiment, device)
+    return found
 
 
 def _command(args: argparse.Namespace) -> str:

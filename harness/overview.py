@@ -3,10 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from harness.plan import Load, Plan, loads
+from harness.plan import Plan, Step, training_images
 from harness.record import Records
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """How much work a step is, and whether it is done."""
+
+    step: Step
+    status: str
+    images: int
+    epochs: int
+
+
+def loads(plan: Plan, records: Records) -> tuple[Load, ...]:
+    """Say of every unique stage whether it is done, failed or missing, and its images x epochs."""
+    found = []
+    for step in plan.steps:
+        record = records.read(step.key)
+        found.append(
+            Load(
+                step=step,
+                status=record.status if record else "missing",
+                images=training_images(plan, step.run),
+                epochs=step.stage.recipe.epochs,
+            )
+        )
+    return tuple(found)
 
 
 def overview(plans: Sequence[Plan], records: Records) -> dict[str, Any]:

@@ -6,7 +6,7 @@ prepares phantom families, which takes seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from harness import override
 from harness.data import phantom, registry
 from harness.data.store import Manifest, read_manifest
 from harness.errors import UserError, unknown
-from harness.record import Records
 from harness.spec import Checked, Dataset, Profile, Run, Split, Stage
 from harness.table import Column, Row, Table
 
@@ -85,7 +84,12 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A table with everything resolved; ``rows`` and ``columns`` are those asked for."""
+    """A table with everything resolved; ``rows`` and ``columns`` are those asked for.
+
+    Attributes:
+        own: the data set of the experiment's first column, whatever was asked for.
+        chains: stages by name of the row, scaled and overridden; rows without stages have none.
+    """
 
     name: str
     table: Table
@@ -93,6 +97,8 @@ class Plan:
     seeds: tuple[int, ...]
     columns: tuple[ColumnPlan, ...]
     units: tuple[Unit, ...]
+    own: str
+    chains: Mapping[str, tuple[Stage, ...]]
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -126,10 +132,21 @@ def make_all(tables: Sequence[tuple[str, Table]], options: Options) -> tuple[Pla
     _check_rows(tables, options.rows)
     narrowed = [(name, replace(table, rows=_rows(table, options.rows))) for name, table in tables]
     trained = [row for _, table in narrowed for row in table.rows if row.stages is not None]
-    asked = override.finetunings(trained, options.overrides)
-    scaled = [[options.profile.scaled(stage) for stage in chain] for chain in asked]
-    chains = iter(override.apply(scaled, options.overrides))
+    chains = iter(resolve(trained, options.profile, options.overrides))
     return tuple(_resolve(name, table, chains, options) for name, table in narrowed)
+
+
+def resolve(
+    rows: Sequence[Row], profile: Profile, overrides: Sequence[str]
+) -> list[tuple[Stage, ...]]:
+    """Return the stages of rows that have some as they run: scaled, then overridden.
+
+    Raises:
+        UserError: an override does not fit.
+    """
+    asked = override.finetunings(rows, overrides)
+    scaled = [[profile.scaled(stage) for stage in chain] for chain in asked]
+    return override.apply(scaled, overrides)
 
 
 def _resolve(
@@ -157,7 +174,7 @@ def _resolve(
         )
         for row, chain in trained
         for plan in columns
-        if plan.column.applies(row)
+        if plan.column.applies(row) and plan.column.cost is None
         for seed in seeds
     ]
     made = Plan(
@@ -167,6 +184,8 @@ def _resolve(
         seeds=tuple(seeds),
         columns=columns,
         units=tuple(units),
+        own=table.columns[0].dataset,
+        chains={row.name: chain for row, chain in trained},
     )
     _check_stages(made)
     return made
@@ -218,13 +237,7 @@ def _columns(table: Table, options: Options) -> tuple[ColumnPlan, ...]:
         columns = list(table.columns)
     else:
         asked = [d for name in options.datasets for d in registry.expand(name)]
-        # A data set that the paper's table lacks becomes a column without printed numbers.
-        columns = [
-            column
-            for dataset in asked
-            for column in [c for c in table.columns if c.dataset == dataset.name]
-            or [Column(dataset=dataset.name)]
-        ]
+        columns = [column for dataset in asked for column in _columns_of(table, dataset.name)]
     if options.probes:
         columns = [c for column in columns for c in (column, *_probed(column))]
     plans, missing = [], []
@@ -240,8 +253,17 @@ def _columns(table: Table, options: Options) -> tuple[ColumnPlan, ...]:
     return tuple(plans)
 
 
+def _columns_of(table: Table, dataset: str) -> list[Column]:
+    """Return a data set's columns; one that the paper lacks gets those of the table's first."""
+    own = [c for c in table.columns if c.dataset == dataset]
+    first = table.columns[0].dataset
+    return own or [replace(c, dataset=dataset) for c in table.columns if c.dataset == first]
+
+
 def _probed(column: Column) -> list[Column]:
-    """Return a data set's columns of probes."""
+    """Return a data set's columns of probes, which stand after its accuracy."""
+    if column.metric != "accuracy":
+        return []
     return [Column(dataset=column.dataset, probe=name) for name in ("linear", "knn")]
 
 
@@ -266,29 +288,3 @@ def _missing(datasets: Sequence[Dataset], options: Options) -> UserError:
         f"Not prepared under {options.data}: {names}. The {options.profile.name!r} profile needs"
         f" the real images; prepare them:{commands}"
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Load:
-    """How much work a step is, and whether it is done."""
-
-    step: Step
-    status: str
-    images: int
-    epochs: int
-
-
-def loads(plan: Plan, records: Records) -> tuple[Load, ...]:
-    """Say of every unique stage whether it is done, failed or missing, and its images x epochs."""
-    found = []
-    for step in plan.steps:
-        record = records.read(step.key)
-        found.append(
-            Load(
-                step=step,
-                status=record.status if record else "missing",
-                images=training_images(plan, step.run),
-                epochs=step.stage.recipe.epochs,
-            )
-        )
-    return tuple(found)

@@ -72,6 +72,9 @@ def column_contexts(plan: Plan) -> tuple[ColumnContext, ...]:
 
 
 def _column(plan: Plan, column: ColumnPlan) -> ColumnContext:
+    if column.column.cost is not None:
+        title = column.column.title or column.asked.title
+        return ColumnContext(column=column.column, title=title, dataset=column.used.name)
     store: Store = open_store(plan.options.data, column.used.name)
     reported = PARTS[plan.options.split][2]
     labels = subset(store.part(plan.options.split, reported), plan.options.profile.eval_images)
@@ -123,13 +126,27 @@ def mirrors(plan: Plan) -> list[Mirror]:
 
 
 def _costs(cost: Mapping[str, Any]) -> dict[str, float]:
-    """Name a stage's costs per image: "cost/thop_macs" is what is deployed, others say so."""
+    """Name a stage's costs per image: "cost/thop_macs" is what is deployed, others say so.
+
+    Bytes are of a training step at its batch.
+    """
     usual = "deployed" if "deployed" in cost else "training"
-    return {
+    memory = cost.get("memory", {})
+    bytes_ = {f"cost/{name}": float(n) for name, n in memory.items() if name != "batch"}
+    return bytes_ | {
         f"cost/{'' if made == usual else made + '_'}{convention.replace('-', '_')}": float(number)
         for made in ("deployed", "training", "step")
         for convention, number in cost.get(made, {}).items()
     }
+
+
+def _latency(provenance: Mapping[str, Any]) -> dict[str, float]:
+    """Name what a run's deployed forward took, and its training's peak memory on a GPU."""
+    found = provenance.get("latency") or {}
+    times = {name: 1000 * found[name] for name in ("p50", "p90", "p99", "iqr") if name in found}
+    named = {f"cost/latency_{name}_ms": value for name, value in times.items()}
+    peak = provenance.get("peak_bytes")
+    return named if peak is None else {**named, "cost/measured_peak_bytes": float(peak)}
 
 
 def _mirror(plan: Plan, unit: Unit, record: Record, records: Records) -> Mirror:
@@ -141,7 +158,7 @@ def _mirror(plan: Plan, unit: Unit, record: Record, records: Records) -> Mirror:
     }
     counts = record.result.get("parameters", {})
     figures |= {f"parameters/{name}": float(count) for name, count in counts.items()}
-    figures |= _costs(record.result.get("cost", {}))
+    figures |= _costs(record.result.get("cost", {})) | _latency(record.provenance)
     return Mirror(
         table=plan.name,
         name=f"{unit.row.name} / {unit.run.dataset} / seed {unit.seed}",

@@ -18,6 +18,7 @@ from harness.data import registry
 from harness.data.store import Store, open_store
 from harness.errors import UserError
 from harness.images import Images
+from harness.latency.here import latency
 from harness.loop import Job, fit
 from harness.plan import PARTS, Options, Plan, Step
 from harness.progress import Progress
@@ -116,10 +117,11 @@ class Executor:
     def _train(self, step: Step) -> Record:
         begin, started = time.monotonic(), datetime.now(UTC)
         result: dict[str, Any] = {}
+        measured: dict[str, Any] = {}
         error: str | None = None
         data = self._data(step.run)
         try:
-            result = self._result(step, data)
+            result = self._result(step, data, measured)
         except UserError:
             raise
         except FAILURES as failure:
@@ -130,7 +132,10 @@ class Executor:
             error=error,
             definition=step.run.definition(step.upto),
             result=result,
-            provenance=self._provenance(step, started, time.monotonic() - begin),
+            provenance={
+                **self._provenance(step, started, time.monotonic() - begin),
+                **measured,
+            },
         )
         self.records.write(record)
         Checkpoints(self.options.runs, step.key).discard_state()
@@ -148,9 +153,14 @@ class Executor:
             "seconds": round(seconds, 3),
         }
 
-    def _result(self, step: Step, data: tuple[Images, Images, Images]) -> dict[str, Any]:
+    def _result(
+        self, step: Step, data: tuple[Images, Images, Images], measured: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Train and evaluate; ``measured`` receives what may differ between two makings."""
         train, selected_on, reported = data
         task = self._task(step, len(train))
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
         for remark in task.remarks:
             self.progress.line(remark)
         checkpoints = Checkpoints(self.options.runs, step.key)
@@ -183,6 +193,10 @@ class Executor:
             arrays = evaluate.arrays(memory, reported)
             result["predictions"] = evaluate.digest(arrays)
             self.records.write_predictions(step.key, arrays)
+        if self.device.type == "cuda":
+            measured["peak_bytes"] = torch.cuda.max_memory_allocated(self.device)
+        if task.classifies:
+            measured["latency"] = latency(task, next(reported.evaluated(task.evaluation, 1)))
         return result
 
     def _task(self, step: Step, images: int) -> Task:

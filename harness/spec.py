@@ -14,10 +14,9 @@ from harness.encoders import ResNetSize as ResNetSize
 from harness.encoders import SwinSize as SwinSize
 from harness.encoders import VitSize as VitSize
 from harness.errors import UserError
+from harness.merit import Metric as Metric
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from harness.data.archive import Source
     from harness.data.store import Listing
     from harness.task import Task
@@ -250,25 +249,6 @@ def _shorter(epochs: int | tuple[int, ...], factor: float) -> int | tuple[int, .
     if isinstance(epochs, tuple):
         return tuple(max(1, math.floor(e * factor + 0.5)) for e in epochs)
     return max(1, math.floor(epochs * factor + 0.5))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Metric:
-    """A figure of merit of one evaluation.
-
-    Attributes:
-        better: the direction, never guessed from the name.
-        digits: decimals in tables, after multiplication by ``factor``.
-        factor: 100 for percentages.
-        compute: from probabilities (n, K) and labels (n,) to a number in natural units.
-    """
-
-    name: str
-    title: str
-    better: Literal["higher", "lower"]
-    digits: int
-    factor: float
-    compute: Callable[[np.ndarray, np.ndarray], float]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from harness.cost.quantities import COSTS
+from harness.merit import CostQuantity
 from harness.spec import Stage
 
 
@@ -19,7 +21,9 @@ class Row:
             as "not run".
         finetunes: alternatives to the last, fine-tuning stage by name; "own" is the recipe that
             the method itself publishes. ``--set finetune=NAME`` takes it.
-        printed: the paper's numbers by column name, as printed.
+        printed: the paper's numbers by column name, as printed; those of a cost, which no image
+            acts on, by the name of the cost alone.
+        modules: those of ``Table.modules`` that the row has.
         group: rows of one group stand under one heading.
         backbone: the encoder, as printed.
     """
@@ -29,8 +33,14 @@ class Row:
     stages: tuple[Stage, ...] | None
     finetunes: Mapping[str, Stage] = field(default_factory=dict)
     printed: Mapping[str, float] = field(default_factory=dict)
+    modules: tuple[str, ...] = ()
     group: str = ""
     backbone: str = ""
+
+    def printed_in(self, column: Column) -> float | None:
+        """Return the paper's number of a column, None where it has none."""
+        own = self.printed.get(column.name)
+        return self.printed.get(column.metric) if own is None and column.cost else own
 
     def chain(self, finetune: str | None = None) -> tuple[Stage, ...]:
         """Return the stages, the last replaced by the alternative of that name if there is one.
@@ -45,9 +55,10 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One data set under one metric; its name is the key of ``Row.printed``.
+    """One data set under one metric, or a cost; its name is the key of ``Row.printed``.
 
     Attributes:
+        metric: a name of ``harness.metrics.METRICS`` or ``harness.cost.quantities.COSTS``.
         probe: "linear" or "knn" shows a probe of the frozen pre-trained encoder; None the
             trained classifier.
     """
@@ -63,14 +74,47 @@ class Column:
         metric = None if self.metric == "accuracy" else self.metric
         return ".".join(part for part in (self.dataset, self.probe, metric) if part)
 
+    @property
+    def cost(self) -> CostQuantity | None:
+        """The cost that it shows, None for a metric of predictions."""
+        return COSTS.get(self.metric)
+
     def applies(self, row: Row) -> bool:
         """Whether a row has such a number: probes need a pre-training."""
         return self.probe is None or row.stages is None or row.stages[0].phase == "pretrain"
 
 
 @dataclass(frozen=True, kw_only=True)
+class Scatter:
+    """A figure: a table's accuracies on a data set over what its rows cost.
+
+    Attributes:
+        name: of the files ("figure7").
+        source: the paper's figure.
+        dataset: the paper's data set; others get a figure of their own.
+    """
+
+    name: str
+    title: str
+    source: str
+    dataset: str
+
+    def columns(self, dataset: str) -> tuple[Column, ...]:
+        """Return what is drawn: accuracy, and the cost of fine-tuning's forward pass."""
+        shown = ("accuracy", "training_macs", "training_seconds_64", "deployed_macs")
+        return tuple(Column(dataset=dataset, metric=name) for name in shown)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table as an experiment; ``source`` names the paper's ("Table 1"), "" if it has none."""
+    """A table as an experiment; ``source`` names the paper's ("Table 1"), "" if it has none.
+
+    Attributes:
+        heading: of the rows' labels.
+        modules: heads of columns with a check mark in the rows that have the module.
+        apart: every data set gets a table of its own, see ``file_name``.
+        scatter: drawn with ``--figures``.
+    """
 
     title: str
     source: str
@@ -78,3 +122,12 @@ class Table:
     columns: tuple[Column, ...]
     seeds: tuple[int, ...] | None = None
     notes: tuple[str, ...] = ()
+    heading: str = "Method"
+    modules: tuple[str, ...] = ()
+    apart: bool = False
+    scatter: Scatter | None = None
+
+
+def file_name(name: str, dataset: str, own: str) -> str:
+    """Name what is written for one data set: NAME for the paper's own, else NAME-DATASET."""
+    return name if dataset == own else f"{name}-{dataset}"

@@ -254,6 +254,14 @@ def test_every_run_has_its_cost_in_the_record_and_as_metrics(
     found = {name: value for name, value in run.metrics.items() if name.startswith("cost/")}
     counted = measure(models.find("mae.finetune"), registry.find("phantom-mri"), SMOKE.encoders)
     deployed, training = counted.passes
+    latency = {name: found.pop(name) for name in list(found) if "latency" in name}
+    assert set(latency) == {f"cost/latency_{n}_ms" for n in ("p50", "p90", "p99", "iqr")}
+    assert 0 < latency["cost/latency_p50_ms"] <= latency["cost/latency_p99_ms"]
+    memory = {n: found.pop(f"cost/{n}_bytes") for n in ("parameter", "activation", "peak")}
+    assert counted.memory is not None and counted.memory.batch == 8 * 32
+    assert memory["parameter"] == counted.memory.parameters
+    assert 8 * memory["activation"] == pytest.approx(counted.memory.activations, rel=1e-3)
+    assert memory["peak"] > memory["parameter"] + memory["activation"]
     assert found == {
         "cost/thop_macs": deployed.forward["thop-macs"],
         "cost/fvcore_macs": deployed.forward["fvcore-macs"],
@@ -265,7 +273,7 @@ def test_every_run_has_its_cost_in_the_record_and_as_metrics(
     }
     records = [json.loads(p.read_text()) for p in (tmp_path / "runs/records").glob("*.json")]
     costs = {r["definition"]["stages"][-1]["phase"]: r["result"]["cost"] for r in records}
-    assert set(costs["pretrain"]) == {"training", "step"}
+    assert set(costs["pretrain"]) == {"training", "step", "memory"}
 
 
 def test_a_stage_that_cannot_be_counted_is_trained_and_says_why(
@@ -285,7 +293,7 @@ def test_a_stage_that_cannot_be_counted_is_trained_and_says_why(
     options = Options(profile=SMOKE, datasets=("phantom-mri",), rows=("resnet50",))
     options = replace(options, overrides=("recipe.epochs=1",))
     (run,) = results.mirrors(plan.make(*catalog.load("table1"), options))
-    assert not any(name.startswith("cost/") for name in run.metrics)
+    assert all("latency" in name for name in run.metrics if name.startswith("cost/"))
 
 
 def test_counting_draws_nothing_from_the_global_stream() -> None:

@@ -23,6 +23,7 @@ HOMES = {
     "mmcv": ("msmae/segment.py",),
     "lightly": ("baselines/",),
     "fvcore": ("harness/cost/",),
+    "matplotlib": ("harness/report/",),
     "timm": ("msmae/", "baselines/"),
 }
 LONGEST_FILE, LONGEST_FUNCTION = 300, 60
@@ -96,7 +97,7 @@ def test_light_commands_import_nothing_heavy(command: list[str], tmp_path: Path)
         "try:\n    code = main(sys.argv[1:])\n"
         "except SystemExit as end:\n    code = end.code\n"
         "heavy = {'torch', 'timm', 'mlflow', 'pandas', 'scipy', 'lightly', 'mmseg', 'optuna'}\n"
-        "heavy |= {'fvcore', 'rich'}\n"
+        "heavy |= {'fvcore', 'rich', 'matplotlib'}\n"
         "print(sorted(heavy & sys.modules.keys()), file=sys.stderr)\n"
         "sys.exit(code)\n"
     )

@@ -216,6 +216,14 @@ def _norm(name: str, func: Any, args: tuple[Any, ...]) -> Norm:
     return Norm(affine=args[1] is not None, running=running)
 
 
+def all_of_a_mask() -> Any:
+    """Let the meta device take all where a mask of bools picks (lightly's NT-Xent).
+
+    What it picks has no shape without values.
+    """
+    return config.patch(meta_nonzero_assume_all_nonzero=True)  # type: ignore[attr-defined]
+
+
 def count(module: nn.Module, forward: Callable[[], Any], *, backward: bool = False) -> Tally:
     """Count a pass.
 
@@ -227,10 +235,8 @@ def count(module: nn.Module, forward: Callable[[], Any], *, backward: bool = Fal
     Raises:
         UncountedError: an operator has no formula.
     """
-    # Picking by a mask of bools (lightly's NT-Xent) has no shape without values: take all.
-    whole: Any = config.patch(meta_nonzero_assume_all_nonzero=True)  # type: ignore[attr-defined]
     mode = CountingMode(module.parameters())
-    with whole, torch.set_grad_enabled(backward), mode:
+    with all_of_a_mask(), torch.set_grad_enabled(backward), mode:
         made = forward()
         if backward:
             made.backward()

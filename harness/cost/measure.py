@@ -12,6 +12,7 @@ from torch import Tensor
 from harness import evaluate, seed
 from harness.cost.conventions import CONVENTIONS, Convention
 from harness.cost.count import count
+from harness.cost.memory import Memory, of_step
 from harness.cost.models import Model
 from harness.cost.work import Work
 from harness.spec import Dataset, Encoders, Stage
@@ -50,11 +51,12 @@ class Pass:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a model costs at a size: its parameters and passes."""
+    """What a model costs at a size: its parameters and passes, and a training step's memory."""
 
     model: Model
     parameters: dict[str, int]
     passes: tuple[Pass, ...]
+    memory: Memory | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -63,23 +65,25 @@ class Cost:
             "label": self.model.label,
             "parameters": self.parameters,
             "passes": [p.to_json() for p in self.passes],
+            "memory": self.memory and self.memory.to_json(),
         }
 
 
 def of_stage(stage: Stage, dataset: Dataset, encoders: Encoders) -> dict[str, Any]:
     """Return what a stage costs per image, for its record.
 
-    By pass ("deployed", "training", and "step", forward and backward), then by convention. Counting
-    needs no values, so nothing that is trained can change by it.
+    By pass ("deployed", "training", and "step", forward and backward), then by convention; and a
+    step's "memory". Counting needs no values, so nothing that is trained can change by it.
 
     Raises:
         UncountedError: an operator has no formula.
     """
     model = Model(name="", label="", stage=stage)
     with seed.third_party("cost", "count"):
-        passes = measure(model, dataset, encoders).passes
-    found: dict[str, Any] = {one.name.partition(" ")[0]: one.forward for one in passes}
-    return {**found, "step": passes[-1].step}
+        cost = measure(model, dataset, encoders)
+    found: dict[str, Any] = {one.name.partition(" ")[0]: one.forward for one in cost.passes}
+    memory = {} if cost.memory is None else {"memory": cost.memory.to_json()}
+    return {**found, "step": cost.passes[-1].step, **memory}
 
 
 def measure(
@@ -89,11 +93,13 @@ def measure(
     *,
     tokens: Sequence[int] = (),
     conventions: Sequence[Convention] = tuple(CONVENTIONS.values()),
+    memory: bool = True,
 ) -> Cost:
     """Count a model: the deployed forward over each number of tokens, and the training forward.
 
     A classifier is counted by the single image, a pre-training at its recipe's batch. Without
-    ``tokens``, all are kept when deployed, and the training forward is shown too.
+    ``tokens``, all are kept when deployed, and the training forward is shown too, with the
+    ``memory`` of its step unless that is not wanted.
 
     Raises:
         UserError: the model has no tokens, or fewer than asked for.
@@ -102,7 +108,7 @@ def measure(
     stage = model.stage
     classifies = stage.phase != "pretrain"
     work = Work(stage, dataset, encoders, META, 1 if classifies else stage.recipe.batch_size)
-    passes = []
+    passes, needed = [], None
     if tokens or classifies:
         for number in tokens or (None,):
             forward = work.deployed(number)
@@ -110,9 +116,11 @@ def measure(
             passes.append(_pass("deployed forward", work, forward, kept, conventions))
     if not tokens:
         work = Work(stage, dataset, encoders, META, stage.recipe.batch_size)
-        passes.append(_pass("training forward", work, work.training(), None, conventions))
+        training = work.training()
+        passes.append(_pass("training forward", work, training, None, conventions))
+        needed = of_step(work.task, training, work.images) if memory else None
     parameters = evaluate.count_parameters(work.task)
-    return Cost(model=model, parameters=parameters, passes=tuple(passes))
+    return Cost(model=model, parameters=parameters, passes=tuple(passes), memory=needed)
 
 
 def _pass(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness import catalog
 from harness.errors import UserError, unknown
-from harness.spec import Stage
+from harness.plan import resolve
+from harness.spec import Profile, Stage
 
 TABLE = "table1"
 """Where names without a table are looked up."""
@@ -26,13 +28,17 @@ class Model:
     stage: Stage
 
 
-def models(table: str = TABLE) -> dict[str, Model]:
-    """Return the models of a table by name: NAME its first stage, NAME.finetune its last."""
+def models(
+    table: str = TABLE, profile: Profile | None = None, overrides: Sequence[str] = ()
+) -> dict[str, Model]:
+    """Return the models of a table by name: NAME its first stage, NAME.finetune its last.
+
+    With a profile, stages are as it runs them, with the overrides of ``--set``.
+    """
     found: dict[str, Model] = {}
-    for row in catalog.load(table)[1].rows:
-        chain = row.stages or ()
-        if not chain:
-            continue
+    rows = [row for row in catalog.load(table)[1].rows if row.stages]
+    chains = [r.chain() for r in rows] if profile is None else resolve(rows, profile, overrides)
+    for row, chain in zip(rows, chains, strict=True):
         phase = "pre-training" if chain[0].phase == "pretrain" else "classifier"
         label = f"{row.label} ({row.backbone}), {phase}"
         found[row.name] = Model(name=row.name, label=label, stage=chain[0])
@@ -46,8 +52,10 @@ def models(table: str = TABLE) -> dict[str, Model]:
     return found
 
 
-def find(name: str) -> Model:
+def find(name: str, profile: Profile | None = None, overrides: Sequence[str] = ()) -> Model:
     """Return a model by name; "TABLE/ROW" looks into another table, also one given by path.
+
+    With a profile, the stage is as it runs there, see ``models``.
 
     Raises:
         UserError: there is no such model or table.
@@ -55,7 +63,7 @@ def find(name: str) -> Model:
     table, slash, row = name.rpartition("/")
     if slash and not (table and row):
         raise UserError(f"No model {name!r}; write TABLE/ROW, for instance table3/sam-sam.")
-    known = models(table or TABLE)
+    known = models(table or TABLE, profile, overrides)
     if row not in known:
         raise unknown("model", row, known)
     return known[row]

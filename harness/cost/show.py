@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.cost.conventions import CONVENTIONS
 from harness.cost.measure import Cost, Pass
+from harness.cost.memory import Memory
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,9 +35,20 @@ def show(costs: Sequence[Cost], console: Console | None = None) -> None:
                 f" {counts['trainable'] / 1e6:.2f} M trained. {cost.model.label}."
             )
         )
+        if cost.memory is not None:
+            console.print(Text(f"{cost.model.name}: {_memory(cost.memory)}"))
     for name in costs[0].passes[0].forward:
         convention = CONVENTIONS[name]
         console.print(Text(f"{name} (G{convention.unit}): {convention.text}."))
+
+
+def _memory(memory: Memory) -> str:
+    each = memory.activations / memory.batch / 2**20
+    return (
+        f"a training step of {memory.batch} images in fp32 keeps {each:.1f} MiB an image for the"
+        f" backward pass and takes {memory.peak / 2**30:.2f} GiB at most, the optimiser's state"
+        " not counted (from shapes, attention fused)."
+    )
 
 
 def table(costs: Sequence[Cost]) -> Table:

@@ -39,7 +39,12 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What every process does; the first subject is the base of all ratios."""
+    """What every process does; the first subject is the base of all ratios.
+
+    Attributes:
+        scaled: models are as the profile runs them, with ``overrides`` (``--set``); else their
+            settings are the recipes' own, at the profile's size.
+    """
 
     subjects: tuple[Subject, ...]
     profile: str = "paper"
@@ -48,6 +53,8 @@ class Request:
     precision: str = "fp32"
     device: str = "cpu"
     rounds: int = 30
+    scaled: bool = False
+    overrides: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, least in (("batch", 1), ("rounds", 2)):

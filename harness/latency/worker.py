@@ -53,10 +53,12 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
 def _pass(
     subject: dict[str, Any], request: dict[str, Any], device: torch.device
 ) -> Callable[[], object]:
+    profile = profiles.find(request["profile"])
+    settings = (profile, request["overrides"]) if request["scaled"] else ()
     work = Work(
-        models.find(subject["model"]).stage,
+        models.find(subject["model"], *settings).stage,
         registry.find(request["dataset"]),
-        profiles.find(request["profile"]).encoders,
+        profile.encoders,
         device,
         request["batch"],
     )

@@ -6,9 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from harness import stats
+from harness.merit import Quantity
 from harness.report.numbers import fixed, shown, signed
-from harness.report.values import NOTHING, Cell, ColumnContext, Context, Entry, State
-from harness.spec import Metric
+from harness.report.values import (
+    NOTHING,
+    Cell,
+    ColumnContext,
+    Context,
+    Costing,
+    Entry,
+    GridColumn,
+    State,
+)
+from harness.stats import Interval
 from harness.table import Row
 
 STALE = "†"
@@ -16,10 +26,11 @@ COLLAPSED = "collapsed"
 FAILED = "failed"
 MISSING = "missing"
 NOT_RUN = "not run"
+NOISY = "noisy"
 
 
 def make(
-    row: Row, column: ColumnContext, metric: Metric, found: Sequence[Entry], context: Context
+    row: Row, column: ColumnContext, metric: Quantity, found: Sequence[Entry], context: Context
 ) -> Cell:
     """Return a cell without rank and footnote marks.
 
@@ -30,7 +41,7 @@ def make(
         found: the entries of this row and column, one a seed at most.
         context: how the table was made.
     """
-    printed = row.printed.get(column.column.name)
+    printed = row.printed_in(column.column)
     paper = NOTHING if printed is None else fixed(printed, metric.digits)
     if row.stages is None:
         return Cell(state="not run", printed=printed, paper=paper, remarks=(NOT_RUN,))
@@ -64,6 +75,36 @@ def make(
     )
 
 
+def priced(row: Row, column: GridColumn, costing: Costing | None) -> Cell:
+    """Return a cell of a cost, None where it was not found."""
+    metric, printed = column.metric, row.printed_in(column.context.column)
+    paper = NOTHING if printed is None else fixed(printed, metric.digits)
+    if row.stages is None:
+        return Cell(state="not run", printed=printed, paper=paper, remarks=(NOT_RUN,))
+    if costing is None:
+        return Cell(state="missing", printed=printed, paper=paper, remarks=(MISSING,))
+    value = metric.factor * costing.value
+    told = printed is not None and "difference" in column.parts
+    difference = value - printed if printed is not None and told else None
+    change = "" if costing.change is None else signed(100 * costing.change, 1)
+    between = costing.interval
+    return Cell(
+        state="complete",
+        printed=printed,
+        value=value,
+        interval=between and Interval(metric.factor * between.low, metric.factor * between.high),
+        difference=difference,
+        paper=paper,
+        number=fixed(value, metric.digits),
+        change=NOTHING if difference is None else signed(difference, metric.digits),
+        remarks=(
+            *([f"{change} %"] if change.strip("0.") else []),
+            *([NOISY] if costing.noisy else []),
+        ),
+        costing=costing,
+    )
+
+
 def _is_done(entry: Entry) -> bool:
     return entry.status == "done"
 
@@ -82,12 +123,15 @@ def _remarks(entries: Sequence[Entry], done: int, seeds: int) -> tuple[str, ...]
     return tuple(remarks)
 
 
-def rank(cells: Mapping[str, Cell], metric: Metric) -> dict[str, Cell]:
+def rank(cells: Mapping[str, Cell], column: GridColumn) -> dict[str, Cell]:
     """Mark the best and the second best of a column, by row name.
 
-    Only complete cells compete, and one alone is not ranked. Numbers that look equal share a
-    rank; the second is the next number that looks different.
+    Only complete cells compete, and one alone is not ranked; costs are not. Numbers that look
+    equal share a rank; the second is the next number that looks different.
     """
+    metric = column.metric
+    if column.context.column.cost is not None:
+        return dict(cells)
     values = {
         name: shown(cell.value, metric.digits)
         for name, cell in cells.items()

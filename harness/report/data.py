@@ -10,7 +10,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from harness import stats
-from harness.report.values import MAJORITY, Cell, Entry, Grid, GridColumn
+from harness.report.values import MAJORITY, Cell, Costing, Entry, Grid, GridColumn
 from harness.stats import Interval
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def to_json(grid: Grid) -> dict[str, Any]:
                 "label": row.row.label,
                 "group": row.row.group,
                 "backbone": row.row.backbone,
+                **({"modules": list(row.row.modules)} if grid.modules else {}),
                 "cells": {c.name: _cell(row.cells[c.name], c) for c in grid.columns},
             }
             for row in grid.rows
@@ -78,6 +79,17 @@ def _cell(cell: Cell, column: GridColumn) -> dict[str, Any]:
         "marks": list(cell.marks),
         "remarks": list(cell.remarks),
         "seeds": [_entry(entry, column) for entry in cell.entries],
+        **({} if cell.costing is None else {"cost": _costing(cell.costing)}),
+    }
+
+
+def _costing(costing: Costing) -> dict[str, Any]:
+    """Return what stands behind a cost, in natural units."""
+    return {
+        "value": costing.value,
+        "change": costing.change,
+        "noisy": list(costing.noisy),
+        **costing.detail,
     }
 
 
@@ -162,7 +174,7 @@ def _place(name: str, label: str, column: GridColumn | None) -> dict[str, Any]:
 
 def _lines(cell: Cell, column: GridColumn) -> list[dict[str, Any]]:
     if not cell.entries:
-        return [{"status": cell.state, "printed": cell.printed}]
+        return [{"status": cell.state, "printed": cell.printed, "value": cell.value}]
     lines = []
     for entry in cell.entries:
         values = {**_entry(entry, column), "printed": cell.printed}

@@ -9,8 +9,11 @@ import itertools
 import string
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
+from harness.cost.quantities import COSTS
 from harness.errors import unknown
+from harness.merit import Quantity
 from harness.metrics import METRICS
 from harness.report import cells, notes
 from harness.report.numbers import fixed
@@ -18,6 +21,7 @@ from harness.report.values import (
     Cell,
     ColumnContext,
     Context,
+    Costing,
     Entry,
     Grid,
     GridColumn,
@@ -25,10 +29,11 @@ from harness.report.values import (
     Group,
     Part,
 )
-from harness.spec import Metric
 from harness.table import Row, Table
 
 __all__ = ["Cell", "ColumnContext", "Context", "Entry", "Grid", "GridColumn", "lay_out"]
+
+NO_COSTINGS: Mapping[tuple[str, str], Costing] = MappingProxyType({})
 
 
 def lay_out(
@@ -37,7 +42,8 @@ def lay_out(
     columns: Sequence[ColumnContext],
     context: Context,
     *,
-    metrics: Mapping[str, Metric] = METRICS,
+    metrics: Mapping[str, Quantity] = METRICS,
+    costings: Mapping[tuple[str, str], Costing] = NO_COSTINGS,
 ) -> Grid:
     """Turn a table and its entries into a grid.
 
@@ -46,53 +52,59 @@ def lay_out(
         entries: at most one for each row, column and seed.
         columns: the data sets that are shown, in order.
         context: how the table was made.
-        metrics: by the names that columns use.
+        metrics: by the names that columns use; costs are known besides.
+        costings: of columns of costs, by names of row and column.
 
     Raises:
         UserError: a column names an unknown metric.
         ValueError: entries repeat or belong to no row, column or seed.
     """
     found = _sorted_in(table, entries, columns, context)
-    used = [_metric(c.column.metric, metrics) for c in columns]
+    used = [c.column.cost or _metric(c.column.metric, metrics) for c in columns]
     grid_columns = tuple(
         _column(table, c, metric, mixed=len(set(used)) > 1)
         for c, metric in zip(columns, used, strict=True)
     )
     marks = _marks(entries)
+
+    def cell(row: Row, column: GridColumn) -> Cell:
+        place = row.name, column.name
+        if column.context.column.cost is not None:
+            return cells.priced(row, column, costings.get(place))
+        return cells.make(row, column.context, column.metric, found[place], context)
+
     by_column = {}
     for column in grid_columns:
-        made = {
-            row.name: cells.make(
-                row, column.context, column.metric, found[row.name, column.name], context
-            )
-            for row in table.rows
-        }
-        by_column[column.name] = cells.footnote(cells.rank(made, column.metric), marks)
+        made = {row.name: cell(row, column) for row in table.rows}
+        by_column[column.name] = cells.footnote(cells.rank(made, column), marks)
     rows = [
         GridRow(row=row, cells={name: made[row.name] for name, made in by_column.items()})
         for row in table.rows
     ]
-    groups = tuple(
-        Group(title=title, rows=tuple(members))
-        for title, members in itertools.groupby(rows, key=lambda r: r.row.group)
-    )
     shown = [cell for row in rows for cell in row.cells.values()]
     return Grid(
         context=context,
         title=table.title,
         source=table.source,
+        heading=table.heading,
+        modules=table.modules,
         caption=notes.caption(table, context),
         columns=grid_columns,
-        groups=groups,
+        groups=_groups(rows),
         footnotes=notes.footnotes(shown, marks),
         notes=notes.notes(table, grid_columns, entries, shown, context),
         keys=notes.keys(rows, grid_columns),
     )
 
 
-def _metric(name: str, metrics: Mapping[str, Metric]) -> Metric:
+def _groups(rows: Sequence[GridRow]) -> tuple[Group, ...]:
+    found = itertools.groupby(rows, key=lambda r: r.row.group)
+    return tuple(Group(title=title, rows=tuple(members)) for title, members in found)
+
+
+def _metric(name: str, metrics: Mapping[str, Quantity]) -> Quantity:
     if name not in metrics:
-        raise unknown("metric", name, metrics)
+        raise unknown("metric", name, [*metrics, *COSTS])
     return metrics[name]
 
 
@@ -114,22 +126,24 @@ def _sorted_in(
     return found
 
 
-def _column(table: Table, column: ColumnContext, metric: Metric, *, mixed: bool) -> GridColumn:
+def _column(table: Table, column: ColumnContext, metric: Quantity, *, mixed: bool) -> GridColumn:
+    heading = f"{column.title}, {metric.title}" if mixed else column.title
     majority = None if column.majority is None else metric.factor * column.majority
     return GridColumn(
         context=column,
         metric=metric,
-        heading=f"{column.title}, {metric.title}" if mixed else column.title,
-        parts=_parts(table.rows, column),
+        heading=metric.title if column.column.cost else heading,
+        parts=_parts(table.rows, column, metric),
         majority=majority,
         majority_text="" if majority is None else fixed(majority, metric.digits),
     )
 
 
-def _parts(rows: Sequence[Row], column: ColumnContext) -> tuple[Part, ...]:
-    if not any(column.column.name in row.printed for row in rows):
+def _parts(rows: Sequence[Row], column: ColumnContext, metric: Quantity) -> tuple[Part, ...]:
+    if all(row.printed_in(column.column) is None for row in rows):
         return ("ours",)
-    return ("paper", "ours") if column.phantom else ("paper", "ours", "difference")
+    told = metric.comparable and not column.phantom
+    return ("paper", "ours", "difference") if told else ("paper", "ours")
 
 
 def _marks(entries: Sequence[Entry]) -> dict[str, str]:

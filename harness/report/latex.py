@@ -8,9 +8,12 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from harness.report.values import HEADINGS, MAJORITY, NOTHING, Cell, Grid, Note, Part
+from harness.report.values import CHECK, HEADINGS, NOTHING, Cell, Grid, Note, Part
 
 PACKAGES = ("[T1]{fontenc}", "[utf8]{inputenc}", "{textcomp}", "{booktabs}", "{graphicx}")
+
+CHECK_MARKS = "{pifont}"
+"""The package that tables with modules also need."""
 
 _GREEK = {
     **dict(zip("αβγδεζηθκλμνξπρστφχψω", [
@@ -31,6 +34,7 @@ _TEXTS = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "`": r"\textasciigrave{}", '"': r"\textquotedbl{}", "<": r"\textless{}",
     ">": r"\textgreater{}", "|": r"\textbar{}", "†": r"\dag{}", "‡": r"\ddag{}",
+    CHECK: r"\ding{51}",
     "\N{EN DASH}": "--", "—": "---", "…": r"\ldots{}", "•": r"\textbullet{}",
     "\N{LEFT SINGLE QUOTATION MARK}": r"\textquoteleft{}",
     "\N{RIGHT SINGLE QUOTATION MARK}": r"\textquoteright{}",
@@ -68,7 +72,7 @@ def _letter(character: str) -> str:
 
 def document(text: str) -> str:
     """Wrap a table into a document that pdfLaTeX compiles."""
-    packages = "".join(f"\\usepackage{package}\n" for package in PACKAGES)
+    packages = "".join(f"\\usepackage{package}\n" for package in (*PACKAGES, CHECK_MARKS))
     return (
         f"\\documentclass{{article}}\n{packages}\\usepackage[margin=2cm]{{geometry}}\n"
         f"\\begin{{document}}\n{text}\\end{{document}}\n"
@@ -82,7 +86,7 @@ def render(grid: Grid) -> str:
         f"% {_comment(grid.title)}" + (f" ({_comment(grid.source)})" if grid.source else ""),
         f"% Made by: {_comment(grid.context.command)}",
         "% Needs, in the preamble:",
-        *(f"%   \\usepackage{package}" for package in PACKAGES),
+        *(f"%   \\usepackage{package}" for package in _packages(grid)),
         r"\begin{table}",
         r"  \centering",
         rf"  \caption{{{escape(' '.join(grid.caption))}}}",
@@ -97,12 +101,16 @@ def render(grid: Grid) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _packages(grid: Grid) -> tuple[str, ...]:
+    return (*PACKAGES, CHECK_MARKS) if grid.modules else PACKAGES
+
+
 def _comment(text: str) -> str:
     return " ".join(text.split())
 
 
 def _tabular(grid: Grid) -> list[str]:
-    texts = 2 if grid.backbones else 1
+    texts = len(grid.heads)
     numbers = [len(column.parts) for column in grid.columns]
     width = texts + sum(numbers)
     lines = [rf"\begin{{tabular}}{{@{{}}{'l' * texts}{'r' * sum(numbers)}@{{}}}}", r"\toprule"]
@@ -114,20 +122,19 @@ def _tabular(grid: Grid) -> list[str]:
                 rf"\multicolumn{{{width}}}{{@{{}}l}}{{\textit{{{escape(group.title)}}}}} \\"
             )
         for row in group.rows:
-            labels = [row.row.label] + ([row.row.backbone or NOTHING] if grid.backbones else [])
             cells = [
                 _part(row.cells[column.name], part)
                 for column in grid.columns
                 for part in column.parts
             ]
-            lines.append(_line([*map(escape, labels), *cells]))
+            lines.append(_line([*map(escape, grid.words(row)), *cells]))
     if grid.has_majority:
         lines += [r"\midrule", _line(_majority(grid))]
     return [*lines, r"\bottomrule", r"\end{tabular}"]
 
 
 def _head(grid: Grid, texts: int) -> list[str]:
-    spans, rules, parts = [""] * texts, [], ["Method", "Backbone"][:texts]
+    spans, rules, parts = [""] * texts, [], [*map(escape, grid.heads)]
     start = texts + 1
     for column in grid.columns:
         width = len(column.parts)
@@ -164,8 +171,8 @@ def _majority(grid: Grid) -> list[str]:
         for column in grid.columns
         for part in column.parts
     ]
-    backbone = [escape(NOTHING)] if grid.backbones else []
-    return [rf"\textit{{{escape(MAJORITY)}}}", *backbone, *numbers]
+    label, *others = map(escape, grid.words(None))
+    return [rf"\textit{{{label}}}", *others, *numbers]
 
 
 def _line(cells: Sequence[str]) -> str:

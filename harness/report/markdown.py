@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from harness.report.values import HEADINGS, MAJORITY, NOTHING, Cell, Grid, GridColumn, Note, Part
+from harness.report.values import HEADINGS, NOTHING, Cell, Grid, GridColumn, Note, Part
 
 _SPECIAL = re.compile(r"[\\`*_{}\[\]|~#$^]")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -36,16 +36,17 @@ def _bullets(notes: Sequence[Note]) -> list[str]:
 
 
 def _table(grid: Grid) -> list[str]:
-    texts = (["Type"] if grid.grouped else []) + ["Method"]
-    texts += ["Backbone"] if grid.backbones else []
+    texts = (["Type"] if grid.grouped else []) + grid.heads
     heads = [_head(column, part) for column in grid.columns for part in column.parts]
-    lines = [_line([*texts, *heads]), _line([":---"] * len(texts) + ["---:"] * len(heads))]
+    lines = [
+        _line([*map(escape, texts), *heads]),
+        _line([":---"] * len(texts) + ["---:"] * len(heads)),
+    ]
     for group in grid.groups:
         for position, row in enumerate(group.rows):
             # The type is written once, as over a spanning cell; a dash ends the type above.
             kind = [(group.title or NOTHING) if position == 0 else ""] if grid.grouped else []
-            backbone = [row.row.backbone or NOTHING] if grid.backbones else []
-            labels = [escape(text) for text in [*kind, row.row.label, *backbone]]
+            labels = [escape(text) for text in [*kind, *grid.words(row)]]
             numbers = [
                 _part(row.cells[column.name], part)
                 for column in grid.columns
@@ -81,15 +82,14 @@ def _ours(cell: Cell) -> str:
 
 
 def _majority(grid: Grid) -> list[str]:
-    label = f"*{escape(MAJORITY)}*"
+    label, *others = map(escape, grid.words(None))
     kind = [NOTHING] if grid.grouped else []
-    backbone = [NOTHING] if grid.backbones else []
     numbers = [
         f"*{escape(column.majority_text)}*" if part == "ours" and column.majority_text else NOTHING
         for column in grid.columns
         for part in column.parts
     ]
-    return [*kind, label, *backbone, *numbers]
+    return [*kind, f"*{label}*", *others, *numbers]
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
+from harness.cost.quantities import NOTES
 from harness.report import cells
 from harness.report.numbers import MINUS, short
 from harness.report.values import MAJORITY, Cell, Context, Entry, GridColumn, GridRow, Note
@@ -58,14 +59,15 @@ def notes(
 ) -> tuple[Note, ...]:
     """Return the notes that say how the numbers were made."""
     pairs = [
-        ("Numbers", _numbers(columns, context)),
+        ("Numbers", _numbers([c for c in columns if not c.context.column.cost], context)),
+        ("Costs", _costs(columns)),
         ("Marks", _marks(columns, shown)),
         ("Seeds", ", ".join(map(str, context.seeds))),
         ("Selection", _selection(context)),
         ("Profile", f"{context.profile}{' (scaled down)' if context.scaled_down else ''}"),
         ("Changed settings", "; ".join(context.overrides)),
         ("Split", _split(context)),
-        ("Data", "; ".join(map(_data, columns))),
+        ("Data", "; ".join(_data(c) for c in columns if not c.context.column.cost)),
         ("Phantoms", _phantoms(columns)),
         ("Commits of the runs", _commits(entries)),
         ("Made", _made(context)),
@@ -85,6 +87,13 @@ def _numbers(columns: Sequence[GridColumn], context: Context) -> str:
     return "; ".join(parts)
 
 
+def _costs(columns: Sequence[GridColumn]) -> str:
+    shown = [c.context.column.cost for c in columns]
+    found = {cost.what for cost in shown if cost is not None}
+    texts = [NOTES[what] for what in ("macs", "seconds") if what in found]
+    return "; ".join([*texts, NOTES["both"]]) if texts else ""
+
+
 def _marks(columns: Sequence[GridColumn], shown: Sequence[Cell]) -> str:
     remarks = " ".join(remark for cell in shown for remark in cell.remarks)
     legend = {
@@ -92,6 +101,8 @@ def _marks(columns: Sequence[GridColumn], shown: Sequence[Cell]) -> str:
         cells.NOT_RUN: "the harness has no such method yet",
         cells.MISSING: "no record yet; harness run fills it",
         cells.FAILED: "no seed was finished, see the footnote",
+        cells.NOISY: "the interquartile range exceeds 5 % of the median, processes differ by more"
+        " than 2 %, or a pass did not become stable: not to be quoted",
     }
     texts = [f"{mark}: {meaning}" for mark, meaning in legend.items() if mark in remarks]
     if any(c.majority is not None for c in columns):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.report.values import HEADINGS, MAJORITY, NOTHING, Cell, Grid, Part
+from harness.report.values import HEADINGS, NOTHING, Cell, Grid, Part
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 UNLIMITED = 400
 """Columns assumed where the output is no terminal: lines in a log are not folded."""
 
-SHOWN = ("Numbers", "Marks")
+SHOWN = ("Numbers", "Costs", "Marks")
 """Notes that are printed; the written files hold all of them."""
 
 
@@ -43,7 +43,7 @@ def table(grid: Grid) -> Table:
     from rich.text import Text
 
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for head in ["Method"] + (["Backbone"] if grid.backbones else []):
+    for head in grid.heads:
         made.add_column(Text(f"\n{head}"))
     for column in grid.columns:
         for position, part in enumerate(column.parts):
@@ -53,13 +53,12 @@ def table(grid: Grid) -> Table:
         if group.title:
             made.add_row(Text(group.title, style="italic dim"))
         for row in group.rows:
-            labels = [row.row.label] + ([row.row.backbone or NOTHING] if grid.backbones else [])
             numbers = [
                 _part(row.cells[column.name], part)
                 for column in grid.columns
                 for part in column.parts
             ]
-            made.add_row(*map(Text, labels), *numbers)
+            made.add_row(*map(Text, grid.words(row)), *numbers)
         made.add_section()
     if grid.has_majority:
         made.add_row(*_majority(grid), style="italic")
@@ -84,7 +83,7 @@ def _part(cell: Cell, part: Part) -> Text:
 def _majority(grid: Grid) -> list[Text]:
     from rich.text import Text
 
-    texts = [MAJORITY] + ([NOTHING] if grid.backbones else [])
+    texts = grid.words(None)
     texts += [
         column.majority_text or NOTHING if part == "ours" else NOTHING
         for column in grid.columns

@@ -7,10 +7,10 @@ Texts are plain Unicode: a renderer escapes them and adds its emphasis, nothing 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from harness.spec import Metric
+from harness.merit import Quantity
 from harness.stats import Interval
 from harness.table import Column, Row
 
@@ -20,6 +20,9 @@ State = Literal["complete", "partial", "failed", "missing", "not run", "not appl
 HEADINGS: Mapping[Part, str] = {"paper": "paper", "ours": "ours", "difference": "Δ"}
 NOTHING = "\N{EN DASH}"
 """Shown where the paper printed no number, or a difference would say nothing."""
+
+CHECK = "\N{CHECK MARK}"
+"""Shown where a row has a module."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,24 @@ class Entry:
     error: str | None = None
     commit: str = ""
     data: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costing:
+    """What a row costs, in natural units (multiply-accumulates, seconds).
+
+    Attributes:
+        change: against the first row of the table that has a number, as a share.
+        interval: 95 % interval of a median.
+        noisy: why the number should not be trusted; empty if it can be.
+        detail: how it was found, as JSON values.
+    """
+
+    value: float
+    change: float | None = None
+    interval: Interval | None = None
+    noisy: tuple[str, ...] = ()
+    detail: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +146,7 @@ class Cell:
         remarks: words after the number ("collapsed", "2 of 5 seeds") or in its place ("failed").
         marks: footnote marks ("†", "a").
         entries: the runs behind the cell, by seed.
+        costing: what stands behind a cost.
     """
 
     state: State
@@ -140,6 +162,7 @@ class Cell:
     remarks: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
     entries: tuple[Entry, ...] = ()
+    costing: Costing | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +175,7 @@ class GridColumn:
     """
 
     context: ColumnContext
-    metric: Metric
+    metric: Quantity
     heading: str
     parts: tuple[Part, ...]
     majority: float | None
@@ -193,6 +216,8 @@ class Grid:
     """A table laid out once; renderers only read it.
 
     Attributes:
+        heading: of the rows' labels.
+        modules: heads of columns of check marks.
         caption: sentences in order; the first names the table.
         footnotes: of cells, by mark.
         notes: how the numbers were made.
@@ -202,6 +227,8 @@ class Grid:
     context: Context
     title: str
     source: str
+    heading: str = "Method"
+    modules: tuple[str, ...] = ()
     caption: tuple[str, ...]
     columns: tuple[GridColumn, ...]
     groups: tuple[Group, ...]
@@ -223,6 +250,19 @@ class Grid:
     def backbones(self) -> bool:
         """Whether any row names its encoder."""
         return any(row.row.backbone for row in self.rows)
+
+    @property
+    def heads(self) -> list[str]:
+        """Heads of the columns of words, as ``words`` fills them."""
+        return [self.heading, *self.modules, *(["Backbone"] if self.backbones else [])]
+
+    def words(self, row: GridRow | None) -> list[str]:
+        """Return a row's columns of words; None is the majority class."""
+        if row is None:
+            marks = ["" for _ in self.modules]
+            return [MAJORITY, *marks, *([NOTHING] if self.backbones else [])]
+        marks = [CHECK if module in row.row.modules else "" for module in self.modules]
+        return [row.row.label, *marks, *([row.row.backbone or NOTHING] if self.backbones else [])]
 
     @property
     def has_majority(self) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness import files
 from harness.errors import unknown
-from harness.report import data, latex, markdown
+from harness.report import data, figures, latex, markdown
 from harness.report.values import Grid
 
 
@@ -21,11 +21,12 @@ def _csv(grid: Grid) -> str:
     return data.frame(grid).to_csv(index=False, lineterminator="\n")
 
 
-FORMATS: Mapping[str, Callable[[Grid], str]] = {
+FORMATS: Mapping[str, Callable[[Grid], str | bytes]] = {
     "md": markdown.render,
     "tex": latex.render,
     "json": _json,
     "csv": _csv,
+    "png": figures.scatter,
 }
 """Renderers by the ending of their files."""
 
@@ -43,5 +44,8 @@ def write(grid: Grid, folder: Path, formats: Sequence[str]) -> list[Path]:
             raise unknown("format", name, FORMATS)
     texts = {folder / f"{grid.context.name}.{name}": FORMATS[name](grid) for name in formats}
     for path, text in texts.items():
-        files.write_text(path, text)
+        if isinstance(text, str):
+            files.write_text(path, text)
+        else:
+            files.write_bytes(path, text)
     return list(texts)

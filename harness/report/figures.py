@@ -1,0 +1,135 @@
+"""A grid as a figure: accuracy over the cost of a forward pass, the area of a point its time.
+
+The JSON file beside it holds what is drawn. matplotlib is imported when a figure is drawn.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.report.values import Grid, GridColumn, GridRow
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FORMATS = ("png",)
+"""What ``--figures`` writes beside JSON."""
+
+LARGEST = 900.0
+"""Area of the point of the slowest row, in square points."""
+
+UNTIMED = 60.0
+"""Area of a row without a time, drawn hollow."""
+
+DOTS = 150
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A row in the figure: display units, None for what is not known."""
+
+    label: str
+    group: str
+    cost: float
+    accuracy: float
+    time: float | None
+    noisy: bool
+
+
+def points(grid: Grid) -> tuple[Point, ...]:
+    """Return the rows that have an accuracy and a cost, in order.
+
+    Raises:
+        ValueError: the grid has no column of accuracies, or none of counted costs.
+    """
+    accuracy, cost, time = _columns(grid)
+    found = []
+    for group in grid.groups:
+        for row in group.rows:
+            reached, spent = row.cells[accuracy.name], row.cells[cost.name]
+            if reached.value is None or spent.value is None:
+                continue
+            taken = row.cells[time.name] if time else None
+            found.append(
+                Point(
+                    label=row.row.label,
+                    group=group.title or row.row.label,
+                    cost=spent.value,
+                    accuracy=reached.value,
+                    time=taken.value if taken else None,
+                    noisy=bool(taken and taken.costing and taken.costing.noisy),
+                )
+            )
+    return tuple(found)
+
+
+def scatter(grid: Grid) -> bytes:
+    """Draw a grid as PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    accuracy, cost, time = _columns(grid)
+    drawn = points(grid)
+    figure = Figure(figsize=(8, 5.5), layout="constrained")
+    axes = figure.add_subplot()
+    slowest = max((p.time for p in drawn if p.time is not None), default=1.0)
+    for number, group in enumerate(dict.fromkeys(p.group for p in drawn)):
+        _draw(axes, [p for p in drawn if p.group == group], f"C{number}", slowest)
+    axes.set_xlabel(cost.heading)
+    axes.set_ylabel(f"{accuracy.context.title}: {accuracy.metric.title}")
+    axes.grid(alpha=0.3)
+    axes.margins(0.15)
+    axes.set_title(" ".join(grid.caption), fontsize=8, wrap=True)
+    if time is not None and drawn:
+        what = f"Area: {time.heading}; the largest is {slowest:.{time.metric.digits}f}."
+        hollow = "Hollow: no time, or a noisy one."
+        figure.supxlabel(f"{what} {hollow} {_missing(grid, drawn)}".strip(), fontsize=7)
+    stream = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(
+        stream, metadata={"Software": None, "Description": grid.context.command}
+    )
+    return stream.getvalue()
+
+
+def _draw(axes: Axes, found: list[Point], colour: str, slowest: float) -> None:
+    for point in found:
+        area = UNTIMED if point.time is None else LARGEST * point.time / slowest
+        filled = point.time is not None and not point.noisy
+        axes.scatter(
+            point.cost,
+            point.accuracy,
+            s=area,
+            facecolors=colour if filled else "none",
+            edgecolors=colour,
+            alpha=0.6,
+        )
+        axes.annotate(
+            point.label,
+            (point.cost, point.accuracy),
+            xytext=(0, 4),
+            textcoords="offset points",
+            ha="center",
+            fontsize=7,
+        )
+
+
+def _missing(grid: Grid, drawn: tuple[Point, ...]) -> str:
+    known = {p.label for p in drawn}
+    rows: list[GridRow] = [row for row in grid.rows if row.row.label not in known]
+    return f"Without a result: {', '.join(r.row.label for r in rows)}." if rows else ""
+
+
+def _columns(grid: Grid) -> tuple[GridColumn, GridColumn, GridColumn | None]:
+    def first(what: str | None) -> GridColumn | None:
+        for column in grid.columns:
+            cost = column.context.column.cost
+            if (cost.what if cost else None) == what:
+                return column
+        return None
+
+    accuracy, cost = first(None), first("macs")
+    if accuracy is None or cost is None:
+        raise ValueError("A figure needs a column of accuracies and one of counted costs.")
+    return accuracy, cost, first("seconds")

@@ -1,0 +1,56 @@
+"""What is written of a plan: its table, or one a data set where they stand apart; its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from harness.errors import UserError
+from harness.plan import ColumnPlan, Plan
+from harness.table import file_name
+
+
+def tables(plan: Plan) -> tuple[Plan, ...]:
+    """Return a plan for each table that is written; all of them share the plan's stages."""
+    if not plan.table.apart:
+        return (plan,)
+    return tuple(
+        _narrowed(plan, file_name(plan.name, dataset, plan.own), columns)
+        for dataset, columns in _by_dataset(plan).items()
+    )
+
+
+def figures(plan: Plan) -> tuple[Plan, ...]:
+    """Return a plan for each figure, one a data set.
+
+    Raises:
+        UserError: the experiment has none.
+    """
+    scatter = plan.table.scatter
+    if scatter is None:
+        raise UserError(f"{plan.name} has no figure; leave --figures out.")
+    made = []
+    for dataset, columns in _by_dataset(plan).items():
+        shown = [replace(columns[0], column=c) for c in scatter.columns(dataset)]
+        name = file_name(scatter.name, dataset, scatter.dataset)
+        table = replace(plan.table, title=scatter.title, source=scatter.source, notes=())
+        made.append(_narrowed(replace(plan, table=table), name, shown))
+    return tuple(made)
+
+
+def _by_dataset(plan: Plan) -> dict[str, list[ColumnPlan]]:
+    found: dict[str, list[ColumnPlan]] = {}
+    for column in plan.columns:
+        found.setdefault(column.asked.name, []).append(column)
+    return found
+
+
+def _narrowed(plan: Plan, name: str, columns: Sequence[ColumnPlan]) -> Plan:
+    names = {c.column.name for c in columns}
+    return replace(
+        plan,
+        name=name,
+        table=replace(plan.table, columns=tuple(c.column for c in columns)),
+        columns=tuple(columns),
+        units=tuple(u for u in plan.units if u.column.name in names),
+    )
