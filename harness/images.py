@@ -111,6 +111,11 @@ def load(
     )
 
 
+def masks_of(store: ImageStore, size: int) -> np.ndarray:
+    """Return the masks of a part as an evaluation compares with them, (n, size, size) bool."""
+    return masks.whole(_load_masks(store, size), size)[:, 0].bool().numpy()
+
+
 def _load_masks(store: ImageStore, size: int) -> Tensor:
     found = torch.from_numpy(store.load_masks(size * OVERSAMPLING))[:, None]
     if not bool(found.any()):

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import override
+from harness import measures, override
 from harness.data import phantom, registry
 from harness.data.store import Manifest, read_manifest
 from harness.errors import UserError, unknown
@@ -218,15 +218,16 @@ def _columns(table: Table, options: Options) -> tuple[ColumnPlan, ...]:
         columns = list(table.columns)
     else:
         asked = [d for name in options.datasets for d in registry.expand(name)]
-        # A data set that the paper's table lacks becomes a column without printed numbers.
+        # A data set that the paper's table lacks becomes columns without printed numbers.
+        shown = dict.fromkeys(c.metric for c in table.columns)
         columns = [
             column
             for dataset in asked
             for column in [c for c in table.columns if c.dataset == dataset.name]
-            or [Column(dataset=dataset.name)]
+            or [Column(dataset=dataset.name, metric=metric) for metric in shown]
         ]
     if options.probes:
-        columns = [c for column in columns for c in (column, *_probed(column))]
+        columns = list(dict.fromkeys(c for column in columns for c in (column, *_probed(column))))
     plans, missing = [], []
     for column in columns:
         asked_for = registry.find(column.dataset)
@@ -234,6 +235,7 @@ def _columns(table: Table, options: Options) -> tuple[ColumnPlan, ...]:
         if manifest is None:
             missing.append(asked_for)
         else:
+            measures.check(column, manifest)
             plans.append(ColumnPlan(column=column, asked=asked_for, used=used, manifest=manifest))
     if missing:
         raise _missing(missing, options)
