@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -271,7 +270,7 @@ def test_data_without_masks_and_unknown_metrics_are_refused_when_planned(folder:
     bare = dataclasses.replace(manifest, dataset="btmd", files={"images.npy": "0"})
     with pytest.raises(UserError, match="'btmd' has no masks, which 'f1' needs"):
         measures.check(COLUMNS[0], bare)
-    with pytest.raises(UserError, match="No metric 'f2'|[Uu]nknown metric 'f2'"):
+    with pytest.raises(UserError, match="metric 'f2'"):
         plan.make("x", _table(Column(dataset="phantom-ultrasound", metric="f2")), _options(folder))
 
 
@@ -298,6 +297,3 @@ def test_constant_segmenters_are_measured_on_what_is_evaluated(folder: Path) -> 
     assert found["All foreground (computed)"] == overlap.constant(truth, value=True)["f1"]
     assert measures.constants("accuracy", part, loaded.size) == {}
     assert measures.find("f1") is overlap.METRICS["f1"]
-    assert (
-        sys.modules[measures.METRICS["accuracy"].compute.__module__].__name__ == "harness.metrics"
-    )
