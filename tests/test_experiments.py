@@ -13,7 +13,7 @@ from harness import catalog, profiles
 from harness.canonical import canonical
 from harness.data import registry
 from harness.errors import UserError
-from harness.metrics import METRICS
+from harness.measures import METRICS
 from harness.spec import Recipe, Run, Scale, Stage
 from harness.table import Table
 from msmae import paper
@@ -43,6 +43,10 @@ TABLE3 = {
     "V": 61.39,
     "VI": 63.41,
 }
+
+
+# The paper, Table 7: BUSI.
+TABLE7 = {"mae": 72.96, "amt": 66.09, "vit": 74.25, "msmae": 77.68}
 
 
 @pytest.fixture(params=EXPERIMENTS)
@@ -128,6 +132,13 @@ def test_table3_prints_the_papers_numbers() -> None:
     assert printed == [(name, {"messidor2": value}) for name, value in TABLE3.items()]
     assert [row.name for row in table.rows[6:]] == ["released", "amt-crop"]
     assert not any(row.printed for row in table.rows[6:])
+
+
+def test_table7_prints_the_papers_numbers_over_stages_of_table1() -> None:
+    _, table = catalog.load("table7")
+    assert {row.name: row.printed["busi"] for row in table.rows} == TABLE7
+    table1, table7 = _stages("table1"), _stages("table7")
+    assert all(table7[name] == table1[name] for name in TABLE7)
 
 
 def _stages(experiment: str) -> dict[str, tuple[str, ...]]:
