@@ -126,7 +126,7 @@ def mirrors(plan: Plan) -> list[Mirror]:
     """Return every finished run of the plan, done or failed, as tracking wants it."""
     records = Records(plan.options.runs)
     found = []
-    for unit in plan.units:
+    for unit in {(unit.row.name, unit.run.key()): unit for unit in plan.units}.values():
         record = records.read(unit.run.key())
         if record is not None:
             found.append(_mirror(plan, unit, record, records))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from harness import images as loading
-from harness import measures, overlap, plan, profiles, results, segmentation
+from harness import measures, overlap, overview, plan, profiles, results, segmentation
 from harness.augment import RotatingAugmentation
 from harness.checkpoint import Checkpoints
 from harness.data import phantom
@@ -232,7 +232,11 @@ def test_a_table_of_masks_is_run_and_every_metric_is_found(folder: Path) -> None
     assert values == record.result["evaluation"]["last"]["metrics"]
     with np.load(Records(folder / "runs").predictions_path(record.key)) as kept:
         assert kept["last"].shape == (24, 32 * 32 // 8)
-    assert "last/iou" in results.mirrors(made)[0].metrics
+    mirrored = results.mirrors(made)
+    assert len(mirrored) == 1
+    assert "last/iou" in mirrored[0].metrics
+    facts = overview.overview([made], Records(folder / "runs"))
+    assert (facts["runs"], facts["naive_trainings"]) == (1, 1)
 
 
 def test_undefined_distances_are_kept_as_none(folder: Path) -> None:
