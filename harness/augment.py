@@ -14,12 +14,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from harness import colour, erasing, randaugment
+from harness import colour, erasing, randaugment, turns
 from harness.colour import Colour
 from harness.erasing import Erasing
 from harness.randaugment import RandAugment
+from harness.resample import Interpolation, resample_weights
 
-Interpolation = Literal["bilinear", "bicubic"]
 Evaluation = Literal["stretch", "centre-crop"]
 
 MEAN = (0.485, 0.456, 0.406)
@@ -52,9 +52,27 @@ class Augmentation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawn:
-    """What was drawn for one view of B images besides its crops and flips, on the CPU."""
+class RotatingAugmentation(Augmentation):
+    """Settings of a view that is also turned; a class of its own, so that other keys stay.
 
+    A batch does not say how its views were turned: methods that cut maps by boxes cannot take it.
+
+    Attributes:
+        rotation: "quarter": with probability 0.5 by 0, 90, 180 or 270 degrees (released code).
+    """
+
+    rotation: Literal["none", "quarter"] = "quarter"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """What was drawn for one view of B images besides its crops and flips, on the CPU.
+
+    Attributes:
+        turns: (B,) int64, quarter turns counter-clockwise, after the flip.
+    """
+
+    turns: Tensor | None = None
     colour: colour.Draws | None = None
     operations: randaugment.Draws | None = None
     erasing: erasing.Draws | None = None
@@ -69,7 +87,9 @@ def draw(settings: Augmentation, count: int, size: int, generator: torch.Generat
         size: side of the view.
         generator: on the CPU.
     """
+    turned = isinstance(settings, RotatingAugmentation) and settings.rotation == "quarter"
     return Drawn(
+        turns=turns.draw(count, generator) if turned else None,
         colour=colour.draw(settings.colour, count, generator) if settings.colour else None,
         operations=randaugment.draw(settings.operations, count, generator)
         if settings.operations
@@ -140,65 +160,6 @@ def _central(height: Tensor, width: Tensor, ratio: tuple[float, float]) -> Tenso
     return torch.stack([((height - h) / 2).floor(), ((width - w) / 2).floor(), h, w], 1)
 
 
-def resample_weights(
-    start: Tensor,
-    length: Tensor,
-    source: int,
-    target: int,
-    interpolation: Interpolation,
-    *,
-    confine: bool = False,
-) -> Tensor:
-    """Build interpolation matrices along one axis, antialiased as in PIL.
-
-    Args:
-        start: (B,) where the crop begins, fraction of the axis.
-        length: (B,) its length, fraction of the axis.
-        source: pixels along the axis of the array.
-        target: pixels of the result.
-        interpolation: the kernel; its support widens when the crop shrinks.
-        confine: use the crop's own pixels alone (crop, then resize); else the kernel reaches
-            past the crop and is cut only by the array's border.
-
-    Returns:
-        (B, target, source) float32; every row sums to 1.
-    """
-    begin, extent = start.float() * source, length.float() * source
-    step = (extent / target)[:, None, None]
-    position = torch.arange(target, device=start.device) + 0.5
-    centre = begin[:, None, None] + position[:, None] * step
-    # Only the few pixels that the kernel can reach are weighed, then put into their columns.
-    reach = _SUPPORT[interpolation] * max(source / target, 1.0)
-    taps = torch.arange(math.ceil(2 * reach) + 1, device=start.device)
-    index = (centre - reach).floor() + taps
-    pixel = index + 0.5
-    distance = ((pixel - centre) / step.clamp(min=1.0)).abs()
-    weight = _KERNELS[interpolation](distance) * ((index >= 0) & (index < source))
-    if confine:
-        # Half a pixel of slack keeps at least one pixel for crops thinner than a pixel.
-        first, last = begin[:, None, None] - 0.5, (begin + extent)[:, None, None] + 0.5
-        weight = weight * ((pixel > first) & (pixel < last))
-    weight = weight / weight.sum(2, keepdim=True)
-    dense = torch.zeros(len(start), target, source, device=start.device)
-    return dense.scatter_add_(2, index.clamp(0, source - 1).long(), weight)
-
-
-def _triangle(x: Tensor) -> Tensor:
-    return (1 - x).clamp(min=0)
-
-
-def _cubic(x: Tensor) -> Tensor:
-    a = -0.5  # PIL's bicubic (Catmull-Rom)
-    near = ((a + 2) * x - (a + 3)) * x * x + 1
-    far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
-    return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
-
-
-_KERNELS = {"bilinear": _triangle, "bicubic": _cubic}
-_SUPPORT = {"bilinear": 1.0, "bicubic": 2.0}
-"""How far a kernel reaches, in steps."""
-
-
 def cut(
     images: Tensor,
     boxes: Tensor,
@@ -249,7 +210,7 @@ def view(
     settings: Augmentation,
     drawn: Drawn | None = None,
 ) -> Tensor:
-    """Cut, resize, change, normalise and erase one view.
+    """Cut, resize, turn, change, normalise and erase one view.
 
     Args:
         images: (B, C, S, S) uint8, C = 1 or 3.
@@ -264,6 +225,8 @@ def view(
     """
     crops = cut(images, boxes, flips, size, settings.interpolation, confine=True)
     drawn = drawn or Drawn()
+    if drawn.turns is not None:
+        crops = turns.apply(crops, drawn.turns.to(crops.device, non_blocking=True))
     if drawn.colour is not None and settings.colour is not None:
         crops = crops.clamp_(0, 255).div_(255)
         crops = colour.apply(crops, drawn.colour, settings.colour).mul_(255)

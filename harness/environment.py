@@ -16,7 +16,7 @@ from typing import Any
 import harness
 
 HOUSE = ("harness", "msmae", "baselines")
-ROOTS = ("harness.loop", "harness.evaluate")
+ROOTS = ("harness.loop", "harness.evaluate", "harness.segmentation")
 """What acts on every trained number, besides the method's own module."""
 
 PACKAGES = ("torch", "timm", "numpy", "msmae-harness")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness import augment, centre, seed
+from harness import augment, centre, masks, seed
 from harness.augment import Evaluation
 from harness.data.store import ImageStore
 from harness.errors import UserError
@@ -33,6 +33,7 @@ class Images:
         sizes: (N, 2) int64 original height and width, on the CPU.
         names: the N stems.
         size: side of the model's input.
+        masks: (N, 1, S, S) uint8 in {0, 1}, on the device; None where no stage needs them.
     """
 
     pixels: Tensor
@@ -40,6 +41,7 @@ class Images:
     sizes: Tensor
     names: tuple[str, ...]
     size: int
+    masks: Tensor | None = None
 
     def __len__(self) -> int:
         """Count the images."""
@@ -59,6 +61,11 @@ class Images:
                 yield augment.stretch(rows, self.size)
             else:
                 yield centre.crop(rows, sizes, self.size)
+
+    def truth(self) -> np.ndarray:
+        """Return the masks as an evaluation compares with them, (N, H, W) bool, whole."""
+        assert self.masks is not None, "loaded without masks"
+        return masks.whole(self.masks, self.size)[:, 0].bool().cpu().numpy()
 
 
 def subset(store: ImageStore, count: int | None) -> ImageStore:
@@ -84,8 +91,14 @@ def subset(store: ImageStore, count: int | None) -> ImageStore:
     return store.take(np.sort(np.concatenate(rows)))
 
 
-def load(store: ImageStore, profile: Profile, device: torch.device) -> Images:
-    """Bring a part of a store to the device at the profile's working size."""
+def load(
+    store: ImageStore, profile: Profile, device: torch.device, *, with_masks: bool = False
+) -> Images:
+    """Bring a part of a store to the device at the profile's working size.
+
+    Raises:
+        UserError: masks are asked for, but there are none or all are empty.
+    """
     size = profile.encoders.image_size
     pixels = torch.from_numpy(store.load(size * OVERSAMPLING))
     return Images(
@@ -94,7 +107,23 @@ def load(store: ImageStore, profile: Profile, device: torch.device) -> Images:
         sizes=torch.from_numpy(np.asarray(store.sizes, dtype=np.int64)),
         names=store.names,
         size=size,
+        masks=_load_masks(store, size).to(device) if with_masks else None,
     )
+
+
+def masks_of(store: ImageStore, size: int) -> np.ndarray:
+    """Return the masks of a part as an evaluation compares with them, (n, size, size) bool."""
+    return masks.whole(_load_masks(store, size), size)[:, 0].bool().numpy()
+
+
+def _load_masks(store: ImageStore, size: int) -> Tensor:
+    found = torch.from_numpy(store.load_masks(size * OVERSAMPLING))[:, None]
+    if not bool(found.any()):
+        raise UserError(
+            f"All {len(found)} masks of a part of {store.dataset!r} are empty ({store.names[0]} to"
+            f" {store.names[-1]}); nothing can be learnt or measured on them. Prepare it again."
+        )
+    return found
 
 
 def epoch_order(count: int, recipe: Recipe, key: str, epoch: int) -> Tensor:
@@ -124,7 +153,11 @@ def draw_batch(task: Task, train: Images, rows: Tensor, at: Progress) -> Batch:
     sizes = train.sizes[rows]
     ids = rows.to(device, non_blocking=True)
     pixels = train.pixels[ids]
-    images, boxes, flips = [], [], []
+    truth = None
+    if task.segments:
+        assert train.masks is not None, "loaded without masks"
+        truth = train.masks[ids]
+    images, boxes, flips, targets = [], [], [], []
     for number, settings in enumerate(task.augmentations):
         box = task.draw_boxes(number, sizes, rows, at).float()
         flip = torch.rand(len(rows), generator=at.generator) < settings.flip
@@ -132,10 +165,14 @@ def draw_batch(task: Task, train: Images, rows: Tensor, at: Progress) -> Batch:
         boxes.append(box.to(device, non_blocking=True))
         flips.append(flip.to(device, non_blocking=True))
         images.append(augment.view(pixels, boxes[-1], flips[-1], train.size, settings, drawn))
+        if truth is not None:
+            turned = None if drawn.turns is None else drawn.turns.to(device, non_blocking=True)
+            targets.append(masks.cut(truth, boxes[-1], flips[-1], train.size, turned))
     return Batch(
         images=torch.stack(images),
         labels=train.labels[ids],
         ids=ids,
         boxes=torch.stack(boxes),
         flips=torch.stack(flips),
+        masks=torch.stack(targets) if targets else None,
     )

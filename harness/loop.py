@@ -17,7 +17,7 @@ from torch import Tensor
 from harness import seed
 from harness.augment import Evaluation
 from harness.checkpoint import Checkpoints
-from harness.images import Images, draw_batch, epoch_order
+from harness.images import EVALUATION_BATCH, Images, draw_batch, epoch_order
 from harness.optimizer import build_optimizer, learning_rate, set_learning_rate
 from harness.spec import Recipe
 from harness.task import Progress, Task
@@ -144,6 +144,8 @@ def look(
     images: Images,
     function: Callable[[Tensor], Tensor],
     transform: Evaluation = "stretch",
+    *,
+    batch_size: int = EVALUATION_BATCH,
 ) -> Tensor:
     """Apply a function to all images, unaugmented and in order, in eval mode without gradient.
 
@@ -152,10 +154,11 @@ def look(
         images: N of them.
         function: from images (B, 3, H, W) to (B, ...).
         transform: how they are prepared; maps need the whole image, evaluations what the task says.
+        batch_size: B.
     """
     training = task.training
     task.eval()
     with torch.no_grad(), autocast(images.pixels.device):
-        outputs = [function(batch) for batch in images.evaluated(transform)]
+        outputs = [function(batch) for batch in images.evaluated(transform, batch_size)]
     task.train(training)
     return torch.cat(outputs)

@@ -80,11 +80,16 @@ def _users(plans: Sequence[Plan]) -> dict[str, list[tuple[str, str]]]:
 def _sums(plans: Sequence[Plan], stages: Iterable[Load]) -> dict[str, Any]:
     stages = list(stages)
     missing = [load for load in stages if load.status != "done"]
-    units = [unit for made in plans for unit in made.units]
+    # Columns that show one run under several metrics need it once.
+    runs = {
+        (made.name, unit.row.name, unit.run.key()): len(unit.run.stages)
+        for made in plans
+        for unit in made.units
+    }
     return {
         "profile": plans[0].options.profile.name,
-        "runs": len(units),
-        "naive_trainings": sum(len(unit.run.stages) for unit in units),
+        "runs": len(runs),
+        "naive_trainings": sum(runs.values()),
         "unique_stages": len(stages),
         "done": len(stages) - len(missing),
         "missing": len(missing),

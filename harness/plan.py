@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import override
+from harness import measures, override
 from harness.data import phantom, registry
 from harness.data.store import Manifest, read_manifest
 from harness.errors import UserError, unknown
@@ -239,7 +239,7 @@ def _columns(table: Table, options: Options) -> tuple[ColumnPlan, ...]:
         asked = [d for name in options.datasets for d in registry.expand(name)]
         columns = [column for dataset in asked for column in _columns_of(table, dataset.name)]
     if options.probes:
-        columns = [c for column in columns for c in (column, *_probed(column))]
+        columns = list(dict.fromkeys(c for column in columns for c in (column, *_probed(column))))
     plans, missing = [], []
     for column in columns:
         asked_for = registry.find(column.dataset)
@@ -247,6 +247,7 @@ def _columns(table: Table, options: Options) -> tuple[ColumnPlan, ...]:
         if manifest is None:
             missing.append(asked_for)
         else:
+            measures.check(column, manifest)
             plans.append(ColumnPlan(column=column, asked=asked_for, used=used, manifest=manifest))
     if missing:
         raise _missing(missing, options)

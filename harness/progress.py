@@ -87,4 +87,6 @@ def _figures(figures: dict[str, float]) -> str:
     parts = [f"loss {figures['loss/total']:.4f}"]
     if "eval/accuracy" in figures:
         parts.append(f"accuracy {100 * figures['eval/accuracy']:.2f} %")
+    if "eval/iou" in figures:
+        parts.append(f"IoU {100 * figures['eval/iou']:.2f} %")
     return ", ".join(parts)

@@ -114,7 +114,7 @@ class Records:
         return path
 
     def write_predictions(self, key: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write per-image predictions: last and best (n, K), labels and names (n,)."""
+        """Write per-image predictions, see ``arrays`` of the module that evaluated the stage."""
         import numpy as np
 
         path = self.predictions_path(key)

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from harness import environment, metrics
+from harness import environment, measures
 from harness.data.store import Store, open_store
+from harness.errors import UserError
 from harness.images import subset
 from harness.plan import PARTS, ColumnPlan, Plan, Unit
 from harness.record import Record, Records
@@ -27,7 +28,7 @@ def entries(plan: Plan) -> tuple[Entry, ...]:
 
 
 def _entry(unit: Unit, record: Record | None, plan: Plan) -> Entry:
-    metric = metrics.METRICS[unit.column.metric]
+    metric = measures.find(unit.column.metric)
     done = record is not None and record.status == "done"
     evaluation = record.evaluation(unit.column.probe) if record is not None and done else None
     rule = plan.options.rule
@@ -50,7 +51,17 @@ def _entry(unit: Unit, record: Record | None, plan: Plan) -> Entry:
 
 
 def _value(evaluation: Mapping[str, Any] | None, metric: Metric, rule: str) -> float | None:
-    return None if evaluation is None else float(evaluation[rule]["metrics"][metric.name])
+    """Return the metric in natural units; None where it is undefined or nothing is evaluated."""
+    if evaluation is None:
+        return None
+    found = evaluation[rule]["metrics"]
+    if metric.name not in found:
+        raise UserError(
+            f"A column shows {metric.name!r}, but a row's last stage is evaluated by"
+            f" {', '.join(found)}; give the column one of these."
+        )
+    value = found[metric.name]
+    return None if value is None else float(value)
 
 
 def _commit(record: Record | None) -> str:
@@ -88,7 +99,7 @@ def _column(plan: Plan, column: ColumnPlan) -> ColumnContext:
         dataset=column.used.name,
         phantom=column.phantom or column.used.name.startswith("phantom"),
         n=len(labels),
-        majority=metrics.majority(labels.labels, classes, metric=column.column.metric),
+        majority=measures.majority(column.column.metric, labels.labels, classes),
         data=column.manifest.fingerprint,
         printed_n=column.asked.sizes.get("eval"),
     )
@@ -118,7 +129,7 @@ def mirrors(plan: Plan) -> list[Mirror]:
     """Return every finished run of the plan, done or failed, as tracking wants it."""
     records = Records(plan.options.runs)
     found = []
-    for unit in plan.units:
+    for unit in {(unit.row.name, unit.run.key()): unit for unit in plan.units}.values():
         record = records.read(unit.run.key())
         if record is not None:
             found.append(_mirror(plan, unit, record, records))
@@ -155,6 +166,7 @@ def _mirror(plan: Plan, unit: Unit, record: Record, records: Records) -> Mirror:
         f"{rule}/{name}": value
         for rule in ("last", "best")
         for name, value in evaluation.get(rule, {}).get("metrics", {}).items()
+        if value is not None
     }
     counts = record.result.get("parameters", {})
     figures |= {f"parameters/{name}": float(count) for name, count in counts.items()}

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from harness import environment, evaluate, images, seed
+from harness import environment, evaluate, images, judge, seed
 from harness.canonical import describe
 from harness.checkpoint import Checkpoints, load_weights
 from harness.claim import claim
@@ -157,8 +157,11 @@ class Executor:
         self, step: Step, data: tuple[Images, Images, Images], measured: dict[str, Any]
     ) -> dict[str, Any]:
         """Train and evaluate; ``measured`` receives what may differ between two makings."""
+        task = self._task(step, len(data[0]))
+        if task.segments:
+            data = self._data(step.run, with_masks=True)
         train, selected_on, reported = data
-        task = self._task(step, len(train))
+        judged = judge.of(task)
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         for remark in task.remarks:
@@ -172,9 +175,7 @@ class Executor:
                 train=train,
                 key=step.key,
                 checkpoints=checkpoints,
-                evaluate=evaluate.evaluator(task, reported, selected_on, memory)
-                if task.classifies
-                else None,
+                evaluate=judged.evaluator(task, reported, selected_on, memory) if judged else None,
                 memory=memory,
                 watch=self.progress.epoch,
             )
@@ -188,9 +189,9 @@ class Executor:
         }
         if task.has_features:
             result["probes"] = evaluate.probes(task, train, reported, classes=task_classes(step))
-        if task.classifies:
-            result["evaluation"] = evaluate.summary(memory, reported, len(history))
-            arrays = evaluate.arrays(memory, reported)
+        if judged is not None:
+            result["evaluation"] = judged.summary(memory, reported, len(history))
+            arrays = judged.arrays(memory, reported)
             result["predictions"] = evaluate.digest(arrays)
             self.records.write_predictions(step.key, arrays)
         if self.device.type == "cuda":
@@ -211,8 +212,11 @@ class Executor:
                 task.start_from(load_weights(self.options.runs, before.key, digest))
         return task.to(self.device)
 
-    def _data(self, run: Run) -> tuple[Images, Images, Images]:
-        if self._loaded is None or self._loaded[0] != run.dataset:
+    def _data(self, run: Run, *, with_masks: bool = False) -> tuple[Images, Images, Images]:
+        """Return what is trained on, selected on and reported; kept until another is needed."""
+        masked = self._loaded is not None and self._loaded[1][0].masks is not None
+        missing = with_masks and not masked
+        if self._loaded is None or self._loaded[0] != run.dataset or missing:
             self._loaded = None  # two data sets need not fit into memory together
             store = self._store(run)
             profile, parts = run.profile, PARTS[run.split]
@@ -221,7 +225,7 @@ class Executor:
             for part, limit in zip(parts, limits, strict=True):
                 if part not in loaded:
                     piece = images.subset(store.part(run.split, part), limit)
-                    loaded[part] = images.load(piece, profile, self.device)
+                    loaded[part] = images.load(piece, profile, self.device, with_masks=with_masks)
             train, selected_on, reported = (loaded[p] for p in parts)
             self._loaded = (run.dataset, (train, selected_on, reported))
         return self._loaded[1]

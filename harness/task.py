@@ -22,6 +22,7 @@ class Batch:
         ids: (B,) int64, position of each image in the training set (the order of ``Look``).
         boxes: (V, B, 4) float, the crop (top, left, height, width) as fractions of the image.
         flips: (V, B) bool, whether the crop was mirrored left to right.
+        masks: (V, B, 1, H, W) float in {0, 1}, cut like the images; None unless the task segments.
     """
 
     images: Tensor
@@ -29,6 +30,7 @@ class Batch:
     ids: Tensor
     boxes: Tensor
     flips: Tensor
+    masks: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +89,8 @@ class Task(nn.Module):
     evaluation: Evaluation = "stretch"
     """How images are prepared for ``predict``: whole ("stretch", released code), or ImageNet's
     usual central crop."""
+    threshold: float = 0.5
+    """Probability above which a pixel is predicted as lesion; only tasks that segment use it."""
     remarks: tuple[str, ...] = ()
     """What a user should know of a size that was chosen; printed when the stage begins."""
 
@@ -116,14 +120,26 @@ class Task(nn.Module):
         """Return logits (B, K) for images (B, 3, H, W); only tasks that classify have it."""
         raise NotImplementedError
 
+    def segment(self, images: Tensor) -> Tensor:
+        """Return logits (B, 1, H, W) for images (B, 3, H, W); only tasks that segment have it.
+
+        Such a task has no ``predict``; it is evaluated on whole images, stretched.
+        """
+        raise NotImplementedError
+
     def features(self, images: Tensor) -> Tensor:
         """Return features (B, D) for images (B, 3, H, W), for probes of a pre-training."""
         raise NotImplementedError
 
     @property
     def classifies(self) -> bool:
-        """Whether the stage is evaluated: the subclass has its own ``predict``."""
+        """Whether the stage is evaluated on labels: the subclass has its own ``predict``."""
         return type(self).predict is not Task.predict
+
+    @property
+    def segments(self) -> bool:
+        """Whether the stage needs masks and is evaluated on them: it has its own ``segment``."""
+        return type(self).segment is not Task.segment
 
     @property
     def has_features(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from harness.augment import resample_weights
+from harness.resample import resample_weights
 from harness.task import Batch, Look
 from msmae.vit import VisionTransformer
 

@@ -9,10 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from harness import augment
-from harness.augment import Augmentation
+from harness import augment, turns
+from harness.augment import Augmentation, RotatingAugmentation
+from harness.canonical import describe
 from harness.erasing import Erasing
+from harness.images import Images, draw_batch
 from harness.randaugment import RandAugment
+from harness.task import Task
+from tests import tiny
 
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -145,3 +149,91 @@ def test_strong_views_change_grey_images_as_their_three_channel_copies() -> None
     values = (alone * torch.tensor(augment.STD)[:, None, None] + mean) * 255
     whole = ((values - values.round()).abs() < 1e-3).all(1).double().mean((1, 2))
     torch.testing.assert_close(whole, 1 - erased, atol=0.002, rtol=0)
+
+
+def test_quarter_turns_are_those_of_torch() -> None:
+    pictures = torch.cat([_picture(8, 8) + i for i in range(4)])
+    found = turns.apply(pictures, torch.arange(4))
+    for number in range(4):
+        assert torch.equal(found[number], torch.rot90(pictures[number], number, (1, 2)))
+
+
+def test_five_of_eight_images_stay_upright() -> None:
+    """Turned with probability 0.5, and one turn in four is the one by 0 degrees."""
+    drawn = turns.draw(8000, torch.Generator().manual_seed(0))
+    shares = (torch.bincount(drawn, minlength=4) / len(drawn)).tolist()
+    assert shares == pytest.approx([5 / 8, 1 / 8, 1 / 8, 1 / 8], abs=0.02)
+
+
+def test_views_that_may_turn_have_a_key_of_their_own_and_may_stay_upright() -> None:
+    plain, turning = Augmentation(), RotatingAugmentation()
+    assert set(describe(plain)) == set(describe(turning)) - {"rotation"}
+    generator = torch.Generator().manual_seed(0)
+    before = generator.get_state()
+    upright = RotatingAugmentation(rotation="none")
+    assert augment.draw(upright, 8, 32, generator) == augment.Drawn()
+    assert torch.equal(generator.get_state(), before)
+    assert augment.draw(turning, 8, 32, generator).turns is not None
+
+
+class _Segmenter(Task):
+    """Its views are cropped, mirrored and turned."""
+
+    def __init__(self, scale: tuple[float, float]) -> None:
+        super().__init__()
+        settings = RotatingAugmentation(scale=scale, interpolation="bilinear")
+        self.augmentations = (settings, settings)
+
+    def segment(self, images: torch.Tensor) -> torch.Tensor:
+        return images[:, :1]
+
+
+def _shapes(count: int, side: int, channels: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return images that are white where their masks are set: rectangles off the centre."""
+    masks = torch.zeros(count, 1, side, side, dtype=torch.uint8)
+    for row in range(count):
+        top, left = 3 * row % (side // 2), 5 * row % (side // 3)
+        masks[row, :, top : top + side // 2, left : left + side // 3] = 1
+    return (masks * 255).expand(-1, channels, -1, -1), masks
+
+
+@settings(max_examples=20, deadline=None)
+@given(low=st.floats(0.2, 1.0), seed=st.integers(0, 2**31), channels=st.sampled_from([1, 3]))
+def test_masks_are_cut_and_turned_with_their_images(low: float, seed: int, channels: int) -> None:
+    pixels, masks = _shapes(16, 64, channels)
+    train = Images(
+        pixels=pixels,
+        labels=torch.zeros(16, dtype=torch.int64),
+        sizes=torch.tensor([[50, 70]]).expand(16, 2),
+        names=tuple(map(str, range(16))),
+        size=32,
+        masks=masks,
+    )
+    at = tiny.progress(seed=seed)
+    batch = draw_batch(_Segmenter((low, 1.0)), train, torch.arange(16), at)
+    assert batch.masks is not None
+    assert batch.masks.shape == (2, 16, 1, 32, 32)
+    assert set(batch.masks.unique().tolist()) <= {0.0, 1.0}
+    shown = batch.images[:, :, :1] * augment.STD[0] + augment.MEAN[0]
+    # Interpolation makes grey edges; pixels that are plainly white or black say the same.
+    plain = (shown < 0.01) | (shown > 0.99)
+    assert float(plain.float().mean()) > 0.8
+    assert torch.equal((shown > 0.5)[plain], (batch.masks > 0.5)[plain])
+
+
+def test_masks_are_not_cut_for_tasks_that_do_not_segment() -> None:
+    class Other(Task):
+        augmentations = (Augmentation(),)
+
+    pixels, masks = _shapes(4, 16)
+    train = Images(
+        pixels=pixels,
+        labels=torch.zeros(4, dtype=torch.int64),
+        sizes=torch.full((4, 2), 16),
+        names=tuple("abcd"),
+        size=8,
+        masks=masks,
+    )
+    assert draw_batch(Other(), train, torch.arange(4), tiny.progress()).masks is None
+    # Whole masks keep every second pixel of each axis.
+    assert np.array_equal(train.truth(), masks[:, 0, 1::2, 1::2].bool().numpy())

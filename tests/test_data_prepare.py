@@ -164,8 +164,8 @@ def _without(members: dict[str, bytes], part: str) -> dict[str, bytes]:
         ("ham10000", "metadata", "has no HAM10000_metadata.csv"),
         ("ham10000", "ISIC_0011", "1 images of the table that are missing: ISIC_0011"),
         ("busi", "/", "has no folders benign, malignant, normal"),
-        ("busi", "normal (3)_mask", r"without a mask.*normal \(3\)"),
-        ("busi", "normal (3).png", r"masks without an image: normal \(3\)"),
+        ("busi", "normal (3)_mask", r"1 images without a mask: .*/normal \(3\).png"),
+        ("busi", "normal (3).png", r"1 masks without an image: .*normal \(3\)_mask.png"),
         ("messidor2", "messidor_data", "has no table with columns id_code or image_id"),
         ("messidor2", "IM31", "1 graded images are missing: im31.jpg"),
     ],
@@ -202,7 +202,18 @@ def test_incomplete_archives_are_explained(
             b"id_code,diagnosis,adjudicated_gradable\nim00.jpg,9,1\n",
             "im00.jpg.*'9'.*0 to 4",
         ),
-        ("busi", "Dataset_BUSI_with_GT/benign/normal (9).png", b"x", "does not belong into"),
+        (
+            "busi",
+            "Dataset_BUSI_with_GT/benign/normal (9).png",
+            b"x",
+            r"1 images or masks lie in another class's folder.*benign/normal \(9\).png",
+        ),
+        (
+            "busi",
+            "Dataset_BUSI_with_GT/malignant/benign (1)_mask.png",
+            b"x",
+            r"lie in another class's folder.*malignant/benign \(1\)_mask.png",
+        ),
     ],
 )
 def test_tables_and_folders_that_do_not_fit_are_explained(
@@ -219,6 +230,54 @@ def test_masks_of_another_size_are_named(tmp_path: Path) -> None:
     members[name] = encoded(picture(1, size=(20, 30), mode="L"))
     with pytest.raises(UserError, match=r"benign \(1\)_mask.png: the mask has 20 x 30 pixels"):
         prepare(dataset, write_zip(tmp_path / "a.zip", members), root=tmp_path)
+
+
+def _mask(*values: int) -> bytes:
+    """Return a mask of 30 x 40 pixels that holds the values in turn."""
+    pixels = np.resize(np.asarray(values, np.uint8), (30, 40))
+    return encoded(Image.fromarray(pixels))
+
+
+def _breast_with(tmp_path: Path, **masks: bytes) -> tuple[Dataset, Path]:
+    dataset, members = archives.breast()
+    for name, content in masks.items():
+        kind, number = name.split("_")
+        members[f"Dataset_BUSI_with_GT/{kind}/{kind} ({number})_mask.png"] = content
+    return dataset, write_zip(tmp_path / "a.zip", members)
+
+
+def test_masks_that_are_not_binary_are_all_named(tmp_path: Path) -> None:
+    dataset, path = _breast_with(
+        tmp_path, benign_1=_mask(0, 128, 255), malignant_3=_mask(*range(9)), benign_3=_mask(0, 1)
+    )
+    with pytest.raises(UserError) as error:
+        prepare(dataset, path, root=tmp_path / "data", size=32)
+    text = str(error.value)
+    assert "2 files cannot be used" in text
+    assert "benign (1)_mask.png: the mask is not binary, it holds 0, 128, 255; allowed: 0" in text
+    assert "malignant (3)_mask.png: the mask is not binary, it holds 0, 1, 2, 3, 4, ..." in text
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_masks_of_zeros_and_ones_are_taken(tmp_path: Path) -> None:
+    dataset, path = _breast_with(tmp_path, benign_1=_mask(1), malignant_1=_mask(0, 1))
+    prepare(dataset, path, root=tmp_path / "data", size=32)
+    store = open_store(tmp_path / "data", "busi").everything()
+    assert store.load_masks()[store.names.index("benign (1)")].all()
+
+
+def test_lesions_without_a_pixel_and_healthy_images_with_one_are_named(tmp_path: Path) -> None:
+    empty = {f"{kind}_{i}": _mask(0) for kind in ("benign", "malignant") for i in range(1, 5)}
+    dataset, path = _breast_with(tmp_path, **empty, normal_2=_mask(0, 255))
+    with pytest.raises(UserError) as error:
+        prepare(dataset, path, root=tmp_path / "data", size=32)
+    text = str(error.value)
+    # The second mask of benign (2) is not empty.
+    assert "8 files cannot be used" in text
+    assert "benign (1)_mask.png: no pixel is set, but every image of its class has a" in text
+    assert "normal (2)_mask.png: pixels are set, but no image of its class has a lesion" in text
+    assert "benign (2)" not in text
+    assert list((tmp_path / "data").iterdir()) == []
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(

@@ -13,7 +13,7 @@ from harness import catalog, profiles
 from harness.canonical import canonical
 from harness.data import registry
 from harness.errors import UserError
-from harness.metrics import METRICS
+from harness.measures import METRICS
 from harness.spec import Recipe, Run, Scale, Stage
 from harness.table import Table
 from msmae import paper
@@ -43,6 +43,19 @@ TABLE3 = {
     "V": 61.39,
     "VI": 63.41,
 }
+
+
+# The paper, Table 2: F1 and IoU on BUSI.
+TABLE2 = {
+    "baseline": (56.15, 43.33),
+    "mae": (57.09, 43.95),
+    "amt": (56.17, 43.07),
+    "vit": (56.22, 42.66),
+    "msmae": (60.66, 45.53),
+}
+
+# The paper, Table 7: BUSI.
+TABLE7 = {"mae": 72.96, "amt": 66.09, "vit": 74.25, "msmae": 77.68}
 
 
 @pytest.fixture(params=EXPERIMENTS)
@@ -140,6 +153,23 @@ def test_table3_prints_the_papers_numbers() -> None:
     ]
     assert [row.name for row in table.rows[6:]] == ["released", "amt-crop"]
     assert not any(row.printed for row in table.rows[6:])
+
+
+def test_table7_prints_the_papers_numbers_over_stages_of_table1() -> None:
+    _, table = catalog.load("table7")
+    assert {row.name: row.printed["busi"] for row in table.rows} == TABLE7
+    table1, table7 = _stages("table1"), _stages("table7")
+    assert all(table7[name] == table1[name] for name in TABLE7)
+
+
+def test_table2_prints_the_papers_numbers_over_stages_of_table7() -> None:
+    _, table = catalog.load("table2")
+    printed = {row.name: row.printed for row in table.rows if row.printed}
+    assert printed == {n: {"busi.f1": f1, "busi.iou": iou} for n, (f1, iou) in TABLE2.items()}
+    table2, table7 = _stages("table2"), _stages("table7")
+    assert len(table2["baseline"]) == 1
+    assert all(len(table2[name]) == 2 and table2[name][0] == table7[name][0] for name in TABLE7)
+    assert len({key for keys in table2.values() for key in keys}) == 1 + 5 * 2
 
 
 def _stages(experiment: str) -> dict[str, tuple[str, ...]]:

@@ -46,6 +46,7 @@ def _images(count: int = 16) -> Images:
         sizes=torch.full((count, 2), 64),
         names=tuple(map(str, range(count))),
         size=32,
+        masks=torch.randint(0, 2, (count, 1, 64, 64), dtype=torch.uint8, generator=generator),
     )
 
 
@@ -122,6 +123,7 @@ def test_state_goes_through_a_checkpoint(kind: type) -> None:
 @every_method
 def test_predictions_have_a_column_a_class_and_do_not_depend_on_the_batch(kind: type) -> None:
     task = _build(kind).eval()
+    assert not (task.classifies and task.segments)
     if not task.classifies:
         with pytest.raises(NotImplementedError):
             task.predict(torch.zeros(1, 3, 32, 32))

@@ -11,6 +11,12 @@ from harness.errors import UserError
 from harness.spec import Dataset
 
 CLASSES = ("benign", "malignant", "normal")
+HEALTHY = "normal"
+"""The class whose masks are empty."""
+
+NAMED = 20
+"""Files named in one error; the rest is counted."""
+
 MASK = re.compile(r"_mask(_\d+)?$")
 
 
@@ -21,6 +27,7 @@ def listing(source: Source) -> Listing:
         UserError: an image has no mask, a mask no image, or a file lies in another class's
             folder.
     """
+    misplaced: list[str] = []
     images: dict[str, tuple[str, str]] = {}
     masks: dict[str, list[str]] = {}
     for name in source.images():
@@ -30,33 +37,53 @@ def listing(source: Source) -> Listing:
             continue
         stem = MASK.sub("", path.stem)
         if not stem.lower().startswith(folder):
-            raise UserError(f"{name} does not belong into the folder {folder!r}.")
-        if MASK.search(path.stem):
+            misplaced.append(name)
+        elif MASK.search(path.stem):
             masks.setdefault(stem, []).append(name)
         elif stem in images:
             raise UserError(f"Two images are named {stem!r}: {images[stem][0]} and {name}.")
         else:
             images[stem] = (name, folder)
+    if misplaced:
+        raise UserError(
+            f"{source.path}: {len(misplaced)} images or masks lie in another class's folder than"
+            f" their names say: {_listed(misplaced)}."
+        )
     if not images:
         raise UserError(
             f"{source.path} has no folders {', '.join(CLASSES)} of images;"
             f" give the official archive ({DATASET.source})."
         )
-    alone = sorted(images.keys() ^ masks.keys())
-    if alone:
-        raise UserError(
-            f"{source.path}: {len(alone)} images without a mask or masks without an image:"
-            f" {', '.join(alone[:20])}."
-        )
+    _check_pairs(source, images, masks)
     return tuple(
         Item(
             name=stem,
             label=CLASSES.index(folder),
             image=name,
             masks=tuple(sorted(masks[stem])),
+            lesion=folder != HEALTHY,
         )
         for stem, (name, folder) in images.items()
     )
+
+
+def _check_pairs(
+    source: Source, images: dict[str, tuple[str, str]], masks: dict[str, list[str]]
+) -> None:
+    bare = sorted(name for stem, (name, _) in images.items() if stem not in masks)
+    alone = sorted(name for stem, names in masks.items() if stem not in images for name in names)
+    parts = []
+    if bare:
+        parts.append(f"{len(bare)} images without a mask: {_listed(bare)}")
+    if alone:
+        parts.append(f"{len(alone)} masks without an image: {_listed(alone)}")
+    if parts:
+        raise UserError(f"{source.path}: {'; '.join(parts)}. Get the archive again.")
+
+
+def _listed(names: list[str]) -> str:
+    more = f", and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 DATASET = Dataset(

@@ -45,7 +45,8 @@ def decode(source: Source, item: Item, size: int, channels: int) -> Decoded:
     are merged; a mask pixel is set where at least half of its area is.
 
     Raises:
-        ValueError: a file is broken, empty, too large, or a mask's size differs; names it.
+        ValueError: a file is broken, empty or too large, or a mask has another size, is not
+            binary, or is empty where it must not be (or the reverse); names it.
     """
     picture = _open(source, item.image, "L" if channels == 1 else "RGB")
     hashed = hashlib.sha256(f"{picture.mode}{picture.size}".encode() + picture.tobytes())
@@ -69,11 +70,28 @@ def _mask(source: Source, item: Item, expected: tuple[int, int], size: int) -> n
                 f"{name}: the mask has {mask.width} x {mask.height} pixels, its image"
                 f" {expected[0]} x {expected[1]}"
             )
-        merged |= np.asarray(mask) > 0
+        merged |= _binary(name, np.asarray(mask))
+    if item.lesion is not None and merged.any() != item.lesion:
+        found = "no pixel is set" if item.lesion else "pixels are set"
+        raise ValueError(
+            f"{', '.join(item.masks)}: {found}, but {'every' if item.lesion else 'no'} image of its"
+            " class has a lesion"
+        )
     scaled = Image.fromarray(merged.astype(np.uint8) * 255).resize(
         (size, size), Image.Resampling.BOX
     )
     return (np.asarray(scaled) >= 128).astype(np.uint8)
+
+
+def _binary(name: str, mask: np.ndarray) -> np.ndarray:
+    values = np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist()
+    if not set(values) <= {0, 255} and not set(values) <= {0, 1}:
+        shown = ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
+        raise ValueError(
+            f"{name}: the mask is not binary, it holds {shown}; allowed: 0 and 255, or 0 and 1"
+        )
+    inside: np.ndarray = mask > 0
+    return inside
 
 
 def _open(source: Source, name: str, mode: str) -> Image.Image:

@@ -39,6 +39,7 @@ class Item:
         masks: its masks' members, merged into one.
         group: lesion or patient; no group is divided between parts of the clean split.
         part: the part that the archive's folders put it in, if they do.
+        lesion: whether its masks must have a pixel that is set, or must not; None: either.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Item:
     masks: tuple[str, ...] = ()
     group: str | None = None
     part: Literal["train", "eval"] | None = None
+    lesion: bool | None = None
 
 
 Listing = tuple[Item, ...]

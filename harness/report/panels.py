@@ -1,0 +1,142 @@
+"""Pictures of segmentations: image, ground truth and every method's prediction, side by side.
+
+The same inputs give the same bytes; nothing is chosen by its result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from harness import files
+from harness.data.store import ImageStore
+from harness.errors import UserError
+
+INCHES = 1.4
+"""Side of one picture."""
+
+DPI = 120
+
+
+def choose(names: Sequence[str], labels: np.ndarray, count: int) -> list[int]:
+    """Choose images without looking at any result, as positions.
+
+    Each class in turn gives the next of its names in the order of their SHA-256.
+
+    Args:
+        names: of n images.
+        labels: (n,).
+        count: how many at most.
+    """
+    order = sorted(range(len(names)), key=lambda i: hashlib.sha256(names[i].encode()).digest())
+    turns: dict[int, int] = {}
+    places = []
+    for row in order:
+        label = int(labels[row])
+        turns[label] = turns.get(label, -1) + 1
+        places.append((turns[label], label, row))
+    return [row for _, _, row in sorted(places)[:count]]
+
+
+def draw(
+    images: np.ndarray,
+    truth: np.ndarray,
+    predictions: Mapping[str, np.ndarray],
+    path: Path,
+    *,
+    names: Sequence[str] = (),
+) -> Path:
+    """Draw a PNG with one row an image: the image, its ground truth, the predictions.
+
+    Args:
+        images: (n, H, W, 3) or (n, H, W, 1) uint8.
+        truth: (n, h, w) bool.
+        predictions: (n, h, w) bool by the method's label, in the order of the columns.
+        path: of the PNG.
+        names: the rows' titles, none or n.
+
+    Raises:
+        ValueError: arrays are not of the same n images.
+        UserError: the file cannot be written.
+    """
+    columns = {"Image": images, "Ground truth": truth, **predictions}
+    if len({len(column) for column in columns.values()}) > 1 or len(names) not in (0, len(images)):
+        sizes = ", ".join(f"{label} {len(column)}" for label, column in columns.items())
+        raise ValueError(f"Arrays differ in their number of images: {sizes}, names {len(names)}.")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    size = (INCHES * len(columns), INCHES * len(images))
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(images), len(columns), squeeze=False)
+    for number, (label, column) in enumerate(columns.items()):
+        axes[0, number].set_title(label, fontsize=8)
+        for row, picture in enumerate(column):
+            place = axes[row, number]
+            shown = picture[..., 0] if picture.ndim == 3 and picture.shape[-1] == 1 else picture
+            white = 255 if picture.dtype == np.uint8 else 1
+            place.imshow(shown, cmap="gray", vmin=0, vmax=white, interpolation="nearest")
+            place.set(xticks=[], yticks=[])
+            if names and number == 0:
+                place.set_ylabel(names[row], fontsize=6)
+    # Without a version of matplotlib the bytes depend on the pixels alone.
+    files.write_atomically(
+        path, lambda stream: figure.savefig(stream, format="png", metadata={"Software": None})
+    )
+    return path
+
+
+def compare(
+    reported: ImageStore,
+    predictions: Mapping[str, Path],
+    path: Path,
+    *,
+    count: int = 6,
+    rule: str = "last",
+) -> tuple[str, ...]:
+    """Draw some of the evaluated images with the predictions kept by their runs.
+
+    Args:
+        reported: the evaluated images.
+        predictions: the file of each method's run, see ``harness.segmentation.arrays``, by label.
+        path: of the PNG.
+        count: how many images at most.
+        rule: the epoch, "last" or "best".
+
+    Returns:
+        The names of the images that are drawn.
+
+    Raises:
+        UserError: a file lacks an image or holds no masks, or the PNG cannot be written.
+    """
+    if not predictions:
+        raise UserError("No run has predictions yet; run the table first.")
+    rows = choose(reported.names, reported.labels, count)
+    chosen = reported.take(np.asarray(rows, np.int64))
+    read = {label: _read(file, chosen.names, rule) for label, file in predictions.items()}
+    truth = next(iter(read.values()))[0]
+    shown = {label: found for label, (_, found) in read.items()}
+    draw(chosen.load(truth.shape[1]), truth, shown, path, names=chosen.names)
+    return chosen.names
+
+
+def _read(path: Path, names: Sequence[str], rule: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the truth and a run's predictions (n, H, W) bool of the named images."""
+    from harness.segmentation import unpack
+
+    if not path.exists():
+        raise UserError(f"The predictions {path} are missing; run the table with --fresh.")
+    with np.load(path) as kept:
+        if "truth" not in kept:
+            raise UserError(f"{path} holds no masks; only segmentations can be drawn.")
+        position = {name: i for i, name in enumerate(kept["names"].tolist())}
+        missing = [name for name in names if name not in position]
+        if missing:
+            raise UserError(f"{path} has no prediction of {missing[0]!r}; it is of other images.")
+        rows = [position[name] for name in names]
+        side = int(kept["side"])
+        return unpack(kept["truth"][rows], side), unpack(kept[rule][rows], side)
