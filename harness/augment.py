@@ -21,6 +21,7 @@ from harness.randaugment import RandAugment
 
 Interpolation = Literal["bilinear", "bicubic"]
 Evaluation = Literal["stretch", "centre-crop"]
+Rotation = Literal["none", "quarter"]
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -40,6 +41,7 @@ class Augmentation:
         colour: jitter, grey, blur and solarise; None leaves colours alone.
         operations: RandAugment, on the crop before normalisation; None: none.
         erasing: random erasing, after normalisation; None: none.
+        rotation: "quarter" turns by k * 90 degrees, k uniform in 0..3, with probability 0.5.
     """
 
     scale: tuple[float, float] = (0.2, 1.0)
@@ -49,6 +51,7 @@ class Augmentation:
     colour: Colour | None = None
     operations: RandAugment | None = None
     erasing: Erasing | None = None
+    rotation: Rotation = "none"
 
 
 @dataclass(frozen=True, kw_only=True)

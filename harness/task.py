@@ -22,6 +22,7 @@ class Batch:
         ids: (B,) int64, position of each image in the training set (the order of ``Look``).
         boxes: (V, B, 4) float, the crop (top, left, height, width) as fractions of the image.
         flips: (V, B) bool, whether the crop was mirrored left to right.
+        masks: (V, B, 1, H, W) float in {0, 1}, cut as the images; None where the data has none.
     """
 
     images: Tensor
@@ -29,6 +30,7 @@ class Batch:
     ids: Tensor
     boxes: Tensor
     flips: Tensor
+    masks: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +118,10 @@ class Task(nn.Module):
         """Return logits (B, K) for images (B, 3, H, W); only tasks that classify have it."""
         raise NotImplementedError
 
+    def segment(self, images: Tensor) -> Tensor:
+        """Return logits (B, 1, H, W) for images (B, 3, H, W); only tasks that segment have it."""
+        raise NotImplementedError
+
     def features(self, images: Tensor) -> Tensor:
         """Return features (B, D) for images (B, 3, H, W), for probes of a pre-training."""
         raise NotImplementedError
@@ -124,6 +130,11 @@ class Task(nn.Module):
     def classifies(self) -> bool:
         """Whether the stage is evaluated: the subclass has its own ``predict``."""
         return type(self).predict is not Task.predict
+
+    @property
+    def segments(self) -> bool:
+        """Whether the stage is evaluated on masks: the subclass has its own ``segment``."""
+        return type(self).segment is not Task.segment
 
     @property
     def has_features(self) -> bool:
