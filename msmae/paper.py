@@ -87,7 +87,8 @@ SEGMENT_RELEASED = Segment(
     input_scale="twice",
     channel_order="bgr",
 )
-"""The released segmentation code as it runs; it also loads what it can and drops the rest."""
+"""The released segmentation code as it runs: it loads what it has a place for and drops the rest.
+Its own initialisation (BEiT's) is left out; it acts where no encoder is handed on."""
 
 
 def pretrain_then_finetune(

@@ -25,6 +25,10 @@ WHOLE = (1.0, 1.0)
 ROTATION = Augmentation(scale=WHOLE, flip=0.0, interpolation="bilinear", rotation="quarter")
 """Table 6's "random rotation", by quarter turns as in the released code; no crop, no flip."""
 
+EVALUATION_BATCH = 8
+"""Images at a time outside training: at 224 px the head's largest map takes 50 MB an image, and
+the harness evaluates 256 images at once."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:
@@ -131,8 +135,8 @@ class Segmenter(Task):
 
     def segment(self, images: Tensor) -> Tensor:
         """Return logits (B, 1, H, W), above 0 where a lesion is more likely than not."""
-        logits: Tensor = self.network(prepare(images, self.settings))
-        return logits
+        parts = [images] if self.training else images.split(EVALUATION_BATCH)
+        return torch.cat([self.network(prepare(part, self.settings)) for part in parts])
 
     def draw_boxes(self, view: int, sizes: Tensor, ids: Tensor, at: Progress) -> Tensor:
         """Draw crops as set; with a scale of (1, 1) the image is taken whole."""

@@ -212,6 +212,9 @@ def test_a_supervised_classifier_hands_on_all_but_a_norm_that_it_never_had() -> 
     assert own.keys() - given.keys() == {"norm.weight", "norm.bias"}
     assert all(torch.equal(own[name], value) for name, value in given.items())
     assert torch.equal(own["norm.weight"], torch.ones(48))
+    released = _segmenter(paper.SEGMENT_RELEASED)
+    released.start_from(before.state_dict())
+    assert all(torch.equal(given[n], value) for n, value in released.encoder.state_dict().items())
     assert not torch.equal(own["pos_embed"], _segmenter().encoder.state_dict()["pos_embed"])
     pooled = _pretrained(
         Stage(phase="supervised", method=Finetune(pool="class"), recipe=paper.FINETUNE)
@@ -311,6 +314,20 @@ def test_the_same_seed_gives_the_same_network_to_the_bit() -> None:
     with torch.no_grad():
         assert torch.equal(one.segment(images), same.segment(images))
         assert not torch.equal(one.segment(images), other.segment(images))
+
+
+@VARIANTS
+def test_evaluation_goes_in_small_parts_that_do_not_see_each_other(settings: Segment) -> None:
+    task = _segmenter(settings)
+    task.losses(_batch(), tiny.progress())  # moves BatchNorm's statistics
+    task.eval()
+    sizes = []
+    task.network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    images = torch.randn(20, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        together, alone = task.segment(images), task.segment(images[9:10])
+    assert sizes == [8, 8, 4, 1]
+    torch.testing.assert_close(together[9:10], alone, atol=1e-5, rtol=1e-4)
 
 
 def test_released_input_is_divided_twice_and_reversed() -> None:
