@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.spec import Order, Recipe, Stage
+from harness.spec import Order, Phase, Recipe, Stage
 from msmae.finetune import Finetune
 from msmae.method import MSMAE
+from msmae.segmentation import Segment
 
 PRETRAIN = Recipe(
     optimizer="adamw",
@@ -32,6 +33,21 @@ FINETUNE = Recipe(
 )
 """Table 5; the least learning rate is MAE's."""
 
+SEGMENTATION = Recipe(
+    optimizer="adam",
+    base_lr=1e-4,
+    lr_batch=None,
+    batch_size=8,
+    epochs=200,
+    weight_decay=1e-4,
+    decay_all=True,
+)
+"""Table 6; the learning rate is taken as it stands, the momentum of 0.9 is Adam's first beta, and
+the decay is Adam's own: L2 on all parameters."""
+
+SEGMENTATION_RELEASED = replace(SEGMENTATION, schedule="cosine-by-epoch", min_lr=1e-5)
+"""The released code's cosine, per epoch and down to a tenth."""
+
 DESCRIBED = MSMAE()
 """Section 3.2 and Table 4: real attention weights, joint crop, one softmax."""
 
@@ -56,6 +72,23 @@ FINETUNE_SAM = Finetune(mask_ratio=0.45, throw_ratio=0.30, update_interval=20)
 
 FINETUNE_RELEASED = replace(FINETUNE_SAM, weights="ones", crop="top-left", normalisation="per-head")
 FINETUNE_AMT_CROP = replace(FINETUNE_SAM, crop="top-left", normalisation="per-head")
+
+SEGMENT = Segment()
+"""Section 4.4 and Appendix C.1: SETR as its authors built it, on the encoder as it was trained."""
+
+SEGMENT_RELEASED = Segment(
+    final_norm=False,
+    head_norm=False,
+    final_conv="3x3",
+    conv_bias=True,
+    align_corners=True,
+    heads="four",
+    qkv_bias=False,
+    input_scale="twice",
+    channel_order="bgr",
+)
+"""The released segmentation code as it runs: it loads what it has a place for and drops the rest.
+Its own initialisation (BEiT's) is left out; it acts where no encoder is handed on."""
 
 
 def pretrain_then_finetune(
@@ -93,3 +126,24 @@ def amt_crop() -> tuple[Stage, ...]:
 def finetune_plain() -> Stage:
     """Return the fine-tuning that every rival gets: Table 5 without masks."""
     return Stage(phase="finetune", method=FINETUNE_PLAIN, recipe=FINETUNE)
+
+
+def then_segment(before: Stage) -> tuple[Stage, ...]:
+    """Return a training of a ViT, supervised or not, and SETR on its encoder (Table 6)."""
+    return (before, Stage(phase="finetune", method=SEGMENT, recipe=SEGMENTATION))
+
+
+def then_segment_released(before: Stage) -> tuple[Stage, ...]:
+    """Return a training of a ViT and the released code's segmentation on its encoder."""
+    stage = Stage(phase="finetune", method=SEGMENT_RELEASED, recipe=SEGMENTATION_RELEASED)
+    return (before, stage)
+
+
+def segment_baseline(phase: Phase = "finetune") -> tuple[Stage, ...]:
+    """Return SETR on an encoder that nothing has trained (Table 2's baseline).
+
+    Args:
+        phase: whose scale a profile applies. With "finetune" a small profile gives it the epochs
+            and the learning rate that it has after a pre-training; at full size all are equal.
+    """
+    return (Stage(phase=phase, method=SEGMENT, recipe=SEGMENTATION),)

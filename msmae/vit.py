@@ -32,6 +32,7 @@ class VisionTransformer(nn.Module):
         train_positions: positions are trained (fine-tuning) or fixed (pre-training).
         drop_path: rate of stochastic depth at the last block, rising linearly from 0.
         rows_first: order of the position table's halves, see ``sincos_table``.
+        qkv_bias: queries, keys and values have a bias.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class VisionTransformer(nn.Module):
         train_positions: bool = False,
         drop_path: float = 0.0,
         rows_first: bool = False,
+        qkv_bias: bool = True,
     ) -> None:
         """Build and initialise as MAE does."""
         super().__init__()
@@ -52,7 +54,7 @@ class VisionTransformer(nn.Module):
         self.pos_embed = nn.Parameter(table[None], requires_grad=train_positions)
         rates = [drop_path * i / max(size.depth - 1, 1) for i in range(size.depth)]
         self.blocks = nn.ModuleList(
-            Block(size.width, size.heads, qkv_bias=True, drop_path=rate, norm_layer=norm_layer)
+            Block(size.width, size.heads, qkv_bias=qkv_bias, drop_path=rate, norm_layer=norm_layer)
             for rate in rates
         )
         self.norm = norm_layer(size.width)

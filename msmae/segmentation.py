@@ -1,0 +1,205 @@
+"""Segment lesions with SETR on a pre-trained or untrained encoder (paper, section 4.4).
+
+The released code does more to its input and network than the paper describes; each of these is a
+setting of its own, and the defaults are what is described. ``msmae.segment`` builds the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from harness.augment import MEAN, STD, Augmentation, RotatingAugmentation
+from harness.errors import UserError
+from harness.spec import Dataset, Encoders, Recipe
+from harness.task import Batch, Progress, Task
+from msmae.finetune import load_encoder
+
+WHOLE = (1.0, 1.0)
+"""Scale of an augmentation that crops nothing: its box is the image, whatever the aspect."""
+
+ROTATION = RotatingAugmentation(scale=WHOLE, flip=0.0, interpolation="bilinear")
+"""Table 6's "random rotation", by quarter turns as in the released code; no crop, no flip."""
+
+EVALUATION_BATCH = 8
+"""Images at a time outside training, however many are given: at 224 px the head's largest map
+takes 50 MB an image."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """Settings of SETR-PUP on a ViT (paper, Appendix C.1 and Table 6).
+
+    ViT-B/16 at 224 px as described has 89 341 441 parameters. Encoder, 85 798 656: patches
+    590 592, [CLS] 768, positions 151 296, 12 blocks of 7 087 872, final norm 1 536. Head,
+    3 542 785: LayerNorm 1 536, four convolutions 1 769 472 + 3 * 589 824, their BatchNorms
+    4 * 512, last convolution 257.
+
+    As released it has 99 946 756: an encoder of 85 769 472 (less 12 * 2 304 biases and the final
+    norm) and four heads of 3 544 321 (less the LayerNorm, more 1 024 biases and 2 048 for 3x3).
+
+    Attributes:
+        bce_weight: λ of eq. 9.
+        dice_smooth: added to numerator and denominator of every image's Dice; it decides what an
+            image without lesion costs (released code: 1e-5).
+        channels: width of the head; None: a third of the encoder's, 256 for ViT-B.
+        final_norm: the pre-trained final norm is kept and acts on the last block (released: off).
+        head_norm: SETR's LayerNorm before the head (released: off).
+        final_conv: SETR's last convolution is 1x1 (released: "3x3").
+        conv_bias: biases before BatchNorm, which takes them out again (released: on).
+        align_corners: of the bilinear upsampling (SETR: off, released: on).
+        heads: "four": heads on blocks 3, 5, 7 and 11 of 12, of which only the last is computed,
+            trained and tested; the released code computes all four and ignores three.
+        qkv_bias: off: pre-trained biases of queries, keys and values are left behind (released).
+        input_scale: "twice": pixels are divided by 255 again after normalisation (released).
+        channel_order: "bgr": channels reversed, normalised by RGB's statistics (released); the
+            same for grey images.
+        augmentation: of training images; a scale of (1, 1) crops nothing.
+    """
+
+    bce_weight: float = 0.5
+    dice_smooth: float = 1e-5
+    channels: int | None = None
+    final_norm: bool = True
+    head_norm: bool = True
+    final_conv: Literal["1x1", "3x3"] = "1x1"
+    conv_bias: bool = False
+    align_corners: bool = False
+    heads: Literal["last", "four"] = "last"
+    qkv_bias: bool = True
+    input_scale: Literal["once", "twice"] = "once"
+    channel_order: Literal["rgb", "bgr"] = "rgb"
+    augmentation: Augmentation = ROTATION
+
+    def __post_init__(self) -> None:
+        if self.bce_weight < 0:
+            raise UserError(f"bce_weight is {self.bce_weight}; it must be at least 0.")
+        if self.dice_smooth <= 0:
+            raise UserError(
+                f"dice_smooth is {self.dice_smooth}; it must be above 0, else the Dice of an image"
+                " without lesion is undefined."
+            )
+        if self.channels is not None and self.channels < 1:
+            raise UserError(f"channels is {self.channels}; it must be at least 1, or none.")
+
+    def check(self, *, recipe: Recipe, images: int, encoders: Encoders) -> None:
+        """Refuse a patch size that doubling cannot undo."""
+        del recipe, images
+        upsamplings(encoders.vit.patch)
+
+    def build(self, dataset: Dataset, encoders: Encoders) -> Task:
+        """Build the segmenter; lesion or not is the only question, whatever the classes."""
+        del dataset
+        return Segmenter(self, encoders)
+
+
+class Segmenter(Task):
+    """SETR with one channel of logits, trained on Dice and cross-entropy."""
+
+    def __init__(self, settings: Segment, encoders: Encoders) -> None:
+        """Build the network at the profile's size.
+
+        Raises:
+            UserError: mmseg is not installed, or the patch size is no power of two.
+        """
+        from msmae.segment import build_network
+
+        super().__init__()
+        self.augmentations = (settings.augmentation,)
+        self.settings = settings
+        self.depth = encoders.vit.depth
+        self.network = build_network(settings, encoders)
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The backbone, under whose names weights are handed on."""
+        backbone: nn.Module = self.network.backbone
+        return backbone
+
+    def losses(self, batch: Batch, at: Progress) -> dict[str, Tensor]:
+        """Return dice + λ bce (eq. 9) over the first view's masks.
+
+        Raises:
+            UserError: the data set has no masks.
+        """
+        if batch.masks is None:
+            raise UserError("Segmentation needs masks, and this data set has none; choose busi.")
+        logits, masks = self.segment(batch.images[0]).float(), batch.masks[0]
+        dice = dice_loss(logits, masks, smooth=self.settings.dice_smooth)
+        bce = nn.functional.binary_cross_entropy_with_logits(logits, masks)
+        return {"total": dice + self.settings.bce_weight * bce, "dice": dice, "bce": bce}
+
+    def segment(self, images: Tensor) -> Tensor:
+        """Return logits (B, 1, H, W), above 0 where a lesion is more likely than not."""
+        parts = [images] if self.training else images.split(EVALUATION_BATCH)
+        return torch.cat([self.network(prepare(part, self.settings)) for part in parts])
+
+    def draw_boxes(self, view: int, sizes: Tensor, ids: Tensor, at: Progress) -> Tensor:
+        """Draw crops as set; with a scale of (1, 1) the image is taken whole."""
+        if self.settings.augmentation.scale == WHOLE:
+            return torch.tensor([0.0, 0.0, 1.0, 1.0], dtype=torch.float64).repeat(len(sizes), 1)
+        return super().draw_boxes(view, sizes, ids, at)
+
+    def start_from(self, previous: Mapping[str, Tensor]) -> None:
+        """Take the encoder out of a pre-training, or of a ViT classifier.
+
+        What the settings switch off is left behind. A classifier that pools the patch tokens has
+        no final norm (its own, ``pool_norm``, is of the mean), so that starts anew.
+
+        Raises:
+            UserError: a key is missing, unexpected or of another shape.
+        """
+        dropped: tuple[str, ...] = ()
+        if not self.settings.final_norm:
+            dropped += ("norm.",)
+        if not self.settings.qkv_bias:
+            dropped += tuple(f"blocks.{i}.attn.qkv.bias" for i in range(self.depth))
+        fresh = ("norm.",) if "pool_norm.weight" in previous else ()
+        load_encoder(self.encoder, previous, dropped=dropped, fresh=fresh)
+
+    def no_decay(self, name: str) -> bool:
+        """Spare positions and [CLS] where the recipe does not decay all."""
+        return name in ("network.backbone.pos_embed", "network.backbone.cls_token")
+
+
+def upsamplings(patch: int) -> int:
+    """Return how often a map is doubled until it has the image's size.
+
+    Raises:
+        UserError: the patch size is not 2, 4, 8 or another power of two.
+    """
+    if patch < 2 or patch & (patch - 1):
+        raise UserError(
+            f"The patch size is {patch}; SETR's head doubles its map step by step, so it must be a"
+            " power of two (2, 4, 8, 16, ...). Choose another profile."
+        )
+    return patch.bit_length() - 1
+
+
+def prepare(images: Tensor, settings: Segment) -> Tensor:
+    """Change normalised images (B, 3, H, W) as the settings say; as described, not at all."""
+    if settings.channel_order == "bgr":
+        mean, std = (images.new_tensor(values)[:, None, None] for values in (MEAN, STD))
+        images = ((images * std + mean).flip(1) - mean) / std
+    return images / 255 if settings.input_scale == "twice" else images
+
+
+def dice_loss(logits: Tensor, masks: Tensor, *, smooth: float) -> Tensor:
+    """Return 1 - (2 I + s) / (P + T + s) of each image, averaged over images.
+
+    mmseg's own is inverted for one channel: it takes channel 0 for the background.
+
+    Args:
+        logits: (B, 1, H, W).
+        masks: (B, 1, H, W) in {0, 1}.
+        smooth: s.
+    """
+    chances, truth = logits.sigmoid().flatten(1), masks.flatten(1)
+    overlap = (chances * truth).sum(1)
+    size = chances.sum(1) + truth.sum(1)
+    loss: Tensor = 1 - (2 * overlap + smooth) / (size + smooth)
+    return loss.mean()
