@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -15,8 +16,9 @@ from harness.table import Column
 
 METRICS: Mapping[str, Metric] = MappingProxyType({**metrics.METRICS, **overlap.METRICS})
 
-CONSTANTS = {"All background (computed)": False, "All foreground (computed)": True}
-"""Labels of the constant segmenters, as ``harness.overlap.constant`` takes them."""
+CONSTANTS: Mapping[str, bool] = MappingProxyType({"background": False, "foreground": True})
+"""The constant segmenters: what each predicts on every pixel; ``harness.report.computed`` has
+their labels."""
 
 
 def find(name: str) -> Metric:
@@ -36,11 +38,23 @@ def check(column: Column, manifest: Manifest) -> None:
     Raises:
         UserError: the metric is unknown, or needs masks that the data set does not have.
     """
+    if column.cost is not None:
+        return
     find(column.metric)
-    if column.metric in overlap.METRICS and "masks.npy" not in manifest.files:
+    if column.metric in overlap.METRICS:
+        check_masks(manifest, repr(column.metric))
+
+
+def check_masks(manifest: Manifest, needed_by: str) -> None:
+    """Refuse a data set without masks.
+
+    Raises:
+        UserError: it has none.
+    """
+    if "masks.npy" not in manifest.files:
         raise UserError(
-            f"Data set {manifest.dataset!r} has no masks, which {column.metric!r} needs; choose"
-            " one that has (busi)."
+            f"Data set {manifest.dataset!r} has no masks, which {needed_by} needs; choose one that"
+            " has (busi)."
         )
 
 
@@ -56,7 +70,9 @@ def majority(name: str, labels: np.ndarray, classes: int) -> float | None:
 
 
 def constants(name: str, reported: ImageStore, size: int) -> dict[str, float | None]:
-    """Return what the constant segmenters reach, by label; none for metrics of classifiers.
+    """Return what the constant segmenters reach, by name; none for metrics of classifiers.
+
+    A value is None where the metric is undefined.
 
     Args:
         name: of the metric.
@@ -68,4 +84,6 @@ def constants(name: str, reported: ImageStore, size: int) -> dict[str, float | N
     from harness.images import masks_of
 
     truth = masks_of(reported, size)
-    return {label: overlap.constant(truth, value=v)[name] for label, v in CONSTANTS.items()}
+    compute = overlap.METRICS[name].compute
+    reached = {c: compute(np.full(truth.shape, v), truth) for c, v in CONSTANTS.items()}
+    return {c: None if math.isnan(value) else value for c, value in reached.items()}

@@ -14,7 +14,7 @@ from harness import measures, override
 from harness.data import phantom, registry
 from harness.data.store import Manifest, read_manifest
 from harness.errors import UserError, unknown
-from harness.spec import Checked, Dataset, Profile, Run, Split, Stage
+from harness.spec import Checked, Dataset, NeedsMasks, Profile, Run, Split, Stage
 from harness.table import Column, Row, Table
 
 PARTS = {"paper": ("train", "eval", "eval"), "clean": ("train", "val", "test")}
@@ -194,9 +194,11 @@ def _resolve(
 def _check_stages(plan: Plan) -> None:
     """Refuse what cannot be trained, before anything is trained.
 
-    A batch larger than the training part, and what methods themselves object to.
+    A batch larger than the training part, a segmentation of data without masks, and what methods
+    themselves object to.
     """
     encoders = plan.options.profile.encoders
+    manifests = {c.used.name: c.manifest for c in plan.columns}
     for unit in plan.units:
         count = training_images(plan, unit.run)
         for stage in unit.run.stages:
@@ -205,12 +207,14 @@ def _check_stages(plan: Plan) -> None:
                     f"{stage.phase}.recipe.batch_size is {stage.recipe.batch_size}, but"
                     f" {unit.run.dataset} has {count} training images here; choose at most {count}."
                 )
-            if isinstance(stage.method, Checked):
-                try:
+            try:
+                if isinstance(stage.method, NeedsMasks):
+                    measures.check_masks(manifests[unit.run.dataset], "a segmentation")
+                if isinstance(stage.method, Checked):
                     stage.method.check(recipe=stage.recipe, images=count, encoders=encoders)
-                except UserError as error:
-                    where = f"Row {unit.row.name!r}, {stage.phase} on {unit.run.dataset}"
-                    raise UserError(f"{where}: {error}") from error
+            except UserError as error:
+                where = f"Row {unit.row.name!r}, {stage.phase} on {unit.run.dataset}"
+                raise UserError(f"{where}: {error}") from error
 
 
 def training_images(plan: Plan, run: Run) -> int:

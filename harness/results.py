@@ -78,7 +78,7 @@ def is_stale(unit: Unit, record: Record) -> bool:
 
 
 def column_contexts(plan: Plan) -> tuple[ColumnContext, ...]:
-    """Describe each column: the data that fill it and their majority class."""
+    """Describe each column: the data that fill it and what constant answers reach."""
     return tuple(_column(plan, column) for column in plan.columns)
 
 
@@ -88,8 +88,8 @@ def _column(plan: Plan, column: ColumnPlan) -> ColumnContext:
         return ColumnContext(column=column.column, title=title, dataset=column.used.name)
     store: Store = open_store(plan.options.data, column.used.name)
     reported = PARTS[plan.options.split][2]
-    labels = subset(store.part(plan.options.split, reported), plan.options.profile.eval_images)
-    classes = len(column.used.classes)
+    part = subset(store.part(plan.options.split, reported), plan.options.profile.eval_images)
+    metric, classes = column.column.metric, len(column.used.classes)
     title = column.column.title or column.asked.title
     if column.column.probe is not None:
         title = f"{title}, {PROBE_TITLES[column.column.probe]}"
@@ -98,8 +98,9 @@ def _column(plan: Plan, column: ColumnPlan) -> ColumnContext:
         title=f"{title} ({column.used.name})" if column.phantom else title,
         dataset=column.used.name,
         phantom=column.phantom or column.used.name.startswith("phantom"),
-        n=len(labels),
-        majority=measures.majority(column.column.metric, labels.labels, classes),
+        n=len(part),
+        majority=measures.majority(metric, part.labels, classes),
+        constants=measures.constants(metric, part, plan.options.profile.encoders.image_size),
         data=column.manifest.fingerprint,
         printed_n=column.asked.sizes.get("eval"),
     )

@@ -196,7 +196,7 @@ class Executor:
             self.records.write_predictions(step.key, arrays)
         if self.device.type == "cuda":
             measured["peak_bytes"] = torch.cuda.max_memory_allocated(self.device)
-        if task.classifies:
+        if task.deployed is not None:
             measured["latency"] = latency(task, next(reported.evaluated(task.evaluation, 1)))
         return result
 

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 from harness.canonical import describe, digest
 from harness.encoders import Encoders as Encoders
@@ -152,6 +152,16 @@ class Checked(Protocol):
                 the plan puts row, phase and data set before it.
         """
         ...
+
+
+@runtime_checkable
+class NeedsMasks(Protocol):
+    """A method whose task segments: it can only be trained where the data set has masks.
+
+    Planning asks for it, before a task is built; it is no setting (``ClassVar``).
+    """
+
+    needs_masks: ClassVar[bool]
 
 
 @dataclass(frozen=True, kw_only=True)

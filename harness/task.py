@@ -142,6 +142,13 @@ class Task(nn.Module):
         return type(self).segment is not Task.segment
 
     @property
+    def deployed(self) -> Callable[[Tensor], Tensor] | None:
+        """The forward that is evaluated, ``predict`` or ``segment``; None for a pre-training."""
+        if self.segments:
+            return self.segment
+        return self.predict if self.classifies else None
+
+    @property
     def has_features(self) -> bool:
         """Whether the stage is probed: the subclass has its own ``features``."""
         return type(self).features is not Task.features

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +60,8 @@ class Segment:
             same for grey images.
         augmentation: of training images; a scale of (1, 1) crops nothing.
     """
+
+    needs_masks: ClassVar[bool] = True
 
     bce_weight: float = 0.5
     dice_smooth: float = 1e-5

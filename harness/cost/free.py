@@ -30,6 +30,7 @@ _NAMES = """
     max_pool2d_with_indices max_pool2d_with_indices_backward
     upsample_nearest2d upsample_nearest2d_backward upsample_bilinear2d
     upsample_bilinear2d_backward upsample_bicubic2d upsample_bicubic2d_backward
+    binary_cross_entropy_with_logits
     gelu_backward threshold_backward silu_backward tanh_backward sigmoid_backward
     is_same_size _local_scalar_dense bincount
 """

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness import catalog
 from harness.errors import UserError, unknown
 from harness.plan import resolve
-from harness.spec import Profile, Stage
+from harness.spec import NeedsMasks, Profile, Stage
 
 TABLE = "table1"
 """Where names without a table are looked up."""
@@ -39,8 +39,7 @@ def models(
     rows = [row for row in catalog.load(table)[1].rows if row.stages]
     chains = [r.chain() for r in rows] if profile is None else resolve(rows, profile, overrides)
     for row, chain in zip(rows, chains, strict=True):
-        phase = "pre-training" if chain[0].phase == "pretrain" else "classifier"
-        label = f"{row.label} ({row.backbone}), {phase}"
+        label = f"{row.label} ({row.backbone}), {_kind(chain[0])}"
         found[row.name] = Model(name=row.name, label=label, stage=chain[0])
         if len(chain) > 1:
             name = row.name + FINETUNE
@@ -50,6 +49,12 @@ def models(
         for alias, name in ALIASES.items():
             found[alias] = Model(name=alias, label=found[name].label, stage=found[name].stage)
     return found
+
+
+def _kind(stage: Stage) -> str:
+    if isinstance(stage.method, NeedsMasks):
+        return "segmenter"
+    return "pre-training" if stage.phase == "pretrain" else "classifier"
 
 
 def find(name: str, profile: Profile | None = None, overrides: Sequence[str] = ()) -> Model:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -65,21 +65,22 @@ class Work:
         return self.encoders.grid**2 + 1 if isinstance(self.task, KeepsTokens) else None
 
     def deployed(self, tokens: int | None = None) -> Callable[[], Tensor]:
-        """Return the forward pass of a classifier in eval mode.
+        """Return the forward pass of a classifier or segmenter in eval mode.
 
         Args:
             tokens: how many of the patches plus one ([CLS]) are kept after all were embedded;
                 None or all of them for none left out.
 
         Raises:
-            UserError: the stage has no classifier, or not such tokens.
+            UserError: the stage is a pre-training, or has not such tokens.
         """
         task, images = self.task, self.batch.images[0]
-        if not task.classifies:
+        forward = task.deployed
+        if forward is None:
             raise UserError("A pre-training has no deployed forward; ask for its fine-tuning.")
         task.eval()
         if tokens is None or tokens == self.tokens:
-            return lambda: task.predict(images)
+            return lambda: forward(images)
         if not isinstance(task, KeepsTokens) or self.tokens is None:
             raise UserError(
                 f"--tokens {tokens}: this model cannot leave patches out; leave --tokens out or"
@@ -131,7 +132,7 @@ class Work:
         return forward
 
 
-def _batch(task: Any, size: int, device: torch.device, count: int) -> Batch:
+def _batch(task: Task, size: int, device: torch.device, count: int) -> Batch:
     views = len(task.augmentations)
     whole = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(views, count, 4)
     shape = (views, count, 3, size, size)
@@ -145,4 +146,5 @@ def _batch(task: Any, size: int, device: torch.device, count: int) -> Batch:
         ids=torch.arange(count).to(device),
         boxes=whole.to(device),
         flips=torch.zeros(views, count, dtype=torch.bool, device=device),
+        masks=torch.zeros(views, count, 1, size, size, device=device) if task.segments else None,
     )

@@ -1,4 +1,4 @@
-"""The latency of a trained classifier in the process that trained it: one figure a run.
+"""The latency of a trained stage in the process that trained it: one figure a run.
 
 One process cannot show how much processes differ, and others may share the machine: such a figure
 goes along with a run, comparisons take the protocol (``harness.latency.measure``).
@@ -20,12 +20,14 @@ ROUNDS = 30
 
 def latency(task: Task, image: Tensor) -> dict[str, Any]:
     """Time the deployed forward of one image (1, 3, H, W), fp32, and return plain values."""
+    forward = task.deployed
+    assert forward is not None, "a pre-training has no deployed forward"
     task.eval()
     timed = timer(image.device)
 
     def once() -> Tensor:
         with torch.no_grad():
-            return task.predict(image)
+            return forward(image)
 
     warmed = warm_up(once, timed)
     (times,) = interleave([once], ROUNDS, timed)

@@ -25,6 +25,7 @@ STALE = "†"
 COLLAPSED = "collapsed"
 FAILED = "failed"
 MISSING = "missing"
+UNDEFINED = "undefined"
 NOT_RUN = "not run"
 NOISY = "noisy"
 
@@ -48,7 +49,7 @@ def make(
     if not column.column.applies(row):
         return Cell(state="not applicable", printed=printed, paper=paper, remarks=(NOTHING,))
     entries = tuple(sorted(found, key=lambda e: context.seeds.index(e.seed)))
-    values = [metric.factor * e.value for e in entries if _is_done(e) and e.value is not None]
+    values = [metric.factor * e.value for e in entries if e.value is not None and _is_done(e)]
     state = _state(entries, len(values), len(context.seeds))
     if not values:
         return Cell(
@@ -110,14 +111,17 @@ def _is_done(entry: Entry) -> bool:
 
 
 def _state(entries: Sequence[Entry], done: int, seeds: int) -> State:
+    """Return a cell's state; ``done`` are those with a value."""
     if done:
         return "complete" if done == seeds else "partial"
+    if any(_is_done(e) for e in entries):
+        return "undefined"
     return "failed" if any(e.status == "failed" for e in entries) else "missing"
 
 
 def _remarks(entries: Sequence[Entry], done: int, seeds: int) -> tuple[str, ...]:
     remarks = [] if done == seeds else [f"{done} of {seeds} seeds"]
-    collapsed = sum(e.collapsed for e in entries if _is_done(e))
+    collapsed = sum(e.collapsed for e in entries if e.value is not None and _is_done(e))
     if collapsed:
         remarks.append(COLLAPSED if collapsed == done else f"{COLLAPSED} {collapsed} of {done}")
     return tuple(remarks)

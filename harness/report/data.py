@@ -10,7 +10,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from harness import stats
-from harness.report.values import MAJORITY, Cell, Costing, Entry, Grid, GridColumn
+from harness.report.values import Cell, Costing, Entry, Grid, GridColumn
 from harness.stats import Interval
 
 if TYPE_CHECKING:
@@ -43,7 +43,10 @@ def to_json(grid: Grid) -> dict[str, Any]:
             }
             for row in grid.rows
         ],
-        "majority": {c.name: c.majority for c in grid.columns},
+        **{
+            row.name: {c.name: row.values.get(c.name) for c in grid.columns}
+            for row in grid.computed
+        },
         "footnotes": [dataclasses.asdict(note) for note in grid.footnotes],
         "notes": [dataclasses.asdict(note) for note in grid.notes],
     }
@@ -122,7 +125,7 @@ def _interval(interval: Interval | None) -> list[float] | None:
 def frame(grid: Grid) -> pd.DataFrame:
     """Return one line a run: row, column, seed and all that is known of it.
 
-    Rows that are not run and the majority class have one line a column, without a seed.
+    Rows that are not run or computed have one line a column, without a seed.
     """
     import pandas as pd
 
@@ -133,9 +136,14 @@ def frame(grid: Grid) -> pd.DataFrame:
         for line in _lines(row.cells[column.name], column)
     ]
     lines += [
-        {**_place("majority", MAJORITY, column), "status": "computed", "value": column.majority}
+        {
+            **_place(row.name, row.label, column),
+            "status": "computed",
+            "value": row.values[column.name],
+        }
+        for row in grid.computed
         for column in grid.columns
-        if column.majority is not None
+        if column.name in row.values
     ]
     table = pd.DataFrame(lines, columns=[*_place("", "", None), *FIELDS])
     return table.astype({"seed": "Int64", "n": "Int64", **dict.fromkeys(NUMBERS, "Float64")})

@@ -13,10 +13,9 @@ from types import MappingProxyType
 
 from harness.cost.quantities import COSTS
 from harness.errors import unknown
+from harness.measures import METRICS
 from harness.merit import Quantity
-from harness.metrics import METRICS
-from harness.report import cells, notes
-from harness.report.numbers import fixed
+from harness.report import cells, computed, notes
 from harness.report.values import (
     Cell,
     ColumnContext,
@@ -81,7 +80,7 @@ def lay_out(
         GridRow(row=row, cells={name: made[row.name] for name, made in by_column.items()})
         for row in table.rows
     ]
-    shown = [cell for row in rows for cell in row.cells.values()]
+    made = _shown(rows, grid_columns)
     return Grid(
         context=context,
         title=table.title,
@@ -91,10 +90,16 @@ def lay_out(
         caption=notes.caption(table, context),
         columns=grid_columns,
         groups=_groups(rows),
-        footnotes=notes.footnotes(shown, marks),
-        notes=notes.notes(table, grid_columns, entries, shown, context),
+        computed=made.computed,
+        footnotes=notes.footnotes(made.cells, marks),
+        notes=notes.notes(table, made, entries, context),
         keys=notes.keys(rows, grid_columns),
     )
+
+
+def _shown(rows: Sequence[GridRow], columns: Sequence[GridColumn]) -> notes.Shown:
+    found = [cell for row in rows for cell in row.cells.values()]
+    return notes.Shown(columns=columns, cells=found, computed=computed.rows(columns))
 
 
 def _groups(rows: Sequence[GridRow]) -> tuple[Group, ...]:
@@ -128,14 +133,11 @@ def _sorted_in(
 
 def _column(table: Table, column: ColumnContext, metric: Quantity, *, mixed: bool) -> GridColumn:
     heading = f"{column.title}, {metric.title}" if mixed else column.title
-    majority = None if column.majority is None else metric.factor * column.majority
     return GridColumn(
         context=column,
         metric=metric,
         heading=metric.title if column.column.cost else heading,
         parts=_parts(table.rows, column, metric),
-        majority=majority,
-        majority_text="" if majority is None else fixed(majority, metric.digits),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from harness.report.values import CHECK, HEADINGS, NOTHING, Cell, Grid, Note, Part
+from harness.report.values import CHECK, HEADINGS, NOTHING, Cell, ComputedRow, Grid, Note, Part
 
 PACKAGES = ("[T1]{fontenc}", "[utf8]{inputenc}", "{textcomp}", "{booktabs}", "{graphicx}")
 
@@ -128,8 +128,8 @@ def _tabular(grid: Grid) -> list[str]:
                 for part in column.parts
             ]
             lines.append(_line([*map(escape, grid.words(row)), *cells]))
-    if grid.has_majority:
-        lines += [r"\midrule", _line(_majority(grid))]
+    if grid.computed:
+        lines += [r"\midrule", *(_line(_computed(grid, row)) for row in grid.computed)]
     return [*lines, r"\bottomrule", r"\end{tabular}"]
 
 
@@ -163,15 +163,13 @@ def _ours(cell: Cell) -> str:
     return f"{number}{marks}" + (rf" \textit{{({remarks})}}" if remarks else "")
 
 
-def _majority(grid: Grid) -> list[str]:
+def _computed(grid: Grid, row: ComputedRow) -> list[str]:
     numbers = [
-        rf"\textit{{{escape(column.majority_text)}}}"
-        if part == "ours" and column.majority_text
-        else escape(NOTHING)
+        rf"\textit{{{escape(text)}}}" if (text := row.text(column, part)) else escape(NOTHING)
         for column in grid.columns
         for part in column.parts
     ]
-    label, *others = map(escape, grid.words(None))
+    label, *others = map(escape, grid.words(row))
     return [rf"\textit{{{label}}}", *others, *numbers]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from harness.report.values import HEADINGS, NOTHING, Cell, Grid, GridColumn, Note, Part
+from harness.report.values import HEADINGS, NOTHING, Cell, ComputedRow, Grid, GridColumn, Note, Part
 
 _SPECIAL = re.compile(r"[\\`*_{}\[\]|~#$^]")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -53,9 +53,7 @@ def _table(grid: Grid) -> list[str]:
                 for part in column.parts
             ]
             lines.append(_line([*labels, *numbers]))
-    if grid.has_majority:
-        lines.append(_line(_majority(grid)))
-    return lines
+    return lines + [_line(_computed(grid, row)) for row in grid.computed]
 
 
 def _head(column: GridColumn, part: Part) -> str:
@@ -81,11 +79,11 @@ def _ours(cell: Cell) -> str:
     return f"{number}{marks}" + (f" ({remarks})" if remarks else "")
 
 
-def _majority(grid: Grid) -> list[str]:
-    label, *others = map(escape, grid.words(None))
+def _computed(grid: Grid, row: ComputedRow) -> list[str]:
+    label, *others = map(escape, grid.words(row))
     kind = [NOTHING] if grid.grouped else []
     numbers = [
-        f"*{escape(column.majority_text)}*" if part == "ours" and column.majority_text else NOTHING
+        f"*{escape(text)}*" if (text := row.text(column, part)) else NOTHING
         for column in grid.columns
         for part in column.parts
     ]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from harness.cost.quantities import NOTES
 from harness.report import cells
 from harness.report.numbers import MINUS, short
-from harness.report.values import MAJORITY, Cell, Context, Entry, GridColumn, GridRow, Note
+from harness.report.values import Cell, ComputedRow, Context, Entry, GridColumn, GridRow, Note
 from harness.table import Table
 
 LONGEST_ERROR = 200
@@ -21,6 +22,15 @@ RULES = {
     " which flatters)",
     ("best", "clean"): "the best epoch on the validation part",
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What a table shows, of which its notes speak."""
+
+    columns: Sequence[GridColumn]
+    cells: Sequence[Cell]
+    computed: Sequence[ComputedRow]
 
 
 def caption(table: Table, context: Context) -> tuple[str, ...]:
@@ -51,23 +61,21 @@ def footnotes(shown: Iterable[Cell], marks: Mapping[str, str]) -> tuple[Note, ..
 
 
 def notes(
-    table: Table,
-    columns: Sequence[GridColumn],
-    entries: Sequence[Entry],
-    shown: Sequence[Cell],
-    context: Context,
+    table: Table, shown: Shown, entries: Sequence[Entry], context: Context
 ) -> tuple[Note, ...]:
     """Return the notes that say how the numbers were made."""
+    columns = shown.columns
+    measured = [c for c in columns if not c.context.column.cost]
     pairs = [
-        ("Numbers", _numbers([c for c in columns if not c.context.column.cost], context)),
+        ("Numbers", _numbers(measured, context)),
         ("Costs", _costs(columns)),
-        ("Marks", _marks(columns, shown)),
+        ("Marks", _marks(shown)),
         ("Seeds", ", ".join(map(str, context.seeds))),
         ("Selection", _selection(context)),
         ("Profile", f"{context.profile}{' (scaled down)' if context.scaled_down else ''}"),
         ("Changed settings", "; ".join(context.overrides)),
         ("Split", _split(context)),
-        ("Data", "; ".join(_data(c) for c in columns if not c.context.column.cost)),
+        ("Data", "; ".join(dict.fromkeys(map(_data, measured)))),
         ("Phantoms", _phantoms(columns)),
         ("Commits of the runs", _commits(entries)),
         ("Made", _made(context)),
@@ -94,10 +102,13 @@ def _costs(columns: Sequence[GridColumn]) -> str:
     return "; ".join([*texts, NOTES["both"]]) if texts else ""
 
 
-def _marks(columns: Sequence[GridColumn], shown: Sequence[Cell]) -> str:
-    remarks = " ".join(remark for cell in shown for remark in cell.remarks)
+def _marks(shown: Shown) -> str:
+    remarks = " ".join(remark for cell in shown.cells for remark in cell.remarks)
+    masks = any(c.context.constants for c in shown.columns)
+    same = "every image gets the same class"
     legend = {
-        cells.COLLAPSED: "every image gets the same class",
+        cells.COLLAPSED: f"{same}, or every pixel the same" if masks else same,
+        cells.UNDEFINED: "finished, but the metric has no value for what was predicted",
         cells.NOT_RUN: "the harness has no such method yet",
         cells.MISSING: "no record yet; harness run fills it",
         cells.FAILED: "no seed was finished, see the footnote",
@@ -105,8 +116,7 @@ def _marks(columns: Sequence[GridColumn], shown: Sequence[Cell]) -> str:
         " than 2 %, or a pass did not become stable: not to be quoted",
     }
     texts = [f"{mark}: {meaning}" for mark, meaning in legend.items() if mark in remarks]
-    if any(c.majority is not None for c in columns):
-        texts.append(f"{MAJORITY}: always answers the most frequent class of the evaluated images")
+    texts += [f"{row.label}: {row.meaning}" for row in shown.computed]
     return "; ".join(texts)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.report.values import HEADINGS, NOTHING, Cell, Grid, Part
+from harness.report.values import HEADINGS, NOTHING, Cell, ComputedRow, Grid, Part
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,8 +60,8 @@ def table(grid: Grid) -> Table:
             ]
             made.add_row(*map(Text, grid.words(row)), *numbers)
         made.add_section()
-    if grid.has_majority:
-        made.add_row(*_majority(grid), style="italic")
+    for constant in grid.computed:
+        made.add_row(*_computed(grid, constant), style="italic")
     return made
 
 
@@ -80,13 +80,9 @@ def _part(cell: Cell, part: Part) -> Text:
     return shown.append(f" ({remarks})" if remarks else "")
 
 
-def _majority(grid: Grid) -> list[Text]:
+def _computed(grid: Grid, row: ComputedRow) -> list[Text]:
     from rich.text import Text
 
-    texts = grid.words(None)
-    texts += [
-        column.majority_text or NOTHING if part == "ours" else NOTHING
-        for column in grid.columns
-        for part in column.parts
-    ]
+    texts = grid.words(row)
+    texts += [row.text(column, part) or NOTHING for column in grid.columns for part in column.parts]
     return [Text(text) for text in texts]

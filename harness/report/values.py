@@ -15,7 +15,9 @@ from harness.stats import Interval
 from harness.table import Column, Row
 
 Part = Literal["paper", "ours", "difference"]
-State = Literal["complete", "partial", "failed", "missing", "not run", "not applicable"]
+State = Literal[
+    "complete", "partial", "undefined", "failed", "missing", "not run", "not applicable"
+]
 
 HEADINGS: Mapping[Part, str] = {"paper": "paper", "ours": "ours", "difference": "Δ"}
 NOTHING = "\N{EN DASH}"
@@ -86,6 +88,8 @@ class ColumnContext:
         n: images of the evaluated part.
         majority: the column's metric (natural units) for the classifier that always answers the
             most frequent class, see ``harness.metrics.majority``.
+        constants: likewise for segmenters that answer the same everywhere, by name, see
+            ``harness.measures.constants``; None where the metric is undefined.
         data: the fingerprint of the prepared store.
         printed_n: images of the part that the paper evaluated.
     """
@@ -96,6 +100,7 @@ class ColumnContext:
     phantom: bool = False
     n: int | None = None
     majority: float | None = None
+    constants: Mapping[str, float | None] = field(default_factory=dict)
     data: str = ""
     printed_n: int | None = None
 
@@ -133,7 +138,8 @@ class Cell:
     """What stands in one row under one data set.
 
     Attributes:
-        state: "complete": every seed is done; "partial": some are.
+        state: "complete": every seed is done; "partial": some are; "undefined": some are, and
+            the metric is undefined for all of them.
         printed: the paper's number, as printed.
         value: mean over the seeds that are done.
         sd: over two or more seeds.
@@ -171,15 +177,12 @@ class GridColumn:
 
     Attributes:
         heading: the data set's title, with the metric where columns differ in it.
-        majority: of the majority class, display units; ``majority_text`` as shown.
     """
 
     context: ColumnContext
     metric: Quantity
     heading: str
     parts: tuple[Part, ...]
-    majority: float | None
-    majority_text: str
 
     @property
     def name(self) -> str:
@@ -193,6 +196,29 @@ class GridRow:
 
     row: Row
     cells: Mapping[str, Cell]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComputedRow:
+    """A row at the bottom that nothing was trained for: what a constant answer reaches.
+
+    Attributes:
+        name: in the files of data ("majority").
+        meaning: what is always answered, for the legend.
+        values: by column name, display units; None where the metric is undefined. Columns that
+            such an answer does not concern are not there.
+        texts: the values as shown, where there is one.
+    """
+
+    name: str
+    label: str
+    meaning: str
+    values: Mapping[str, float | None]
+    texts: Mapping[str, str]
+
+    def text(self, column: GridColumn, part: Part) -> str:
+        """Return what stands under a part of a column, "" where nothing does."""
+        return self.texts.get(column.name, "") if part == "ours" else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,6 +244,7 @@ class Grid:
     Attributes:
         heading: of the rows' labels.
         modules: heads of columns of check marks.
+        computed: rows below the others.
         caption: sentences in order; the first names the table.
         footnotes: of cells, by mark.
         notes: how the numbers were made.
@@ -232,6 +259,7 @@ class Grid:
     caption: tuple[str, ...]
     columns: tuple[GridColumn, ...]
     groups: tuple[Group, ...]
+    computed: tuple[ComputedRow, ...] = ()
     footnotes: tuple[Note, ...]
     notes: tuple[Note, ...]
     keys: tuple[Note, ...]
@@ -256,19 +284,10 @@ class Grid:
         """Heads of the columns of words, as ``words`` fills them."""
         return [self.heading, *self.modules, *(["Backbone"] if self.backbones else [])]
 
-    def words(self, row: GridRow | None) -> list[str]:
-        """Return a row's columns of words; None is the majority class."""
-        if row is None:
+    def words(self, row: GridRow | ComputedRow) -> list[str]:
+        """Return a row's columns of words."""
+        if isinstance(row, ComputedRow):
             marks = ["" for _ in self.modules]
-            return [MAJORITY, *marks, *([NOTHING] if self.backbones else [])]
+            return [row.label, *marks, *([NOTHING] if self.backbones else [])]
         marks = [CHECK if module in row.row.modules else "" for module in self.modules]
         return [row.row.label, *marks, *([row.row.backbone or NOTHING] if self.backbones else [])]
-
-    @property
-    def has_majority(self) -> bool:
-        """Whether the majority class of any column is known."""
-        return any(column.majority is not None for column in self.columns)
-
-
-MAJORITY = "Majority class (computed)"
-"""Label of the row at the bottom."""
