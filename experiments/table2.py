@@ -1,18 +1,19 @@
 """Table 2: breast-cancer segmentation on BUSI with SETR on differently pre-trained encoders.
 
-    harness run table2 [--profile smoke|laptop|paper] [--seeds 0-4]
+    harness run table2 [--profile smoke|laptop|paper] [--seeds 0-4] [--figures]
 
 Expected with ``--profile paper``: the paper puts MSMAE first (60.66 % F1, 45.53 % IoU) and the
 four others within 0.94 and 1.29 points of one another (56.15 to 57.09 and 42.66 to 43.95). It
 does not say how F1 and IoU are averaged, so they are shown per image (beside the paper's), over
 the images with a lesion alone, and as the released code pools them; ``harness.overlap`` has more.
-Every stage before the segmentation is one of Table 7's.
+Every stage before the segmentation is one of Table 7's. ``--figures`` also draws some of the
+images with what each row predicts (the paper's Figures 9 and 10).
 """
 
 from __future__ import annotations
 
 from baselines import amt, mae, supervised
-from harness.table import Column, Row, Table
+from harness.table import Column, Panels, Row, Table
 from msmae import paper
 
 PAPER = "Settings of the paper"
@@ -76,6 +77,11 @@ EXPERIMENT = Table(
             group=RELEASED,
             stages=paper.then_segment_released(paper.released()[0]),
         ),
+    ),
+    panels=Panels(
+        name="figure9",
+        title="Segmentations of breast lesions by SETR on pre-trained encoders",
+        source="Figures 9 and 10",
     ),
     notes=(
         "Epochs are those of the pre-training on BUSI itself, as the paper gives them; smaller"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from harness import catalog, environment, overview, plan, profiles, results, sheets, track
+from harness import catalog, environment, overview, pictures, plan, profiles, results, sheets, track
 from harness.cost.fill import fill
 from harness.data import registry
 from harness.data.store import read_manifest
@@ -21,7 +21,7 @@ from harness.plan import Options, Plan
 from harness.progress import Progress
 from harness.record import Records
 from harness.report import figures
-from harness.report.grid import Grid, lay_out
+from harness.report.grid import Context, Grid, lay_out
 from harness.report.write import write
 from harness.run import Executor, choose_device
 
@@ -79,6 +79,8 @@ def _write(
         paths += write(grid, _out(args, made), formats)
         if not is_figure:
             _print(grid)
+    if args.figures:
+        paths += pictures.write(made, _context(args, made, device), _out(args, made))
     return paths
 
 
@@ -155,10 +157,7 @@ def _out(args: argparse.Namespace, made: Plan) -> Path:
 
 
 def _grid(args: argparse.Namespace, made: Plan, device: torch.device, *, measure: bool) -> Grid:
-    facts = environment.device_facts(device)
-    context = results.context(
-        made, command=_command(args), device=f"{facts['kind']} {facts['name']}"
-    )
+    context = _context(args, made, device)
     timing = _timing(args, made, device, measure=measure)
     told = () if timing is None else (timing.told,)
     return lay_out(
@@ -168,6 +167,12 @@ def _grid(args: argparse.Namespace, made: Plan, device: torch.device, *, measure
         context,
         costings=fill(made, timing),
     )
+
+
+def _context(args: argparse.Namespace, made: Plan, device: torch.device) -> Context:
+    facts = environment.device_facts(device)
+    device_name = f"{facts['kind']} {facts['name']}"
+    return results.context(made, command=_command(args), device=device_name)
 
 
 def _timing(

@@ -16,21 +16,23 @@ def tables(plan: Plan) -> tuple[Plan, ...]:
         return (plan,)
     return tuple(
         _narrowed(plan, file_name(plan.name, dataset, plan.own), columns)
-        for dataset, columns in _by_dataset(plan).items()
+        for dataset, columns in by_dataset(plan).items()
     )
 
 
 def figures(plan: Plan) -> tuple[Plan, ...]:
-    """Return a plan for each figure, one a data set.
+    """Return a plan for each figure that is laid out as a table is, one a data set.
 
     Raises:
-        UserError: the experiment has none.
+        UserError: the experiment has no figure of any kind.
     """
     scatter = plan.table.scatter
     if scatter is None:
-        raise UserError(f"{plan.name} has no figure; leave --figures out.")
+        if plan.table.panels is None:
+            raise UserError(f"{plan.name} has no figure; leave --figures out.")
+        return ()
     made = []
-    for dataset, columns in _by_dataset(plan).items():
+    for dataset, columns in by_dataset(plan).items():
         shown = [replace(columns[0], column=c) for c in scatter.columns(dataset)]
         name = file_name(scatter.name, dataset, scatter.dataset)
         table = replace(plan.table, title=scatter.title, source=scatter.source, notes=())
@@ -38,7 +40,8 @@ def figures(plan: Plan) -> tuple[Plan, ...]:
     return tuple(made)
 
 
-def _by_dataset(plan: Plan) -> dict[str, list[ColumnPlan]]:
+def by_dataset(plan: Plan) -> dict[str, list[ColumnPlan]]:
+    """Return the columns of each data set that was asked for."""
     found: dict[str, list[ColumnPlan]] = {}
     for column in plan.columns:
         found.setdefault(column.asked.name, []).append(column)

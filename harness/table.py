@@ -58,7 +58,7 @@ class Column:
     """One data set under one metric, or a cost; its name is the key of ``Row.printed``.
 
     Attributes:
-        metric: a name of ``harness.metrics.METRICS`` or ``harness.cost.quantities.COSTS``.
+        metric: a name of ``harness.measures.METRICS`` or ``harness.cost.quantities.COSTS``.
         probe: "linear" or "knn" shows a probe of the frozen pre-trained encoder; None the
             trained classifier.
     """
@@ -106,6 +106,22 @@ class Scatter:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Panels:
+    """A figure: images, their true masks and what a table's rows predict, side by side.
+
+    Attributes:
+        name: of the file ("figure9").
+        source: the paper's figures.
+        count: images at most.
+    """
+
+    name: str
+    title: str
+    source: str
+    count: int = 6
+
+
+@dataclass(frozen=True, kw_only=True)
 class Table:
     """A table as an experiment; ``source`` names the paper's ("Table 1"), "" if it has none.
 
@@ -114,6 +130,7 @@ class Table:
         modules: heads of columns with a check mark in the rows that have the module.
         apart: every data set gets a table of its own, see ``file_name``.
         scatter: drawn with ``--figures``.
+        panels: likewise, for tables of segmentations.
     """
 
     title: str
@@ -126,6 +143,7 @@ class Table:
     modules: tuple[str, ...] = ()
     apart: bool = False
     scatter: Scatter | None = None
+    panels: Panels | None = None
 
 
 def file_name(name: str, dataset: str, own: str) -> str:

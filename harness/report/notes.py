@@ -35,6 +35,12 @@ class Shown:
 
 def caption(table: Table, context: Context) -> tuple[str, ...]:
     """Return the caption's sentences."""
+    draft = ["Draft: one seed, no interval."] if len(context.seeds) < 2 else []
+    return (*headline(table, context), *draft)
+
+
+def headline(table: Table, context: Context) -> tuple[str, ...]:
+    """Return what names a table or figure, and what keeps it from being a reproduction."""
     sentences = [f"{table.title.rstrip('.')}."]
     if table.source:
         sentences.append(f"Beside {table.source} of the paper.")
@@ -42,8 +48,6 @@ def caption(table: Table, context: Context) -> tuple[str, ...]:
         sentences.append(f"Scaled down (profile {context.profile}): not a reproduction.")
     if context.overrides:
         sentences.append("Settings were changed, see the notes: not the paper's.")
-    if len(context.seeds) < 2:
-        sentences.append("Draft: one seed, no interval.")
     return tuple(sentences)
 
 

@@ -6,6 +6,7 @@ The same inputs give the same bytes; nothing is chosen by its result.
 from __future__ import annotations
 
 import hashlib
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +20,9 @@ INCHES = 1.4
 """Side of one picture."""
 
 DPI = 120
+
+LABEL, TITLE = 22, 16
+"""Characters of a line over a picture, and over an inch of the whole."""
 
 
 def choose(names: Sequence[str], labels: np.ndarray, count: int) -> list[int]:
@@ -48,6 +52,7 @@ def draw(
     path: Path,
     *,
     names: Sequence[str] = (),
+    title: str = "",
 ) -> Path:
     """Draw a PNG with one row an image: the image, its ground truth, the predictions.
 
@@ -57,6 +62,7 @@ def draw(
         predictions: (n, h, w) bool by the method's label, in the order of the columns.
         path: of the PNG.
         names: the rows' titles, none or n.
+        title: of the whole, folded to its width.
 
     Raises:
         ValueError: arrays are not of the same n images.
@@ -74,7 +80,7 @@ def draw(
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(images), len(columns), squeeze=False)
     for number, (label, column) in enumerate(columns.items()):
-        axes[0, number].set_title(label, fontsize=8)
+        axes[0, number].set_title(textwrap.fill(label, LABEL), fontsize=7, parse_math=False)
         for row, picture in enumerate(column):
             place = axes[row, number]
             shown = picture[..., 0] if picture.ndim == 3 and picture.shape[-1] == 1 else picture
@@ -83,6 +89,9 @@ def draw(
             place.set(xticks=[], yticks=[])
             if names and number == 0:
                 place.set_ylabel(names[row], fontsize=6)
+    if title:
+        folded = textwrap.fill(title, round(TITLE * size[0]))
+        figure.suptitle(folded, fontsize=7, parse_math=False)
     # Without a version of matplotlib the bytes depend on the pixels alone.
     files.write_atomically(
         path, lambda stream: figure.savefig(stream, format="png", metadata={"Software": None})
@@ -97,6 +106,7 @@ def compare(
     *,
     count: int = 6,
     rule: str = "last",
+    title: str = "",
 ) -> tuple[str, ...]:
     """Draw some of the evaluated images with the predictions kept by their runs.
 
@@ -106,6 +116,7 @@ def compare(
         path: of the PNG.
         count: how many images at most.
         rule: the epoch, "last" or "best".
+        title: of the whole.
 
     Returns:
         The names of the images that are drawn.
@@ -120,7 +131,7 @@ def compare(
     read = {label: _read(file, chosen.names, rule) for label, file in predictions.items()}
     truth = next(iter(read.values()))[0]
     shown = {label: found for label, (_, found) in read.items()}
-    draw(chosen.load(truth.shape[1]), truth, shown, path, names=chosen.names)
+    draw(chosen.load(truth.shape[1]), truth, shown, path, names=chosen.names, title=title)
     return chosen.names
 
 
