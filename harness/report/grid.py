@@ -80,7 +80,7 @@ def lay_out(
         GridRow(row=row, cells={name: made[row.name] for name, made in by_column.items()})
         for row in table.rows
     ]
-    made = _shown(rows, grid_columns)
+    seen = _shown(rows, grid_columns)
     return Grid(
         context=context,
         title=table.title,
@@ -90,9 +90,9 @@ def lay_out(
         caption=notes.caption(table, context),
         columns=grid_columns,
         groups=_groups(rows),
-        computed=made.computed,
-        footnotes=notes.footnotes(made.cells, marks),
-        notes=notes.notes(table, made, entries, context),
+        computed=seen.computed,
+        footnotes=notes.footnotes(seen.cells, marks),
+        notes=notes.notes(table, seen, entries, context),
         keys=notes.keys(rows, grid_columns),
     )
 
