@@ -30,7 +30,7 @@ class Shown:
 
     columns: Sequence[GridColumn]
     cells: Sequence[Cell]
-    computed: Sequence[ComputedRow]
+    computed: tuple[ComputedRow, ...]
 
 
 def caption(table: Table, context: Context) -> tuple[str, ...]:
