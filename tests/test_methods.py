@@ -14,7 +14,7 @@ from harness import catalog
 from harness.canonical import canonical, describe
 from harness.images import Images, draw_batch
 from harness.optimizer import build_optimizer
-from harness.spec import Method, Recipe, Run, Stage
+from harness.spec import Method, NeedsMasks, Recipe, Run, Stage
 from harness.task import Task
 from tests import tiny
 
@@ -124,6 +124,8 @@ def test_state_goes_through_a_checkpoint(kind: type) -> None:
 def test_predictions_have_a_column_a_class_and_do_not_depend_on_the_batch(kind: type) -> None:
     task = _build(kind).eval()
     assert not (task.classifies and task.segments)
+    assert isinstance(kind(), NeedsMasks) == task.segments
+    assert (task.deployed is None) == (not task.classifies and not task.segments)
     if not task.classifies:
         with pytest.raises(NotImplementedError):
             task.predict(torch.zeros(1, 3, 32, 32))

@@ -288,16 +288,3 @@ def test_parts_without_any_lesion_are_refused(folder: Path) -> None:
     with pytest.raises(UserError, match=r"All \d+ masks of a part.*phantom-ultrasound.*are empty"):
         loading.load(healthy, profiles.SMOKE, torch.device("cpu"), with_masks=True)
     assert loading.load(healthy, profiles.SMOKE, torch.device("cpu")).masks is None
-
-
-def test_constant_segmenters_are_measured_on_what_is_evaluated(folder: Path) -> None:
-    part = _part(folder)
-    loaded = loading.load(part, profiles.SMOKE, torch.device("cpu"), with_masks=True)
-    truth = loaded.truth()
-    np.testing.assert_array_equal(loading.masks_of(part, loaded.size), truth)
-    found = measures.constants("f1", part, loaded.size)
-    healthy = float((~truth.any((1, 2))).mean())
-    assert found["background"] == pytest.approx(healthy)
-    assert found["foreground"] == overlap.constant(truth, value=True)["f1"]
-    assert measures.constants("accuracy", part, loaded.size) == {}
-    assert measures.find("f1") is overlap.METRICS["f1"]

@@ -44,15 +44,24 @@ def dataset(classes: int = 4) -> Dataset:
 
 
 def batch(count: int = 8, *, classes: int = 4, views: int = 1, size: int = 32) -> Batch:
-    """Return a batch of noise, uncropped and unflipped."""
+    """Return a batch of noise, uncropped and unflipped; every fourth image has no lesion."""
     generator = torch.Generator().manual_seed(0)
     whole = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(views, count, 4)
+    masks = torch.zeros(views, count, 1, size, size)
+    masks[
+        :,
+        torch.arange(count) % 4 != 3,
+        :,
+        size // 4 : 5 * size // 8,
+        5 * size // 16 : 25 * size // 32,
+    ] = 1
     return Batch(
         images=torch.randn(views, count, 3, size, size, generator=generator),
         labels=torch.arange(count) % classes,
         ids=torch.arange(count),
         boxes=whole,
         flips=torch.zeros(views, count, dtype=torch.bool),
+        masks=masks,
     )
 
 

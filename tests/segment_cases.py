@@ -1,0 +1,16 @@
+"""A tiny segmenter for tests."""
+
+from __future__ import annotations
+
+from harness import seed
+from msmae import paper
+from msmae.segmentation import Segment, Segmenter
+from tests import tiny
+
+
+def segmenter(settings: Segment = paper.SEGMENT, name: str = "a") -> Segmenter:
+    """Build a segmenter whose values depend on the name."""
+    with seed.third_party("segment", name):
+        task = settings.build(tiny.dataset(), tiny.ENCODERS)
+    assert isinstance(task, Segmenter)
+    return task
