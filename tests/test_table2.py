@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from contextlib import chdir
@@ -12,13 +13,17 @@ import pytest
 import torch
 from PIL import Image
 
+from harness import catalog, measures, overlap, plan, profiles, results
 from harness import images as loading
-from harness import measures, overlap, profiles
 from harness.cli import main
+from harness.cost.fill import fill
 from harness.data import phantom
 from harness.data.prepare import prepare
 from harness.data.store import open_store
+from harness.latency import worker
 from harness.record import Records
+from harness.report.grid import lay_out
+from harness.table import Column
 from tests import archives
 
 SHORT = (
@@ -160,3 +165,43 @@ def test_data_without_masks_are_refused_before_any_training(
 def test_a_table_without_figures_says_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", "table7", "--profile", "smoke", "--figures"]) == 2
     assert "table7 has no figure; leave --figures out" in capsys.readouterr().err
+
+
+def test_costs_stand_beside_the_metrics_of_masks(folder: Path) -> None:
+    _, table = catalog.load("table2")
+    names = ("f1", "deployed_macs", "training_macs")
+    columns = tuple(Column(dataset="busi", metric=name) for name in names)
+    priced = dataclasses.replace(table, columns=columns)
+    made = plan.make("table2", priced, plan.Options(profile=profiles.SMOKE))
+    found = fill(made, None)
+    assert len(found) == 6 * 2
+    one, other = (found[row, "busi.deployed_macs"].value for row in ("msmae", "released"))
+    assert 0 < one < other  # 3x3 at the end, and biases
+    grid = lay_out(
+        made.table,
+        results.entries(made),
+        results.column_contexts(made),
+        results.context(made, command="", device=""),
+        costings=found,
+    )
+    assert grid.rows[0].cells["busi.deployed_macs"].state == "complete"
+    assert [r.name for r in grid.computed] == ["background", "foreground"]
+    assert all(r.values.keys() == {"busi.f1"} for r in grid.computed)
+
+
+def test_segmentations_are_timed_as_classifiers_are() -> None:
+    kinds = ("deployed", "training")
+    request = {
+        "device": "cpu",
+        "subjects": [{"model": "table2/mae.finetune", "pass": k, "tokens": None} for k in kinds],
+        "rounds": 3,
+        "profile": "smoke",
+        "dataset": "busi",
+        "batch": 2,
+        "precision": "fp32",
+        "scaled": True,
+        "overrides": (),
+    }
+    answer = worker.measure(request)
+    assert [len(times) for times in answer["times"]] == [3, 3]
+    assert min(min(times) for times in answer["times"]) > 0
