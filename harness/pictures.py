@@ -32,12 +32,14 @@ def write(
         return []
     paths = []
     for dataset, columns in sheets.by_dataset(plan).items():
+        # Columns under other metrics show the same runs; costs have none.
+        shown = next(c for c in columns if c.column.cost is None and c.column.probe is None)
         path = folder / f"{file_name(asked.name, dataset, plan.own)}.png"
-        found, missing = _predictions(plan, columns[0])
+        found, missing = _predictions(plan, shown)
         if missing:
             tell(f"{path.name} leaves out rows without a finished run: {', '.join(missing)}.")
         if found:
-            _draw(plan, columns[0], found, path, title=_title(plan, asked, columns[0], context))
+            _draw(plan, shown, found, path, title=_title(plan, asked, shown, context))
             paths.append(path)
     return paths
 
