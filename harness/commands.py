@@ -6,7 +6,7 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,10 +31,11 @@ FOLDERS = ("--data", "--runs", "--out")
 def run(args: argparse.Namespace) -> int:
     """Train what is missing, write the table, print it and mirror it to MLflow."""
     made = _plan(args)
+    written = _sheets(args, made)
     device = choose_device()
     executor = Executor(made, device, Progress(), fresh=args.fresh)
     outcome = executor.execute()
-    paths = _write(args, made, device, measure=True)
+    paths = _write(args, made, written, device, measure=True)
     print(
         f"{outcome.trained} stages trained, {outcome.found} found done,"
         f" {len(outcome.failed)} failed. Written: {', '.join(str(p) for p in paths)}"
@@ -58,26 +59,34 @@ def show_plan(args: argparse.Namespace) -> int:
 def report(args: argparse.Namespace) -> int:
     """Write the table from the records alone."""
     made = _plan(args)
-    paths = _write(args, made, choose_device(), measure=False)
+    written = _sheets(args, made)
+    paths = _write(args, made, written, choose_device(), measure=False)
     print(f"Written: {', '.join(str(p) for p in paths)}")
     return 0
 
 
-def _write(
-    args: argparse.Namespace, made: Plan, device: torch.device, *, measure: bool
-) -> list[Path]:
-    """Write and print every table, and with ``--figures`` the figures; return their paths.
+def _sheets(args: argparse.Namespace, made: Plan) -> tuple[Plan, ...]:
+    return (*sheets.tables(made), *(sheets.figures(made) if args.figures else ()))
 
-    With ``measure``, times that a table shows and this machine has not taken are taken.
+
+def _write(
+    args: argparse.Namespace,
+    made: Plan,
+    written: Sequence[Plan],
+    device: torch.device,
+    *,
+    measure: bool,
+) -> list[Path]:
+    """Write tables, which are printed too, figures and pictures; return their paths.
+
+    With ``measure``, times that are shown and this machine has not taken are taken.
     """
-    drawn = sheets.figures(made) if args.figures else ()
     paths: list[Path] = []
-    for sheet in (*sheets.tables(made), *drawn):
+    for sheet in written:
         grid = _grid(args, sheet, device, measure=measure)
-        is_figure = sheet in drawn
-        formats = ("json", *figures.FORMATS) if is_figure else args.format
-        paths += write(grid, _out(args, made), formats)
-        if not is_figure:
+        formats = ("json", *figures.FORMATS) if sheet.is_figure else args.format
+        paths += write(grid, _out(args, sheet), formats)
+        if not sheet.is_figure:
             _print(grid)
     if args.figures:
         paths += pictures.write(made, _context(args, made, device), _out(args, made))

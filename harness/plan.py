@@ -87,6 +87,7 @@ class Plan:
     """A table with everything resolved; ``rows`` and ``columns`` are those asked for.
 
     Attributes:
+        is_figure: it is drawn, not printed.
         own: the data set of the experiment's first column, whatever was asked for.
         chains: stages by name of the row, scaled and overridden; rows without stages have none.
     """
@@ -99,6 +100,7 @@ class Plan:
     units: tuple[Unit, ...]
     own: str
     chains: Mapping[str, tuple[Stage, ...]]
+    is_figure: bool = False
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -36,7 +36,7 @@ def figures(plan: Plan) -> tuple[Plan, ...]:
         shown = [replace(columns[0], column=c) for c in scatter.columns(dataset)]
         name = file_name(scatter.name, dataset, scatter.dataset)
         table = replace(plan.table, title=scatter.title, source=scatter.source, notes=())
-        made.append(_narrowed(replace(plan, table=table), name, shown))
+        made.append(_narrowed(replace(plan, table=table, is_figure=True), name, shown))
     return tuple(made)
 
 

@@ -28,9 +28,10 @@ DOTS = 150
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """A row in the figure: display units, None for what is not known."""
+    """A row in the figure: display units, None for what is not known; footnote marks."""
 
     label: str
+    marks: str
     group: str
     cost: float
     accuracy: float
@@ -55,6 +56,7 @@ def points(grid: Grid) -> tuple[Point, ...]:
             found.append(
                 Point(
                     label=row.row.label,
+                    marks=" ".join(reached.marks),
                     group=group.title or row.row.label,
                     cost=spent.value,
                     accuracy=reached.value,
@@ -74,18 +76,23 @@ def scatter(grid: Grid) -> bytes:
     drawn = points(grid)
     figure = Figure(figsize=(8, 5.5), layout="constrained")
     axes = figure.add_subplot()
-    slowest = max((p.time for p in drawn if p.time is not None), default=1.0)
-    for number, group in enumerate(dict.fromkeys(p.group for p in drawn)):
-        _draw(axes, [p for p in drawn if p.group == group], f"C{number}", slowest)
+    slowest = max((p.time for p in drawn if p.time is not None), default=None)
+    groups = list(dict.fromkeys(p.group for p in drawn))
+    below = _below(drawn)
+    for point in drawn:
+        share = None if point.time is None or not slowest else point.time / slowest
+        _draw(axes, point, f"C{groups.index(point.group)}", share, below=point in below)
     axes.set_xlabel(cost.heading)
     axes.set_ylabel(f"{accuracy.context.title}: {accuracy.metric.title}")
     axes.grid(alpha=0.3)
     axes.margins(0.15)
     axes.set_title(" ".join(grid.caption), fontsize=8, wrap=True)
     if time is not None and drawn:
-        what = f"Area: {time.heading}; the largest is {slowest:.{time.metric.digits}f}."
-        hollow = "Hollow: no time, or a noisy one."
-        figure.supxlabel(f"{what} {hollow} {_missing(grid, drawn)}".strip(), fontsize=7)
+        largest = "" if slowest is None else f"; the largest is {slowest:.{time.metric.digits}f}"
+        what = f"Area: {time.heading}{largest}."
+        told = [what, "Hollow: no time, or a noisy one.", _missing(grid, drawn)]
+        told += [f"{note.label} {note.text}." for note in grid.footnotes]
+        figure.supxlabel(" ".join(filter(None, told)), fontsize=7, wrap=True)
     stream = io.BytesIO()
     FigureCanvasAgg(figure).print_png(
         stream, metadata={"Software": None, "Description": grid.context.command}
@@ -93,26 +100,37 @@ def scatter(grid: Grid) -> bytes:
     return stream.getvalue()
 
 
-def _draw(axes: Axes, found: list[Point], colour: str, slowest: float) -> None:
-    for point in found:
-        area = UNTIMED if point.time is None else LARGEST * point.time / slowest
-        filled = point.time is not None and not point.noisy
-        axes.scatter(
-            point.cost,
-            point.accuracy,
-            s=area,
-            facecolors=colour if filled else "none",
-            edgecolors=colour,
-            alpha=0.6,
-        )
-        axes.annotate(
-            point.label,
-            (point.cost, point.accuracy),
-            xytext=(0, 4),
-            textcoords="offset points",
-            ha="center",
-            fontsize=7,
-        )
+def _draw(axes: Axes, point: Point, colour: str, share: float | None, *, below: bool) -> None:
+    axes.scatter(
+        point.cost,
+        point.accuracy,
+        s=UNTIMED if share is None else LARGEST * share,
+        facecolors=colour if share is not None and not point.noisy else "none",
+        edgecolors=colour,
+        alpha=0.6,
+    )
+    axes.annotate(
+        f"{point.label} {point.marks}".strip(),
+        (point.cost, point.accuracy),
+        xytext=(0, -4 if below else 4),
+        textcoords="offset points",
+        ha="center",
+        va="top" if below else "bottom",
+        fontsize=7,
+    )
+
+
+def _below(drawn: tuple[Point, ...]) -> list[Point]:
+    """Return the points whose labels stand below, as those of a close neighbour stand above."""
+    heights = [p.accuracy for p in drawn]
+    close = 0.04 * (max(heights) - min(heights)) if heights else 0.0
+    lower = []
+    for point in sorted(drawn, key=lambda p: p.accuracy):
+        above = [p for p in drawn if p is not point and p.accuracy >= point.accuracy]
+        near = [p for p in above if p.accuracy - point.accuracy <= close and p not in lower]
+        if any(abs(p.cost - point.cost) <= 0.05 * point.cost for p in near):
+            lower.append(point)
+    return lower
 
 
 def _missing(grid: Grid, drawn: tuple[Point, ...]) -> str:
