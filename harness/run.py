@@ -23,7 +23,7 @@ from harness.loop import Job, fit
 from harness.plan import PARTS, Options, Plan, Step
 from harness.progress import Progress
 from harness.record import Record, Records
-from harness.spec import Dataset, Profile, Run
+from harness.spec import Dataset, Prepared, Profile, Run
 from harness.task import Task
 
 FAILURES = (
@@ -71,9 +71,14 @@ class Executor:
         """Bring every step to a record and return what was done.
 
         Raises:
-            UserError: the disk is full or cannot be written, or a store does not match.
+            UserError: the disk is full or cannot be written, a store does not match, or this
+                machine lacks what a method needs.
         """
         steps = self._in_data_order()
+        for step in steps:
+            done = (record := self.records.read(step.key)) and record.status == "done"
+            if isinstance(step.stage.method, Prepared) and not done:
+                step.stage.method.ready()
         if self.fresh:
             for step in steps:
                 self.records.discard(step.key)

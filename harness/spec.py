@@ -155,6 +155,15 @@ class Checked(Protocol):
 
 
 @runtime_checkable
+class Prepared(Protocol):
+    """A method that needs more of a machine than training does, say an optional package."""
+
+    def ready(self) -> None:
+        """Raise a UserError where it is missing; called before anything is trained."""
+        ...
+
+
+@runtime_checkable
 class NeedsMasks(Protocol):
     """A method whose task segments: it can only be trained where the data set has masks.
 

@@ -155,15 +155,24 @@ def _finish(head: Any, settings: Segment) -> None:
     nn.init.zeros_(head.conv_seg.bias)
 
 
+def require() -> None:
+    """Refuse a machine without the packages; imports none of them.
+
+    Raises:
+        UserError: names what is missing and how to install it.
+    """
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(f"Segmentation needs {', '.join(missing)}, not installed here: {INSTALL}")
+
+
 def _mmseg() -> tuple[Any, Any]:
     """Import mmseg; return its registry of models, with our backbone, and mmengine's ConfigDict.
 
     No default scope is set: the registry is used by name, and other users of mmengine in the
     process keep theirs.
     """
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UserError(f"Segmentation needs {', '.join(missing)}, not installed here: {INSTALL}")
+    require()
     try:
         with _silence():
             with _compiled_ops():

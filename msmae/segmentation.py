@@ -93,6 +93,12 @@ class Segment:
         del recipe, images
         upsamplings(encoders.vit.patch)
 
+    def ready(self) -> None:
+        """Refuse a machine without mmsegmentation."""
+        from msmae.segment import require
+
+        require()
+
     def build(self, dataset: Dataset, encoders: Encoders) -> Task:
         """Build the segmenter; lesion or not is the only question, whatever the classes."""
         del dataset

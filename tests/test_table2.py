@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 from collections.abc import Iterator
 from contextlib import chdir
@@ -160,6 +161,24 @@ def test_data_without_masks_are_refused_before_any_training(
     assert main(["run", "table2", "--profile", "smoke", "--datasets", "btmd", *stores]) == 2
     assert "'btmd' has no masks, which 'f1' needs" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_machine_without_mmseg_is_told_before_any_training(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "mmseg" else real(name)
+    )
+    words = ["table2", *SHORT, "--rows", "msmae", "--runs", str(tmp_path)]
+    with chdir(folder):
+        assert main(["plan", *words]) == 0
+        assert main(["run", *words, "--track", "off"]) == 2
+    assert "needs mmseg, not installed here: pip install" in capsys.readouterr().err
+    assert not (tmp_path / "records").exists()
 
 
 def test_a_table_without_figures_says_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
