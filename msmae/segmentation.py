@@ -58,6 +58,7 @@ class Segment:
         input_scale: "twice": pixels are divided by 255 again after normalisation (released).
         channel_order: "bgr": channels reversed, normalised by RGB's statistics (released); the
             same for grey images.
+        threshold: a pixel is lesion where its probability is above.
         augmentation: of training images; a scale of (1, 1) crops nothing.
     """
 
@@ -75,6 +76,7 @@ class Segment:
     qkv_bias: bool = True
     input_scale: Literal["once", "twice"] = "once"
     channel_order: Literal["rgb", "bgr"] = "rgb"
+    threshold: float = 0.5
     augmentation: Augmentation = ROTATION
 
     def __post_init__(self) -> None:
@@ -85,6 +87,8 @@ class Segment:
                 f"dice_smooth is {self.dice_smooth}; it must be above 0, else the Dice of an image"
                 " without lesion is undefined."
             )
+        if not 0 < self.threshold < 1:
+            raise UserError(f"threshold is {self.threshold}; it must lie between 0 and 1.")
         if self.channels is not None and self.channels < 1:
             raise UserError(f"channels is {self.channels}; it must be at least 1, or none.")
 
@@ -119,6 +123,7 @@ class Segmenter(Task):
         super().__init__()
         self.augmentations = (settings.augmentation,)
         self.settings = settings
+        self.threshold = settings.threshold
         self.depth = encoders.vit.depth
         self.network = build_network(settings, encoders)
 

@@ -47,6 +47,10 @@ def _vit(width: int, depth: int, patch: int, side: int, *, qkv_bias: bool, norm:
     return embedding + depth * block + (2 * width if norm else 0)
 
 
+def test_the_threshold_is_a_setting() -> None:
+    assert segmenter(Segment(threshold=0.3)).threshold == 0.3
+
+
 def test_parameters_at_papers_size() -> None:
     with torch.device("meta"):
         described = paper.SEGMENT.build(tiny.dataset(), PAPER)
@@ -82,7 +86,9 @@ def test_released_settings_are_fields_of_the_command_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"bce_weight": -1.0}, {"dice_smooth": 0.0}, {"channels": 0}], ids=str
+    "changes",
+    [{"bce_weight": -1.0}, {"dice_smooth": 0.0}, {"channels": 0}, {"threshold": 1.0}],
+    ids=str,
 )
 def test_settings_that_make_no_sense_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=next(iter(changes))):
