@@ -135,9 +135,6 @@ def _sweep(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timeout", type=float, metavar="S", help="start no trial after S seconds")
     parser.add_argument("--sampler", choices=("tpe", "grid", "random", "cmaes"))
     parser.add_argument("--pruner", choices=("hyperband", "median", "none"))
-    parser.add_argument(
-        "--objectives", type=_names, metavar="A[,B]", help="accuracy, or accuracy,training_macs"
-    )
     _study(parser)
     parser.add_argument("--profile", help="smoke, laptop or paper")
     parser.add_argument("--datasets", type=_names, metavar="A,B", help="a study each")
@@ -154,6 +151,12 @@ def _study(parser: argparse.ArgumentParser) -> None:
         "--storage", metavar="URL", help="database of sweeps (default: a file in the run store)"
     )
     parser.add_argument("--study", metavar="NAME", help="another study of the same sweep")
+    parser.add_argument(
+        "--objectives",
+        type=_names,
+        metavar="A[,B]",
+        help="of a sweep: accuracy, or accuracy,training_macs",
+    )
 
 
 def _written(parser: argparse.ArgumentParser, *, figures: bool = True) -> None:

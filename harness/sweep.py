@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
-SAMPLERS = ("tpe", "grid", "random", "cmaes")
-PRUNERS = ("hyperband", "median", "none")
 DEATHS = 10
 """A trial whose process died this often is failed: it may be what kills it."""
 
@@ -47,12 +45,16 @@ def reachable(url: str) -> Iterator[None]:
 
     try:
         yield
-    except (SQLAlchemyError, StorageInternalError, ImportError) as error:
-        reason = str(error.__cause__ or error).partition("\n")[0]
-        raise UserError(
-            f"The Optuna storage ({url.partition(':')[0]}) cannot be used: {reason}."
-            " Give --storage sqlite:///PATH or another database that can be reached."
-        ) from error
+    except (SQLAlchemyError, StorageInternalError) as error:
+        raise _unusable(url, error) from error
+
+
+def _unusable(url: str, error: Exception) -> UserError:
+    reason = str(error.__cause__ or error).partition("\n")[0].rstrip(". ")
+    return UserError(
+        f"The Optuna storage ({url.partition(':')[0]}) cannot be used: {reason}."
+        " Give --storage sqlite:///PATH or another database that can be reached."
+    )
 
 
 class Study:
@@ -71,21 +73,26 @@ class Study:
         self.design, self.url = design, url
         with reachable(url), self._lock():
             storage = _storage(url)
-            names = optuna.study.get_all_study_names(storage)
-            if design.study not in names and not make:
+            there = design.study in optuna.study.get_all_study_names(storage)
+            if not there and not make:
                 raise UserError(
                     f"No study {design.study!r} in the Optuna storage;"
                     f" run `harness sweep {design.name}` with the same options first."
                 )
-            aims = AIMS[: len(design.sweep.objectives)]
-            self.study = optuna.create_study(
-                storage=storage, study_name=design.study, directions=aims, load_if_exists=True
-            )
-            known = self.study.user_attrs.get("definition")
+            known = None
+            if there:
+                old = optuna.load_study(storage=storage, study_name=design.study)
+                known = old.user_attrs.get("definition")
             drawing, definition = design.agree(known, asked)
             self.sampler, self.pruner = str(drawing.sampler), str(drawing.pruner)
-            self.study.pruner = _pruner(self.pruner, design.epochs)
             self._seeded(0)  # refuses what is not installed
+            self.study = optuna.create_study(
+                storage=storage,
+                study_name=design.study,
+                directions=AIMS[: len(design.sweep.objectives)],
+                pruner=_pruner(self.pruner, design.epochs),
+                load_if_exists=True,
+            )
             if known is None:
                 self.study.set_user_attr("definition", definition)
 
@@ -125,14 +132,14 @@ class Study:
         import optuna
 
         for frozen in self._frozen("RUNNING"):
-            if not held.enter_context(claim(self.design.options.runs, self._place(frozen.number))):
-                continue
+            if not held.enter_context(self._claim(frozen.number)):
+                continue  # its owner lives
             self.study.sampler = self._seeded(frozen.number)
             trial = optuna.Trial(self.study, frozen._trial_id)
             starts = frozen.user_attrs.get("starts", 1)
             if starts - frozen.user_attrs.get("stops", 0) >= DEATHS:
                 trial.set_user_attr("error", f"its process died {DEATHS} times")
-                self.study.tell(frozen.number, state=optuna.trial.TrialState.FAIL)
+                self._end(frozen.number, "FAIL")
                 continue
             trial.set_user_attr("starts", starts + 1)
             return self._drawn(trial, frozen.intermediate_values)
@@ -150,7 +157,7 @@ class Study:
             self.study.enqueue_trial(self.design.space.encode(point))
         self.study.sampler = self._seeded(number)
         trial = self.study.ask()
-        held.enter_context(claim(self.design.options.runs, self._place(trial.number)))
+        held.enter_context(self._claim(trial.number))
         return self._drawn(trial, {})
 
     def _drawn(self, trial: optuna.Trial, seen: Mapping[int, float]) -> Attempt:
@@ -173,43 +180,36 @@ class Study:
     def _seeded(self, number: int) -> optuna.samplers.BaseSampler:
         return _sampler(self.sampler, seed.derive("sweep", self.design.study, number) % 2**32)
 
-    def _place(self, number: int) -> str:
+    def _claim(self, number: int) -> contextlib.AbstractContextManager[bool]:
         name = hashlib.sha256(self.design.study.encode()).hexdigest()[:16]
-        return f"trial-{name}-{number}"
+        return claim(self.design.options.runs, f"trial-{name}-{number}")
 
     def _frozen(self, *states: str) -> list[FrozenTrial]:
-        from optuna.trial import TrialState
-
-        asked = tuple(TrialState[state] for state in states)
-        return self.study.get_trials(deepcopy=False, states=asked)
+        trials = self.study.get_trials(deepcopy=False)
+        return [trial for trial in trials if trial.state.name in states]
 
     def _next_point(self, failed: int) -> dict[str, Value] | None:
-        decode = self.design.space.decode
-        taken = [decode(t.params) for t in self._frozen("COMPLETE", "PRUNED", "RUNNING")]
-        lost = [decode(t.params) for t in self._frozen("FAIL")]
+        space = self.design.space
+        taken = [_values(t, space) for t in self._frozen("COMPLETE", "PRUNED", "RUNNING")]
+        lost = [_values(t, space) for t in self._frozen("FAIL")]
         return self.design.next_point(taken, lost, lost[len(lost) - failed :])
 
-    def complete(self, attempt: Attempt, result: Result) -> None:
-        """Finish a trial with what it reached; a failed one keeps its error."""
+    def finish(self, attempt: Attempt, result: Result | None) -> None:
+        """Finish a trial with what it reached, failed or, with None, cut short."""
+        if result is None:
+            self._end(attempt.number, "PRUNED")
+        elif result.error is not None:
+            attempt.note("error", result.error)
+            self._end(attempt.number, "FAIL")
+        else:
+            attempt.note("macs", result.macs)
+            values = (result.accuracy, result.macs)[: len(self.study.directions)]
+            self.study.tell(attempt.number, [float(v) for v in values if v is not None])
+
+    def _end(self, number: int, state: str) -> None:
         from optuna.trial import TrialState
 
-        error = result.error
-        if error is None and result.macs is None and len(self.study.directions) > 1:
-            error = "its training cannot be counted"
-        if error is not None:
-            attempt.note("error", error)
-            self.study.tell(attempt.number, state=TrialState.FAIL)
-            return
-        attempt.note("macs", result.macs)
-        assert result.accuracy is not None
-        values = [result.accuracy, result.macs][: len(self.study.directions)]
-        self.study.tell(attempt.number, [float(v) for v in values if v is not None])
-
-    def prune(self, attempt: Attempt) -> None:
-        """Finish a trial that was cut short, with its last accuracy."""
-        from optuna.trial import TrialState
-
-        self.study.tell(attempt.number, state=TrialState.PRUNED)
+        self.study.tell(number, state=TrialState[state])
 
     def trials(self) -> tuple[Trial, ...]:
         """Return every trial as plain values."""
@@ -223,13 +223,13 @@ class Study:
         done = self._frozen("COMPLETE")
         if len({t.values[0] for t in done}) < 2 or len(done) < 4:
             return {}, "fewer than four complete trials, or all of one accuracy"
-        number = seed.derive("sweep", self.design.study, "importances") % 2**32
-        found = get_param_importances(
-            self.study,
-            evaluator=FanovaImportanceEvaluator(seed=number),
-            target=lambda trial: trial.values[0],
-        )
+        fanova = FanovaImportanceEvaluator(seed=0)
+        found = get_param_importances(self.study, evaluator=fanova, target=lambda t: t.values[0])
         return {name: float(share) for name, share in found.items()}, ""
+
+
+def _values(frozen: FrozenTrial, space: Space) -> dict[str, Value]:
+    return space.decode(frozen.params) if len(frozen.params) == len(space.dimensions) else {}
 
 
 def _plain(frozen: FrozenTrial, space: Space) -> Trial:
@@ -237,12 +237,11 @@ def _plain(frozen: FrozenTrial, space: Space) -> Trial:
     epochs = {step - 1: value for step, value in sorted(frozen.intermediate_values.items())}
     last = list(epochs.values())[-1] if epochs and state == "pruned" else None
     accuracy = frozen.values[0] if state == "complete" else last
-    drawn = state not in ("running", "waiting")
     facts = frozen.user_attrs
     return Trial(
         number=frozen.number,
         state=state,
-        values=space.decode(frozen.params) if drawn else {},
+        values=_values(frozen, space),
         accuracy=accuracy,
         macs=facts.get("macs"),
         epochs=epochs,
@@ -260,9 +259,8 @@ def _storage(url: str) -> optuna.storages.RDBStorage:
     options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite:") else {}
     try:
         return RDBStorage(url, engine_kwargs=options)
-    except (ValueError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"The Optuna storage cannot be used: {reason}") from error
+    except (ImportError, RuntimeError, ValueError) as error:  # no driver; not Optuna's tables
+        raise _unusable(url, error) from error
 
 
 def _sampler(name: str, number: int) -> optuna.samplers.BaseSampler:

@@ -9,30 +9,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
-from harness import environment, results, track
-from harness.canonical import digest
+from harness import findings, track
 from harness.data import registry
-from harness.data.store import open_store
-from harness.design import Design, Drawing, design, settings
+from harness.design import Design, Drawing, design
 from harness.errors import UserError
-from harness.images import subset
 from harness.override import SWAP
-from harness.plan import PARTS, Options
+from harness.plan import Options
 from harness.progress import Progress
-from harness.record import Record, Records
 from harness.report import sweep as pages
-from harness.report.sweep import Line, Sheet
-from harness.run import Executor, choose_device, parameters
-from harness.space import Choice, Space
+from harness.run import Executor, choose_device
 from harness.sweep import Study, reachable
 from harness.table import Sweep, file_name
-from harness.track import Mirror
-from harness.trials import Pruned, Trial, Watch, front, ranked, train
-
-LEVELS = 24
-"""Values of a dimension that a map shows as cells, at most."""
+from harness.trials import Attempt, Pruned, Result, Watch, train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +45,7 @@ def designs(name: str, sweep: Sweep, args: argparse.Namespace, options: Options)
     names = [d.name for given in asked for d in registry.expand(given)]
     if args.study and len(names) > 1:
         raise UserError("--study names one study; give one data set with --datasets.")
-    objectives = getattr(args, "objectives", None)
-    wanted = replace(sweep, objectives=objectives or sweep.objectives)
+    wanted = replace(sweep, objectives=args.objectives or sweep.objectives)
     seeds = options.seeds or options.profile.seeds[:1]
     return [
         design(
@@ -81,11 +68,10 @@ def search(args: argparse.Namespace, made: Sequence[Design], command: str) -> in
     limits = Limits(
         trials=made[0].sweep.trials if args.trials is None else args.trials, timeout=args.timeout
     )
-    if limits.trials < 1 or (limits.timeout is not None and limits.timeout <= 0):
-        raise UserError(
-            f"--trials is {limits.trials} and --timeout {limits.timeout}; allowed: at least 1"
-            " trial and more than 0 seconds."
-        )
+    if limits.trials < 1:
+        raise UserError(f"--trials is {limits.trials}; it must be at least 1.")
+    if limits.timeout is not None and limits.timeout <= 0:
+        raise UserError(f"--timeout is {limits.timeout:g} seconds; it must be above 0.")
     url, code = storage(args), 0
     for each in made:
         study = Study(each, url, Drawing(sampler=args.sampler, pruner=args.pruner), make=True)
@@ -116,22 +102,33 @@ def _search(
             shown = ", ".join(f"{n} {v}" for n, v in attempt.values.items())
             watch = Watch(name, attempt.see)
             watch.line(f"{name}: {shown}")
-            plan = made.plan(attempt.values)
-            attempt.note("key", plan.units[0].run.key())
-            try:
-                result = train(executor, plan, watch)
-            except Pruned:
-                study.prune(attempt)
+            result = _attempt(executor, made, attempt, watch)
+            study.finish(attempt, result)
+            if result is None:
                 watch.line(f"{name}: pruned")
+            elif result.error:
+                failed.append(f"{name} ({shown}): {result.error}")
             else:
-                study.complete(attempt, result)
-                if result.error:
-                    failed.append(f"{name} ({shown}): {result.error}")
-                else:
-                    watch.line(f"{name}: validation accuracy {100 * (result.accuracy or 0):.2f} %")
+                watch.line(f"{name}: validation accuracy {100 * (result.accuracy or 0):.2f} %")
         if tell is not None:
             tell(())
     return failed
+
+
+def _attempt(executor: Executor, made: Design, attempt: Attempt, watch: Watch) -> Result | None:
+    """Train one trial; None where the study cut it short."""
+    try:
+        plan = made.plan(attempt.values)
+    except UserError as error:  # a trial that somebody put into the study by hand
+        return Result(accuracy=None, macs=None, error=str(error))
+    attempt.note("key", plan.units[0].run.key())
+    try:
+        result = train(executor, plan, watch)
+    except Pruned:
+        return None
+    if result.error is None and result.macs is None and len(made.sweep.objectives) > 1:
+        return Result(accuracy=None, macs=None, error="its training cannot be counted")
+    return result
 
 
 def open_studies(args: argparse.Namespace, made: Sequence[Design]) -> list[Study]:
@@ -145,7 +142,7 @@ def report(args: argparse.Namespace, study: Study, command: str) -> list[Path]:
     own = made.sweep.dataset
     name = file_name(made.name, made.base.columns[0].asked.name, own)
     folder = args.out or Path("reports") / made.options.profile.name
-    sheet = lay_out(study, choose_device(), name=name, command=command)
+    sheet = findings.lay_out(study, choose_device(), name=name, command=command)
     paths = pages.write(sheet, folder, args.format)
     counts = ", ".join(f"{sheet.count(s)} {s}" for s in ("complete", "pruned", "fail"))
     best = sheet.complete[:1]
@@ -156,95 +153,13 @@ def report(args: argparse.Namespace, study: Study, command: str) -> list[Path]:
     return paths
 
 
-def lay_out(study: Study, device: torch.device, *, name: str, command: str) -> Sheet:
-    """Collect a study's trials and their records into what is rendered."""
-    made, trials = study.design, study.trials()
-    records = Records(made.options.runs)
-    best = ranked(trials)
-    rest = [t for state in ("pruned", "fail", "running", "waiting") for t in trials
-            if t.state == state]  # fmt: skip
-    leading = {t.number for t in front(trials)}
-    importances, silent = study.importances()
-    facts = environment.device_facts(device)
-    column = made.base.columns[0]
-    context = results.context(made.base, command=command, device=f"{facts['kind']} {facts['name']}")
-    return Sheet(
-        context=replace(context, name=name),
-        title=made.sweep.title,
-        study=made.study,
-        dataset=column.used.name,
-        data=column.manifest.fingerprint,
-        n=_validation_images(made),
-        sampler=study.sampler,
-        pruner=study.pruner,
-        dimensions=tuple(d.name for d in made.space.dimensions),
-        levels={d.name: _levels(made.space, d.name) for d in made.space.dimensions},
-        heat=_heat(made),
-        trials=tuple(_line(made, t, records, front=t.number in leading) for t in [*best, *rest]),
-        importances=importances,
-        silent=silent,
-        settings=_settings(made, best[0]) if best else (),
-        notes=made.sweep.notes,
-    )
-
-
-def _heat(made: Design) -> tuple[str, str] | None:
-    names = {d.name for d in made.space.dimensions}
-    heat = made.sweep.heat
-    return heat if heat is not None and set(heat) <= names else None
-
-
-def _levels(space: Space, name: str) -> tuple[float | int | str, ...] | None:
-    found = next(d for d in space.dimensions if d.name == name)
-    if not isinstance(found, Choice) and found.step is None:
-        return None
-    steps = found if isinstance(found, Choice) else replace(found, grid=())
-    levels = steps.levels()
-    return levels if len(levels) <= LEVELS else None
-
-
-def _line(made: Design, trial: Trial, records: Records, *, front: bool) -> Line:
-    record = records.read(trial.key) if trial.key and trial.state == "complete" else None
-    return Line(
-        number=trial.number,
-        state=trial.state,
-        values=trial.values,
-        accuracy=trial.accuracy,
-        macs=trial.macs,
-        epochs=len(record.result["history"]) if record else max(trial.epochs, default=-1) + 1,
-        key=trial.key,
-        front=front,
-        commit=results.commit_of(record),
-        stale=bool(record and results.is_stale(made.plan(trial.values).units[0], record)),
-        error=trial.error,
-    )
-
-
-def _settings(made: Design, best: Trial) -> tuple[str, ...]:
-    """Return the best trial's fields as the profile scaled them."""
-    stages = {s.phase: s for s in made.plan(best.values).units[0].run.stages}
-    paths = [text.partition("=")[0] for text in settings(made.space, best.values)]
-    scaled = []
-    for path in paths:
-        phase, part, field = path.split(".")
-        scaled.append(f"{path}={getattr(getattr(stages[phase], part), field)}")  # type: ignore[index]
-    return tuple(scaled)
-
-
-def _validation_images(made: Design) -> int:
-    options = made.options
-    store = open_store(options.data, made.base.columns[0].used.name)
-    part = PARTS[options.split][1]
-    return len(subset(store.part(options.split, part), options.profile.eval_images))
-
-
 def _mirror(study: Study) -> Callable[[Sequence[Path]], None]:
     """Return what brings MLflow up to the study; paths are kept beside the parent run."""
     folder = study.design.options.runs
     profile = study.design.options.profile.name
 
     def up_to_date(paths: Sequence[Path]) -> None:
-        runs = mirrors(study)
+        runs = findings.mirrors(study)
         if track.pending(runs, folder):
             track.mirror(study.design.study, profile, runs, paths, folder=folder, kind="sweep")
 
@@ -255,42 +170,3 @@ def mirror(made: Sequence[Study]) -> None:
     """Mirror finished trials to MLflow, without duplicates."""
     for study in made:
         _mirror(study)(())
-
-
-def mirrors(study: Study) -> list[Mirror]:
-    """Return every finished trial as tracking wants it."""
-    records = Records(study.design.options.runs)
-    finished = [t for t in study.trials() if t.state in ("complete", "pruned", "fail")]
-    return [_mirrored(study.design, t, records) for t in finished]
-
-
-def _mirrored(made: Design, trial: Trial, records: Records) -> Mirror:
-    run = made.plan(trial.values).units[0].run
-    status = {"complete": "done", "pruned": "pruned"}.get(trial.state, "failed")
-    record: Record | None = records.read(trial.key) if trial.state == "complete" else None
-    named = {"trial/accuracy": trial.accuracy, "trial/macs": trial.macs}
-    seen = [{"epoch": float(e), "validation/accuracy": a} for e, a in trial.epochs.items()]
-    tags = {
-        "trial": str(trial.number),
-        "state": trial.state,
-        "key": trial.key,
-        "commit": results.commit_of(record),
-        "data": run.data,
-        "split": run.split,
-        "profile": made.options.profile.name,
-        **({"error": trial.error} if trial.error else {}),
-    }
-    values = {f"space.{name}": value for name, value in trial.values.items()}
-    kept = {n: v for n, v in named.items() if v is not None}
-    return Mirror(
-        table=made.study,
-        name=f"trial {trial.number}",
-        key=trial.key or f"trial-{trial.number}",
-        status=status,
-        parameters={**parameters(run), **values},
-        metrics=kept,
-        history=record.result["history"] if record else seen,
-        tags=tags,
-        artifacts=(records.path(trial.key),) if record else (),
-        digest=digest([tags, values, kept, record.digest if record else ""]),
-    )

@@ -130,7 +130,7 @@ def _accuracy(trial: Line, n: int) -> str:
 
 
 def _cost(trial: Line) -> str:
-    text = NOTHING if trial.macs is None else fixed(trial.macs / 1e12, 3)
+    text = NOTHING if trial.macs is None else f"{trial.macs / 1e12:.4g}"
     return f"{text} *" if trial.front else text
 
 
