@@ -105,10 +105,9 @@ class Design:
         found = None if stored is None else json.loads(stored)
         old = {} if found is None else found["drawing"]
         several = len(self.sweep.objectives) > 1
-        drawing = Drawing(
-            sampler=asked.sampler or old.get("sampler", "tpe"),
-            pruner=asked.pruner or old.get("pruner", "none" if several else "hyperband"),
-        )
+        sampler = asked.sampler or old.get("sampler", "tpe")
+        usual = "none" if several or sampler == "grid" else "hyperband"
+        drawing = Drawing(sampler=sampler, pruner=asked.pruner or old.get("pruner", usual))
         if several and drawing.pruner != "none":
             raise UserError("Two objectives cannot be pruned by one; give --pruner none.")
         if drawing.sampler == "grid":
@@ -158,6 +157,13 @@ def design(name: str, sweep: Sweep, options: Options, study: str | None = None) 
             raise unknown("objective", objective, OBJECTIVES)
     if sweep.objectives[:1] != ("accuracy",) or len(set(sweep.objectives)) < len(sweep.objectives):
         raise UserError("The first objective is accuracy; give each once.")
+    for dimension in sweep.space.dimensions:
+        for path in dimension.fields:
+            if path.count(".") != 2:
+                raise UserError(
+                    f"Dimension {dimension.name!r}: {path!r} is not of the form"
+                    " PHASE.recipe.FIELD or PHASE.method.FIELD."
+                )
     base = plan.make(name, _table(sweep, sweep.row.chain()), options)
     kept = replace(sweep, space=_narrowed(sweep, options))
     used = base.columns[0].used.name
@@ -234,12 +240,6 @@ def _check(made: Design) -> None:
     """Refuse fields that are not there and values that cannot be, before any trial."""
     for dimension in made.space.dimensions:
         for path in dimension.fields:
-            words = path.split(".")
-            if len(words) != 3:
-                raise UserError(
-                    f"Dimension {dimension.name!r}: {path!r} is not of the form"
-                    " PHASE.recipe.FIELD or PHASE.method.FIELD."
-                )
             _tried(made, dimension.name, [f"{path}={_text(_first(dimension))}"])
     for values in itertools.islice(made.space.corners(), CORNERS):
         shown = ", ".join(f"{name} {value}" for name, value in values.items())

@@ -170,8 +170,8 @@ class Study:
             if epoch + 1 not in reported:
                 trial.report(accuracy, epoch + 1)
                 reported.add(epoch + 1)
-            if trial.should_prune():
-                raise Pruned
+            if epoch + 1 < self.design.epochs and trial.should_prune():
+                raise Pruned  # a last epoch leaves nothing to save
 
         _suggest(trial, self.design.space)
         values = self.design.space.decode(trial.params)
