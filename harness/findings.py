@@ -82,7 +82,7 @@ def _line(made: Design, trial: Trial, records: Records, *, front: bool) -> Line:
         epochs=len(record.result["history"]) if record else max(trial.epochs, default=-1) + 1,
         key=trial.key,
         front=front,
-        commit=results.commit_of(record),
+        commit=record.commit if record else "",
         stale=bool(record and results.is_stale(made.plan(trial.values).units[0], record)),
         error=trial.error,
     )
@@ -124,7 +124,7 @@ def _mirrored(made: Design, trial: Trial, records: Records) -> Mirror:
         "trial": str(trial.number),
         "state": trial.state,
         "key": trial.key,
-        "commit": results.commit_of(record),
+        "commit": record.commit if record else "",
         "data": run.data,
         "split": run.split,
         "profile": made.options.profile.name,

@@ -44,7 +44,7 @@ def _entry(unit: Unit, record: Record | None, plan: Plan) -> Entry:
         stale=bool(record and done and is_stale(unit, record)),
         key=unit.run.key(),
         error=record.error if record else None,
-        commit=commit_of(record),
+        commit=_commit(record),
         data=unit.run.data,
     )
 
@@ -53,8 +53,7 @@ def _value(evaluation: Mapping[str, Any] | None, metric: Metric, rule: str) -> f
     return None if evaluation is None else float(evaluation[rule]["metrics"][metric.name])
 
 
-def commit_of(record: Record | None) -> str:
-    """Return the commit that a record was made at, with "+changes" where the sources differed."""
+def _commit(record: Record | None) -> str:
     if record is None:
         return ""
     commit: str = record.provenance["commit"]
@@ -170,7 +169,7 @@ def _mirror(plan: Plan, unit: Unit, record: Record, records: Records) -> Mirror:
         history=record.result.get("history", ()),
         tags={
             "key": record.key,
-            "commit": commit_of(record),
+            "commit": _commit(record),
             "data": unit.run.data,
             "profile": plan.options.profile.name,
             "row": unit.row.name,

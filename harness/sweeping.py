@@ -159,9 +159,12 @@ def _mirror(study: Study) -> Callable[[Sequence[Path]], None]:
     profile = study.design.options.profile.name
 
     def up_to_date(paths: Sequence[Path]) -> None:
-        runs = findings.mirrors(study)
-        if track.pending(runs, folder):
-            track.mirror(study.design.study, profile, runs, paths, folder=folder, kind="sweep")
+        runs = track.pending(findings.mirrors(study), folder)
+        if runs or paths:
+            name = study.design.study
+            count = track.mirror(name, profile, runs, paths, folder=folder, kind="sweep")
+            if count and not paths:
+                print(f"{count} trials mirrored to MLflow.", file=sys.stderr)
 
     return up_to_date
 
