@@ -12,7 +12,7 @@ from pathlib import Path
 
 import harness
 from harness.errors import UserError, unknown
-from harness.table import Table
+from harness.table import Sweep, Table
 
 GROUP = "msmae_harness"
 """Entry points "table.NAME" of installed packages load a module with ``EXPERIMENT``."""
@@ -27,6 +27,7 @@ class Component:
     name: str
     summary: str
     path: Path
+    sweep: bool = False
 
 
 def experiments_folder() -> Path:
@@ -55,8 +56,15 @@ def _scan(folder: Path) -> Iterator[Component]:
 
 
 def _component(path: Path) -> Component:
-    text = ast.get_docstring(ast.parse(path.read_bytes())) or ""
-    return Component(path.stem, text.partition("\n")[0], path)
+    tree = ast.parse(path.read_bytes())
+    text = ast.get_docstring(tree) or ""
+    built = [n.value for n in tree.body if isinstance(n, ast.Assign) and _named(n.targets[0])]
+    sweep = any(isinstance(v, ast.Call) and ast.unparse(v.func) == "Sweep" for v in built)
+    return Component(path.stem, text.partition("\n")[0], path, sweep)
+
+
+def _named(target: ast.expr) -> bool:
+    return isinstance(target, ast.Name) and target.id == "EXPERIMENT"
 
 
 def load(name: str) -> tuple[str, Table]:
@@ -66,8 +74,31 @@ def load(name: str) -> tuple[str, Table]:
         name: a known name ("table1") or the path of a Python file that builds ``EXPERIMENT``.
 
     Raises:
-        UserError: there is no such experiment, or its file does not build one.
+        UserError: there is no such experiment, its file does not build one, or it is a sweep.
     """
+    known, found = find(name)
+    if isinstance(found, Sweep):
+        raise UserError(
+            f"{known} is a sweep, not a table: `harness sweep {name}` runs it, `harness report"
+            f" {name}` writes what it found."
+        )
+    return known, found
+
+
+def load_sweep(name: str) -> tuple[str, Sweep]:
+    """Execute an experiment and return its name and sweep; as ``load``.
+
+    Raises:
+        UserError: as by ``load``, or it is a table.
+    """
+    known, found = find(name)
+    if isinstance(found, Table):
+        raise UserError(f"{known} is a table, not a sweep: `harness run {name}` runs it.")
+    return known, found
+
+
+def find(name: str) -> tuple[str, Table | Sweep]:
+    """Execute an experiment of either kind; as ``load``."""
     if name.endswith(".py") or "/" in name:
         path = Path(name)
         if not path.is_file():
@@ -86,7 +117,7 @@ def load(name: str) -> tuple[str, Table]:
     raise unknown("experiment", name, [*known, *plugins])
 
 
-def _execute(path: Path) -> Table:
+def _execute(path: Path) -> Table | Sweep:
     # A private name: a user's "table1.py" must not shadow anything importable.
     private = f"_harness_experiment_{path.stem}"
     spec = importlib.util.spec_from_file_location(private, path)
@@ -100,11 +131,15 @@ def _execute(path: Path) -> Table:
     return _experiment(module, path)
 
 
-def _experiment(module: object, path: Path) -> Table:
+def _experiment(module: object, path: Path) -> Table | Sweep:
     value = getattr(module, "EXPERIMENT", None)
+    if isinstance(value, Sweep):
+        return value
     if not isinstance(value, Table):
         found = "nothing" if value is None else type(value).__name__
-        raise UserError(f"{path} builds no experiment: EXPERIMENT must be a Table, not {found}.")
+        raise UserError(
+            f"{path} builds no experiment: EXPERIMENT must be a Table or a Sweep, not {found}."
+        )
     names = [row.name for row in value.rows]
     if len(set(names)) != len(names):
         raise UserError(f"{path} has rows of the same name; every Row.name must be unique.")

@@ -97,12 +97,16 @@ def _parser() -> argparse.ArgumentParser:
     _narrowing(plan)
     plan.add_argument("--json", action="store_true", help="machine-readable")
 
-    report = commands.add_parser("report", help="write the table from the records alone")
+    _sweep(commands.add_parser("sweep", help="search the settings of one row with Optuna"))
+
+    report = commands.add_parser("report", help="write the table or the sweep from the records")
     _selection(report)
     _written(report)
+    _study(report)
 
     track = commands.add_parser("track", help="mirror finished records to MLflow")
     _selection(track)
+    _study(track)
 
     commands.add_parser("list", help="list experiments, methods, data sets and profiles")
     doctor = commands.add_parser("doctor", help="show versions, device and prepared data")
@@ -121,12 +125,49 @@ def _selection(parser: argparse.ArgumentParser) -> None:
     _narrowing(parser)
 
 
-def _written(parser: argparse.ArgumentParser) -> None:
+def _sweep(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Search the settings of one row: trials are chosen by the accuracy on the validation part"
+        " of the clean split. Interrupted or killed, the same command goes on."
+    )
+    parser.add_argument("experiment", help="a sweep from `harness list`, or the path of a file")
+    parser.add_argument("--trials", type=int, metavar="N", help="finished trials wanted in all")
+    parser.add_argument("--timeout", type=float, metavar="S", help="start no trial after S seconds")
+    parser.add_argument("--sampler", choices=("tpe", "grid", "random", "cmaes"))
+    parser.add_argument("--pruner", choices=("hyperband", "median", "none"))
+    _study(parser)
+    parser.add_argument("--profile", help="smoke, laptop or paper")
+    parser.add_argument("--datasets", type=_names, metavar="A,B", help="a study each")
+    parser.add_argument("--seeds", type=_seeds, metavar="N", help="one seed")
+    _set(parser)
+    _folders(parser)
+    parser.add_argument("--track", choices=("on", "off"), default="on", help="mirror to MLflow")
+    _written(parser, figures=False)
+    parser.set_defaults(split="paper", rule="last", rows=None, probes=False)
+
+
+def _study(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--storage", metavar="URL", help="database of sweeps (default: a file in the run store)"
+    )
+    parser.add_argument("--study", metavar="NAME", help="another study of the same sweep")
+    parser.add_argument(
+        "--objectives",
+        type=_names,
+        metavar="A[,B]",
+        help="of a sweep: accuracy, or accuracy,training_macs",
+    )
+
+
+def _written(parser: argparse.ArgumentParser, *, figures: bool = True) -> None:
     parser.add_argument("--out", type=Path, help="folder of the tables (default reports/PROFILE)")
     parser.add_argument("--format", type=_formats, default=("md", "tex", "json"), metavar="F,F")
-    parser.add_argument(
-        "--figures", action="store_true", help="also write the experiment's figures and their data"
-    )
+    if figures:
+        parser.add_argument(
+            "--figures",
+            action="store_true",
+            help="also write the experiment's figures and their data",
+        )
 
 
 def _narrowing(parser: argparse.ArgumentParser) -> None:
@@ -146,6 +187,11 @@ def _narrowing(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also show a linear and a k-NN probe of each pre-trained encoder",
     )
+    _set(parser)
+    _folders(parser)
+
+
+def _set(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set",
         action="append",
@@ -154,7 +200,6 @@ def _narrowing(parser: argparse.ArgumentParser) -> None:
         help="[PHASE.]recipe.FIELD=VALUE, [PHASE.]method.FIELD=VALUE, or finetune=own: each"
         " method's own published fine-tuning",
     )
-    _folders(parser)
 
 
 def _folders(parser: argparse.ArgumentParser) -> None:

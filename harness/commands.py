@@ -1,4 +1,4 @@
-"""The commands that need torch: run, plan, report, track and doctor."""
+"""The commands that need torch: run, sweep, plan, report, track and doctor."""
 
 from __future__ import annotations
 
@@ -12,10 +12,22 @@ from pathlib import Path
 
 import torch
 
-from harness import catalog, environment, overview, pictures, plan, profiles, results, sheets, track
+from harness import (
+    catalog,
+    environment,
+    overview,
+    pictures,
+    plan,
+    profiles,
+    results,
+    sheets,
+    sweeping,
+    track,
+)
 from harness.cost.fill import fill
 from harness.data import registry
 from harness.data.store import read_manifest
+from harness.errors import UserError
 from harness.latency import book
 from harness.plan import Options, Plan
 from harness.progress import Progress
@@ -24,8 +36,10 @@ from harness.report import figures
 from harness.report.grid import Context, Grid, lay_out
 from harness.report.write import write
 from harness.run import Executor, choose_device
+from harness.sweep import Study
+from harness.table import Sweep
 
-FOLDERS = ("--data", "--runs", "--out")
+FOLDERS = ("--data", "--runs", "--out", "--storage")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,6 +61,28 @@ def run(args: argparse.Namespace) -> int:
     return 1 if outcome.failed else 0
 
 
+def sweep(args: argparse.Namespace) -> int:
+    """Search the settings of a row, write what was found and mirror it to MLflow."""
+    name, found = catalog.load_sweep(args.experiment)
+    made = sweeping.designs(name, found, args, _options(args))
+    return sweeping.search(args, made, _command(args))
+
+
+def _studies(args: argparse.Namespace) -> list[Study]:
+    """Open the studies of a sweep; a table has none.
+
+    Raises:
+        UserError: there is no such study, or options are given that are for tables.
+    """
+    name, found = catalog.find(args.experiment)
+    if not isinstance(found, Sweep):
+        return []
+    if args.rows or args.probes or args.rule != "last":
+        raise UserError(f"{name} is a sweep; leave --rows, --probes and --rule out.")
+    made = sweeping.designs(name, found, args, _options(args))
+    return sweeping.open_studies(args, made)
+
+
 def show_plan(args: argparse.Namespace) -> int:
     """Print the unique stages of all experiments: what is done, missing and shared."""
     options = _options(args)
@@ -57,7 +93,11 @@ def show_plan(args: argparse.Namespace) -> int:
 
 
 def report(args: argparse.Namespace) -> int:
-    """Write the table from the records alone."""
+    """Write the table, or the sweep, from the records alone."""
+    if studies := _studies(args):
+        for study in studies:
+            sweeping.report(args, study, _command(args))
+        return 0
     made = _plan(args)
     written = _sheets(args, made)
     paths = _write(args, made, written, choose_device(), measure=False)
@@ -95,6 +135,9 @@ def _write(
 
 def mirror(args: argparse.Namespace) -> int:
     """Mirror finished records to MLflow, without duplicates."""
+    if studies := _studies(args):
+        sweeping.mirror(studies)
+        return 0
     made = _plan(args)
     folder = Path("reports") / made.options.profile.name
     found = [p for sheet in sheets.tables(made) for p in sorted(folder.glob(f"{sheet.name}.*"))]
@@ -199,7 +242,10 @@ def _timing(
 
 
 def _command(args: argparse.Namespace) -> str:
-    """Return the command as typed, without the folders: where files lie makes no number."""
+    """Return the command as typed, without the folders: where files lie makes no number.
+
+    The URL of a database may hold a password, too.
+    """
     kept: list[str] = []
     words = iter(args.command_line)
     for word in words:
@@ -218,6 +264,7 @@ def _print(grid: Grid) -> None:
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "run": run,
+    "sweep": sweep,
     "plan": show_plan,
     "report": report,
     "track": mirror,

@@ -12,7 +12,9 @@ from harness.profiles import PROFILES
 def run(args: argparse.Namespace) -> int:
     """Print experiments, methods, data sets and profiles."""
     del args
-    experiments = [(c.name, c.summary) for c in catalog.experiments().values()]
+    found = catalog.experiments().values()
+    experiments = [(c.name, c.summary) for c in found if not c.sweep]
+    sweeps = [(c.name, c.summary) for c in found if c.sweep]
     methods = [(c.name, c.summary) for c in catalog.methods().values()]
     datasets = [
         (d.name, f"{d.title}: {sum(d.counts)} images, {len(d.classes)} classes")
@@ -28,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
     ]
     for title, lines in (
         ("Experiments", experiments),
+        ("Sweeps (harness sweep NAME)", sweeps),
         ("Methods", methods),
         ("Data sets", datasets),
         ("Profiles", profiles),

@@ -45,6 +45,12 @@ class Record:
         """SHA-256 of the whole record."""
         return digest(self.to_json())
 
+    @property
+    def commit(self) -> str:
+        """The commit that it was made at, with "+changes" where the sources differed."""
+        commit: str = self.provenance["commit"]
+        return f"{commit}+changes" if self.provenance["dirty"] else commit
+
     def to_json(self) -> dict[str, Any]:
         """Return the JSON value that is written."""
         return {

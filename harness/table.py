@@ -1,4 +1,4 @@
-"""What a published table is: rows of stages, columns of data sets, the printed numbers."""
+"""What experiments are: tables of rows and columns with printed numbers, and sweeps of a row."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 
 from harness.cost.quantities import COSTS
 from harness.merit import CostQuantity
+from harness.space import Space
 from harness.spec import Stage
+
+OBJECTIVES = ("accuracy", "training_macs")
+"""Accuracy on the validation part (higher is better); multiply-accumulates of training (lower)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +148,27 @@ class Table:
     apart: bool = False
     scatter: Scatter | None = None
     panels: Panels | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """A search over the fields of one row, selected on the validation part of the clean split.
+
+    Attributes:
+        row: the chain of stages; a field that the space does not name keeps its value.
+        objectives: of ``OBJECTIVES``, the first is the accuracy; two search a Pareto front.
+        trials: how many, where the command line does not say.
+        heat: two dimensions that the report maps.
+    """
+
+    title: str
+    row: Row
+    dataset: str
+    space: Space
+    objectives: tuple[str, ...] = ("accuracy",)
+    trials: int = 30
+    heat: tuple[str, str] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def file_name(name: str, dataset: str, own: str) -> str:

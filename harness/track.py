@@ -32,6 +32,9 @@ BATCH = 1000
 PARAMETER_LIMIT = 6000
 """Characters of a parameter's value, MLflow's limit."""
 
+STATUSES = {"done": "FINISHED", "failed": "FAILED", "pruned": "KILLED"}
+"""MLflow's words for how a run ended."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Mirror:
@@ -84,8 +87,11 @@ def mirror(
     table_artifacts: Sequence[Path],
     *,
     folder: Path,
+    kind: str = "table",
 ) -> int:
     """Mirror a table's runs: one parent run, one child a run; return how many were written.
+
+    ``kind`` tells tables from sweeps, whose runs are trials.
 
     Idempotent: a child with the same key and digest stays, any other of the same name is
     replaced, and nothing is left RUNNING.
@@ -98,7 +104,7 @@ def mirror(
         if not ours:
             return 0  # the process that is mirroring now, or the next command, writes them
         with _client(folder) as (client, experiment):
-            parent = _parent(client, experiment, table, profile)
+            parent = _parent(client, experiment, kind, table, profile)
             written = sum(_child(client, experiment, parent, run) for run in runs)
             for path in table_artifacts:
                 client.log_artifact(parent, str(path), "table")
@@ -148,8 +154,8 @@ def _quieten() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _parent(client: MlflowClient, experiment: str, table: str, profile: str) -> str:
-    tags = {"harness.table": table, "harness.profile": profile, "harness.kind": "table"}
+def _parent(client: MlflowClient, experiment: str, kind: str, table: str, profile: str) -> str:
+    tags = {"harness.table": table, "harness.profile": profile, "harness.kind": kind}
     found = _search(client, experiment, tags)
     if found:
         client.update_run(found[0].info.run_id, status="RUNNING")
@@ -162,7 +168,7 @@ def _child(client: MlflowClient, experiment: str, parent: str, run: Mirror) -> i
     place = {"mlflow.parentRunId": parent, "harness.name": run.name, "harness.key": run.key}
     for other in _search(client, experiment, place):
         tags, status = other.data.tags, other.info.status
-        if tags.get("harness.digest") == run.digest and status in ("FINISHED", "FAILED"):
+        if tags.get("harness.digest") == run.digest and status in STATUSES.values():
             return 0
         client.delete_run(other.info.run_id)
     tags = {**place, **{f"harness.{name}": value for name, value in run.tags.items()}}
@@ -172,7 +178,7 @@ def _child(client: MlflowClient, experiment: str, parent: str, run: Mirror) -> i
     for path in run.artifacts:
         client.log_artifact(run_id, str(path))
     client.set_tag(run_id, "harness.digest", run.digest)
-    client.set_terminated(run_id, "FINISHED" if run.status == "done" else "FAILED")
+    client.set_terminated(run_id, STATUSES[run.status])
     return 1
 
 

@@ -9,16 +9,18 @@ from pathlib import Path
 import pytest
 
 from baselines import mocov3
-from harness import catalog, profiles
+from harness import catalog, override, profiles
 from harness.canonical import canonical
 from harness.data import registry
+from harness.design import settings
 from harness.errors import UserError
 from harness.measures import METRICS
 from harness.spec import Recipe, Run, Scale, Stage
-from harness.table import Table
+from harness.table import OBJECTIVES, Table
 from msmae import paper
 
-EXPERIMENTS = sorted(catalog.experiments())
+EXPERIMENTS = sorted(c.name for c in catalog.experiments().values() if not c.sweep)
+SWEEPS = sorted(c.name for c in catalog.experiments().values() if c.sweep)
 
 # The paper, Table 1: Messidor-2, BTMD, HAM10000.
 TABLE1 = {
@@ -68,6 +70,31 @@ def test_docstrings_give_the_command_and_what_to_expect(experiment: tuple[str, T
     text = catalog.experiments()[name].path.read_text()
     assert f"harness run {name}" in text
     assert "Expected" in text
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_sweeps_conform(name: str) -> None:
+    text = catalog.experiments()[name].path.read_text()
+    assert f"harness sweep {name}" in text
+    assert "Expected" in text
+    _, sweep = catalog.load_sweep(name)
+    assert sweep.dataset in registry.datasets()
+    assert set(sweep.objectives) <= set(OBJECTIVES)
+    names = {d.name for d in sweep.space.dimensions}
+    assert sweep.heat is None or set(sweep.heat) <= names
+    assert sweep.space.grid()
+    for values in sweep.space.corners():
+        (chain,) = override.apply([sweep.row.chain()], settings(sweep.space, values))
+        for profile in profiles.PROFILES.values():
+            assert all(canonical(profile.scaled(stage)) for stage in chain)
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_sweeps_are_no_tables_and_tables_no_sweeps(name: str) -> None:
+    with pytest.raises(UserError, match=f"is a sweep, not a table: `harness sweep {name}`"):
+        catalog.load(name)
+    with pytest.raises(UserError, match="is a table, not a sweep: `harness run table1`"):
+        catalog.load_sweep("table1")
 
 
 def test_names_are_unique_and_known(experiment: tuple[str, Table]) -> None:
@@ -234,8 +261,8 @@ def test_a_file_of_ones_own_works_by_path(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("x = 1\n", "EXPERIMENT must be a Table, not nothing"),
-        ("EXPERIMENT = 3\n", "EXPERIMENT must be a Table, not int"),
+        ("x = 1\n", "EXPERIMENT must be a Table or a Sweep, not nothing"),
+        ("EXPERIMENT = 3\n", "EXPERIMENT must be a Table or a Sweep, not int"),
         ("def broken(:\n", "is not valid Python.*line 1"),
     ],
 )

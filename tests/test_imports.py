@@ -87,7 +87,15 @@ def test_nothing_draws_from_global_randomness(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [["--help"], ["--version"], ["list"], ["data", "list"], ["run", "--help"], ["cost", "--help"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["list"],
+        ["data", "list"],
+        ["run", "--help"],
+        ["sweep", "--help"],
+        ["cost", "--help"],
+    ],
     ids=" ".join,
 )
 def test_light_commands_import_nothing_heavy(command: list[str], tmp_path: Path) -> None:
