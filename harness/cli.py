@@ -168,6 +168,11 @@ def _written(parser: argparse.ArgumentParser, *, figures: bool = True) -> None:
             action="store_true",
             help="also write the experiment's figures and their data",
         )
+        parser.add_argument(
+            "--no-images",
+            action="store_true",
+            help="figures show masks alone, where a data set's images may not be passed on",
+        )
 
 
 def _narrowing(parser: argparse.ArgumentParser) -> None:

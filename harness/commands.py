@@ -129,7 +129,8 @@ def _write(
         if not sheet.is_figure:
             _print(grid)
     if args.figures:
-        paths += pictures.write(made, _context(args, made, device), _out(args, made))
+        context = _context(args, made, device)
+        paths += pictures.write(made, context, _out(args, made), with_images=not args.no_images)
     return paths
 
 
