@@ -173,9 +173,10 @@ def lines(facts: dict[str, Any]) -> list[str]:
 
 
 def _line(sums: dict[str, Any]) -> str:
+    published = sums["published_numbers"]
     return (
-        f"{sums['published_numbers']} published numbers,"
-        f" {sums['runs']} runs, {sums['naive_trainings']} trainings if nothing were shared,"
+        f"{sums['runs']} runs, {sums['naive_trainings']} trainings if nothing were shared,"
         f" {sums['unique_stages']} unique stages, {sums['done']} done, {sums['missing']} missing:"
         f" {sums['images_times_epochs_missing']} images x epochs."
+        + (f" {published} published numbers." if published else "")
     )

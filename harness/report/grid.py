@@ -59,11 +59,7 @@ def lay_out(
         ValueError: entries repeat or belong to no row, column or seed.
     """
     found = _sorted_in(table, entries, columns, context)
-    used = [c.column.cost or _metric(c.column.metric, metrics) for c in columns]
-    grid_columns = tuple(
-        _column(table, c, metric, mixed=len(set(used)) > 1)
-        for c, metric in zip(columns, used, strict=True)
-    )
+    grid_columns = _columns(table, columns, metrics)
     marks = _marks(entries)
     same = alike.find(_rivals(table), entries, columns)
 
@@ -153,6 +149,16 @@ def _sorted_in(
             raise ValueError(f"Two entries are of {place}.")
         found[entry.row, entry.column].append(entry)
     return found
+
+
+def _columns(
+    table: Table, columns: Sequence[ColumnContext], metrics: Mapping[str, Quantity]
+) -> tuple[GridColumn, ...]:
+    used = [c.column.cost or _metric(c.column.metric, metrics) for c in columns]
+    return tuple(
+        _column(table, c, metric, mixed=len(set(used)) > 1)
+        for c, metric in zip(columns, used, strict=True)
+    )
 
 
 def _column(table: Table, column: ColumnContext, metric: Quantity, *, mixed: bool) -> GridColumn:
