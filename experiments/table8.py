@@ -20,8 +20,8 @@ A seed costs, over the two data sets:
     (f) gp                   2         4                   0                  1
     in all                  20        40         9 a data set      15 a data set
 
-so 40 published numbers in 40 cells are 80 trainings if nothing were shared, but 30 runs of
-2 x (9 + 15) = 48 unique stages. The default's two stages are Table 1's, too.
+so 40 published numbers stand in 40 cells, which were 80 trainings if nothing were shared, but are
+30 different runs of 2 x (9 + 15) = 48 stages. The default's two stages are Table 1's, too.
 """
 
 from __future__ import annotations
