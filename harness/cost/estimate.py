@@ -133,8 +133,8 @@ def _reported(plans: Sequence[Plan], load: Load) -> int:
     options = plans[0].options
     used = {c.used.name: c for made in plans for c in made.columns}
     sizes = used[load.step.run.dataset].manifest.parts[options.split]
-    count_ = sizes[PARTS[options.split][2]]
-    return min(count_, options.profile.eval_images or count_)
+    images = sizes[PARTS[options.split][2]]
+    return min(images, options.profile.eval_images or images)
 
 
 def _kept(load: Load, reported: int, encoders: Encoders) -> int:
