@@ -95,6 +95,14 @@ def _parser() -> argparse.ArgumentParser:
         help="names from `harness list`, or paths of files",
     )
     _narrowing(plan)
+    plan.add_argument(
+        "--cost",
+        action=argparse.BooleanOptionalAction,
+        help="also count FLOPs and disk (default: with the paper profile)",
+    )
+    plan.add_argument(
+        "--rate", type=_rate, metavar="TFLOPS", help="sustained in training: also say GPU-hours"
+    )
     plan.add_argument("--json", action="store_true", help="machine-readable")
 
     _sweep(commands.add_parser("sweep", help="search the settings of one row with Optuna"))
@@ -235,6 +243,16 @@ def _formats(text: str) -> tuple[str, ...]:
         if name not in FORMATS:
             raise argparse.ArgumentTypeError(f"no format {name!r}; known: {', '.join(FORMATS)}")
     return names
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of TFLOPS above 0")
+    return rate
 
 
 def _seeds(text: str) -> tuple[int, ...]:
