@@ -76,8 +76,7 @@ class Executor:
         """
         steps = self._in_data_order()
         for step in steps:
-            done = (record := self.records.read(step.key)) and record.status == "done"
-            if isinstance(step.stage.method, Prepared) and not done:
+            if isinstance(step.stage.method, Prepared) and (self.fresh or not self._done(step)):
                 step.stage.method.ready()
         if self.fresh:
             for step in steps:
@@ -98,6 +97,10 @@ class Executor:
                 failed.append(record)
                 self.progress.line(f"failed: {step.title}: {record.error}")
         return Outcome(trained=trained, found=found, failed=tuple(failed))
+
+    def _done(self, step: Step) -> bool:
+        record = self.records.read(step.key)
+        return record is not None and record.status == "done"
 
     def _in_data_order(self) -> list[Step]:
         """Steps of one data set follow one another: it is loaded once."""
