@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import stats as scipy_stats
 
 from harness.cli import main
 from harness.errors import UserError
@@ -52,8 +52,8 @@ def test_ranks_of_the_median_are_those_of_the_tables(n: int, ranks: tuple[int, i
 def test_ranks_hold_the_median_and_narrower_ones_do_not(n: int) -> None:
     ranks = median_ranks(n)
     assert ranks is not None and sum(ranks) == n + 1
-    assert stats.binom.cdf(ranks[0] - 1, n, 0.5) <= 0.025
-    assert stats.binom.cdf(ranks[0], n, 0.5) > 0.025
+    assert scipy_stats.binom.cdf(ranks[0] - 1, n, 0.5) <= 0.025
+    assert scipy_stats.binom.cdf(ranks[0], n, 0.5) > 0.025
 
 
 def test_intervals_of_the_median_hold_it_as_often_as_they_say() -> None:
@@ -70,7 +70,8 @@ def test_a_summary_by_hand() -> None:
     assert found.n == 6 and found.p50 == 3.5 and found.p90 == 5.5
     assert found.p99 == pytest.approx(5.95)
     assert found.iqr == 2.5
-    assert (found.low, found.high) == (1.0, 6.0)
+    # Two medians 3 apart: 3.5 ± 12.706 x 1.5, cut at 0.
+    assert found.low == 0.0 and found.high == pytest.approx(3.5 + 12.7062047 * 1.5)
     assert found.processes == (2.0, 5.0)
     assert found.noisy == ("IQR 71.4 % of the median", "processes differ by 85.7 %")
 
@@ -81,10 +82,15 @@ def test_too_few_samples_have_no_interval() -> None:
     assert not found.noisy
 
 
-def test_the_interval_reaches_to_the_medians_of_the_processes() -> None:
+def test_the_interval_is_as_wide_as_processes_differ() -> None:
     found = summarise([[1.0] * 50, [1.0] * 50, [1.015] * 10])
-    assert (found.low, found.high) == (1.0, 1.015)
+    half = 4.3026527 * 0.015 / 3  # sd of (0, 0, d) is d / sqrt(3), of their mean d / 3
+    assert found.low == pytest.approx(1.005 - half) and found.high == pytest.approx(1.005 + half)
     assert not found.noisy  # 1.5 % apart
+    alike = summarise([[1.0, 1.1, 1.2] * 10] * 3)
+    assert (alike.low, alike.high) == tuple(sorted([1.0, 1.1, 1.2] * 30)[i] for i in (35, 54))
+    one = summarise([[1.0, 1.1, 1.2] * 10])
+    assert one.low is not None and one.low >= 1.0
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from harness import stats
+
 NOISY_IQR = 0.05
 """Times are noisy when the interquartile range exceeds this share of the median ..."""
 
@@ -24,8 +26,9 @@ class Summary:
         n: samples.
         p50, p90, p99: quantiles, interpolated linearly.
         iqr: from the lower to the upper quartile.
-        low, high: 95 % interval of the median: order statistics of all samples, widened to the
-            processes' own medians, as samples of one process have its luck in common. None with
+        low, high: 95 % interval of the median: order statistics of all samples, widened to
+            Student's interval of the processes' medians and to these themselves, as samples of
+            one process have its luck in common: another process would not repeat it. None with
             fewer than six samples, which cannot give one.
         processes: the median of each process.
         noisy: why the numbers should not be trusted; empty if they can be.
@@ -76,8 +79,12 @@ def summarise(processes: Sequence[Sequence[float]]) -> Summary:
     ranks = median_ranks(len(samples))
     low = high = None
     if ranks is not None:
+        # Seconds and ratios are above 0, however much few processes differ.
+        between = stats.t_interval(medians) if len(medians) > 1 else None
         low = min(float(samples[ranks[0] - 1]), *medians)
         high = max(float(samples[ranks[1] - 1]), *medians)
+        low = low if between is None else min(low, max(between.low, 0.0))
+        high = high if between is None else max(high, between.high)
     return Summary(
         n=len(samples),
         p50=p50,
