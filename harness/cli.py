@@ -1,6 +1,7 @@
 """The command line: parses, prints, chooses exit codes, nothing else.
 
-Exit codes: 0 done, 1 some runs failed, 2 a user's error (one clear line), 130 interrupted.
+Exit codes: 0 done, 1 some runs failed, 2 a user's error (one clear line), 130 interrupted, 143
+terminated.
 Nothing heavy is imported before a command needs it.
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from harness import __version__
 from harness.errors import UserError
+from harness.stop import Stopped
 
 FORMATS = ("md", "tex", "json", "csv")
 
@@ -41,12 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f" {error.filename}" if error.filename else ""
         print(f"harness: cannot use{where}: {error.strerror or error}.", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
+        code = stopped.code if isinstance(stopped, Stopped) else 130
+        how = "interrupted" if code == 130 else "terminated"
         print(
-            "\nharness: interrupted; the same command goes on from the last checkpoint.",
+            f"\nharness: {how}; the same command goes on from the last checkpoint.",
             file=sys.stderr,
         )
-        return 130
+        return code
 
 
 def _dispatch(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
@@ -77,8 +81,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="train what is missing and write the table")
     _selection(run)
-    run.add_argument("--fresh", action="store_true", help="train everything anew")
-    run.add_argument("--track", choices=("on", "off"), default="on", help="mirror to MLflow")
+    _execution(run)
     _written(run)
 
     plan = commands.add_parser(
@@ -118,6 +121,26 @@ def _parser() -> argparse.ArgumentParser:
     add_data_parser(commands)
     add_cost_parser(commands)
     return parser
+
+
+def _execution(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--fresh", action="store_true", help="train everything anew")
+    parser.add_argument(
+        "--jobs",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="processes that train at once; each has 1/N of the cores",
+    )
+    parser.add_argument(
+        "--micro-batch",
+        type=_count,
+        metavar="N",
+        help="take a batch's gradient N images at a time: less memory, the same numbers up to"
+        " rounding",
+    )
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--track", choices=("on", "off"), default="on", help="mirror to MLflow")
 
 
 def _selection(parser: argparse.ArgumentParser) -> None:
@@ -215,6 +238,16 @@ def _folders(parser: argparse.ArgumentParser) -> None:
         default=Path(os.environ.get("HARNESS_RUNS", "runs")),
         help="folder of records and checkpoints (HARNESS_RUNS)",
     )
+
+
+def _count(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no count; give a whole number from 1 on")
+    return number
 
 
 def _names(text: str) -> tuple[str, ...]:

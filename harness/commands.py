@@ -15,6 +15,7 @@ import torch
 from harness import (
     catalog,
     environment,
+    jobs,
     overview,
     pictures,
     plan,
@@ -30,25 +31,28 @@ from harness.data.store import read_manifest
 from harness.errors import UserError
 from harness.latency import book
 from harness.plan import Options, Plan
-from harness.progress import Progress
 from harness.record import Records
 from harness.report import figures
 from harness.report.grid import Context, Grid, lay_out
 from harness.report.write import write
-from harness.run import Executor, choose_device
+from harness.stop import Stop
 from harness.sweep import Study
 from harness.table import Sweep
+from harness.trainer import choose_device
 
-FOLDERS = ("--data", "--runs", "--out", "--storage")
+UNTOLD = ("--data", "--runs", "--out", "--storage", "--jobs")
+"""Options that make no number: where files lie, and how many processes share the work."""
 
 
 def run(args: argparse.Namespace) -> int:
     """Train what is missing, write the table, print it and mirror it to MLflow."""
     made = _plan(args)
-    written = _sheets(args, made)
     device = choose_device()
-    executor = Executor(made, device, Progress(), fresh=args.fresh)
-    outcome = executor.execute()
+    if args.worker:
+        return jobs.work(args, made, device)
+    written = _sheets(args, made)
+    with Stop() as stop:
+        outcome = jobs.execute(args, made, device, stop)
     paths = _write(args, made, written, device, measure=True)
     print(
         f"{outcome.trained} stages trained, {outcome.found} found done,"
@@ -242,16 +246,16 @@ def _timing(
 
 
 def _command(args: argparse.Namespace) -> str:
-    """Return the command as typed, without the folders: where files lie makes no number.
+    """Return the command as typed, without what makes no number.
 
-    The URL of a database may hold a password, too.
+    Threads do, on a CPU, and stand in every record. The URL of a database may hold a password, too.
     """
     kept: list[str] = []
     words = iter(args.command_line)
     for word in words:
-        if word in FOLDERS:
+        if word in UNTOLD:
             next(words, None)
-        elif not word.startswith(tuple(f"{option}=" for option in FOLDERS)):
+        elif not word.startswith(tuple(f"{option}=" for option in UNTOLD)):
             kept.append(word)
     return shlex.join(kept)
 

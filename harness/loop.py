@@ -21,6 +21,7 @@ from harness.images import EVALUATION_BATCH, Images, draw_batch, epoch_order
 from harness.optimizer import build_optimizer, learning_rate, set_learning_rate
 from harness.precision import autocast
 from harness.spec import Recipe
+from harness.stop import Stop
 from harness.task import Progress, Task
 
 
@@ -46,6 +47,7 @@ class Job:
             findings live in ``memory``, which is part of the checkpoint.
         memory: plain values and tensors that must survive a kill beside the model.
         micro_batch: images whose gradient is taken at once, see ``harness.micro``; None for all.
+        stop: asked after every epoch, whose state is written in any case if it says so.
     """
 
     task: Task
@@ -57,6 +59,7 @@ class Job:
     memory: dict[str, Any] = field(default_factory=dict)
     watch: Watch | None = None
     micro_batch: int | None = None
+    stop: Stop = field(default_factory=Stop)
 
 
 def fit(job: Job) -> list[dict[str, float]]:
@@ -66,6 +69,7 @@ def fit(job: Job) -> list[dict[str, float]]:
 
     Raises:
         DivergedError: a loss was not finite.
+        Stopped: ``stop`` has had a signal.
         IndivisibleError: a batch that cannot be cut shall be.
         UserError: the recipe and the data do not fit, or a checkpoint cannot be read.
     """
@@ -79,23 +83,24 @@ def fit(job: Job) -> list[dict[str, float]]:
         optimizer.load_state_dict(state["optimizer"])
         history = state["history"]
         job.memory.update(state["memory"])
-    for epoch in range(len(history), job.recipe.epochs):
-        with seed.third_party(job.key, "epoch", epoch):
-            job.task.before_epoch(epoch, lambda function: look(job.task, job.train, function))
-            figures = _train_epoch(job, optimizer, epoch)
-        if job.evaluate is not None:
-            figures.update(job.evaluate(epoch))
-        history.append(figures)
-        if job.watch is not None:
-            job.watch(epoch, job.recipe.epochs, figures)
-        job.checkpoints.save(
-            {
+    with job.stop.training():
+        for epoch in range(len(history), job.recipe.epochs):
+            with seed.third_party(job.key, "epoch", epoch):
+                job.task.before_epoch(epoch, lambda function: look(job.task, job.train, function))
+                figures = _train_epoch(job, optimizer, epoch)
+            if job.evaluate is not None:
+                figures.update(job.evaluate(epoch))
+            history.append(figures)
+            if job.watch is not None:
+                job.watch(epoch, job.recipe.epochs, figures)
+            state = {
                 "task": job.task.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "history": history,
                 "memory": job.memory,
             }
-        )
+            job.checkpoints.save(state, always=job.stop.asked)
+            job.stop.now()
     return history
 
 

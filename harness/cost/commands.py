@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
 def _latency(args: argparse.Namespace, costs: list[Cost]) -> dict[str, Any]:
     from harness import environment
     from harness.latency import measure, show
-    from harness.run import choose_device
+    from harness.trainer import choose_device
 
     if args.tokens and args.kind not in (None, "deployed"):
         raise UserError(
