@@ -170,9 +170,16 @@ def within_memory(
         IndivisibleError: memory ran out, and the batch cannot be cut.
         torch.OutOfMemoryError: not even one image fits.
     """
+    now: int | None = None
     while True:
         try:
             return attempt(size), size
+        except IndivisibleError as error:
+            if now is None:
+                raise
+            raise IndivisibleError(
+                f"out of memory with {now} images at once, and {error}"
+            ) from error
         except torch.OutOfMemoryError:
             now = min(size or batch, batch)
             if now == 1:

@@ -73,7 +73,8 @@ class Executor:
                     trained, found = trained + ours, found + (not ours)
                 else:
                     failed.append(record)
-                    self.progress.line(f"failed: {step.title}: {record.error}")
+                    if ours:  # the command names all at its end
+                        self.progress.line(f"failed: {step.title}: {record.error}")
             if len(later) == len(waiting):
                 if not told:
                     title = later[0][1].title
