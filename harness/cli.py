@@ -13,11 +13,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import __version__
+from harness import __version__, arguments
 from harness.errors import UserError
 from harness.stop import Stopped
-
-FORMATS = ("md", "tex", "json", "csv")
 
 DESCRIPTION = """Run MSMAE against its rivals and lay the results beside the paper's numbers.
 Start with `harness list`, then `harness run table1`."""
@@ -25,10 +23,10 @@ Start with `harness list`, then `harness run table1`."""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    words = list(sys.argv[1:] if argv is None else argv)
     parser = _parser()
-    args = parser.parse_args(arguments)
-    args.command_line = ["harness", *arguments]
+    args = parser.parse_args(words)
+    args.command_line = ["harness", *words]
     try:
         return _dispatch(args, parser)
     except UserError as error:
@@ -69,6 +67,14 @@ def _dispatch(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         from harness.cost import commands as cost
 
         return cost.run(args)
+    if args.command == "status":
+        from harness import status
+
+        return status.run(args)
+    if args.command == "clean":
+        from harness import clean
+
+        return clean.run(args)
     from harness import commands
 
     return commands.COMMANDS[args.command](args)
@@ -115,6 +121,11 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="show versions, device and prepared data")
     _folders(doctor)
 
+    status = commands.add_parser("status", help="show what is being trained, and what failed")
+    status.add_argument("--json", action="store_true", help="machine-readable")
+    _folders(status)
+    _clean(commands.add_parser("clean", help="remove checkpoints that nothing needs"))
+
     from harness.cost.commands import add_parser as add_cost_parser
     from harness.data.commands import add_parser as add_data_parser
 
@@ -127,14 +138,14 @@ def _execution(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fresh", action="store_true", help="train everything anew")
     parser.add_argument(
         "--jobs",
-        type=_count,
+        type=arguments.count,
         default=1,
         metavar="N",
         help="processes that train at once; each has 1/N of the cores",
     )
     parser.add_argument(
         "--micro-batch",
-        type=_count,
+        type=arguments.count,
         metavar="N",
         help="take a batch's gradient N images at a time: less memory, the same numbers up to"
         " rounding",
@@ -160,13 +171,33 @@ def _sweep(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pruner", choices=("hyperband", "median", "none"))
     _study(parser)
     parser.add_argument("--profile", help="smoke, laptop or paper")
-    parser.add_argument("--datasets", type=_names, metavar="A,B", help="a study each")
-    parser.add_argument("--seeds", type=_seeds, metavar="N", help="one seed")
+    parser.add_argument("--datasets", type=arguments.names, metavar="A,B", help="a study each")
+    parser.add_argument("--seeds", type=arguments.seeds, metavar="N", help="one seed")
     _set(parser)
     _folders(parser)
     parser.add_argument("--track", choices=("on", "off"), default="on", help="mirror to MLflow")
     _written(parser, figures=False)
     parser.set_defaults(split="paper", rule="last", rows=None, probes=False)
+
+
+def _clean(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Remove checkpoints that no pending stage of a known experiment needs, claims of dead"
+        " owners and interrupted writes; never records. Known are all that `harness list` shows,"
+        " under every profile, and those named here."
+    )
+    parser.add_argument("experiments", nargs="*", metavar="experiment", help="known, too")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be removed")
+    parser.add_argument(
+        "--keep",
+        choices=("all", "needed", "last"),
+        default="needed",
+        help="checkpoints to keep: all; those that pending stages need (default); these and the"
+        " models of finished chains",
+    )
+    parser.add_argument("--seeds", type=arguments.seeds, metavar="0,1|0-4", help="known, too")
+    _set(parser)
+    _folders(parser)
 
 
 def _study(parser: argparse.ArgumentParser) -> None:
@@ -176,7 +207,7 @@ def _study(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--study", metavar="NAME", help="another study of the same sweep")
     parser.add_argument(
         "--objectives",
-        type=_names,
+        type=arguments.names,
         metavar="A[,B]",
         help="of a sweep: accuracy, or accuracy,training_macs",
     )
@@ -184,7 +215,9 @@ def _study(parser: argparse.ArgumentParser) -> None:
 
 def _written(parser: argparse.ArgumentParser, *, figures: bool = True) -> None:
     parser.add_argument("--out", type=Path, help="folder of the tables (default reports/PROFILE)")
-    parser.add_argument("--format", type=_formats, default=("md", "tex", "json"), metavar="F,F")
+    parser.add_argument(
+        "--format", type=arguments.formats, default=("md", "tex", "json"), metavar="F,F"
+    )
     if figures:
         parser.add_argument(
             "--figures",
@@ -195,9 +228,11 @@ def _written(parser: argparse.ArgumentParser, *, figures: bool = True) -> None:
 
 def _narrowing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", help="smoke, laptop or paper")
-    parser.add_argument("--datasets", type=_names, metavar="A,B", help="only these data sets")
-    parser.add_argument("--rows", type=_names, metavar="X,Y", help="only these rows")
-    parser.add_argument("--seeds", type=_seeds, metavar="0,1|0-4", help="seeds to run")
+    parser.add_argument(
+        "--datasets", type=arguments.names, metavar="A,B", help="only these data sets"
+    )
+    parser.add_argument("--rows", type=arguments.names, metavar="X,Y", help="only these rows")
+    parser.add_argument("--seeds", type=arguments.seeds, metavar="0,1|0-4", help="seeds to run")
     parser.add_argument("--split", choices=("paper", "clean"), default="paper")
     parser.add_argument(
         "--rule",
@@ -238,47 +273,3 @@ def _folders(parser: argparse.ArgumentParser) -> None:
         default=Path(os.environ.get("HARNESS_RUNS", "runs")),
         help="folder of records and checkpoints (HARNESS_RUNS)",
     )
-
-
-def _count(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no count; give a whole number from 1 on")
-    return number
-
-
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    if not names:
-        raise argparse.ArgumentTypeError("give at least one name")
-    return names
-
-
-def _formats(text: str) -> tuple[str, ...]:
-    names = _names(text)
-    for name in names:
-        if name not in FORMATS:
-            raise argparse.ArgumentTypeError(f"no format {name!r}; known: {', '.join(FORMATS)}")
-    return names
-
-
-def _seeds(text: str) -> tuple[int, ...]:
-    seeds: list[int] = []
-    for part in text.split(","):
-        low, dash, high = part.strip().partition("-")
-        try:
-            first = int(low)
-            last = int(high) if dash else first
-        except ValueError:
-            raise argparse.ArgumentTypeError(
-                f"{part!r} is not a seed or a range like 0-4"
-            ) from None
-        if last < first:
-            raise argparse.ArgumentTypeError(f"the range {part!r} is empty")
-        seeds.extend(range(first, last + 1))
-    if len(set(seeds)) != len(seeds):
-        raise argparse.ArgumentTypeError(f"{text!r} names a seed twice")
-    return tuple(seeds)

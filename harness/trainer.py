@@ -25,6 +25,7 @@ from harness.record import Record, Records
 from harness.spec import Dataset, Profile, Run
 from harness.stop import Stop
 from harness.task import Task
+from harness.whereabouts import Whereabouts
 
 FAILURES = (
     ArithmeticError,
@@ -58,6 +59,21 @@ class Manner:
     stop: Stop = field(default_factory=Stop)
 
 
+@dataclass(frozen=True)
+class _Told:
+    """Who follows a stage: the terminal, and other processes."""
+
+    progress: Progress
+    place: Whereabouts
+
+    def line(self, text: str) -> None:
+        self.progress.line(text)
+
+    def epoch(self, epoch: int, epochs: int, figures: dict[str, float]) -> None:
+        self.place.epoch(epoch, epochs)
+        self.progress.epoch(epoch, epochs, figures)
+
+
 class Trainer:
     """Train single stages on one device; the data of the last one are kept."""
 
@@ -81,13 +97,15 @@ class Trainer:
         result: dict[str, Any] = {}
         measured: dict[str, Any] = {}
         error: str | None = None
-        data = self._data(step.run)
-        try:
-            result = self._result(step, data, measured, progress)
-        except UserError:
-            raise
-        except FAILURES as failure:
-            error = f"{type(failure).__name__}: {str(failure).partition(chr(10))[0]}"
+        place = Whereabouts(self.options.runs, step.key, step.title, step.stage.recipe.epochs)
+        with place:
+            data = self._data(step.run)
+            try:
+                result = self._result(step, data, measured, _Told(progress, place))
+            except UserError:
+                raise
+            except FAILURES as failure:
+                error = f"{type(failure).__name__}: {str(failure).partition(chr(10))[0]}"
         record = Record(
             key=step.key,
             status="failed" if error else "done",
@@ -120,16 +138,16 @@ class Trainer:
         step: Step,
         data: tuple[Images, Images, Images],
         measured: dict[str, Any],
-        progress: Progress,
+        told: _Told,
     ) -> dict[str, Any]:
         """Train and evaluate; ``measured`` receives what may differ between two makings."""
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         (task, data, memory, history), size = micro.within_memory(
-            lambda size: self._fit(step, data, size, progress),
+            lambda size: self._fit(step, data, size, told),
             size=self.manner.micro_batch,
             batch=step.stage.recipe.batch_size,
-            tell=progress.line,
+            tell=told.line,
         )
         if size is not None and size < step.stage.recipe.batch_size:
             measured["micro_batch"] = size
@@ -161,7 +179,7 @@ class Trainer:
         step: Step,
         data: tuple[Images, Images, Images],
         size: int | None,
-        progress: Progress,
+        told: _Told,
     ) -> tuple[Task, tuple[Images, Images, Images], dict[str, Any], list[dict[str, float]]]:
         """Build a task and train it; return it with its data, evaluations and history."""
         task = self._task(step, len(data[0]))
@@ -170,7 +188,7 @@ class Trainer:
         train, selected_on, reported = data
         judged = judge.of(task)
         for remark in task.remarks:
-            progress.line(remark)
+            told.line(remark)
         memory: dict[str, Any] = {}
         history = fit(
             Job(
@@ -181,7 +199,7 @@ class Trainer:
                 checkpoints=Checkpoints(self.options.runs, step.key),
                 evaluate=judged.evaluator(task, reported, selected_on, memory) if judged else None,
                 memory=memory,
-                watch=progress.epoch,
+                watch=told.epoch,
                 micro_batch=size,
                 stop=self.manner.stop,
             )
