@@ -50,10 +50,10 @@ def execute(args: argparse.Namespace, plan: Plan, device: torch.device, stop: St
         return Executor(plan, device, Progress(), manner).execute()
     records, steps = Records(plan.options.runs), plan.steps
     if manner.fresh:
-        check(steps, records)
+        check(steps)
         discard(steps, records)
     missing = pending(steps, records)
-    check(missing, records)
+    check(missing)
     jobs = min(args.jobs, len(missing))
     if jobs:
         need = room.estimate(plan, missing, device, args.micro_batch)

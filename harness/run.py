@@ -55,7 +55,8 @@ class Executor:
                 machine lacks what a method needs.
         """
         steps = self._in_data_order()
-        check(steps, self.records)
+        # Records that are trained anew may be unreadable.
+        check(steps if self.manner.fresh else pending(steps, self.records))
         if self.manner.fresh:
             discard(steps, self.records)
         known = self.manner.failed
@@ -117,13 +118,13 @@ def failures(steps: Sequence[Step], records: Records) -> dict[str, str]:
     return {k: r.digest for k, r in found.items() if r is not None and r.status == "failed"}
 
 
-def check(steps: Sequence[Step], records: Records) -> None:
-    """Refuse a machine that lacks what a pending stage's method needs.
+def check(steps: Sequence[Step]) -> None:
+    """Refuse a machine that lacks what a step's method needs.
 
     Raises:
         UserError: it does.
     """
-    for step in pending(steps, records):
+    for step in steps:
         if isinstance(step.stage.method, Prepared):
             step.stage.method.ready()
 
