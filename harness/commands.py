@@ -47,12 +47,16 @@ UNTOLD = ("--data", "--runs", "--out", "--storage", "--jobs")
 def run(args: argparse.Namespace) -> int:
     """Train what is missing, write the table, print it and mirror it to MLflow."""
     made = _plan(args)
-    device = choose_device()
     if args.worker:
-        return jobs.work(args, made, device)
-    written = _sheets(args, made)
+        return jobs.work(args, made, choose_device())
     with Stop() as stop:
-        outcome = jobs.execute(args, made, device, stop)
+        return _run(args, made, stop)
+
+
+def _run(args: argparse.Namespace, made: Plan, stop: Stop) -> int:
+    written = _sheets(args, made)
+    device = choose_device()
+    outcome = jobs.execute(args, made, device, stop)
     paths = _write(args, made, written, device, measure=True)
     print(
         f"{outcome.trained} stages trained, {outcome.found} found done,"

@@ -93,9 +93,9 @@ def _run(arguments: Sequence[str], jobs: int, threads: int, known: dict[str, str
         for _ in range(jobs):
             workers.append(_start(arguments, threads, known))
         _wait(workers)
-    except Stopped as stopped:
+    except Stopped:
         _end(workers)
-        raise Stopped(signal.Signals[stopped.name]) from None
+        raise
     finally:
         for worker in workers:
             if worker.poll() is None:

@@ -7,6 +7,7 @@ order of sums differs. A task whose images see each other cannot be cut (``Task.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -186,6 +187,7 @@ def within_memory(
                 raise
         # Outside the handler: its traceback keeps the attempt's tensors alive.
         size = (now + 1) // 2
+        gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         tell(f"out of memory with {now} images at once; going on with {size}")

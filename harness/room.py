@@ -22,6 +22,9 @@ BASE = {"cpu": 500e6, "cuda": 600e6}
 OPTIMIZER = 2
 """Copies of the parameters that AdamW keeps."""
 
+PRECISION = {"cpu": 1.0, "cuda": 0.5}
+"""Share of a step's float32 activations: under bfloat16 most are halved."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
@@ -79,7 +82,7 @@ def estimate(
     return Need(
         base=BASE[device.type],
         images=max((_images(plan, name) for name in {s.run.dataset for s in steps}), default=0),
-        step=max((_step(plan, step, micro_batch) for step in _distinct(steps)), default=0),
+        step=max((_step(plan, step, device, micro_batch) for step in _distinct(steps)), default=0),
     )
 
 
@@ -102,7 +105,7 @@ def _images(plan: Plan, name: str) -> float:
     return sum(counts.values()) * (registry.find(name).channels + 1) * side**2
 
 
-def _step(plan: Plan, step: Step, micro_batch: int | None) -> float:
+def _step(plan: Plan, step: Step, device: torch.device, micro_batch: int | None) -> float:
     """Return the bytes of a training step with its optimiser; 0 where it cannot be counted."""
     batch = min(step.stage.recipe.batch_size, micro_batch or step.stage.recipe.batch_size)
     dataset = dataset_of(step, training_images(plan, step.run))
@@ -111,4 +114,6 @@ def _step(plan: Plan, step: Step, micro_batch: int | None) -> float:
         found: Memory = of_step(work.task, work.training(), work.images)
     except FAILURES:
         return 0.0
-    return found.peak + OPTIMIZER * found.parameters
+    weights = 2 * found.parameters  # with gradients
+    activations = max(0, found.peak - weights) * PRECISION[device.type]
+    return activations + weights + OPTIMIZER * found.parameters

@@ -46,6 +46,7 @@ class Executor:
         self.manner = manner or Manner()
         self.trainer = Trainer(self.options, device, self.manner)
         self._failed: Mapping[str, str] = {}
+        self._open: set[str] = set()
 
     def execute(self) -> Outcome:
         """Bring every step to a record and return what was done.
@@ -65,7 +66,7 @@ class Executor:
         failed: list[Record] = []
         waiting, told = list(enumerate(steps)), False
         while waiting:
-            later = []
+            later, self._open = [], {step.key for _, step in waiting}
             for position, step in waiting:
                 record, ours = self._settle(step, position, len(steps))
                 if record is None:
@@ -94,7 +95,8 @@ class Executor:
         """Return the step's record, and whether it was made now; None while others are at it."""
         if (record := self._settled(step.key)) is not None:
             return record, False
-        if step.upto > 1 and self._settled(step.run.key(step.upto - 1)) is None:
+        before = step.run.key(step.upto - 1) if step.upto > 1 else None
+        if before in self._open and self._settled(before) is None:
             return None, False
         with claim(self.options.runs, step.key) as ours:
             if not ours:

@@ -21,7 +21,6 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, number: int) -> None:
         """Remember the signal."""
         super().__init__(number)
-        self.name = signal.Signals(number).name
         self.code = 128 + number
 
 

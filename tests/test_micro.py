@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,14 @@ import torch
 from torch import Tensor
 
 from baselines import amt, contrastivecrop, mae, mocov3, simclr, simmim, supervised
-from harness import micro, seed
+from harness import catalog, micro, plan, profiles, seed
 from harness.checkpoint import Checkpoints
+from harness.data import phantom
 from harness.loop import Job, fit
+from harness.plan import Options
+from harness.progress import Progress as Shown
+from harness.record import Records
+from harness.run import Executor
 from harness.spec import Stage
 from harness.task import Batch, Progress, Task
 from msmae import paper
@@ -165,3 +171,37 @@ def test_memory_for_not_even_one_image_is_an_error() -> None:
 
     with pytest.raises(torch.OutOfMemoryError):
         micro.within_memory(attempt, size=4, batch=16, tell=lambda line: None)
+
+
+def test_a_stage_that_runs_out_of_memory_goes_on_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = micro.backward
+
+    def small(task: Task, batch: Batch, at: Progress, size: int | None) -> dict[str, Tensor]:
+        if (size or len(batch.labels)) > 8:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return plain(task, batch, at, size)
+
+    monkeypatch.setattr(micro, "backward", small)
+    phantom.ensure(tmp_path / "data", "phantom-mri")
+    options = Options(
+        profile=profiles.SMOKE,
+        datasets=("phantom-mri",),
+        rows=("vit", "resnet50"),
+        overrides=("recipe.epochs=1", "recipe.warmup_epochs=0"),
+        data=tmp_path / "data",
+        runs=tmp_path / "runs",
+    )
+    made = plan.make(*catalog.load("table1"), options)
+    outcome = Executor(made, torch.device("cpu"), Shown()).execute()
+    assert outcome.trained == 1
+    vit = next(s for s in made.steps if type(s.stage.method) is Finetune)
+    record = Records(options.runs).read(vit.key)
+    assert record is not None
+    assert record.provenance["micro_batch"] == 8
+    assert "micro_batch" not in json.dumps(record.definition)
+    assert [str(r.error).partition("(")[0] for r in outcome.failed] == [
+        "IndivisibleError: out of memory with 32 images at once, and Supervised needs its whole"
+        " batch of 32 at once "
+    ]
