@@ -1,6 +1,7 @@
 """``harness clean``: remove checkpoints that nothing needs, dead claims and halves of files.
 
-Records and predictions are never touched, nor is anything of a stage that is being trained.
+Records and predictions are never touched, nor is anything of a stage that is being trained. While
+something is, stages that no known experiment has are left alone: they may be that command's next.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def _claims(folder: Path, owned: set[str]) -> Iterator[Leftover]:
 
 def _states(records: Records, needs: Needs, owned: set[str]) -> Iterator[Leftover]:
     for path in _sorted(records.folder / "checkpoints", "[!.]*.pt"):
-        if path.stem in owned or path.stem in needs.pending:
+        if path.stem in needs.pending or _busy(path.stem, needs, owned):
             continue
         done = _done(records, path.stem)
         yield _leftover(path, "its stage is done" if done else "no known experiment needs it")
@@ -94,12 +95,16 @@ def _weights(
 ) -> Iterator[Leftover]:
     for path in _sorted(records.folder / "weights", "[!.]*.pt"):
         key = path.stem
-        if key in owned or key in needs.weights:
+        if key in needs.weights or _busy(key, needs, owned):
             continue
         if not _done(records, key):
             yield _leftover(path, "its stage is not done")
         elif not keep_last or _pretrains(records, key):
             yield _leftover(path, "no pending stage starts from it")
+
+
+def _busy(key: str, needs: Needs, owned: set[str]) -> bool:
+    return key in owned or (bool(owned) and key not in needs.known)
 
 
 def _done(records: Records, key: str) -> bool:

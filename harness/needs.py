@@ -33,8 +33,9 @@ class Named:
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """Keys of pending stages, and of stages whose weights pending ones start from."""
+    """Keys of known stages, of pending ones, and of those whose weights pending ones start from."""
 
+    known: set[str] = field(default_factory=set)
     pending: set[str] = field(default_factory=set)
     weights: set[str] = field(default_factory=set)
 
@@ -52,6 +53,7 @@ def find(data: Path, records: Records, named: Named) -> Needs:
     needs = Needs()
     for one in _plans(data, records.folder, named, seeds):
         for step in one.steps:
+            needs.known.add(step.key)
             if step.key in done:
                 continue
             needs.pending.add(step.key)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness import catalog, plan, profiles
+from harness.claim import claim
 from harness.cli import main
 from harness.data import phantom
 from harness.plan import Options, Plan, Step
@@ -141,6 +142,20 @@ def test_claims_of_the_dead_and_halves_of_files_go(
         f"checkpoints/{state.name}",
         "checkpoints/.new.pt.abc",
     }
+
+
+def test_the_unknown_is_left_alone_while_something_runs(
+    made: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pretrain, finetune = made.steps
+    for step in (pretrain, finetune):
+        _record(step)
+    done, unknown = _write("checkpoints", finetune.key), _write("checkpoints", "f" * 64)
+    with claim(Path("runs"), "e" * 64):
+        _clean(capsys)
+    assert unknown.exists() and not done.exists()
+    _clean(capsys)
+    assert not unknown.exists()
 
 
 def test_an_empty_store_is_clean(made: Plan, capsys: pytest.CaptureFixture[str]) -> None:
