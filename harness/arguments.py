@@ -53,3 +53,14 @@ def seeds(text: str) -> tuple[int, ...]:
     if len(set(found)) != len(found):
         raise argparse.ArgumentTypeError(f"{text!r} names a seed twice")
     return tuple(found)
+
+
+def rate(text: str) -> float:
+    """Read a number of TFLOPS."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of TFLOPS above 0")
+    return found

@@ -104,6 +104,17 @@ def _parser() -> argparse.ArgumentParser:
         help="names from `harness list`, or paths of files",
     )
     _narrowing(plan)
+    plan.add_argument(
+        "--cost",
+        action=argparse.BooleanOptionalAction,
+        help="also count FLOPs and disk (default: with the paper profile)",
+    )
+    plan.add_argument(
+        "--rate",
+        type=arguments.rate,
+        metavar="TFLOPS",
+        help="sustained in training: also say GPU-hours",
+    )
     plan.add_argument("--json", action="store_true", help="machine-readable")
 
     _sweep(commands.add_parser("sweep", help="search the settings of one row with Optuna"))
@@ -121,9 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="show versions, device and prepared data")
     _folders(doctor)
 
-    status = commands.add_parser("status", help="show what is being trained, and what failed")
-    status.add_argument("--json", action="store_true", help="machine-readable")
-    _folders(status)
+    _status(commands.add_parser("status", help="show what is being trained, and what failed"))
     _clean(commands.add_parser("clean", help="remove checkpoints that nothing needs"))
 
     from harness.cost.commands import add_parser as add_cost_parser
@@ -180,6 +189,11 @@ def _sweep(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(split="paper", rule="last", rows=None, probes=False)
 
 
+def _status(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="machine-readable")
+    _folders(parser)
+
+
 def _clean(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Remove checkpoints that no pending stage of a known experiment needs, claims of dead"
@@ -223,6 +237,11 @@ def _written(parser: argparse.ArgumentParser, *, figures: bool = True) -> None:
             "--figures",
             action="store_true",
             help="also write the experiment's figures and their data",
+        )
+        parser.add_argument(
+            "--no-images",
+            action="store_true",
+            help="figures show masks alone, where a data set's images may not be passed on",
         )
 
 

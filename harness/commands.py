@@ -25,12 +25,14 @@ from harness import (
     sweeping,
     track,
 )
+from harness.cost import estimate
 from harness.cost.fill import fill
 from harness.data import registry
 from harness.data.store import read_manifest
 from harness.errors import UserError
 from harness.latency import book
 from harness.plan import Options, Plan
+from harness.profiles import PAPER
 from harness.record import Records
 from harness.report import figures
 from harness.report.grid import Context, Grid, lay_out
@@ -93,10 +95,19 @@ def _studies(args: argparse.Namespace) -> list[Study]:
 
 def show_plan(args: argparse.Namespace) -> int:
     """Print the unique stages of all experiments: what is done, missing and shared."""
-    options = _options(args)
+    options = replace(_options(args), unprepared=True)
     plans = plan.make_all([catalog.load(name) for name in args.experiments], options)
-    facts = overview.overview(plans, Records(options.runs))
-    print(json.dumps(facts, indent=1) if args.json else "\n".join(overview.lines(facts)))
+    records = Records(options.runs)
+    facts = overview.overview(plans, records)
+    if args.cost or args.rate or (args.cost is None and options.profile.name == PAPER.name):
+        loads = overview.unique_loads(plans, records)
+        print(f"Counting {len(loads)} stages on shapes ...", file=sys.stderr)
+        facts["work"] = estimate.estimate(plans, loads, args.rate)
+    if args.json:
+        print(json.dumps(facts, indent=1))
+    else:
+        work = estimate.lines(facts["work"]) if "work" in facts else []
+        print("\n".join([*overview.lines(facts), *work]))
     return 0
 
 
@@ -137,7 +148,8 @@ def _write(
         if not sheet.is_figure:
             _print(grid)
     if args.figures:
-        paths += pictures.write(made, _context(args, made, device), _out(args, made))
+        context = _context(args, made, device)
+        paths += pictures.write(made, context, _out(args, made), with_images=not args.no_images)
     return paths
 
 

@@ -12,7 +12,11 @@ from harness.record import Records
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """How much work a step is, and whether it is done."""
+    """How much work a step is, and whether it is "done", "failed" or "missing".
+
+    "unknown": its data are not prepared here, so that its key, and thereby its record, cannot be
+    known. It counts as missing.
+    """
 
     step: Step
     status: str
@@ -21,19 +25,43 @@ class Load:
 
 
 def loads(plan: Plan, records: Records) -> tuple[Load, ...]:
-    """Say of every unique stage whether it is done, failed or missing, and its images x epochs."""
+    """Say of every unique stage what is known of it, and its images x epochs."""
     found = []
+    unprepared = {c.used.name for c in plan.columns if not c.prepared}
     for step in plan.steps:
-        record = records.read(step.key)
+        unknown = step.run.dataset in unprepared
+        record = None if unknown else records.read(step.key)
         found.append(
             Load(
                 step=step,
-                status=record.status if record else "missing",
+                status=record.status if record else "unknown" if unknown else "missing",
                 images=training_images(plan, step.run),
                 epochs=step.stage.recipe.epochs,
             )
         )
     return tuple(found)
+
+
+def published(plan: Plan) -> int:
+    """Count the paper's numbers that a plan's table shows: each of a row once, repetitions too.
+
+    A cost stands beside every data set and is one number a row. In the whole tables:
+
+        ============  ======================================================  =====
+        Table 1       10 rows x 3 data sets                                      30
+        Table 2       5 rows x (F1, IoU)                                         10
+        Table 3       6 rows x (accuracy, FLOPs, inference time)                 18
+        Table 7       4 rows x 1 data set                                         4
+        Table 8       (3 + 3 + 4 + 4 + 4 + 2) rows x 2 data sets                 40
+        in all                                                                  102
+        ============  ======================================================  =====
+
+    The paper prints some again: Table 8 its default (2 numbers) six times, which are two of Table
+    1's MSMAE, and Table 3 accuracies of Table 1 in I, II and VI. So 102 - 12 - 3 = 87 stand for
+    one thing each, or 79 where Table 3's costs count once a fine-tuning (4 of 12).
+    """
+    shown = {c.column.metric if c.column.cost else c.column.name for c in plan.columns}
+    return sum(len(shown & row.printed.keys()) for row in plan.table.rows)
 
 
 def overview(plans: Sequence[Plan], records: Records) -> dict[str, Any]:
@@ -58,13 +86,36 @@ def overview(plans: Sequence[Plan], records: Records) -> dict[str, Any]:
         }
         for key, load in unique.items()
     ]
+    lacking = _lacking(plans)
     own = [_sums([made], each) for made, each in zip(plans, found, strict=True)]
     named = [{"experiment": made.name, **sums} for made, sums in zip(plans, own, strict=True)]
     if not several:
-        return {**named[0], "stages": stages}
+        return {**named[0], "not_prepared": lacking, "stages": stages}
     shared = sum(len({name for name, _ in users[key]}) > 1 for key in unique)
     together = _sums(plans, unique.values())
-    return {"experiments": named, **together, "shared_stages": shared, "stages": stages}
+    return {
+        "experiments": named,
+        **together,
+        "shared_stages": shared,
+        "not_prepared": lacking,
+        "stages": stages,
+    }
+
+
+def unique_loads(plans: Sequence[Plan], records: Records) -> tuple[Load, ...]:
+    """Return every stage of the plans once."""
+    found = {load.step.key: load for made in plans for load in loads(made, records)}
+    return tuple(found.values())
+
+
+def _lacking(plans: Sequence[Plan]) -> dict[str, dict[str, int]]:
+    """Return the official sizes of the data sets that are not prepared."""
+    return {
+        c.used.name: dict(c.manifest.parts[made.options.split])
+        for made in plans
+        for c in made.columns
+        if not c.prepared
+    }
 
 
 def _users(plans: Sequence[Plan]) -> dict[str, list[tuple[str, str]]]:
@@ -88,11 +139,13 @@ def _sums(plans: Sequence[Plan], stages: Iterable[Load]) -> dict[str, Any]:
     }
     return {
         "profile": plans[0].options.profile.name,
+        "published_numbers": sum(map(published, plans)),
         "runs": len(runs),
         "naive_trainings": sum(runs.values()),
         "unique_stages": len(stages),
         "done": len(stages) - len(missing),
         "missing": len(missing),
+        "unknown": sum(load.status == "unknown" for load in missing),
         "images_times_epochs_missing": sum(load.images * load.epochs for load in missing),
     }
 
@@ -104,16 +157,26 @@ def lines(facts: dict[str, Any]) -> list[str]:
         f" {stage['title']}  <- {', '.join(stage['used_by'])}"
         for stage in facts["stages"]
     ]
-    if "experiments" not in facts:
-        return [*text, _line(facts)]
-    text += [f"{sums['experiment']}: {_line(sums)}" for sums in facts["experiments"]]
-    shared = f"{facts['shared_stages']} stages are shared between experiments."
-    return [*text, f"Together: {_line(facts)}", shared]
+    if "experiments" in facts:
+        text += [f"{sums['experiment']}: {_line(sums)}" for sums in facts["experiments"]]
+        shared = f"{facts['shared_stages']} stages are shared between experiments."
+        text += [f"Together: {_line(facts)}", shared]
+    else:
+        text.append(_line(facts))
+    for name, sizes in facts["not_prepared"].items():
+        images = ", ".join(f"{count} {part}" for part, count in sizes.items())
+        text.append(
+            f"{name} is not prepared: counted at its official sizes ({images}); whether its stages"
+            " are done is unknown, they count as missing."
+        )
+    return text
 
 
 def _line(sums: dict[str, Any]) -> str:
+    published = sums["published_numbers"]
     return (
         f"{sums['runs']} runs, {sums['naive_trainings']} trainings if nothing were shared,"
         f" {sums['unique_stages']} unique stages, {sums['done']} done, {sums['missing']} missing:"
         f" {sums['images_times_epochs_missing']} images x epochs."
+        + (f" {published} published numbers." if published else "")
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness import sheets
-from harness.data.store import open_store
+from harness.data.store import ImageStore, open_store
 from harness.images import subset
 from harness.plan import PARTS, ColumnPlan, Plan
 from harness.record import Records
@@ -17,12 +17,18 @@ from harness.table import Panels, file_name
 
 
 def write(
-    plan: Plan, context: Context, folder: Path, *, tell: Callable[[str], None] = print
+    plan: Plan,
+    context: Context,
+    folder: Path,
+    *,
+    with_images: bool = True,
+    tell: Callable[[str], None] = print,
 ) -> list[Path]:
     """Write the table's pictures, a PNG a data set, and return the paths.
 
-    The first seed is drawn, at the epoch that the table reports. ``tell`` receives a line that
-    names the rows left out for want of a finished run.
+    The first seed is drawn, at the epoch that the table reports; without the data set's own images
+    if they are not wanted. ``tell`` receives a line that names the rows left out for want of a
+    finished run.
 
     Raises:
         UserError: predictions are missing or hold no masks, or a PNG cannot be written.
@@ -39,7 +45,14 @@ def write(
         if missing:
             tell(f"{path.name} leaves out rows without a finished run: {', '.join(missing)}.")
         if found:
-            _draw(plan, shown, found, path, title=_title(plan, asked, shown, context))
+            panels.compare(
+                panels.pick(_reported(plan, shown), asked.count),
+                found,
+                path,
+                rule=plan.options.rule,
+                title=_title(plan, asked, shown, context),
+                with_images=with_images,
+            )
             paths.append(path)
     return paths
 
@@ -59,15 +72,11 @@ def _predictions(plan: Plan, column: ColumnPlan) -> tuple[dict[str, Path], list[
     return found, missing
 
 
-def _draw(
-    plan: Plan, column: ColumnPlan, found: dict[str, Path], path: Path, *, title: str
-) -> None:
-    assert plan.table.panels is not None
+def _reported(plan: Plan, column: ColumnPlan) -> ImageStore:
+    """Return the evaluated images."""
     options = plan.options
     store = open_store(options.data, column.used.name)
-    part = subset(store.part(options.split, PARTS[options.split][2]), options.profile.eval_images)
-    count = plan.table.panels.count
-    panels.compare(part, found, path, count=count, rule=options.rule, title=title)
+    return subset(store.part(options.split, PARTS[options.split][2]), options.profile.eval_images)
 
 
 def _title(plan: Plan, asked: Panels, column: ColumnPlan, context: Context) -> str:

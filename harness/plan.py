@@ -1,55 +1,25 @@
 """Plan a table: rows x columns x seeds become runs, runs become unique stages.
 
-Planning trains nothing. It names all missing data before any training; the ``smoke`` profile
-prepares phantom families, which takes seconds.
+Planning trains nothing. It names all missing data before any training, or counts them at their
+official sizes; the ``smoke`` profile prepares phantom families, which takes seconds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import Any
 
 from harness import measures, override
-from harness.data import phantom, registry
-from harness.data.store import Manifest, read_manifest
+from harness.columns import ColumnPlan as ColumnPlan
+from harness.columns import Options as Options
+from harness.columns import resolve_columns
 from harness.errors import UserError, unknown
-from harness.spec import Checked, Dataset, NeedsMasks, Profile, Run, Split, Stage
+from harness.spec import Checked, NeedsMasks, Profile, Run, Scale, Stage
 from harness.table import Column, Row, Table
 
 PARTS = {"paper": ("train", "eval", "eval"), "clean": ("train", "val", "test")}
 """For each split: the parts that are trained on, selected on and reported."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What the command line says of a run, a plan or a report."""
-
-    profile: Profile
-    split: Split = "paper"
-    rule: str = "last"
-    datasets: tuple[str, ...] | None = None
-    rows: tuple[str, ...] | None = None
-    seeds: tuple[int, ...] | None = None
-    overrides: tuple[str, ...] = ()
-    probes: bool = False
-    data: Path = Path("data")
-    runs: Path = Path("runs")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ColumnPlan:
-    """A column with the data that fills it: its own data set, or a phantom family."""
-
-    column: Column
-    asked: Dataset
-    used: Dataset
-    manifest: Manifest
-
-    @property
-    def phantom(self) -> bool:
-        """Whether generated images stand in for the real ones."""
-        return self.used.name != self.asked.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,8 +117,22 @@ def resolve(
         UserError: an override does not fit.
     """
     asked = override.finetunings(rows, overrides)
-    scaled = [[profile.scaled(stage) for stage in chain] for chain in asked]
+    scaled = [
+        [_scaled(row, stage, profile) for stage in chain]
+        for row, chain in zip(rows, asked, strict=True)
+    ]
     return override.apply(scaled, overrides)
+
+
+def _scaled(row: Row, stage: Stage, profile: Profile) -> Stage:
+    """Scale a stage; a batch that the row varies keeps its ratio to the usual one."""
+    scale: Scale = getattr(profile, stage.phase)
+    usual = row.usual_batch.get(stage.phase)
+    if usual and scale.batch_size:
+        cap = max(1, round(scale.batch_size * stage.recipe.batch_size / usual))
+        wider: dict[str, Any] = {stage.phase: replace(scale, batch_size=cap)}
+        profile = replace(profile, **wider)
+    return profile.scaled(stage)
 
 
 def _resolve(
@@ -159,7 +143,7 @@ def _resolve(
     seeds = options.seeds or table.seeds or options.profile.seeds
     if len(set(seeds)) != len(seeds):
         raise UserError(f"Seeds {list(seeds)} name one twice; give each once.")
-    columns = _columns(table, options)
+    columns = resolve_columns(table, options)
     units = [
         Unit(
             row=row,
@@ -200,7 +184,7 @@ def _check_stages(plan: Plan) -> None:
     themselves object to.
     """
     encoders = plan.options.profile.encoders
-    manifests = {c.used.name: c.manifest for c in plan.columns}
+    manifests = {c.used.name: c.manifest for c in plan.columns if c.prepared}
     for unit in plan.units:
         count = training_images(plan, unit.run)
         for stage in unit.run.stages:
@@ -210,7 +194,7 @@ def _check_stages(plan: Plan) -> None:
                     f" {unit.run.dataset} has {count} training images here; choose at most {count}."
                 )
             try:
-                if isinstance(stage.method, NeedsMasks):
+                if isinstance(stage.method, NeedsMasks) and unit.run.dataset in manifests:
                     measures.check_masks(manifests[unit.run.dataset], "a segmentation")
                 if isinstance(stage.method, Checked):
                     stage.method.check(recipe=stage.recipe, images=count, encoders=encoders)
@@ -236,62 +220,3 @@ def _check_rows(tables: Sequence[tuple[str, Table]], asked: tuple[str, ...] | No
 
 def _rows(table: Table, asked: tuple[str, ...] | None) -> tuple[Row, ...]:
     return tuple(row for row in table.rows if asked is None or row.name in asked)
-
-
-def _columns(table: Table, options: Options) -> tuple[ColumnPlan, ...]:
-    if options.datasets is None:
-        columns = list(table.columns)
-    else:
-        asked = [d for name in options.datasets for d in registry.expand(name)]
-        columns = [column for dataset in asked for column in _columns_of(table, dataset.name)]
-    if options.probes:
-        columns = list(dict.fromkeys(c for column in columns for c in (column, *_probed(column))))
-    plans, missing = [], []
-    for column in columns:
-        asked_for = registry.find(column.dataset)
-        used, manifest = _prepared(asked_for, options)
-        if manifest is None:
-            missing.append(asked_for)
-        else:
-            measures.check(column, manifest)
-            plans.append(ColumnPlan(column=column, asked=asked_for, used=used, manifest=manifest))
-    if missing:
-        raise _missing(missing, options)
-    return tuple(plans)
-
-
-def _columns_of(table: Table, dataset: str) -> list[Column]:
-    """Return a data set's columns; one that the paper lacks gets those of the table's first."""
-    own = [c for c in table.columns if c.dataset == dataset]
-    first = table.columns[0].dataset
-    return own or [replace(c, dataset=dataset) for c in table.columns if c.dataset == first]
-
-
-def _probed(column: Column) -> list[Column]:
-    """Return a data set's columns of probes, which stand after its accuracy."""
-    if column.metric != "accuracy":
-        return []
-    return [Column(dataset=column.dataset, probe=name) for name in ("linear", "knn")]
-
-
-def _prepared(dataset: Dataset, options: Options) -> tuple[Dataset, Manifest | None]:
-    manifest = read_manifest(options.data, dataset.name)
-    if manifest is not None:
-        return dataset, manifest
-    families = {d.name for d in registry.expand("phantom")}
-    stand_in = dataset.name if dataset.name in families else dataset.phantom
-    if stand_in is None or not (options.profile.phantoms or dataset.name in families):
-        return dataset, None
-    return registry.find(stand_in), phantom.ensure(options.data, stand_in)
-
-
-def _missing(datasets: Sequence[Dataset], options: Options) -> UserError:
-    names = ", ".join(dict.fromkeys(d.name for d in datasets))
-    commands = "".join(
-        f"\n  harness data prepare {name} --from ARCHIVE   # {d.source}"
-        for name, d in {d.name: d for d in datasets}.items()
-    )
-    return UserError(
-        f"Not prepared under {options.data}: {names}. The {options.profile.name!r} profile needs"
-        f" the real images; prepare them:{commands}"
-    )

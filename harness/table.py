@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness.cost.quantities import COSTS
+from harness.errors import unknown
 from harness.merit import CostQuantity
 from harness.space import Space
 from harness.spec import Stage
@@ -30,6 +31,8 @@ class Row:
         modules: those of ``Table.modules`` that the row has.
         group: rows of one group stand under one heading.
         backbone: the encoder, as printed.
+        usual_batch: by phase, the batch that the row varies. A profile caps that one, and the
+            row's keeps its ratio to it; a plain cap would make all batches above it equal.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Row:
     modules: tuple[str, ...] = ()
     group: str = ""
     backbone: str = ""
+    usual_batch: Mapping[str, int] = field(default_factory=dict)
 
     def printed_in(self, column: Column) -> float | None:
         """Return the paper's number of a column, None where it has none."""
@@ -133,6 +137,8 @@ class Table:
         heading: of the rows' labels.
         modules: heads of columns with a check mark in the rows that have the module.
         apart: every data set gets a table of its own, see ``file_name``.
+        subtables: headings of the rows' labels by group, in order. Where there are any, each
+            group is a small table, (a), (b), ..., in which its rows are ranked.
         scatter: drawn with ``--figures``.
         panels: likewise, for tables of segmentations.
     """
@@ -146,8 +152,14 @@ class Table:
     heading: str = "Method"
     modules: tuple[str, ...] = ()
     apart: bool = False
+    subtables: Mapping[str, str] = field(default_factory=dict)
     scatter: Scatter | None = None
     panels: Panels | None = None
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if self.subtables and row.group not in self.subtables:
+                raise unknown(f"group of the row {row.name!r}", row.group, self.subtables)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -80,8 +80,13 @@ def _predictions(path: Path, names: tuple[str, ...] = NAMES) -> Path:
 
 def test_runs_are_compared_from_what_they_kept(tmp_path: Path) -> None:
     kept = _predictions(tmp_path / "a.npz")
-    names = panels.compare(_store(), {"MAE": kept}, tmp_path / "a.png", count=3)
-    assert names == tuple(NAMES[i] for i in panels.choose(NAMES, LABELS, 3))
+    bare = tmp_path / "bare.png"
+    panels.compare(panels.pick(_store(), 3), {"MAE": kept}, bare, with_images=False)
+    with Image.open(bare) as picture:
+        assert picture.size[0] == round(2 * panels.INCHES * panels.DPI)  # truth and prediction
+    chosen = panels.pick(_store(), 3)
+    panels.compare(chosen, {"MAE": kept}, tmp_path / "a.png")
+    assert chosen.names == tuple(NAMES[i] for i in panels.choose(NAMES, LABELS, 3))
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 

@@ -11,6 +11,7 @@ from harness.errors import UserError
 
 if TYPE_CHECKING:
     from harness.cost.measure import Cost
+    from harness.latency.measure import Latency
     from harness.spec import Dataset, Encoders
 
 
@@ -55,7 +56,14 @@ def add_parser(commands: Any) -> None:
 
 def _latency_options(group: Any) -> None:
     group.add_argument("--latency", action="store_true", help="also time it, on this machine")
-    group.add_argument("--batch-size", type=int, default=1, metavar="N", help="default 1")
+    group.add_argument(
+        "--throughput",
+        action="store_true",
+        help="time a training step and say its FLOPs a second, for `harness plan --rate`",
+    )
+    group.add_argument(
+        "--batch-size", type=int, metavar="N", help="default 1; --throughput: the recipe's"
+    )
     group.add_argument(
         "--pass",
         dest="kind",
@@ -63,7 +71,11 @@ def _latency_options(group: Any) -> None:
         help="what is timed: a classifier's forward over all (or --tokens) patches, the masked"
         " forward of training, or a training step (default: deployed; a pre-training: training)",
     )
-    group.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="fp32")
+    group.add_argument(
+        "--precision",
+        choices=("fp32", "bf16", "fp16"),
+        help="default fp32; --throughput with CUDA: bf16, as training is",
+    )
     group.add_argument("--rounds", type=int, default=30, help="times a pass and process")
     group.add_argument("--processes", type=int, default=3, help="one after the other")
 
@@ -100,16 +112,17 @@ def run(args: argparse.Namespace) -> int:
     show.show(costs)
     sys.stdout.flush()
     written = show.to_json(costs, context)
-    if args.latency:
-        written["latency"] = _latency(args, costs)
+    if args.throughput:
+        written |= _throughput(args, costs, dataset, profile.encoders)
+    elif args.latency:
+        written["latency"] = _written(_latency(args, costs))
     if args.json is not None:
         files.write_json(args.json, written)
         print(f"Written: {args.json}")
     return _check(costs, dataset, profile.encoders) if args.check else 0
 
 
-def _latency(args: argparse.Namespace, costs: list[Cost]) -> dict[str, Any]:
-    from harness import environment
+def _latency(args: argparse.Namespace, costs: list[Cost]) -> Latency:
     from harness.latency import measure, show
     from harness.trainer import choose_device
 
@@ -122,13 +135,45 @@ def _latency(args: argparse.Namespace, costs: list[Cost]) -> dict[str, Any]:
         subjects=measure.subjects([c.model.name for c in costs], args.tokens, kinds),
         profile=args.profile,
         dataset=args.dataset,
-        batch=args.batch_size,
-        precision=args.precision,
+        batch=1 if args.batch_size is None else args.batch_size,
+        precision=args.precision or "fp32",
         device=choose_device().type,
         rounds=args.rounds,
     )
     latency = measure.run(request, args.processes)
     show.show(latency)
+    return latency
+
+
+def _throughput(
+    args: argparse.Namespace, costs: list[Cost], dataset: Dataset, encoders: Encoders
+) -> dict[str, Any]:
+    """Time training steps at the first model's batch; return the times and FLOPs a second."""
+    from harness.cost import estimate
+    from harness.trainer import choose_device
+
+    if args.tokens or args.kind not in (None, "step"):
+        raise UserError("--throughput times a training step; leave --tokens and --pass out.")
+    args.kind = "step"
+    if args.batch_size is None:
+        args.batch_size = costs[0].model.stage.recipe.batch_size
+    args.precision = args.precision or ("bf16" if choose_device().type == "cuda" else "fp32")
+    latency = _latency(args, costs)
+    rates = {}
+    for cost, times in zip(costs, latency.times, strict=True):
+        flops = estimate.size(cost.model.stage, dataset, encoders).flops * args.batch_size
+        rates[cost.model.name] = flops / times.p50 / 1e12
+        print(
+            f"{cost.model.name}: {rates[cost.model.name]:.4g} TFLOPS ({estimate.CONVENTION}) in a"
+            f" training step without loading and augmentation{' (noisy)' if times.noisy else ''};"
+            f" `harness plan ... --rate {rates[cost.model.name]:.4g}` turns FLOPs into hours."
+        )
+    return {"latency": _written(latency), "throughput_tflops": rates}
+
+
+def _written(latency: Latency) -> dict[str, Any]:
+    from harness import environment
+
     return {**latency.to_json(), "versions": environment.versions()}
 
 

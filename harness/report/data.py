@@ -10,7 +10,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from harness import stats
-from harness.report.values import Cell, Costing, Entry, Grid, GridColumn
+from harness.report.values import Cell, Costing, Entry, Grid, GridColumn, Group
 from harness.stats import Interval
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def to_json(grid: Grid) -> dict[str, Any]:
         "units": "metric times factor, as the paper prints it",
         "context": {**context, "versions": dict(grid.context.versions)},
         "columns": [_column(column) for column in grid.columns],
+        **({"subtables": [_subtable(group) for group in grid.groups]} if grid.separate else {}),
         "rows": [
             {
                 "name": row.row.name,
@@ -50,6 +51,11 @@ def to_json(grid: Grid) -> dict[str, Any]:
         "footnotes": [dataclasses.asdict(note) for note in grid.footnotes],
         "notes": [dataclasses.asdict(note) for note in grid.notes],
     }
+
+
+def _subtable(group: Group) -> dict[str, Any]:
+    names = [row.row.name for row in group.rows]
+    return {"title": group.title, "heading": group.heading, "rows": names}
 
 
 def _column(column: GridColumn) -> dict[str, Any]:

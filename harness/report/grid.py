@@ -15,7 +15,7 @@ from harness.cost.quantities import COSTS
 from harness.errors import unknown
 from harness.measures import METRICS
 from harness.merit import Quantity
-from harness.report import cells, computed, notes
+from harness.report import alike, cells, computed, notes
 from harness.report.values import (
     Cell,
     ColumnContext,
@@ -59,12 +59,9 @@ def lay_out(
         ValueError: entries repeat or belong to no row, column or seed.
     """
     found = _sorted_in(table, entries, columns, context)
-    used = [c.column.cost or _metric(c.column.metric, metrics) for c in columns]
-    grid_columns = tuple(
-        _column(table, c, metric, mixed=len(set(used)) > 1)
-        for c, metric in zip(columns, used, strict=True)
-    )
+    grid_columns = _columns(table, columns, metrics)
     marks = _marks(entries)
+    same = alike.find(_rivals(table), entries, columns)
 
     def cell(row: Row, column: GridColumn) -> Cell:
         place = row.name, column.name
@@ -75,7 +72,8 @@ def lay_out(
     by_column = {}
     for column in grid_columns:
         made = {row.name: cell(row, column) for row in table.rows}
-        by_column[column.name] = cells.footnote(cells.rank(made, column), marks)
+        ranked = alike.mark(_rank(table, made, column), same)
+        by_column[column.name] = cells.footnote(ranked, marks)
     rows = [
         GridRow(row=row, cells={name: made[row.name] for name, made in by_column.items()})
         for row in table.rows
@@ -87,13 +85,14 @@ def lay_out(
         source=table.source,
         heading=table.heading,
         modules=table.modules,
+        separate=bool(table.subtables),
         caption=notes.caption(table, context),
         columns=grid_columns,
-        groups=_groups(rows),
+        groups=_groups(table, rows),
         computed=seen.computed,
-        footnotes=notes.footnotes(seen.cells, marks),
+        footnotes=(*alike.footnotes(table, same), *notes.footnotes(seen.cells, marks)),
         notes=notes.notes(table, seen, entries, context),
-        keys=notes.keys(rows, grid_columns),
+        keys=notes.keys(table, rows, grid_columns),
     )
 
 
@@ -102,9 +101,30 @@ def _shown(rows: Sequence[GridRow], columns: Sequence[GridColumn]) -> notes.Show
     return notes.Shown(columns=columns, cells=found, computed=computed.rows(columns))
 
 
-def _groups(rows: Sequence[GridRow]) -> tuple[Group, ...]:
-    found = itertools.groupby(rows, key=lambda r: r.row.group)
-    return tuple(Group(title=title, rows=tuple(members)) for title, members in found)
+def _rivals(table: Table) -> list[list[Row]]:
+    """Return the rows that are ranked among one another: all, or those of each small table."""
+    if not table.subtables:
+        return [list(table.rows)]
+    return [[row for row in table.rows if row.group == group] for group in table.subtables]
+
+
+def _rank(table: Table, made: Mapping[str, Cell], column: GridColumn) -> dict[str, Cell]:
+    ranked: dict[str, Cell] = {}
+    for rows in _rivals(table):
+        ranked |= cells.rank({row.name: made[row.name] for row in rows}, column)
+    return ranked
+
+
+def _groups(table: Table, rows: Sequence[GridRow]) -> tuple[Group, ...]:
+    if not table.subtables:
+        found = itertools.groupby(rows, key=lambda r: r.row.group)
+        return tuple(Group(title=title, rows=tuple(members)) for title, members in found)
+    groups = []
+    for position, (title, heading) in enumerate(table.subtables.items()):
+        letter = string.ascii_lowercase[position]
+        if members := tuple(r for r in rows if r.row.group == title):
+            groups.append(Group(title=f"({letter}) {title}", rows=members, heading=heading))
+    return tuple(groups)
 
 
 def _metric(name: str, metrics: Mapping[str, Quantity]) -> Quantity:
@@ -129,6 +149,16 @@ def _sorted_in(
             raise ValueError(f"Two entries are of {place}.")
         found[entry.row, entry.column].append(entry)
     return found
+
+
+def _columns(
+    table: Table, columns: Sequence[ColumnContext], metrics: Mapping[str, Quantity]
+) -> tuple[GridColumn, ...]:
+    used = [c.column.cost or _metric(c.column.metric, metrics) for c in columns]
+    return tuple(
+        _column(table, c, metric, mixed=len(set(used)) > 1)
+        for c, metric in zip(columns, used, strict=True)
+    )
 
 
 def _column(table: Table, column: ColumnContext, metric: Quantity, *, mixed: bool) -> GridColumn:

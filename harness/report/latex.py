@@ -91,14 +91,31 @@ def render(grid: Grid) -> str:
         r"  \centering",
         rf"  \caption{{{escape(' '.join(grid.caption))}}}",
         rf"  \label{{tab:{name}}}",
-        # Shrunk to the line only where it is wider.
-        r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-        *(f"    {line}" for line in _tabular(grid)),
-        r"  }",
+        *(f"  {line}" for line in (_beside(grid) if grid.separate else _fitted(grid))),
         *(f"  {line}" for line in _below(grid)),
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _fitted(grid: Grid) -> list[str]:
+    """Return the tabular, shrunk to the line only where it is wider."""
+    fit = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+    return [fit, *(f"  {line}" for line in _tabular(grid)), r"}"]
+
+
+def _beside(grid: Grid) -> list[str]:
+    """Return the small tables, two a line, each under its caption so that the tops align."""
+    lines: list[str] = []
+    for position, (title, part) in enumerate(grid.tables):
+        lines += [
+            r"\begin{minipage}[t]{0.48\linewidth}",
+            r"  \centering",
+            rf"  {{\small {escape(title)}\par}}\smallskip",
+            *(f"  {line}" for line in _fitted(part)),
+            r"\end{minipage}" + (r"\par\medskip" if position % 2 else r"\hfill"),
+        ]
+    return lines
 
 
 def _packages(grid: Grid) -> tuple[str, ...]:

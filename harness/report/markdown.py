@@ -21,7 +21,7 @@ def escape(text: str) -> str:
 def render(grid: Grid) -> str:
     """Return the page: caption, table, footnotes, notes and run keys."""
     title, *rest = grid.caption
-    lines = [f"# {escape(title)}", "", escape(" ".join(rest)), "", *_table(grid)]
+    lines = [f"# {escape(title)}", "", escape(" ".join(rest)), "", *_tables(grid)]
     if grid.footnotes:
         lines.append("")
         lines += [f"<sup>{escape(n.label)}</sup> {escape(n.text)}  " for n in grid.footnotes]
@@ -33,6 +33,15 @@ def render(grid: Grid) -> str:
 
 def _bullets(notes: Sequence[Note]) -> list[str]:
     return [f"- **{escape(note.label)}:** {escape(note.text)}" for note in notes]
+
+
+def _tables(grid: Grid) -> list[str]:
+    if not grid.separate:
+        return _table(grid)
+    lines: list[str] = []
+    for title, part in grid.tables:
+        lines += [f"## {escape(title)}", "", *_table(part), ""]
+    return [*lines, "## Notes"]
 
 
 def _table(grid: Grid) -> list[str]:

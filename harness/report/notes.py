@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.cost.quantities import NOTES
-from harness.report import cells
+from harness.report import alike, cells
 from harness.report.numbers import MINUS, short
 from harness.report.values import Cell, ComputedRow, Context, Entry, GridColumn, GridRow, Note
 from harness.table import Table
@@ -71,7 +71,7 @@ def notes(
     columns = shown.columns
     measured = [c for c in columns if not c.context.column.cost]
     pairs = [
-        ("Numbers", _numbers(measured, context)),
+        ("Numbers", _numbers(measured, context, ranked=_ranked(table))),
         ("Costs", _costs(columns)),
         ("Marks", _marks(shown)),
         ("Seeds", ", ".join(map(str, context.seeds))),
@@ -88,14 +88,18 @@ def notes(
     return tuple(Note(label=label, text=text) for label, text in pairs if text)
 
 
-def _numbers(columns: Sequence[GridColumn], context: Context) -> str:
+def _ranked(table: Table) -> str:
+    return "under a data set in a small table" if table.subtables else "under a data set"
+
+
+def _numbers(columns: Sequence[GridColumn], context: Context, *, ranked: str) -> str:
     metrics = {c.metric.name: c.metric for c in columns}.values()
     parts = [", ".join(f"{m.title}, {m.better} is better" for m in metrics)]
     if len(context.seeds) > 1:
         parts.append("ours: mean ± standard deviation over the seeds")
     if any("difference" in c.parts for c in columns):
         parts.append(f"Δ: ours {MINUS} paper, in points, from unrounded numbers")
-    parts.append("bold: best of the complete results under a data set, underlined: second best")
+    parts.append(f"bold: best of the complete results {ranked}, underlined: second best")
     return "; ".join(parts)
 
 
@@ -168,7 +172,7 @@ def _made(context: Context) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def keys(rows: Sequence[GridRow], columns: Sequence[GridColumn]) -> tuple[Note, ...]:
+def keys(table: Table, rows: Sequence[GridRow], columns: Sequence[GridColumn]) -> tuple[Note, ...]:
     """Return the run keys of every row, 12 digits each, in the order of columns and seeds."""
     found = []
     for row in rows:
@@ -179,5 +183,5 @@ def keys(rows: Sequence[GridRow], columns: Sequence[GridColumn]) -> tuple[Note, 
                 listed = " ".join(short(e.key) for e in entries)
                 texts.append(f"{column.heading} {listed}")
         if texts:
-            found.append(Note(label=row.row.label, text="; ".join(texts)))
+            found.append(Note(label=alike.label(table, row.row), text="; ".join(texts)))
     return tuple(found)

@@ -46,7 +46,7 @@ def choose(names: Sequence[str], labels: np.ndarray, count: int) -> list[int]:
 
 
 def draw(
-    images: np.ndarray,
+    images: np.ndarray | None,
     truth: np.ndarray,
     predictions: Mapping[str, np.ndarray],
     path: Path,
@@ -57,7 +57,8 @@ def draw(
     """Draw a PNG with one row an image: the image, its ground truth, the predictions.
 
     Args:
-        images: (n, H, W, 3) or (n, H, W, 1) uint8.
+        images: (n, H, W, 3) or (n, H, W, 1) uint8; None leaves them out, for a figure that may be
+            passed on where the images may not.
         truth: (n, h, w) bool.
         predictions: (n, h, w) bool by the method's label, in the order of the columns.
         path: of the PNG.
@@ -68,17 +69,19 @@ def draw(
         ValueError: arrays are not of the same n images.
         UserError: the file cannot be written.
     """
-    columns = {"Image": images, "Ground truth": truth, **predictions}
-    if len({len(column) for column in columns.values()}) > 1 or len(names) not in (0, len(images)):
+    columns = {"Ground truth": truth, **predictions}
+    if images is not None:
+        columns = {"Image": images, **columns}
+    if len({len(column) for column in columns.values()}) > 1 or len(names) not in (0, len(truth)):
         sizes = ", ".join(f"{label} {len(column)}" for label, column in columns.items())
         raise ValueError(f"Arrays differ in their number of images: {sizes}, names {len(names)}.")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    size = (INCHES * len(columns), INCHES * len(images))
+    size = (INCHES * len(columns), INCHES * len(truth))
     figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(len(images), len(columns), squeeze=False)
+    axes = figure.subplots(len(truth), len(columns), squeeze=False)
     for number, (label, column) in enumerate(columns.items()):
         axes[0, number].set_title(textwrap.fill(label, LABEL), fontsize=7, parse_math=False)
         for row, picture in enumerate(column):
@@ -99,40 +102,40 @@ def draw(
     return path
 
 
+def pick(reported: ImageStore, count: int) -> ImageStore:
+    """Return some of the evaluated images, see ``choose``."""
+    return reported.take(np.asarray(choose(reported.names, reported.labels, count), np.int64))
+
+
 def compare(
-    reported: ImageStore,
+    chosen: ImageStore,
     predictions: Mapping[str, Path],
     path: Path,
     *,
-    count: int = 6,
     rule: str = "last",
     title: str = "",
-) -> tuple[str, ...]:
-    """Draw some of the evaluated images with the predictions kept by their runs.
+    with_images: bool = True,
+) -> Path:
+    """Draw evaluated images with the predictions kept by their runs.
 
     Args:
-        reported: the evaluated images.
+        chosen: the images, see ``pick``.
         predictions: the file of each method's run, see ``harness.segmentation.arrays``, by label.
         path: of the PNG.
-        count: how many images at most.
         rule: the epoch, "last" or "best".
         title: of the whole.
-
-    Returns:
-        The names of the images that are drawn.
+        with_images: the data set's own images are drawn too.
 
     Raises:
         UserError: a file lacks an image or holds no masks, or the PNG cannot be written.
     """
     if not predictions:
         raise UserError("No run has predictions yet; run the table first.")
-    rows = choose(reported.names, reported.labels, count)
-    chosen = reported.take(np.asarray(rows, np.int64))
     read = {label: _read(file, chosen.names, rule) for label, file in predictions.items()}
     truth = next(iter(read.values()))[0]
     shown = {label: found for label, (_, found) in read.items()}
-    draw(chosen.load(truth.shape[1]), truth, shown, path, names=chosen.names, title=title)
-    return chosen.names
+    images = chosen.load(truth.shape[1]) if with_images else None
+    return draw(images, truth, shown, path, names=chosen.names, title=title)
 
 
 def _read(path: Path, names: Sequence[str], rule: str) -> tuple[np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ SHOWN = ("Numbers", "Costs", "Marks")
 
 
 def show(grid: Grid, console: Console | None = None) -> None:
-    """Print the caption, the table and its footnotes."""
+    """Print the caption, the table, or its small tables, and the footnotes."""
     from rich.console import Console as Terminal
     from rich.text import Text
 
@@ -28,7 +28,10 @@ def show(grid: Grid, console: Console | None = None) -> None:
         if not console.is_terminal:
             console = Terminal(width=UNLIMITED)
     console.print(Text(" ".join(grid.caption), style="bold"))
-    console.print(table(grid))
+    for title, part in grid.tables:
+        if title:
+            console.print(Text(f"\n{title}", style="italic"))
+        console.print(table(part))
     for note in grid.footnotes:
         console.print(Text(f"{note.label} {note.text}"))
     for note in grid.notes:
