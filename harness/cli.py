@@ -90,33 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     _execution(run)
     _written(run)
 
-    plan = commands.add_parser(
-        "plan",
-        help="show the unique stages and what is missing",
-        description="Show the unique stages of one experiment, or of several together: which"
-        " they share and what is missing. With several, every option applies to each of them; a"
-        " row of --rows and a field of --set need to exist in one of them only.",
-    )
-    plan.add_argument(
-        "experiments",
-        nargs="+",
-        metavar="experiment",
-        help="names from `harness list`, or paths of files",
-    )
-    _narrowing(plan)
-    plan.add_argument(
-        "--cost",
-        action=argparse.BooleanOptionalAction,
-        help="also count FLOPs and disk (default: with the paper profile)",
-    )
-    plan.add_argument(
-        "--rate",
-        type=arguments.rate,
-        metavar="TFLOPS",
-        help="sustained in training: also say GPU-hours",
-    )
-    plan.add_argument("--json", action="store_true", help="machine-readable")
-
+    _plan(commands.add_parser("plan", help="show the unique stages and what is missing"))
     _sweep(commands.add_parser("sweep", help="search the settings of one row with Optuna"))
 
     report = commands.add_parser("report", help="write the table or the sweep from the records")
@@ -141,6 +115,33 @@ def _parser() -> argparse.ArgumentParser:
     add_data_parser(commands)
     add_cost_parser(commands)
     return parser
+
+
+def _plan(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Show the unique stages of one experiment, or of several together: which they share and"
+        " what is missing. With several, every option applies to each of them; a row of --rows and"
+        " a field of --set need to exist in one of them only."
+    )
+    parser.add_argument(
+        "experiments",
+        nargs="+",
+        metavar="experiment",
+        help="names from `harness list`, or paths of files",
+    )
+    _narrowing(parser)
+    parser.add_argument(
+        "--cost",
+        action=argparse.BooleanOptionalAction,
+        help="also count FLOPs and disk (default: with the paper profile)",
+    )
+    parser.add_argument(
+        "--rate",
+        type=arguments.rate,
+        metavar="TFLOPS",
+        help="sustained in training: also say GPU-hours",
+    )
+    parser.add_argument("--json", action="store_true", help="machine-readable")
 
 
 def _execution(parser: argparse.ArgumentParser) -> None:
