@@ -5,6 +5,9 @@ from __future__ import annotations
 from harness.errors import UserError
 from harness.spec import Recipe
 
+NEGATIVES = "each image's negatives are the others of the batch"
+"""Why a step cannot be taken in parts, see ``harness.task.Task.needs_whole``."""
+
 
 def need_two(recipe: Recipe, reason: str) -> None:
     """Refuse a batch of one image.

@@ -115,6 +115,8 @@ class ContrastiveCrop:
 class CropContrast(Task):
     """Query and key encoder, a queue of keys, and a box for every training image."""
 
+    needs_whole = "keys are shuffled over the batch and queued together"
+
     def __init__(self, settings: ContrastiveCrop, encoders: Encoders, queue: int) -> None:
         """Build the encoders at the profile's size; the head keeps MoCo's proportions."""
         from lightly.models.modules.heads import MoCoProjectionHead

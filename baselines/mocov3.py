@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines import _imagenet
-from baselines._batch import need_two
+from baselines._batch import NEGATIVES, need_two
 from baselines._momentum import follow, frozen_copy
 from harness.augment import Augmentation
 from harness.colour import Colour
@@ -92,6 +92,8 @@ class MoCoV3:
 
 class MomentumContrast(Task):
     """Query encoder with projector and predictor, momentum encoder with projector."""
+
+    needs_whole = NEGATIVES
 
     def __init__(self, settings: MoCoV3, encoders: Encoders) -> None:
         """Build the encoders at the profile's size."""

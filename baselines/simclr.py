@@ -9,7 +9,7 @@ from torch import Tensor
 
 from baselines import supervised
 from baselines._backbones import residual_network
-from baselines._batch import need_two
+from baselines._batch import NEGATIVES, need_two
 from harness.augment import Augmentation
 from harness.colour import Colour
 from harness.errors import UserError
@@ -72,6 +72,8 @@ class SimCLR:
 
 class TwoViews(Task):
     """A ResNet with a projection head under NT-Xent."""
+
+    needs_whole = NEGATIVES
 
     def __init__(self, settings: SimCLR, encoders: Encoders) -> None:
         """Build the encoder at the profile's size; the head keeps SimCLR's proportions."""

@@ -99,6 +99,7 @@ class MaskedImages(Task):
         """Build the encoder at the profile's size."""
         super().__init__()
         self.augmentations = (VIEW,)
+        self.needs_whole = None
         self.settings = settings
         size = encoders.swin
         self.patch = size.patch
@@ -134,10 +135,15 @@ class MaskedImages(Task):
         tokens = self.encoder.norm(self.encoder.layers(tokens))
         return tokens.permute(0, 3, 1, 2)
 
+    def draw(self, batch: Batch, at: Progress) -> Tensor:
+        """Draw which patches are masked, (B, grid, grid) bool, as many in every image."""
+        mask = self.draw_masks(len(batch.labels), at.generator)
+        return mask.to(batch.images.device, non_blocking=True)
+
     def losses(self, batch: Batch, at: Progress) -> dict[str, Tensor]:
         """Return the L1 loss of masked pixels."""
         images = batch.images[0]
-        mask = self.draw_masks(len(images), at.generator).to(images.device, non_blocking=True)
+        mask = self.draw(batch, at) if batch.drawn is None else batch.drawn
         predicted = self.decoder(self.encode(images, mask)).float()
         pixels = mask.repeat_interleave(self.patch, 1).repeat_interleave(self.patch, 2)
         return {"total": masked_l1(predicted, images, pixels)}

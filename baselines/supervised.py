@@ -158,6 +158,7 @@ class Supervised(Task):
             cutmix=settings.cutmix,
             label_smoothing=settings.label_smoothing,
         )
+        self.needs_whole = self.mixing.ties
         self.depths = depths
         self.frozen = False
         self.undecayed: tuple[str, ...] = ()

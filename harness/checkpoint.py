@@ -41,10 +41,10 @@ class Checkpoints:
         """Return the state to go on from, None where there is none."""
         return _read(self.state_path, self.key) if self.state_path.exists() else None
 
-    def save(self, state: Mapping[str, Any]) -> bool:
-        """Write the state if it is worth its time; say whether it was written."""
+    def save(self, state: Mapping[str, Any], *, always: bool = False) -> bool:
+        """Write the state if it is worth its time, or ``always``; say whether it was written."""
         begin = time.monotonic()
-        if (begin - self._written) * self.overhead < self._cost:
+        if not always and (begin - self._written) * self.overhead < self._cost:
             return False
         _write(self.state_path, self.key, state)
         self._written = time.monotonic()

@@ -43,6 +43,21 @@ def claim(folder: Path, key: str) -> Iterator[bool]:
         path.unlink(missing_ok=True)
 
 
+def living(folder: Path) -> set[str]:
+    """Return the keys of the stages that a living owner has claimed."""
+    return {path.stem for path in folder.glob("claims/[!.]*.json") if not _expired(path)}
+
+
+def owners(folder: Path) -> dict[str, tuple[str, int]]:
+    """Return host and process of the living owners by their stage's key."""
+    found = {}
+    for key in living(folder):
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            content = json.loads((folder / "claims" / f"{key}.json").read_text(encoding="utf-8"))
+            found[key] = (str(content["host"]), int(content["pid"]))
+    return found
+
+
 def _take(path: Path) -> bool:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

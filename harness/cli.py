@@ -1,6 +1,7 @@
 """The command line: parses, prints, chooses exit codes, nothing else.
 
-Exit codes: 0 done, 1 some runs failed, 2 a user's error (one clear line), 130 interrupted.
+Exit codes: 0 done, 1 some runs failed, 2 a user's error (one clear line), 130 interrupted, 143
+terminated.
 Nothing heavy is imported before a command needs it.
 """
 
@@ -12,10 +13,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import __version__
+from harness import __version__, arguments
 from harness.errors import UserError
-
-FORMATS = ("md", "tex", "json", "csv")
+from harness.stop import Stopped
 
 DESCRIPTION = """Run MSMAE against its rivals and lay the results beside the paper's numbers.
 Start with `harness list`, then `harness run table1`."""
@@ -23,10 +23,10 @@ Start with `harness list`, then `harness run table1`."""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    words = list(sys.argv[1:] if argv is None else argv)
     parser = _parser()
-    args = parser.parse_args(arguments)
-    args.command_line = ["harness", *arguments]
+    args = parser.parse_args(words)
+    args.command_line = ["harness", *words]
     try:
         return _dispatch(args, parser)
     except UserError as error:
@@ -41,12 +41,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f" {error.filename}" if error.filename else ""
         print(f"harness: cannot use{where}: {error.strerror or error}.", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
+        code = stopped.code if isinstance(stopped, Stopped) else 130
+        how = "interrupted" if code == 130 else "terminated"
         print(
-            "\nharness: interrupted; the same command goes on from the last checkpoint.",
+            f"\nharness: {how}; the same command goes on from the last checkpoint.",
             file=sys.stderr,
         )
-        return 130
+        return code
 
 
 def _dispatch(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
@@ -65,6 +67,14 @@ def _dispatch(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         from harness.cost import commands as cost
 
         return cost.run(args)
+    if args.command == "status":
+        from harness import status
+
+        return status.run(args)
+    if args.command == "clean":
+        from harness import clean
+
+        return clean.run(args)
     from harness import commands
 
     return commands.COMMANDS[args.command](args)
@@ -77,34 +87,10 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="train what is missing and write the table")
     _selection(run)
-    run.add_argument("--fresh", action="store_true", help="train everything anew")
-    run.add_argument("--track", choices=("on", "off"), default="on", help="mirror to MLflow")
+    _execution(run)
     _written(run)
 
-    plan = commands.add_parser(
-        "plan",
-        help="show the unique stages and what is missing",
-        description="Show the unique stages of one experiment, or of several together: which"
-        " they share and what is missing. With several, every option applies to each of them; a"
-        " row of --rows and a field of --set need to exist in one of them only.",
-    )
-    plan.add_argument(
-        "experiments",
-        nargs="+",
-        metavar="experiment",
-        help="names from `harness list`, or paths of files",
-    )
-    _narrowing(plan)
-    plan.add_argument(
-        "--cost",
-        action=argparse.BooleanOptionalAction,
-        help="also count FLOPs and disk (default: with the paper profile)",
-    )
-    plan.add_argument(
-        "--rate", type=_rate, metavar="TFLOPS", help="sustained in training: also say GPU-hours"
-    )
-    plan.add_argument("--json", action="store_true", help="machine-readable")
-
+    _plan(commands.add_parser("plan", help="show the unique stages and what is missing"))
     _sweep(commands.add_parser("sweep", help="search the settings of one row with Optuna"))
 
     report = commands.add_parser("report", help="write the table or the sweep from the records")
@@ -120,12 +106,62 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="show versions, device and prepared data")
     _folders(doctor)
 
+    _status(commands.add_parser("status", help="show what is being trained, and what failed"))
+    _clean(commands.add_parser("clean", help="remove checkpoints that nothing needs"))
+
     from harness.cost.commands import add_parser as add_cost_parser
     from harness.data.commands import add_parser as add_data_parser
 
     add_data_parser(commands)
     add_cost_parser(commands)
     return parser
+
+
+def _plan(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Show the unique stages of one experiment, or of several together: which they share and"
+        " what is missing. With several, every option applies to each of them; a row of --rows and"
+        " a field of --set need to exist in one of them only."
+    )
+    parser.add_argument(
+        "experiments",
+        nargs="+",
+        metavar="experiment",
+        help="names from `harness list`, or paths of files",
+    )
+    _narrowing(parser)
+    parser.add_argument(
+        "--cost",
+        action=argparse.BooleanOptionalAction,
+        help="also count FLOPs and disk (default: with the paper profile)",
+    )
+    parser.add_argument(
+        "--rate",
+        type=arguments.rate,
+        metavar="TFLOPS",
+        help="sustained in training: also say GPU-hours",
+    )
+    parser.add_argument("--json", action="store_true", help="machine-readable")
+
+
+def _execution(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--fresh", action="store_true", help="train everything anew")
+    parser.add_argument(
+        "--jobs",
+        type=arguments.count,
+        default=1,
+        metavar="N",
+        help="processes that train at once; each has 1/N of the cores",
+    )
+    parser.add_argument(
+        "--micro-batch",
+        type=arguments.count,
+        metavar="N",
+        help="take a batch's gradient N images at a time: less memory, the same numbers up to"
+        " rounding",
+    )
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--track", choices=("on", "off"), default="on", help="mirror to MLflow")
 
 
 def _selection(parser: argparse.ArgumentParser) -> None:
@@ -145,13 +181,38 @@ def _sweep(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pruner", choices=("hyperband", "median", "none"))
     _study(parser)
     parser.add_argument("--profile", help="smoke, laptop or paper")
-    parser.add_argument("--datasets", type=_names, metavar="A,B", help="a study each")
-    parser.add_argument("--seeds", type=_seeds, metavar="N", help="one seed")
+    parser.add_argument("--datasets", type=arguments.names, metavar="A,B", help="a study each")
+    parser.add_argument("--seeds", type=arguments.seeds, metavar="N", help="one seed")
     _set(parser)
     _folders(parser)
     parser.add_argument("--track", choices=("on", "off"), default="on", help="mirror to MLflow")
     _written(parser, figures=False)
     parser.set_defaults(split="paper", rule="last", rows=None, probes=False)
+
+
+def _status(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="machine-readable")
+    _folders(parser)
+
+
+def _clean(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Remove checkpoints that no pending stage of a known experiment needs, claims of dead"
+        " owners and interrupted writes; never records. Known are all that `harness list` shows,"
+        " under every profile, and those named here."
+    )
+    parser.add_argument("experiments", nargs="*", metavar="experiment", help="known, too")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be removed")
+    parser.add_argument(
+        "--keep",
+        choices=("all", "needed", "last"),
+        default="needed",
+        help="checkpoints to keep: all; those that pending stages need (default); these and the"
+        " models of finished chains",
+    )
+    parser.add_argument("--seeds", type=arguments.seeds, metavar="0,1|0-4", help="known, too")
+    _set(parser)
+    _folders(parser)
 
 
 def _study(parser: argparse.ArgumentParser) -> None:
@@ -161,7 +222,7 @@ def _study(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--study", metavar="NAME", help="another study of the same sweep")
     parser.add_argument(
         "--objectives",
-        type=_names,
+        type=arguments.names,
         metavar="A[,B]",
         help="of a sweep: accuracy, or accuracy,training_macs",
     )
@@ -169,7 +230,9 @@ def _study(parser: argparse.ArgumentParser) -> None:
 
 def _written(parser: argparse.ArgumentParser, *, figures: bool = True) -> None:
     parser.add_argument("--out", type=Path, help="folder of the tables (default reports/PROFILE)")
-    parser.add_argument("--format", type=_formats, default=("md", "tex", "json"), metavar="F,F")
+    parser.add_argument(
+        "--format", type=arguments.formats, default=("md", "tex", "json"), metavar="F,F"
+    )
     if figures:
         parser.add_argument(
             "--figures",
@@ -185,9 +248,11 @@ def _written(parser: argparse.ArgumentParser, *, figures: bool = True) -> None:
 
 def _narrowing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", help="smoke, laptop or paper")
-    parser.add_argument("--datasets", type=_names, metavar="A,B", help="only these data sets")
-    parser.add_argument("--rows", type=_names, metavar="X,Y", help="only these rows")
-    parser.add_argument("--seeds", type=_seeds, metavar="0,1|0-4", help="seeds to run")
+    parser.add_argument(
+        "--datasets", type=arguments.names, metavar="A,B", help="only these data sets"
+    )
+    parser.add_argument("--rows", type=arguments.names, metavar="X,Y", help="only these rows")
+    parser.add_argument("--seeds", type=arguments.seeds, metavar="0,1|0-4", help="seeds to run")
     parser.add_argument("--split", choices=("paper", "clean"), default="paper")
     parser.add_argument(
         "--rule",
@@ -228,47 +293,3 @@ def _folders(parser: argparse.ArgumentParser) -> None:
         default=Path(os.environ.get("HARNESS_RUNS", "runs")),
         help="folder of records and checkpoints (HARNESS_RUNS)",
     )
-
-
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    if not names:
-        raise argparse.ArgumentTypeError("give at least one name")
-    return names
-
-
-def _formats(text: str) -> tuple[str, ...]:
-    names = _names(text)
-    for name in names:
-        if name not in FORMATS:
-            raise argparse.ArgumentTypeError(f"no format {name!r}; known: {', '.join(FORMATS)}")
-    return names
-
-
-def _rate(text: str) -> float:
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = 0.0
-    if not 0 < rate < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of TFLOPS above 0")
-    return rate
-
-
-def _seeds(text: str) -> tuple[int, ...]:
-    seeds: list[int] = []
-    for part in text.split(","):
-        low, dash, high = part.strip().partition("-")
-        try:
-            first = int(low)
-            last = int(high) if dash else first
-        except ValueError:
-            raise argparse.ArgumentTypeError(
-                f"{part!r} is not a seed or a range like 0-4"
-            ) from None
-        if last < first:
-            raise argparse.ArgumentTypeError(f"the range {part!r} is empty")
-        seeds.extend(range(first, last + 1))
-    if len(set(seeds)) != len(seeds):
-        raise argparse.ArgumentTypeError(f"{text!r} names a seed twice")
-    return tuple(seeds)

@@ -15,6 +15,7 @@ import torch
 from harness import (
     catalog,
     environment,
+    jobs,
     overview,
     pictures,
     plan,
@@ -32,25 +33,32 @@ from harness.errors import UserError
 from harness.latency import book
 from harness.plan import Options, Plan
 from harness.profiles import PAPER
-from harness.progress import Progress
 from harness.record import Records
 from harness.report import figures
 from harness.report.grid import Context, Grid, lay_out
 from harness.report.write import write
-from harness.run import Executor, choose_device
+from harness.stop import Stop
 from harness.sweep import Study
 from harness.table import Sweep
+from harness.trainer import choose_device
 
-FOLDERS = ("--data", "--runs", "--out", "--storage")
+UNTOLD = ("--data", "--runs", "--out", "--storage", "--jobs")
+"""Options that make no number: where files lie, and how many processes share the work."""
 
 
 def run(args: argparse.Namespace) -> int:
     """Train what is missing, write the table, print it and mirror it to MLflow."""
     made = _plan(args)
+    if args.worker:
+        return jobs.work(args, made, choose_device())
+    with Stop() as stop:
+        return _run(args, made, stop)
+
+
+def _run(args: argparse.Namespace, made: Plan, stop: Stop) -> int:
     written = _sheets(args, made)
     device = choose_device()
-    executor = Executor(made, device, Progress(), fresh=args.fresh)
-    outcome = executor.execute()
+    outcome = jobs.execute(args, made, device, stop)
     paths = _write(args, made, written, device, measure=True)
     print(
         f"{outcome.trained} stages trained, {outcome.found} found done,"
@@ -254,16 +262,16 @@ def _timing(
 
 
 def _command(args: argparse.Namespace) -> str:
-    """Return the command as typed, without the folders: where files lie makes no number.
+    """Return the command as typed, without what makes no number.
 
-    The URL of a database may hold a password, too.
+    Threads do, on a CPU, and stand in every record. The URL of a database may hold a password, too.
     """
     kept: list[str] = []
     words = iter(args.command_line)
     for word in words:
-        if word in FOLDERS:
+        if word in UNTOLD:
             next(words, None)
-        elif not word.startswith(tuple(f"{option}=" for option in FOLDERS)):
+        elif not word.startswith(tuple(f"{option}=" for option in UNTOLD)):
             kept.append(word)
     return shlex.join(kept)
 

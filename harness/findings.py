@@ -14,10 +14,10 @@ from harness.images import subset
 from harness.plan import PARTS
 from harness.record import Record, Records
 from harness.report.sweep import Line, Sheet
-from harness.run import parameters
 from harness.space import Choice, Space
 from harness.sweep import Study
 from harness.track import Mirror
+from harness.trainer import parameters
 from harness.trials import Trial, front, ranked
 
 LEVELS = 24

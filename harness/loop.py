@@ -14,12 +14,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from harness import seed
+from harness import micro, seed
 from harness.augment import Evaluation
 from harness.checkpoint import Checkpoints
 from harness.images import EVALUATION_BATCH, Images, draw_batch, epoch_order
 from harness.optimizer import build_optimizer, learning_rate, set_learning_rate
+from harness.precision import autocast
 from harness.spec import Recipe
+from harness.stop import Stop
 from harness.task import Progress, Task
 
 
@@ -44,6 +46,8 @@ class Job:
         evaluate: called after every epoch, returns what to add to the epoch's figures; its own
             findings live in ``memory``, which is part of the checkpoint.
         memory: plain values and tensors that must survive a kill beside the model.
+        micro_batch: images whose gradient is taken at once, see ``harness.micro``; None for all.
+        stop: asked after every epoch, whose state is written in any case if it says so.
     """
 
     task: Task
@@ -54,6 +58,8 @@ class Job:
     evaluate: Callable[[int], dict[str, float]] | None = None
     memory: dict[str, Any] = field(default_factory=dict)
     watch: Watch | None = None
+    micro_batch: int | None = None
+    stop: Stop = field(default_factory=Stop)
 
 
 def fit(job: Job) -> list[dict[str, float]]:
@@ -63,8 +69,12 @@ def fit(job: Job) -> list[dict[str, float]]:
 
     Raises:
         DivergedError: a loss was not finite.
+        Stopped: ``stop`` has had a signal.
+        IndivisibleError: a batch that cannot be cut shall be.
         UserError: the recipe and the data do not fit, or a checkpoint cannot be read.
     """
+    if job.micro_batch is not None:
+        micro.check(job.task, job.micro_batch, job.recipe.batch_size)
     optimizer = build_optimizer(job.task, job.recipe)
     history: list[dict[str, float]] = []
     state = job.checkpoints.load()
@@ -73,23 +83,24 @@ def fit(job: Job) -> list[dict[str, float]]:
         optimizer.load_state_dict(state["optimizer"])
         history = state["history"]
         job.memory.update(state["memory"])
-    for epoch in range(len(history), job.recipe.epochs):
-        with seed.third_party(job.key, "epoch", epoch):
-            job.task.before_epoch(epoch, lambda function: look(job.task, job.train, function))
-            figures = _train_epoch(job, optimizer, epoch)
-        if job.evaluate is not None:
-            figures.update(job.evaluate(epoch))
-        history.append(figures)
-        if job.watch is not None:
-            job.watch(epoch, job.recipe.epochs, figures)
-        job.checkpoints.save(
-            {
+    with job.stop.training():
+        for epoch in range(len(history), job.recipe.epochs):
+            with seed.third_party(job.key, "epoch", epoch):
+                job.task.before_epoch(epoch, lambda function: look(job.task, job.train, function))
+                figures = _train_epoch(job, optimizer, epoch)
+            if job.evaluate is not None:
+                figures.update(job.evaluate(epoch))
+            history.append(figures)
+            if job.watch is not None:
+                job.watch(epoch, job.recipe.epochs, figures)
+            state = {
                 "task": job.task.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "history": history,
                 "memory": job.memory,
             }
-        )
+            job.checkpoints.save(state, always=job.stop.asked)
+            job.stop.now()
     return history
 
 
@@ -106,16 +117,14 @@ def _train_epoch(job: Job, optimizer: torch.optim.Optimizer, epoch: int) -> dict
         )
         batch = draw_batch(task, job.train, rows, at)
         set_learning_rate(optimizer, learning_rate(recipe, at.time))
-        with autocast(batch.images.device):
-            losses = task.losses(batch, at)
-        losses["total"].backward()
+        losses = micro.backward(task, batch, at, job.micro_batch)
         if recipe.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         task.after_step(at)
         for name, value in losses.items():
-            logged.setdefault(name, []).append(value.detach())
+            logged.setdefault(name, []).append(value)
     return _means({name: torch.stack(values) for name, values in logged.items()}, epoch)
 
 
@@ -132,11 +141,6 @@ def _means(losses: dict[str, Tensor], epoch: int) -> dict[str, float]:
             )
         figures[f"loss/{name}"] = float(values.mean())
     return figures
-
-
-def autocast(device: torch.device) -> torch.autocast:
-    """Return the precision of a step: bfloat16 where there is CUDA, float32 elsewhere."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
 
 
 def look(

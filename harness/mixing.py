@@ -41,6 +41,11 @@ class Mixing:
         """Whether images are mixed at all."""
         return self.mixup > 0 or self.cutmix > 0
 
+    @property
+    def ties(self) -> str | None:
+        """What ties the images of a batch together, for ``Task.needs_whole``."""
+        return "mixup and CutMix mix images of the batch" if self.mixes else None
+
 
 def check(mixup: float, cutmix: float, label_smoothing: float) -> None:
     """Check the settings, also where they are given long before a model is built.

@@ -22,8 +22,9 @@ LOG_EVERY = 30.0
 class Progress:
     """Report stages and their epochs."""
 
-    def __init__(self) -> None:
-        """Use rich where standard error is a terminal."""
+    def __init__(self, *, plain: bool = False) -> None:
+        """Use rich where standard error is a terminal, unless lines are to be ``plain``."""
+        self._live = not plain and sys.stderr.isatty()
         self._rich: RichProgress | None = None
         self._task: TaskID | None = None
         self._logged = 0.0
@@ -37,7 +38,7 @@ class Progress:
         self._title = f"[{position + 1}/{total}] {title}"
         self._began, self._resumed_at = time.monotonic(), None
         self._logged = 0.0
-        if not sys.stderr.isatty():
+        if not self._live:
             yield
             return
         from rich.console import Console

@@ -14,9 +14,9 @@ from harness.images import subset
 from harness.plan import PARTS, ColumnPlan, Plan, Unit
 from harness.record import Record, Records
 from harness.report.grid import ColumnContext, Context, Entry
-from harness.run import parameters, sources
 from harness.spec import Metric
 from harness.track import Mirror
+from harness.trainer import parameters, sources
 
 PROBE_TITLES = {"linear": "linear probe", "knn": "k-NN probe"}
 

@@ -3,43 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 
-from harness import environment, evaluate, images, judge, seed
-from harness.canonical import describe
-from harness.checkpoint import Checkpoints, load_weights
+from harness.checkpoint import Checkpoints
 from harness.claim import claim
-from harness.data import registry
-from harness.data.store import Store, open_store
-from harness.errors import UserError
-from harness.images import Images
-from harness.latency.here import latency
-from harness.loop import Job, fit
-from harness.plan import PARTS, Options, Plan, Step
+from harness.plan import Options, Plan, Step
 from harness.progress import Progress
 from harness.record import Record, Records
-from harness.spec import Dataset, Prepared, Profile, Run
-from harness.task import Task
-
-FAILURES = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""What one run may die of without taking the table with it (torch's errors are RuntimeErrors);
-a full disk or an interrupt ends the whole command."""
+from harness.spec import Prepared
+from harness.trainer import Manner, Trainer
 
 POLL = 2.0
-"""Seconds between looks at a stage that another process is training."""
+"""Seconds between looks at stages that other processes are training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,20 +30,23 @@ class Outcome:
 
 
 class Executor:
-    """Train what a plan lacks, one stage after the other, on one device."""
+    """Train what a plan lacks, one stage after the other, on one device.
+
+    A stage that another process trains is put off, and only waited for when no other is free.
+    """
 
     def __init__(
-        self, plan: Plan, device: torch.device, progress: Progress, *, fresh: bool = False
+        self, plan: Plan, device: torch.device, progress: Progress, manner: Manner | None = None
     ) -> None:
-        """Keep the plan; with ``fresh`` every stage of it is trained anew."""
+        """Keep the plan; ``manner`` says how its stages are trained."""
         self.plan = plan
         self.options: Options = plan.options
-        self.device = device
         self.progress = progress
         self.records = Records(self.options.runs)
-        self.fresh = fresh
-        self._stores: dict[str, Store] = {}
-        self._loaded: tuple[str, tuple[Images, Images, Images]] | None = None
+        self.manner = manner or Manner()
+        self.trainer = Trainer(self.options, device, self.manner)
+        self._failed: Mapping[str, str] = {}
+        self._open: set[str] = set()
 
     def execute(self) -> Outcome:
         """Bring every step to a record and return what was done.
@@ -75,215 +56,89 @@ class Executor:
                 machine lacks what a method needs.
         """
         steps = self._in_data_order()
-        for step in steps:
-            if isinstance(step.stage.method, Prepared) and (self.fresh or not self._done(step)):
-                step.stage.method.ready()
-        if self.fresh:
-            for step in steps:
-                self.records.discard(step.key)
-                Checkpoints(self.options.runs, step.key).discard()
+        # Records that are trained anew may be unreadable.
+        check(steps if self.manner.fresh else pending(steps, self.records))
+        if self.manner.fresh:
+            discard(steps, self.records)
+        known = self.manner.failed
+        self._failed = failures(steps, self.records) if known is None else known
         trained = found = 0
         failed: list[Record] = []
-        for position, step in enumerate(steps):
-            record = self.records.read(step.key)
-            if record is not None and record.status == "done":
-                found += 1
-                continue
-            with self.progress.stage(step.title, position, len(steps)):
-                record, ours = self._obtain(step)
-            if record.status == "done":
-                trained, found = trained + ours, found + (not ours)
-            if record.status == "failed":
-                failed.append(record)
-                self.progress.line(f"failed: {step.title}: {record.error}")
+        waiting, told = list(enumerate(steps)), False
+        while waiting:
+            later, self._open = [], {step.key for _, step in waiting}
+            for position, step in waiting:
+                record, ours = self._settle(step, position, len(steps))
+                if record is None:
+                    later.append((position, step))
+                elif record.status == "done":
+                    trained, found = trained + ours, found + (not ours)
+                else:
+                    failed.append(record)
+                    if ours:  # the command names all at its end
+                        self.progress.line(f"failed: {step.title}: {record.error}")
+            if len(later) == len(waiting):
+                if not told:
+                    title = later[0][1].title
+                    self.progress.line(f"waiting: another process trains {title}")
+                told = True
+                time.sleep(POLL)
+            waiting = later
         return Outcome(trained=trained, found=found, failed=tuple(failed))
-
-    def _done(self, step: Step) -> bool:
-        record = self.records.read(step.key)
-        return record is not None and record.status == "done"
 
     def _in_data_order(self) -> list[Step]:
         """Steps of one data set follow one another: it is loaded once."""
         order = [c.used.name for c in self.plan.columns]
         return sorted(self.plan.steps, key=lambda step: order.index(step.run.dataset))
 
-    def _obtain(self, step: Step) -> tuple[Record, bool]:
-        """Train the step, or wait for the process that does; say whether it was trained here."""
-        waiting = False
-        while True:
-            with claim(self.options.runs, step.key) as ours:
-                if ours:
-                    record = self.records.read(step.key)
-                    if record is not None and record.status == "done":
-                        return record, False
-                    return self._train(step), True
-            if not waiting:
-                self.progress.line(f"waiting: another process trains {step.title}")
-                waiting = True
-            time.sleep(POLL)
+    def _settle(self, step: Step, position: int, total: int) -> tuple[Record | None, bool]:
+        """Return the step's record, and whether it was made now; None while others are at it."""
+        if (record := self._settled(step.key)) is not None:
+            return record, False
+        before = step.run.key(step.upto - 1) if step.upto > 1 else None
+        if before in self._open and self._settled(before) is None:
+            return None, False
+        with claim(self.options.runs, step.key) as ours:
+            if not ours:
+                return None, False
+            if (record := self._settled(step.key)) is not None:
+                return record, False
+            with self.progress.stage(step.title, position, total):
+                return self.trainer.train(step, self.progress), True
 
-    def _train(self, step: Step) -> Record:
-        begin, started = time.monotonic(), datetime.now(UTC)
-        result: dict[str, Any] = {}
-        measured: dict[str, Any] = {}
-        error: str | None = None
-        data = self._data(step.run)
-        try:
-            result = self._result(step, data, measured)
-        except UserError:
-            raise
-        except FAILURES as failure:
-            error = f"{type(failure).__name__}: {str(failure).partition(chr(10))[0]}"
-        record = Record(
-            key=step.key,
-            status="failed" if error else "done",
-            error=error,
-            definition=step.run.definition(step.upto),
-            result=result,
-            provenance={
-                **self._provenance(step, started, time.monotonic() - begin),
-                **measured,
-            },
-        )
-        self.records.write(record)
-        Checkpoints(self.options.runs, step.key).discard_state()
-        return record
-
-    def _provenance(self, step: Step, started: datetime, seconds: float) -> dict[str, Any]:
-        commit, dirty = environment.commit()
-        return {
-            "commit": commit,
-            "dirty": dirty,
-            "sources": sources(step.run, step.upto),
-            "versions": environment.versions(),
-            "device": environment.device_facts(self.device),
-            "started": started.isoformat(timespec="seconds"),
-            "seconds": round(seconds, 3),
-        }
-
-    def _result(
-        self, step: Step, data: tuple[Images, Images, Images], measured: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Train and evaluate; ``measured`` receives what may differ between two makings."""
-        task = self._task(step, len(data[0]))
-        if task.segments:
-            data = self._data(step.run, with_masks=True)
-        train, selected_on, reported = data
-        judged = judge.of(task)
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
-        for remark in task.remarks:
-            self.progress.line(remark)
-        checkpoints = Checkpoints(self.options.runs, step.key)
-        memory: dict[str, Any] = {}
-        history = fit(
-            Job(
-                task=task,
-                recipe=step.stage.recipe,
-                train=train,
-                key=step.key,
-                checkpoints=checkpoints,
-                evaluate=judged.evaluator(task, reported, selected_on, memory) if judged else None,
-                memory=memory,
-                watch=self.progress.epoch,
-            )
-        )
-        result: dict[str, Any] = {
-            "parameters": evaluate.count_parameters(task),
-            "cost": _cost(step, len(train), self.options.profile),
-            "images": len(train),
-            "weights": checkpoints.finish(task.state_dict()),
-            "history": history,
-        }
-        if task.has_features:
-            result["probes"] = evaluate.probes(task, train, reported, classes=task_classes(step))
-        if judged is not None:
-            result["evaluation"] = judged.summary(memory, reported, len(history))
-            arrays = judged.arrays(memory, reported)
-            result["predictions"] = evaluate.digest(arrays)
-            self.records.write_predictions(step.key, arrays)
-        if self.device.type == "cuda":
-            measured["peak_bytes"] = torch.cuda.max_memory_allocated(self.device)
-        if task.deployed is not None:
-            measured["latency"] = latency(task, next(reported.evaluated(task.evaluation, 1)))
-        return result
-
-    def _task(self, step: Step, images: int) -> Task:
-        dataset = _dataset(step, images)
-        with seed.third_party(step.key, "build"):
-            task = step.stage.method.build(dataset, self.options.profile.encoders)
-            if step.upto > 1:
-                before = self.records.read(step.run.key(step.upto - 1))
-                if before is None or before.status != "done":
-                    raise RuntimeError("the stage before it failed")
-                digest = before.result["weights"]
-                task.start_from(load_weights(self.options.runs, before.key, digest))
-        return task.to(self.device)
-
-    def _data(self, run: Run, *, with_masks: bool = False) -> tuple[Images, Images, Images]:
-        """Return what is trained on, selected on and reported; kept until another is needed."""
-        masked = self._loaded is not None and self._loaded[1][0].masks is not None
-        missing = with_masks and not masked
-        if self._loaded is None or self._loaded[0] != run.dataset or missing:
-            self._loaded = None  # two data sets need not fit into memory together
-            store = self._store(run)
-            profile, parts = run.profile, PARTS[run.split]
-            limits = (profile.train_images, profile.eval_images, profile.eval_images)
-            loaded: dict[str, Images] = {}
-            for part, limit in zip(parts, limits, strict=True):
-                if part not in loaded:
-                    piece = images.subset(store.part(run.split, part), limit)
-                    loaded[part] = images.load(piece, profile, self.device, with_masks=with_masks)
-            train, selected_on, reported = (loaded[p] for p in parts)
-            self._loaded = (run.dataset, (train, selected_on, reported))
-        return self._loaded[1]
-
-    def _store(self, run: Run) -> Store:
-        if run.dataset not in self._stores:
-            self._stores[run.dataset] = open_store(self.options.data, run.dataset)
-        return self._stores[run.dataset]
+    def _settled(self, key: str) -> Record | None:
+        """Return a record that need not be made again by this command: done, or failed since."""
+        record = self.records.read(key)
+        if record is None or record.status == "done":
+            return record
+        return None if self._failed.get(key) == record.digest else record
 
 
-def task_classes(step: Step) -> int:
-    """Return the number of classes of a step's data set."""
-    return len(registry.find(step.run.dataset).classes)
+def failures(steps: Sequence[Step], records: Records) -> dict[str, str]:
+    """Return the digests of failed records: these are tried again, later failures are not."""
+    found = {step.key: records.read(step.key) for step in steps}
+    return {k: r.digest for k, r in found.items() if r is not None and r.status == "failed"}
 
 
-def _dataset(step: Step, images: int) -> Dataset:
-    """Return what a method sees: the profile's subset, or the clean split's part."""
-    dataset = registry.find(step.run.dataset)
-    return replace(dataset, sizes={**dataset.sizes, "train": images})
+def check(steps: Sequence[Step]) -> None:
+    """Refuse a machine that lacks what a step's method needs.
+
+    Raises:
+        UserError: it does.
+    """
+    for step in steps:
+        if isinstance(step.stage.method, Prepared):
+            step.stage.method.ready()
 
 
-def _cost(step: Step, images: int, profile: Profile) -> dict[str, Any]:
-    """Count a stage; a method that cannot be counted is trained all the same, and says why."""
-    from harness.cost.measure import of_stage
-
-    try:
-        return of_stage(step.stage, _dataset(step, images), profile.encoders)
-    except FAILURES as failure:
-        return {"error": f"{type(failure).__name__}: {str(failure).partition(chr(10))[0]}"}
+def pending(steps: Sequence[Step], records: Records) -> list[Step]:
+    """Return the steps that have no finished record."""
+    found = [(step, records.read(step.key)) for step in steps]
+    return [step for step, record in found if record is None or record.status != "done"]
 
 
-def sources(run: Run, upto: int) -> str:
-    """Return the digest of the sources that act on the first ``upto`` stages of a run."""
-    return environment.source_digest(_modules(type(s.method) for s in run.stages[:upto]))
-
-
-def _modules(kinds: Iterable[type]) -> list[str]:
-    return sorted({kind.__module__ for kind in kinds})
-
-
-def choose_device() -> torch.device:
-    """Return the CUDA device where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def parameters(run: Run) -> dict[str, Any]:
-    """Return a run's settings as flat names and plain values, for tracking."""
-    flat: dict[str, Any] = {"dataset": run.dataset, "split": run.split, "seed": run.seed}
-    for stage in run.stages:
-        for part in ("method", "recipe"):
-            for name, value in describe(getattr(stage, part)).items():
-                flat[f"{stage.phase}.{part}.{name}"] = value
-    return flat
+def discard(steps: Sequence[Step], records: Records) -> None:
+    """Remove what was made of the steps, to train them anew."""
+    for step in steps:
+        records.discard(step.key)
+        Checkpoints(records.folder, step.key).discard()

@@ -17,9 +17,10 @@ from harness.override import SWAP
 from harness.plan import Options
 from harness.progress import Progress
 from harness.report import sweep as pages
-from harness.run import Executor, choose_device
+from harness.run import Executor
 from harness.sweep import Study, reachable
 from harness.table import Sweep, file_name
+from harness.trainer import choose_device
 from harness.trials import Attempt, Pruned, Result, Watch, train
 
 

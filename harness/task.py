@@ -23,6 +23,7 @@ class Batch:
         boxes: (V, B, 4) float, the crop (top, left, height, width) as fractions of the image.
         flips: (V, B) bool, whether the crop was mirrored left to right.
         masks: (V, B, 1, H, W) float in {0, 1}, cut like the images; None unless the task segments.
+        drawn: what ``Task.draw`` returned for these images; None where ``losses`` draws it.
     """
 
     images: Tensor
@@ -31,6 +32,7 @@ class Batch:
     boxes: Tensor
     flips: Tensor
     masks: Tensor | None = None
+    drawn: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,10 +95,22 @@ class Task(nn.Module):
     """Probability above which a pixel is predicted as lesion; only tasks that segment use it."""
     remarks: tuple[str, ...] = ()
     """What a user should know of a size that was chosen; printed when the stage begins."""
+    needs_whole: str | None = "it does not say that its images are independent (needs_whole)"
+    """Why a step needs its whole batch at once, in words (negatives, mixing). None says that
+    losses are means over images that see nothing of each other, and that ``draw`` makes all draws
+    from ``at.generator``; BatchNorm and dropout are found without being named."""
 
     def losses(self, batch: Batch, at: Progress) -> dict[str, Tensor]:
         """Return scalar losses; "total" is minimised, the others are logged. No host sync."""
         raise NotImplementedError
+
+    def draw(self, batch: Batch, at: Progress) -> Tensor | None:
+        """Draw what every image needs, such as its mask, (B, ...); None where nothing is drawn.
+
+        ``losses`` calls it where ``batch.drawn`` is None: a batch that is trained in parts is
+        drawn for as a whole.
+        """
+        return None
 
     def draw_boxes(self, view: int, sizes: Tensor, ids: Tensor, at: Progress) -> Tensor:
         """Draw a view's crops, (B, 4) on the CPU; by default at random over the image.

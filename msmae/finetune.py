@@ -93,6 +93,7 @@ class Classifier(Task):
             cutmix=settings.cutmix,
             label_smoothing=settings.label_smoothing,
         )
+        self.needs_whole = self.mixing.ties
         self.settings = settings
         size = encoders.vit
         self.depth = size.depth
@@ -116,13 +117,17 @@ class Classifier(Task):
         if self.settings.masks and epoch % self.settings.update_interval == 0:
             self.maps.renew(look, self.encoder)
 
+    def draw(self, batch: Batch, at: Progress) -> Tensor | None:
+        """Draw the patches to keep (B, visible); None without SAM."""
+        if not self.settings.masks:
+            return None
+        ratios = (self.settings.mask_ratio, self.settings.throw_ratio)
+        weights = self.maps.patch_weights(batch)
+        return masking.weighted(weights, ratios, at.generator).ids_keep
+
     def losses(self, batch: Batch, at: Progress) -> dict[str, Tensor]:
         """Return the label-smoothed cross-entropy on visible patches, of mixed images if any."""
-        ids_keep = None
-        if self.settings.masks:
-            ratios = (self.settings.mask_ratio, self.settings.throw_ratio)
-            weights = self.maps.patch_weights(batch)
-            ids_keep = masking.weighted(weights, ratios, at.generator).ids_keep
+        ids_keep = self.draw(batch, at) if batch.drawn is None else batch.drawn
         images, targets = mixing.mix(batch.images[0], batch.labels, self.mixing, at.generator)
         logits = self.classify(images, ids_keep).float()
         return {"total": mixing.loss(logits, targets, self.mixing)}

@@ -162,6 +162,7 @@ class MaskedAutoencoder(Task):
 
         super().__init__()
         self.augmentations = (Augmentation(),)
+        self.needs_whole = None
         self.patch = encoders.vit.patch
         self.grid = encoders.grid
         self.guidance = guidance
@@ -181,17 +182,34 @@ class MaskedAutoencoder(Task):
     def draw_masks(self, batch: Batch, at: Progress) -> masking.Masks:
         """Draw the step's masks, on the batch's device."""
         size = (len(batch.labels), self.grid**2)
-        if self.guidance is None or self.maps is None or at.epoch < self.guidance.random_epochs:
-            drawn = masking.uniform(size, (self.random_ratio, 0.0), at.generator)
-            order = drawn.order.to(batch.images.device, non_blocking=True)
-            return masking.Masks(order, drawn.masked, drawn.thrown)
-        ratios = (self.guidance.mask_ratio, self.guidance.throw_ratio)
-        return masking.weighted(self.maps.patch_weights(batch), ratios, at.generator)
+        if self._guided(at) and self.maps is not None:
+            weights = self.maps.patch_weights(batch)
+            return masking.weighted(weights, self._ratios(at), at.generator)
+        drawn = masking.uniform(size, self._ratios(at), at.generator)
+        order = drawn.order.to(batch.images.device, non_blocking=True)
+        return masking.Masks(order, drawn.masked, drawn.thrown)
+
+    def draw(self, batch: Batch, at: Progress) -> Tensor:
+        """Draw the orders of patches (B, L) that make the step's masks."""
+        return self.draw_masks(batch, at).order
+
+    def _masks(self, batch: Batch, at: Progress) -> masking.Masks:
+        if batch.drawn is None:
+            return self.draw_masks(batch, at)
+        return masking.Masks(batch.drawn, *masking.counts(self.grid**2, *self._ratios(at)))
+
+    def _guided(self, at: Progress) -> bool:
+        return self.guidance is not None and at.epoch >= self.guidance.random_epochs
+
+    def _ratios(self, at: Progress) -> tuple[float, float]:
+        if self.guidance is not None and self._guided(at):
+            return self.guidance.mask_ratio, self.guidance.throw_ratio
+        return self.random_ratio, 0.0
 
     def losses(self, batch: Batch, at: Progress) -> dict[str, Tensor]:
         """Return the reconstruction loss and, with a head, the classification loss (eq. 3)."""
         images = batch.images[0]
-        masks = self.draw_masks(batch, at)
+        masks = self._masks(batch, at)
         encoded = self.encoder.norm(self.encoder(images, masks.ids_keep))
         predicted = self.decoder(encoded, masks).float()
         target = self.target(images, masks)

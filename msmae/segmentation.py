@@ -122,6 +122,7 @@ class Segmenter(Task):
 
         super().__init__()
         self.augmentations = (settings.augmentation,)
+        self.needs_whole = None  # but for the head's BatchNorm
         self.settings = settings
         self.threshold = settings.threshold
         self.depth = encoders.vit.depth

@@ -16,8 +16,8 @@ from baselines import mae
 from harness import override, profiles
 from harness.checkpoint import Checkpoints
 from harness.errors import UserError
-from harness.loop import autocast
 from harness.optimizer import build_optimizer
+from harness.precision import autocast
 from harness.spec import Encoders
 from harness.task import Batch
 from msmae import paper

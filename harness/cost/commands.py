@@ -124,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _latency(args: argparse.Namespace, costs: list[Cost]) -> Latency:
     from harness.latency import measure, show
-    from harness.run import choose_device
+    from harness.trainer import choose_device
 
     if args.tokens and args.kind not in (None, "deployed"):
         raise UserError(
@@ -150,7 +150,7 @@ def _throughput(
 ) -> dict[str, Any]:
     """Time training steps at the first model's batch; return the times and FLOPs a second."""
     from harness.cost import estimate
-    from harness.run import choose_device
+    from harness.trainer import choose_device
 
     if args.tokens or args.kind not in (None, "step"):
         raise UserError("--throughput times a training step; leave --tokens and --pass out.")

@@ -1,0 +1,276 @@
+"""Several processes on one run: nothing twice, the same table, signals, failures and limits."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness import profiles, room, run
+from harness.checkpoint import Checkpoints
+from harness.claim import claim
+from harness.data import phantom
+from harness.errors import UserError
+from harness.jobs import threads_of
+from harness.loop import fit
+from harness.plan import Options, Step
+from harness.plan import make as make_plan
+from harness.progress import Progress
+from harness.record import Record, Records
+from harness.run import Executor
+from harness.stop import Stop, Stopped
+from harness.table import Column, Row, Table
+from msmae import paper
+from tests.test_loop import KEY, _job
+
+SHORT = (
+    *("run", "table1", "--profile", "smoke", "--datasets", "phantom-mri"),
+    *("--set", "recipe.epochs=1", "--set", "recipe.warmup_epochs=0", "--track", "off"),
+)
+ROWS = (*SHORT, "--rows", "vit,resnet50,mae")
+
+
+def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "harness", *arguments],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _folder(tmp_path: Path, name: str) -> Path:
+    folder = tmp_path / name
+    phantom.ensure(folder / "data", "phantom-mri")
+    return folder
+
+
+def _records(folder: Path) -> dict[str, dict[str, Any]]:
+    return {p.stem: json.loads(p.read_text()) for p in (folder / "runs/records").iterdir()}
+
+
+@pytest.mark.slow
+def test_four_processes_train_each_stage_once_and_make_the_table_of_one(tmp_path: Path) -> None:
+    one, four = _folder(tmp_path, "one"), _folder(tmp_path, "four")
+    out, err = (first := _start(one, *ROWS)).communicate(timeout=300)
+    assert first.returncode == 0, err
+    out, err = (second := _start(four, *ROWS, "--jobs", "4")).communicate(timeout=300)
+    assert second.returncode == 0, err
+    assert "4 stages trained, 0 found done, 0 failed" in out
+    # Every training logs its last epoch.
+    logged = Counter(line.partition(": epoch")[0] for line in err.splitlines() if ": epoch" in line)
+    assert sorted(logged.values()) == [1, 1, 1, 1]
+    records, alone = _records(four), _records(one)
+    assert records.keys() == alone.keys()
+    for key, record in records.items():
+        assert record["result"] == alone[key]["result"]
+        assert record["provenance"]["device"]["threads"] == 1
+    for path in (one / "reports/smoke").iterdir():
+        assert path.read_bytes() == (four / "reports/smoke" / path.name).read_bytes()
+    assert list((four / "runs/claims").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_failures_stay_with_their_run_and_are_not_tried_by_every_worker(tmp_path: Path) -> None:
+    folder = _folder(tmp_path, "failing")
+    command = (*SHORT, "--rows", "resnet50,vit", "--micro-batch", "8", "--jobs", "2")
+    _, err = (process := _start(folder, *command)).communicate(timeout=300)
+    assert process.returncode == 1
+    lines = [line for line in err.splitlines() if line.startswith("failed: supervised ResNet50")]
+    assert len(lines) == 1
+    assert "needs its whole batch of 32 at once (BatchNorm takes" in lines[0]
+    done = {r["status"]: r for r in _records(folder).values()}
+    assert done["done"]["provenance"]["micro_batch"] == 8
+    assert done["failed"]["provenance"].get("micro_batch") is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_reaches_the_workers(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    folder = _folder(tmp_path, "stopped")
+    long = [word.replace("epochs=1", "epochs=400") for word in ROWS]
+    process = _start(folder, *long, "--jobs", "2")
+    limit = time.monotonic() + 120
+    while len(list((folder / "runs").glob("checkpoints/*.pt"))) < 2:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert err.splitlines()[-1].endswith("the same command goes on from the last checkpoint.")
+    assert "Traceback" not in err
+    assert list((folder / "runs/claims").iterdir()) == []
+    assert not (folder / "runs/records").exists()
+
+
+@pytest.mark.slow
+def test_the_stage_of_a_killed_worker_is_taken_over(tmp_path: Path) -> None:
+    folder = _folder(tmp_path, "killed")
+    longer = [word.replace("epochs=1", "epochs=20") for word in SHORT]
+    process = _start(folder, *longer, "--rows", "vit,swin", "--jobs", "2")
+    limit = time.monotonic() + 120
+    while not list((folder / "runs").glob("checkpoints/*.pt")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    key = next((folder / "runs/checkpoints").glob("*.pt")).stem
+    owner = json.loads((folder / f"runs/claims/{key}.json").read_text())["pid"]
+    os.kill(owner, signal.SIGKILL)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "ended by SIGKILL; 1 go on" in err
+    assert "2 stages trained" in out
+    assert {r["status"] for r in _records(folder).values()} == {"done"}
+
+
+def _plan(tmp_path: Path) -> run.Plan:
+    phantom.ensure(tmp_path / "data", "phantom-mri")
+    table = Table(
+        title="t",
+        source="s",
+        columns=(Column(dataset="phantom-mri"),),
+        rows=(
+            Row(name="sam", label="sam", stages=paper.described()),
+            Row(name="vit", label="vit", stages=(paper.finetune_plain(),)),
+        ),
+    )
+    options = Options(
+        profile=profiles.SMOKE, data=tmp_path / "data", runs=tmp_path / "runs", seeds=(0,)
+    )
+    return make_plan("t", table, options)
+
+
+class _Scripted(Executor):
+    """Writes records instead of training."""
+
+    def __init__(self, plan: run.Plan, failing: str | None = None) -> None:
+        super().__init__(plan, torch.device("cpu"), Progress())
+        self.order: list[str] = []
+        outer = self
+
+        class Writes:
+            def train(self, step: Step, progress: Progress) -> Record:
+                outer.order.append(step.key)
+                status = "failed" if step.key == failing else "done"
+                made = Record(
+                    key=step.key,
+                    status=status,
+                    definition={},
+                    result={},
+                    provenance={"made": time.time_ns()},
+                    error=None if status == "done" else "no",
+                )
+                outer.records.write(made)
+                return made
+
+        self.trainer = Writes()  # type: ignore[assignment]
+
+
+def test_a_stage_claimed_elsewhere_is_put_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "POLL", 0.01)
+    plan = _plan(tmp_path)
+    pretrain, finetune, other = (step.key for step in plan.steps)
+    executor = _Scripted(plan)
+    with claim(tmp_path / "runs", pretrain) as ours:
+        assert ours
+        thread = threading.Thread(target=executor.execute)
+        thread.start()
+        limit = time.monotonic() + 10
+        while not executor.order and time.monotonic() < limit:
+            time.sleep(0.01)
+        assert executor.order == [other]
+    thread.join(10)
+    # The fine-tuning was not begun before the stage it stands on.
+    assert executor.order == [other, pretrain, finetune]
+
+
+def test_an_old_failure_is_tried_again_and_a_new_one_is_not(tmp_path: Path) -> None:
+    plan = _plan(tmp_path)
+    pretrain = plan.steps[0].key
+    first = _Scripted(plan, failing=pretrain).execute()
+    assert [r.key for r in first.failed] == [pretrain]
+    executor = _Scripted(plan)
+    executor.execute()
+    assert executor.order == [pretrain]
+    assert (record := Records(tmp_path / "runs").read(pretrain)) and record.status == "done"
+
+
+def test_threads_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    assert [threads_of(n) for n in (1, 2, 3, 8, 9)] == [8, 4, 2, 1, 1]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # OMP_NUM_THREADS=1
+    assert threads_of(2) == 1
+
+
+def test_more_processes_than_fit_are_refused(tmp_path: Path) -> None:
+    plan = _plan(tmp_path)
+    cpu = torch.device("cpu")
+    need = room.estimate(plan, plan.steps, cpu, None)
+    assert need.images == (256 + 128) * 2 * 64**2
+    assert 1e6 < need.step < 1e9
+    assert room.estimate(plan, plan.steps, cpu, 4).step < need.step / 2
+    room.check(3, need, 3.1 * need.total, "memory")
+    room.check(1, need, 0, "memory")
+    with pytest.raises(UserError, match=r"--jobs 4 needs .* choose at most --jobs 3"):
+        room.check(4, need, 3.1 * need.total, "memory")
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "two"])
+@pytest.mark.parametrize("option", ["--jobs", "--micro-batch"])
+def test_counts_below_one_are_refused(
+    option: str, given: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from harness.cli import main
+
+    with pytest.raises(SystemExit) as left:
+        main(["run", "table1", f"{option}={given}"])
+    assert left.value.code == 2
+    assert f"argument {option}: '{given}' is no count" in capsys.readouterr().err
+
+
+def test_a_signal_in_training_waits_for_the_epoch_and_its_checkpoint(tmp_path: Path) -> None:
+    def interrupt(epoch: int, epochs: int, figures: dict[str, float]) -> None:
+        if epoch == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with Stop() as stop, pytest.raises(Stopped) as stopped:
+        # Writing is too dear but for the signal.
+        checkpoints = Checkpoints(tmp_path, KEY, overhead=0.0)
+        checkpoints._cost = 1.0
+        fit(_job(tmp_path, watch=interrupt, stop=stop, checkpoints=checkpoints))
+    assert stopped.value.code == 143
+    state = Checkpoints(tmp_path, KEY).load()
+    assert state is not None
+    assert len(state["history"]) == 2
+
+
+def test_a_signal_outside_training_acts_at_once() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Stopped), Stop():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_second_signal_does_not_wait() -> None:
+    with pytest.raises(Stopped), Stop() as stop, stop.training():
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.asked
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)

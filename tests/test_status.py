@@ -1,0 +1,129 @@
+"""What runs and what failed, as seen from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness import catalog, plan, profiles, whereabouts
+from harness.cli import main
+from harness.data import phantom
+from harness.plan import Options, Plan
+from harness.progress import Progress
+from harness.record import Record, Records
+from harness.run import Executor
+from harness.whereabouts import Place, Whereabouts
+
+
+def _show(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(["status", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def _plan() -> Plan:
+    phantom.ensure(Path("data"), "phantom-mri")
+    options = Options(
+        profile=profiles.SMOKE,
+        datasets=("phantom-mri",),
+        rows=("vit",),
+        overrides=("recipe.epochs=3", "recipe.warmup_epochs=0"),
+    )
+    return plan.make(*catalog.load("table1"), options)
+
+
+class _Asks(Progress):
+    """Asks for the status after every epoch."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        super().__init__(plain=True)
+        self.capsys = capsys
+        self.told: list[dict[str, Any]] = []
+        self.plain: list[str] = []
+
+    def epoch(self, epoch: int, epochs: int, figures: dict[str, float]) -> None:
+        self.told.append(json.loads(_show(self.capsys, "--json")))
+        self.plain.append(_show(self.capsys))
+
+
+def test_a_training_is_seen_from_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(whereabouts, "EVERY", 0.0)
+    made, asks = _plan(), _Asks(capsys)
+    Executor(made, torch.device("cpu"), asks).execute()
+    seen = [told["running"] for told in asks.told]
+    assert [len(running) for running in seen] == [1, 1, 1]
+    first, second, last = (running[0] for running in seen)
+    assert first["key"] == made.steps[0].key
+    assert first["title"] == "supervised Finetune / phantom-mri / seed 0"
+    assert (first["host"], first["pid"]) == (socket.gethostname(), os.getpid())
+    assert [r["epoch"] for r in (first, second, last)] == [1, 2, 3]
+    assert {r["epochs"] for r in (first, second, last)} == {3}
+    assert first["seconds_left"] > 0 and last["seconds_left"] == 0
+    assert first["since"].endswith("+00:00")
+    assert "running  supervised Finetune / phantom-mri / seed 0: epoch 2/3, about" in asks.plain[1]
+    assert _show(capsys) == "runs: 0 running, 0 failed.\n"
+    assert list(Path("runs/claims").iterdir()) == []
+
+
+def test_time_left_counts_from_where_this_process_began() -> None:
+    place = Place(title="t", started=100.0, updated=130.0, epoch=23, epochs=43, first=20)
+    assert place.left == 200.0  # three epochs in thirty seconds, twenty to go
+    assert Place(title="t", started=0.0, updated=0.0, epoch=0, epochs=9).left is None
+
+
+def test_files_are_written_now_and_then_and_go(tmp_path: Path) -> None:
+    with Whereabouts(tmp_path, "k", "title", 500) as place:
+        for epoch in range(400):
+            place.epoch(epoch, 500)
+        assert [(key, at.epoch) for key, at in whereabouts.read(tmp_path)] == [("k", 0)]
+    assert list(whereabouts.read(tmp_path)) == []
+
+
+def test_failures_and_the_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (step,) = _plan().steps
+    record = Record(
+        key=step.key,
+        status="failed",
+        definition=step.run.definition(),
+        result={},
+        provenance={},
+        error="DivergedError: loss 'total' is nan",
+    )
+    Records(Path("runs")).write(record)
+    claims = Path("runs/claims")
+    claims.mkdir()
+    owner = {"host": socket.gethostname(), "pid": 2**22 + 1}
+    (claims / "dead.json").write_text(json.dumps(owner))
+    out = _show(capsys)
+    assert out.splitlines() == [
+        f"failed   supervised Finetune / phantom-mri / seed 0 ({step.key[:12]}):"
+        " DivergedError: loss 'total' is nan",
+        "runs: 0 running, 1 failed.",
+    ]
+    # Somebody tries it again, and has not said how far it is.
+    (claims / f"{step.key}.json").write_text(json.dumps({**owner, "pid": os.getpid()}))
+    (claims / f"{step.key}.progress").write_text("{")
+    out = _show(capsys)
+    assert out.startswith(f"running  {step.key[:12]}, on {socket.gethostname()}")
+    assert out.endswith("runs: 1 running, 0 failed.\n")
+
+
+def test_an_empty_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "nothing"
+    assert _show(capsys, "--runs", str(folder)) == f"{folder}: 0 running, 0 failed.\n"
+    assert json.loads(_show(capsys, "--runs", str(folder), "--json")) == {
+        "running": [],
+        "failed": [],
+    }
+    assert not folder.exists()
