@@ -11,7 +11,18 @@ from harness.table import file_name
 
 
 def tables(plan: Plan) -> tuple[Plan, ...]:
-    """Return a plan for each table that is written; all of them share the plan's stages."""
+    """Return a plan for each table that is written; all of them share the plan's stages.
+
+    Raises:
+        UserError: a table shows times of batches of several sizes, which are not taken in turn.
+    """
+    costs = [c.column.cost for c in plan.columns]
+    batches = sorted({c.batch for c in costs if c is not None and c.what == "seconds"})
+    if len(batches) > 1:
+        raise UserError(
+            f"{plan.name} shows times of batches of {' and '.join(map(str, batches))}; the columns"
+            " of one table must share a batch, so that its rows can be timed in turn."
+        )
     if not plan.table.apart:
         return (plan,)
     return tuple(

@@ -155,6 +155,22 @@ def test_figure7_is_drawn_over_the_rows_that_are_done(asked: list[Request]) -> N
         assert cells["phantom-mri.training_seconds_64"]["value"] == 8.0
 
 
+def test_times_of_two_batches_are_refused_before_any_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from baselines import supervised\nfrom harness.table import Column, Row, Table\n"
+        "names = ('accuracy', 'training_seconds', 'training_seconds_64')\n"
+        "EXPERIMENT = Table(title='T', source='', rows=(Row(name='a', label='A',"
+        " stages=supervised.vit()),),\n"
+        "    columns=tuple(Column(dataset='phantom-mri', metric=name) for name in names))\n"
+    )
+    assert main(["run", str(mine), "--profile", "smoke", "--track", "off"]) == 2
+    assert "mine shows times of batches of 1 and 64" in capsys.readouterr().err
+    assert not Path("runs/records").exists()
+
+
 def test_an_experiment_without_a_figure_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", "table3", *MRI, "--figures"]) == 2
     assert "table3 has no figure; leave --figures out" in capsys.readouterr().err
