@@ -87,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="train what is missing and write the table")
     _selection(run)
+    run.add_argument("--fresh", action="store_true", help="train everything anew")
     _execution(run)
     _written(run)
 
@@ -145,7 +146,6 @@ def _plan(parser: argparse.ArgumentParser) -> None:
 
 
 def _execution(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--fresh", action="store_true", help="train everything anew")
     parser.add_argument(
         "--jobs",
         type=arguments.count,
@@ -185,7 +185,7 @@ def _sweep(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=arguments.seeds, metavar="N", help="one seed")
     _set(parser)
     _folders(parser)
-    parser.add_argument("--track", choices=("on", "off"), default="on", help="mirror to MLflow")
+    _execution(parser)
     _written(parser, figures=False)
     parser.set_defaults(split="paper", rule="last", rows=None, probes=False)
 

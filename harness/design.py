@@ -10,7 +10,7 @@ import itertools
 import json
 import random
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from harness.spec import Stage
 from harness.table import OBJECTIVES, Column, Sweep, Table
 
 CORNERS = 256
-"""Extremes of a space that are checked before the first trial, at most."""
+"""Extremes of a space that are looked at before the first trial, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +73,19 @@ class Design:
         """
         (chain,) = override.apply([self.sweep.row.chain()], settings(self.space, values))
         return plan.make(self.name, _table(self.sweep, chain), self.options)
+
+    def corners(self) -> Iterator[Plan]:
+        """Yield the plans of the trials at the extremes of the space.
+
+        Raises:
+            UserError: one cannot be trained.
+        """
+        for values in itertools.islice(self.space.corners(), CORNERS):
+            try:
+                yield self.plan(values)
+            except UserError as error:
+                shown = ", ".join(f"{name} {value}" for name, value in values.items())
+                raise UserError(f"The sweep {self.name} contains {shown}: {error}") from error
 
     def definition(self) -> dict[str, Any]:
         """Return what trials must share to be comparable, as plain JSON values.
@@ -241,12 +254,8 @@ def _check(made: Design) -> None:
     for dimension in made.space.dimensions:
         for path in dimension.fields:
             _tried(made, dimension.name, [f"{path}={_text(_first(dimension))}"])
-    for values in itertools.islice(made.space.corners(), CORNERS):
-        shown = ", ".join(f"{name} {value}" for name, value in values.items())
-        try:
-            made.plan(values)
-        except UserError as error:
-            raise UserError(f"The sweep {made.name} contains {shown}: {error}") from error
+    for _ in made.corners():
+        pass
 
 
 def _first(dimension: Dimension) -> Value:

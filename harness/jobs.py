@@ -1,6 +1,6 @@
-"""Execute a plan in several processes that share the run store.
+"""Do a command's work in several processes that share the run store.
 
-Every worker walks through the same plan; claims keep them from training a stage twice. Workers
+Every worker is given the same command; claims keep them from training a stage twice. Workers
 are sessions of their own, so that a terminal's Ctrl-C reaches the parent alone, which passes it
 on; a worker whose parent has gone stops, too.
 """
@@ -15,8 +15,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -36,6 +37,21 @@ LOOK = 0.1
 
 PATIENCE = 3 * GRACE
 """Seconds that workers have to leave before they are killed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Orders:
+    """What a parent tells its workers beside the command line.
+
+    Attributes:
+        threads: of each.
+        failed: digests of failed records by key: they are tried again, later failures are not.
+        lost: numbers of the trials that had failed, by study; later failures take a trial's place.
+    """
+
+    threads: int
+    failed: Mapping[str, str] = field(default_factory=dict)
+    lost: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 def execute(args: argparse.Namespace, plan: Plan, device: torch.device, stop: Stop) -> Outcome:
@@ -61,7 +77,8 @@ def execute(args: argparse.Namespace, plan: Plan, device: torch.device, stop: St
     known = failures(steps, records)
     if jobs:
         # As many threads each as --jobs says, however many of them find something to do.
-        _run(args.command_line[1:], jobs, threads_of(args.jobs), known)
+        orders = Orders(threads=threads_of(args.jobs), failed=known)
+        employ(args.command_line[1:], jobs, orders)
     left = pending(missing, records)
     failed = [r for s in left if (r := records.read(s.key)) and known.get(s.key) != r.digest]
     if len(failed) < len(left):
@@ -82,8 +99,8 @@ def threads_of(jobs: int) -> int:
     return max(1, min((cores or 1) // jobs, torch.get_num_threads()))
 
 
-def _run(arguments: Sequence[str], jobs: int, threads: int, known: dict[str, str]) -> None:
-    """Start the workers and wait for all of them.
+def employ(arguments: Sequence[str], jobs: int, orders: Orders) -> None:
+    """Start workers for a command line and wait for all of them.
 
     Raises:
         Stopped: after the workers have left.
@@ -91,7 +108,7 @@ def _run(arguments: Sequence[str], jobs: int, threads: int, known: dict[str, str
     workers: list[subprocess.Popen[bytes]] = []
     try:
         for _ in range(jobs):
-            workers.append(_start(arguments, threads, known))
+            workers.append(_start(arguments, orders))
         _wait(workers)
     except Stopped:
         _end(workers)
@@ -105,9 +122,7 @@ def _run(arguments: Sequence[str], jobs: int, threads: int, known: dict[str, str
                 worker.stdin.close()
 
 
-def _start(
-    arguments: Sequence[str], threads: int, known: dict[str, str]
-) -> subprocess.Popen[bytes]:
+def _start(arguments: Sequence[str], orders: Orders) -> subprocess.Popen[bytes]:
     house = str(Path(harness.__file__).resolve().parent.parent)
     path = [house, *filter(None, [os.environ.get("PYTHONPATH")])]
     worker = subprocess.Popen(
@@ -116,14 +131,14 @@ def _start(
         stdout=subprocess.DEVNULL,
         env={
             **os.environ,
-            "OMP_NUM_THREADS": str(threads),
+            "OMP_NUM_THREADS": str(orders.threads),
             "PYTHONPATH": os.pathsep.join(path),
         },
         start_new_session=True,
     )
     assert worker.stdin is not None
     # The pipe stays open: its end tells a worker that the parent has gone.
-    worker.stdin.write(json.dumps({"threads": threads, "failed": known}).encode() + b"\n")
+    worker.stdin.write(json.dumps(asdict(orders)).encode() + b"\n")
     worker.stdin.flush()
     return worker
 
@@ -166,18 +181,31 @@ def _tell(workers: Sequence[subprocess.Popen[bytes]]) -> None:
 
 def work(args: argparse.Namespace, plan: Plan, device: torch.device) -> int:
     """Be a worker: train what is free, write no table; return the exit code."""
-    with open(0, "rb", buffering=0, closefd=False) as stream:
-        orders = json.loads(stream.readline())
-    torch.set_num_threads(orders["threads"])
-    manner = Manner(micro_batch=args.micro_batch, failed=orders["failed"])
+    orders = taken()
+    manner = Manner(micro_batch=args.micro_batch, failed=orders.failed)
     try:
-        with Stop() as stop:
-            threading.Thread(target=_follow_parent, daemon=True).start()
+        with employed() as stop:
             told = replace(manner, stop=stop)
             outcome = Executor(plan, device, Progress(plain=True), told).execute()
     except Stopped as stopped:
         return stopped.code
     return 1 if outcome.failed else 0
+
+
+def taken() -> Orders:
+    """Return this worker's orders, after taking as many threads as they say."""
+    with open(0, "rb", buffering=0, closefd=False) as stream:
+        orders = Orders(**json.loads(stream.readline()))
+    torch.set_num_threads(orders.threads)
+    return orders
+
+
+@contextmanager
+def employed() -> Iterator[Stop]:
+    """Listen for signals within the block, and for the end of the parent."""
+    with Stop() as stop:
+        threading.Thread(target=_follow_parent, daemon=True).start()
+        yield stop
 
 
 def _follow_parent() -> None:

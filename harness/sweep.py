@@ -1,4 +1,4 @@
-"""Studies of sweeps in Optuna, the only place that imports it: draw trials, keep what they found.
+"""Studies of sweeps in Optuna: draw trials, keep what they found.
 
 Nothing is lost or done twice after a kill: a trial left RUNNING whose owner is dead (its claim in
 the run store is free) is gone on with under its own number and values, by the next process that
@@ -13,14 +13,15 @@ import contextlib
 import hashlib
 import importlib.util
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, cast
 
 from harness import seed
-from harness.claim import claim
+from harness.claim import claim, living
 from harness.design import Design, Drawing
 from harness.errors import UserError
 from harness.space import SHARE, Choice, Space, Value, Whole
+from harness.storage import open_storage, reachable
 from harness.trials import Attempt, Pruned, Result, State, Trial
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 DEATHS = 10
 """A trial whose process died this often is failed: it may be what kills it."""
 
+TAKEN = ("COMPLETE", "PRUNED", "RUNNING")
+"""States of trials that count towards those that are wanted."""
+
 AIMS: tuple[Literal["maximize", "minimize"], ...] = ("maximize", "minimize")
 """Directions of ``harness.table.OBJECTIVES``."""
 
@@ -37,31 +41,13 @@ POLL = 0.2
 """Seconds between looks at the lock; it is held while a trial is drawn."""
 
 
-@contextlib.contextmanager
-def reachable(url: str) -> Iterator[None]:
-    """Turn a storage's failures into a user's error; its address may hold a password."""
-    from optuna.exceptions import StorageInternalError
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        yield
-    except (SQLAlchemyError, StorageInternalError) as error:
-        raise _unusable(url, error) from error
-
-
-def _unusable(url: str, error: Exception) -> UserError:
-    reason = str(error.__cause__ or error).partition("\n")[0].rstrip(". ")
-    return UserError(
-        f"The Optuna storage ({url.partition(':')[0]}) cannot be used: {reason}."
-        " Give --storage sqlite:///PATH or another database that can be reached."
-    )
-
-
 class Study:
     """A study under a design, opened or made."""
 
     def __init__(self, design: Design, url: str, asked: Drawing, *, make: bool) -> None:
         """Open the study of a design; with ``make``, create it where there is none.
+
+        Trials that have failed by now are ``lost``: they do not count as this command's.
 
         Raises:
             UserError: the storage cannot be reached, there is no such study, or it searches
@@ -72,7 +58,7 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.design, self.url = design, url
         with reachable(url), self._lock():
-            storage = _storage(url)
+            storage = open_storage(url)
             there = design.study in optuna.study.get_all_study_names(storage)
             if not there and not make:
                 raise UserError(
@@ -95,6 +81,7 @@ class Study:
             )
             if known is None:
                 self.study.set_user_attr("definition", definition)
+            self.lost: Sequence[int] = [t.number for t in self._frozen("FAIL")]
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
@@ -107,19 +94,19 @@ class Study:
             time.sleep(POLL)
 
     @contextlib.contextmanager
-    def attempt(self, target: int, failed: int) -> Iterator[Attempt | None]:
+    def attempt(self, target: int) -> Iterator[Attempt | None]:
         """Take a trial for the block: one that a dead process left, else a new one.
 
         Args:
-            target: finished trials that are wanted in all.
-            failed: trials that failed in this command, which take a place each.
+            target: finished trials that are wanted in all; those that fail meanwhile take a place
+                each, so that a sweep in which all fail ends.
 
         Yields:
             None where nothing is left to do.
         """
         with contextlib.ExitStack() as held:
             with self._lock():
-                attempt = self._left(held) or self._new(target, failed, held)
+                attempt = self._left(held) or self._new(target, held)
             try:
                 yield attempt
             except (KeyboardInterrupt, UserError):
@@ -145,13 +132,12 @@ class Study:
             return self._drawn(trial, frozen.intermediate_values)
         return None
 
-    def _new(self, target: int, failed: int, held: contextlib.ExitStack) -> Attempt | None:
-        taken = len(self._frozen("COMPLETE", "PRUNED", "RUNNING"))
-        if taken + failed >= target:
+    def _new(self, target: int, held: contextlib.ExitStack) -> Attempt | None:
+        if not self._wants(target):
             return None
         number = len(self.study.get_trials(deepcopy=False))
         if self.sampler == "grid" and not self._frozen("WAITING"):
-            point = self._next_point(failed)
+            point = self._next_point()
             if point is None:
                 return None
             self.study.enqueue_trial(self.design.space.encode(point))
@@ -181,18 +167,41 @@ class Study:
         return _sampler(self.sampler, seed.derive("sweep", self.design.study, number) % 2**32)
 
     def _claim(self, number: int) -> contextlib.AbstractContextManager[bool]:
+        return claim(self.design.options.runs, self._claimed(number))
+
+    def _claimed(self, number: int) -> str:
         name = hashlib.sha256(self.design.study.encode()).hexdigest()[:16]
-        return claim(self.design.options.runs, f"trial-{name}-{number}")
+        return f"trial-{name}-{number}"
 
     def _frozen(self, *states: str) -> list[FrozenTrial]:
         trials = self.study.get_trials(deepcopy=False)
         return [trial for trial in trials if trial.state.name in states]
 
-    def _next_point(self, failed: int) -> dict[str, Value] | None:
+    def _next_point(self) -> dict[str, Value] | None:
         space = self.design.space
-        taken = [_values(t, space) for t in self._frozen("COMPLETE", "PRUNED", "RUNNING")]
-        lost = [_values(t, space) for t in self._frozen("FAIL")]
-        return self.design.next_point(taken, lost, lost[len(lost) - failed :])
+        taken, lost, failed = (
+            [_values(t, space) for t in trials]
+            for trials in (self._frozen(*TAKEN), self._frozen("FAIL"), self._failed())
+        )
+        return self.design.next_point(taken, lost, failed)
+
+    def _wants(self, target: int) -> bool:
+        return len(self._frozen(*TAKEN)) + len(self._failed()) < target
+
+    def _failed(self) -> list[FrozenTrial]:
+        return [trial for trial in self._frozen("FAIL") if trial.number not in self.lost]
+
+    def failed(self) -> tuple[Trial, ...]:
+        """Return the trials that failed since the study was opened, in any process."""
+        with reachable(self.url):
+            return tuple(_plain(t, self.design.space) for t in self._failed())
+
+    def abandoned(self) -> tuple[int, ...]:
+        """Return the numbers of the trials whose process died."""
+        held = living(self.design.options.runs)
+        with reachable(self.url):
+            running = self._frozen("RUNNING")
+        return tuple(t.number for t in running if self._claimed(t.number) not in held)
 
     def finish(self, attempt: Attempt, result: Result | None) -> None:
         """Finish a trial with what it reached, failed or, with None, cut short."""
@@ -248,19 +257,6 @@ def _plain(frozen: FrozenTrial, space: Space) -> Trial:
         key=facts.get("key", ""),
         error=facts.get("error"),
     )
-
-
-def _storage(url: str) -> optuna.storages.RDBStorage:
-    from optuna.storages import RDBStorage
-
-    if "://" not in url:
-        raise UserError("--storage wants the URL of a database, for instance sqlite:///sweeps.db.")
-    # Seconds that a worker waits for another's write.
-    options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite:") else {}
-    try:
-        return RDBStorage(url, engine_kwargs=options)
-    except (ImportError, RuntimeError, ValueError) as error:  # no driver; not Optuna's tables
-        raise _unusable(url, error) from error
 
 
 def _sampler(name: str, number: int) -> optuna.samplers.BaseSampler:

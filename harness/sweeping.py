@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import findings, track
+import torch
+
+from harness import findings, jobs, room, track
 from harness.data import registry
 from harness.design import Design, Drawing, design
 from harness.errors import UserError
@@ -18,9 +20,12 @@ from harness.plan import Options
 from harness.progress import Progress
 from harness.report import sweep as pages
 from harness.run import Executor
-from harness.sweep import Study, reachable
+from harness.space import Value
+from harness.stop import Stop, Stopped
+from harness.storage import reachable
+from harness.sweep import Study
 from harness.table import Sweep, file_name
-from harness.trainer import choose_device
+from harness.trainer import Manner, choose_device
 from harness.trials import Attempt, Pruned, Result, Watch, train
 
 
@@ -65,7 +70,12 @@ def storage(args: argparse.Namespace) -> str:
 
 
 def search(args: argparse.Namespace, made: Sequence[Design], command: str) -> int:
-    """Search every design, report and mirror it; return the exit code."""
+    """Search every design, report and mirror it; return the exit code.
+
+    Raises:
+        UserError: limits, storage or studies do not fit, or all workers have gone.
+        Stopped: as asked; trials under way are gone on with by the next command.
+    """
     limits = Limits(
         trials=made[0].sweep.trials if args.trials is None else args.trials, timeout=args.timeout
     )
@@ -73,47 +83,109 @@ def search(args: argparse.Namespace, made: Sequence[Design], command: str) -> in
         raise UserError(f"--trials is {limits.trials}; it must be at least 1.")
     if limits.timeout is not None and limits.timeout <= 0:
         raise UserError(f"--timeout is {limits.timeout:g} seconds; it must be above 0.")
-    url, code = storage(args), 0
-    for each in made:
-        study = Study(each, url, Drawing(sampler=args.sampler, pruner=args.pruner), make=True)
+    drawing = Drawing(sampler=args.sampler, pruner=args.pruner)
+    studies = [Study(each, storage(args), drawing, make=True) for each in made]
+    if args.worker:
+        return _work(args, studies, limits)
+    with Stop() as stop:
+        if args.jobs > 1:
+            _employ(args, studies)
+        else:
+            _walk(args, studies, limits, stop)
+        return _finish(args, studies, command)
+
+
+def _employ(args: argparse.Namespace, studies: Sequence[Study]) -> None:
+    """Let ``--jobs`` processes share the trials.
+
+    Raises:
+        UserError: the memory is too small for so many, or trials have lost their process.
+        Stopped: as asked.
+    """
+    device = choose_device()
+    needs = [_need(args, study.design, device) for study in studies]
+    room.check(args.jobs, max(needs, key=lambda need: need.total), *room.free(device))
+    lost = {study.design.study: list(study.lost) for study in studies}
+    orders = jobs.Orders(threads=jobs.threads_of(args.jobs), lost=lost)
+    jobs.employ(args.command_line[1:], args.jobs, orders)
+    left = [f"{s.design.study} {number}" for s in studies for number in s.abandoned()]
+    if left:
+        raise UserError(
+            f"All workers have gone, and trials are not finished ({', '.join(left)}); see above"
+            " why. The same command goes on with them."
+        )
+
+
+def _need(args: argparse.Namespace, made: Design, device: torch.device) -> room.Need:
+    """Estimate the memory of the largest trial, which is at a corner of the space."""
+    steps = [step for plan in made.corners() for step in plan.steps]
+    return room.estimate(made.base, steps, device, args.micro_batch)
+
+
+def _work(args: argparse.Namespace, studies: Sequence[Study], limits: Limits) -> int:
+    """Be a worker: try what is free, report nothing; return the exit code."""
+    orders = jobs.taken()
+    for study in studies:
+        study.lost = orders.lost[study.design.study]
+    try:
+        with jobs.employed() as stop:
+            _walk(args, studies, limits, stop)
+    except Stopped as stopped:
+        return stopped.code
+    return 1 if any(study.failed() for study in studies) else 0
+
+
+def _walk(args: argparse.Namespace, studies: Sequence[Study], limits: Limits, stop: Stop) -> None:
+    manner = Manner(micro_batch=args.micro_batch, stop=stop)
+    for study in studies:
         tell = _mirror(study) if args.track == "on" else None
-        failed = _search(study, limits, tell)
+        executor = Executor(study.design.base, choose_device(), Progress(), manner)
+        _search(study, limits, executor, tell, plain=args.worker)
+
+
+def _finish(args: argparse.Namespace, studies: Sequence[Study], command: str) -> int:
+    """Report and mirror; name what failed."""
+    code = 0
+    for study in studies:
         paths = report(args, study, command)
         if args.track == "on":
             _mirror(study)(paths)
-        for line in failed:
-            print(f"failed: {line}", file=sys.stderr)
-        code = 1 if failed else code
+        for trial in study.failed():
+            code = 1
+            line = f"failed: trial {trial.number} ({_shown(trial.values)}): {trial.error}"
+            print(line, file=sys.stderr)
     return code
 
 
 def _search(
-    study: Study, limits: Limits, tell: Callable[[Sequence[Path]], None] | None
-) -> list[str]:
-    """Take trials until enough are finished; return one line for each that failed."""
-    made = study.design
-    executor = Executor(made.base, choose_device(), Progress())
-    failed: list[str] = []
+    study: Study,
+    limits: Limits,
+    executor: Executor,
+    tell: Callable[[Sequence[Path]], None] | None,
+    *,
+    plain: bool,
+) -> None:
+    """Take trials until enough are finished."""
     begin = time.monotonic()
     while limits.timeout is None or time.monotonic() - begin < limits.timeout:
-        with reachable(study.url), study.attempt(limits.trials, len(failed)) as attempt:
+        with reachable(study.url), study.attempt(limits.trials) as attempt:
             if attempt is None:
                 break
             name = f"trial {attempt.number}"
-            shown = ", ".join(f"{n} {v}" for n, v in attempt.values.items())
-            watch = Watch(name, attempt.see)
-            watch.line(f"{name}: {shown}")
-            result = _attempt(executor, made, attempt, watch)
+            watch = Watch(name, attempt.see, plain=plain)
+            watch.line(f"{name}: {_shown(attempt.values)}")
+            result = _attempt(executor, study.design, attempt, watch)
             study.finish(attempt, result)
             if result is None:
                 watch.line(f"{name}: pruned")
-            elif result.error:
-                failed.append(f"{name} ({shown}): {result.error}")
-            else:
+            elif not result.error:
                 watch.line(f"{name}: validation accuracy {100 * (result.accuracy or 0):.2f} %")
         if tell is not None:
             tell(())
-    return failed
+
+
+def _shown(values: Mapping[str, Value]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 def _attempt(executor: Executor, made: Design, attempt: Attempt, watch: Watch) -> Result | None:

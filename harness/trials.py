@@ -77,9 +77,11 @@ class Attempt:
 class Watch(Progress):
     """Progress of one trial; hands every validation accuracy on."""
 
-    def __init__(self, name: str, seen: Callable[[int, float], None]) -> None:
+    def __init__(
+        self, name: str, seen: Callable[[int, float], None], *, plain: bool = False
+    ) -> None:
         """Name the trial; ``seen`` takes an epoch (0-based) and the accuracy after it."""
-        super().__init__()
+        super().__init__(plain=plain)
         self.name = name
         self.seen = seen
 

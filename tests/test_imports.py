@@ -16,7 +16,7 @@ SOURCES = sorted(p for package in PACKAGES for p in (ROOT / package).rglob("*.py
 
 HOMES = {
     "mlflow": ("harness/track.py",),
-    "optuna": ("harness/sweep.py",),
+    "optuna": ("harness/sweep.py", "harness/storage.py"),
     "pandas": ("harness/report/", "harness/record.py"),
     "mmseg": ("msmae/segment.py",),
     "mmengine": ("msmae/segment.py",),

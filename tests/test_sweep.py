@@ -15,7 +15,7 @@ from typing import Any
 import optuna
 import pytest
 
-from harness import sweep, track
+from harness import room, sweep, track
 from harness.cli import main
 from harness.data import phantom
 from harness.trials import Trial, front
@@ -234,6 +234,95 @@ def test_two_processes_share_a_study(folder: Path) -> None:
         _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
     assert _states(folder) == ["COMPLETE"] * 4
+
+
+def _command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "harness", "sweep", "small.py", *arguments]
+
+
+@pytest.mark.slow
+def test_jobs_share_the_trials_and_train_no_stage_twice(folder: Path) -> None:
+    command = _command(*QUICK, "--sampler", "grid", "--trials", "6", "--jobs", "2")
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert _states(folder) == ["COMPLETE"] * 6
+    assert len({json.dumps(t.params, sort_keys=True) for t in _study(folder).trials}) == 6
+    # Every training logs its last epoch; as many trainings as records.
+    assert ran.stderr.count(": epoch 1/1,") == len(_records(folder))
+    assert len({r["provenance"]["device"]["threads"] for r in _records(folder).values()}) == 1
+    assert "6 complete" in ran.stdout
+    assert (folder / "reports/smoke/small.md").exists()
+    assert len(list(_children(folder))) == 6
+    assert list((folder / "runs/claims").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_jobs_do_not_multiply_what_fails(folder: Path) -> None:
+    broken = ("--set", "pretrain.recipe.base_lr=1e30", "--track", "off")
+    command = _command(*QUICK, *broken, "--sampler", "grid", "--trials", "3", "--jobs", "2")
+    for attempts in (3, 6):  # three places a command, whoever takes them
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert ran.returncode == 1, ran.stderr
+        assert ran.stderr.count("failed: trial") == 3
+        assert _states(folder) == ["FAIL"] * attempts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_sigterm_leaves_the_trial_to_the_next_command(folder: Path, jobs: str) -> None:
+    long = ("--set", "pretrain.recipe.epochs=8", "--set", "finetune.recipe.epochs=2")
+    options = ("--profile", "smoke", *long, "--set", "recipe.warmup_epochs=0", "--track", "off")
+    command = _command(*options, "--trials", "2", "--jobs", jobs)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    limit = time.monotonic() + 200
+    while len(list((folder / "runs").glob("checkpoints/[0-9a-f]*.pt"))) < int(jobs):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].endswith("the same command goes on from the last checkpoint.")
+    assert list((folder / "runs/claims").iterdir()) == []
+    left = {t.number: t.params for t in _study(folder).trials}
+    assert _states(folder) == ["RUNNING"] * int(jobs)
+    assert {t.user_attrs["stops"] for t in _study(folder).trials} == {1}
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert set(_states(folder)) <= {"COMPLETE", "PRUNED"}
+    trials = {t.number: t.params for t in _study(folder).trials}
+    assert len(trials) == 2
+    assert left.items() <= trials.items()
+
+
+@pytest.mark.slow
+def test_a_killed_worker_s_trial_is_taken_over(folder: Path) -> None:
+    long = ("--set", "pretrain.recipe.epochs=8", "--set", "finetune.recipe.epochs=2")
+    options = ("--profile", "smoke", *long, "--set", "recipe.warmup_epochs=0", "--track", "off")
+    command = _command(*options, "--trials", "3", "--jobs", "2")
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    limit = time.monotonic() + 200
+    while not (claimed := list((folder / "runs").glob("checkpoints/[0-9a-f]*.pt"))):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    owner = json.loads((folder / f"runs/claims/{claimed[0].stem}.json").read_text())["pid"]
+    os.kill(owner, signal.SIGKILL)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "ended by SIGKILL; 1 go on" in err
+    assert len(_states(folder)) == 3
+    assert set(_states(folder)) <= {"COMPLETE", "PRUNED"}
+
+
+def test_more_jobs_than_memory_holds_are_refused(
+    folder: Path, harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "free", lambda device: (1.7e9, "this machine's memory"))
+    answer = harness("sweep", "small.py", *QUICK, "--jobs", "40")
+    _refused(answer, "--jobs 40 needs about", "choose at most --jobs")
+    assert not (folder / "runs/records").exists()
 
 
 def _kill_when(command: list[str], ready: Callable[[], bool]) -> None:

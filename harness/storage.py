@@ -1,0 +1,50 @@
+"""Optuna's storage of studies: any database that SQLAlchemy reaches, or one clear line why not."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
+
+
+@contextlib.contextmanager
+def reachable(url: str) -> Iterator[None]:
+    """Turn a storage's failures into a user's error; its address may hold a password."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        raise _unusable(url, error) from error
+
+
+def _unusable(url: str, error: Exception) -> UserError:
+    reason = str(error.__cause__ or error).partition("\n")[0].rstrip(". ")
+    return UserError(
+        f"The Optuna storage ({url.partition(':')[0]}) cannot be used: {reason}."
+        " Give --storage sqlite:///PATH or another database that can be reached."
+    )
+
+
+def open_storage(url: str) -> RDBStorage:
+    """Open the database at a URL, which needs no tables yet.
+
+    Raises:
+        UserError: it is none, or cannot be used.
+    """
+    from optuna.storages import RDBStorage
+
+    if "://" not in url:
+        raise UserError("--storage wants the URL of a database, for instance sqlite:///sweeps.db.")
+    # Seconds that a worker waits for another's write.
+    options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite:") else {}
+    try:
+        return RDBStorage(url, engine_kwargs=options)
+    except (ImportError, RuntimeError, ValueError) as error:  # no driver; not Optuna's tables
+        raise _unusable(url, error) from error
