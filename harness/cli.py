@@ -276,7 +276,7 @@ def _set(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="KEY=VALUE",
         help="[PHASE.]recipe.FIELD=VALUE, [PHASE.]method.FIELD=VALUE, or finetune=own: each"
-        " method's own published fine-tuning",
+        " method's own published fine-tuning; a PHASE's value stands above that of all",
     )
 
 

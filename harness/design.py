@@ -217,6 +217,7 @@ def _text(value: Value) -> str:
 def _narrowed(sweep: Sweep, options: Options) -> Space:
     """Take the dimensions out that ``--set`` fixes."""
     given = [override.parse(o) for o in options.overrides if not o.startswith(override.SWAP + "=")]
+    given.sort(key=lambda o: o.phase is None)  # what is said of one phase stands above
     fixed: dict[str, Value] = {}
     for dimension in sweep.space.dimensions:
         hits = [(path, o) for path in dimension.fields for o in given if _names(o, path)]

@@ -1,7 +1,8 @@
 """``--set``: ``[PHASE.]recipe.FIELD=VALUE``, ``[PHASE.]method.FIELD=VALUE``, ``finetune=NAME``.
 
 Fields are set after the profile's scaling: the value given is the value that runs, and it is part
-of the key like any other. A fine-tuning is exchanged before: it is scaled like the one it replaces.
+of the key like any other. What is said of one phase stands above what is said of all, in any order.
+A fine-tuning is exchanged before: it is scaled like the one it replaces.
 """
 
 from __future__ import annotations
@@ -110,12 +111,13 @@ def _part(stage: Stage, override: Override) -> Any:
 
 
 def _changed(stage: Stage, overrides: Sequence[Override]) -> Stage:
+    ordered = sorted(overrides, key=lambda o: o.phase is not None)
     for part in ("recipe", "method"):
         value = getattr(stage, part)
         names = {f.name for f in dataclasses.fields(value)}
         changes = {
             o.field: _read(type(value), o)
-            for o in overrides
+            for o in ordered
             if o.part == part and o.field in names and o.phase in (None, stage.phase)
         }
         if changes:

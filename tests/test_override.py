@@ -74,6 +74,9 @@ def test_values_take_the_type_of_their_field() -> None:
 def test_the_order_of_flags_does_not_matter() -> None:
     flags = ["recipe.epochs=3", "method.mask_ratio=0.2", "finetune.recipe.batch_size=2"]
     assert _set(*flags) == _set(*reversed(flags))
+    first, second = _set("finetune.recipe.epochs=3", "recipe.epochs=5")
+    assert (first.recipe.epochs, second.recipe.epochs) == (5, 3)
+    assert _set("recipe.epochs=5", "finetune.recipe.epochs=3") == (first, second)
 
 
 @pytest.mark.parametrize(
