@@ -11,6 +11,12 @@ from harness.errors import UserError
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
+DRIVERS = (
+    "postgresql+psycopg:// with `pip install psycopg[binary]`,"
+    " mysql+pymysql:// with `pip install pymysql`"
+)
+"""URLs of servers that need nothing but a wheel."""
+
 
 @contextlib.contextmanager
 def reachable(url: str) -> Iterator[None]:
@@ -46,5 +52,11 @@ def open_storage(url: str) -> RDBStorage:
     options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite:") else {}
     try:
         return RDBStorage(url, engine_kwargs=options)
-    except (ImportError, RuntimeError, ValueError) as error:  # no driver; not Optuna's tables
+    except ImportError as error:
+        missing = getattr(error.__cause__ or error, "name", None) or str(error)
+        raise UserError(
+            f"The Optuna storage ({url.partition(':')[0]}) needs the Python package"
+            f" {missing!r}, the database's driver. Install it, or choose another one: {DRIVERS}."
+        ) from error
+    except (RuntimeError, ValueError) as error:  # not Optuna's tables
         raise _unusable(url, error) from error

@@ -1,8 +1,9 @@
 """Mirror finished runs to MLflow: the records are the truth, MLflow a view of them.
 
 A run is mirrored after its record is written, so nothing is ever half known: what a kill leaves
-RUNNING is removed and written again by the next call. A ledger beside the records remembers what
-was mirrored where, so that a call with nothing to do does not import mlflow (2 s).
+RUNNING is removed and written again by the next call. The local database appears with all its
+tables or not at all. A ledger beside the records remembers what was mirrored where, so that a call
+with nothing to do does not import mlflow (2 s).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "msmae-harness"
 LEDGER = "mlflow-mirrored.json"
+DATABASE = "mlflow.db"
 BATCH = 1000
 """Metrics in one call, MLflow's limit."""
 
@@ -54,12 +56,22 @@ class Mirror:
 
 def tracking_uri(folder: Path) -> str:
     """Return MLFLOW_TRACKING_URI, or a SQLite file in the run store."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.resolve()}/mlflow.db"
+    return os.environ.get("MLFLOW_TRACKING_URI") or _file_uri(folder / DATABASE)
+
+
+def _file_uri(path: Path) -> str:
+    return f"sqlite:///{path.resolve()}"
+
+
+def _absent(folder: Path) -> bool:
+    """Whether the local database is the one that is used, and does not exist."""
+    path = folder / DATABASE
+    return tracking_uri(folder) == _file_uri(path) and not path.exists()
 
 
 def pending(runs: Sequence[Mirror], folder: Path) -> list[Mirror]:
     """Return the runs that the ledger does not know in this state; imports nothing heavy."""
-    known = _ledger(folder).get(_place(folder), {})
+    known = {} if _absent(folder) else _ledger(folder).get(_place(folder), {})
     return [run for run in runs if known.get(_name(run)) != run.digest]
 
 
@@ -103,13 +115,15 @@ def mirror(
     with claim(folder, "mlflow") as ours:
         if not ours:
             return 0  # the process that is mirroring now, or the next command, writes them
+        ledger = _ledger(folder)
+        if _absent(folder):
+            ledger.pop(_place(folder), None)
         with _client(folder) as (client, experiment):
             parent = _parent(client, experiment, kind, table, profile)
             written = sum(_child(client, experiment, parent, run) for run in runs)
             for path in table_artifacts:
                 client.log_artifact(parent, str(path), "table")
             client.set_terminated(parent)
-        ledger = _ledger(folder)
         ledger.setdefault(_place(folder), {}).update({_name(run): run.digest for run in runs})
         files.write_json(folder / LEDGER, ledger)
     return written
@@ -122,28 +136,49 @@ def _client(folder: Path) -> Iterator[tuple[MlflowClient, str]]:
     try:
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
     except ImportError as error:
         raise UserError(
             "mlflow is not installed; `pip install mlflow`, or run with --track off."
         ) from error
     _quieten()
     uri = tracking_uri(folder)
+    local = uri.startswith("sqlite:")
+    location = (folder.resolve() / "mlartifacts").as_uri() if local else None
     try:
+        if _absent(folder):
+            _make_database(folder)
         client = MlflowClient(tracking_uri=uri)
         found = client.get_experiment_by_name(EXPERIMENT)
         if found is not None:
             experiment = found.experiment_id
         else:
-            local = uri.startswith("sqlite:")
-            location = (folder.resolve() / "mlartifacts").as_uri() if local else None
             experiment = client.create_experiment(EXPERIMENT, artifact_location=location)
         yield client, experiment
-    except (MlflowException, OSError) as error:
+    except (MlflowException, OSError, SQLAlchemyError) as error:
         reason = str(error).partition("\n")[0]
+        again = (
+            f" A damaged {folder / DATABASE} can be removed: it is written anew from the records."
+        )
         raise UserError(
             f"MLflow at {uri.partition('://')[0]} cannot be used: {reason}."
             " Set MLFLOW_TRACKING_URI, or run with --track off; `harness track` mirrors later."
+            f"{again if uri == _file_uri(folder / DATABASE) else ''}"
         ) from error
+
+
+def _make_database(folder: Path) -> None:
+    """Make the local database under another name: a kill while it is made leaves no half of it.
+
+    The caller holds the claim on mirroring.
+    """
+    from mlflow import MlflowClient
+
+    made = folder / f"{DATABASE}.new"
+    for leftover in folder.glob(f"{made.name}*"):
+        leftover.unlink()
+    MlflowClient(tracking_uri=_file_uri(made)).search_experiments()
+    made.replace(folder / DATABASE)
 
 
 def _quieten() -> None:

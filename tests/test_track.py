@@ -92,8 +92,8 @@ def test_one_parent_a_table_and_one_child_a_run(tmp_path: Path) -> None:
 
 
 def test_again_adds_nothing_and_changes_replace(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", PLAIN, str(tmp_path)], cwd=Path.cwd(), check=True)
     run = _mirror(tmp_path)
-    assert track.mirror("table1", "smoke", [run], [], folder=tmp_path) == 1
     assert track.pending([run], tmp_path) == []
     assert track.mirror("table1", "smoke", [run], [], folder=tmp_path) == 0
     assert len(_runs(tmp_path)) == 2
@@ -190,3 +190,45 @@ def test_the_command_mirrors_later_and_only_once(tmp_path: Path) -> None:
     )
     assert [a.path.endswith(".json") for a in artifacts] == [True]
     assert not (tmp_path / "mlruns").exists()
+
+
+PLAIN = """
+import sys
+from pathlib import Path
+from harness import track
+from tests.test_track import _mirror
+track.mirror("table1", "smoke", [_mirror(Path(sys.argv[1]))], [], folder=Path(sys.argv[1]))
+"""
+
+
+def test_a_kill_while_the_database_is_made_leaves_no_half_of_it(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", PLAIN, str(tmp_path)], cwd=Path.cwd())
+    limit = time.monotonic() + 60
+    made = tmp_path / f"{track.DATABASE}.new"
+    while not (made.exists() and made.stat().st_size > 50_000):  # some of the tables
+        assert process.poll() is None
+        assert time.monotonic() < limit
+        time.sleep(0.0005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / track.DATABASE).exists()
+    assert track.mirror("table1", "smoke", [_mirror(tmp_path)], [], folder=tmp_path) == 1
+    assert len(list(_children(tmp_path))) == 1
+    assert not list(tmp_path.glob("*.new*"))
+
+
+def test_a_database_that_was_removed_is_written_anew(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", PLAIN, str(tmp_path)], cwd=Path.cwd(), check=True)
+    run = _mirror(tmp_path)
+    assert track.pending([run], tmp_path) == []
+    (tmp_path / track.DATABASE).unlink()
+    other = _mirror(tmp_path, "amt / btmd / seed 0", key="cd" * 32)
+    assert track.pending([run, other], tmp_path) == [run, other]
+    assert track.mirror("table1", "smoke", [other], [], folder=tmp_path) == 1
+    assert track.pending([run, other], tmp_path) == [run]
+
+
+def test_a_damaged_database_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / track.DATABASE).write_text("no database")
+    with pytest.raises(UserError, match=r"mlflow\.db can be removed: it is written anew"):
+        track.mirror("table1", "smoke", [_mirror(tmp_path)], [], folder=tmp_path)
