@@ -79,6 +79,7 @@ EXPERIMENT = Table(
     source="",
     columns=(Column(dataset="btmd"), Column(dataset="ham10000")),
     rows=_rows(),
+    references=tuple(f"{name}-0-plain" for name in MASKS),
     notes=(
         "Rows of one group differ in one thing at a time. The paper's Table 3 has no row with"
         " uniform masks and labels: it cannot tell attention from labels.",

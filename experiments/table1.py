@@ -28,6 +28,7 @@ def _printed(messidor2: float, btmd: float, ham10000: float) -> dict[str, float]
 EXPERIMENT = Table(
     title="MSMAE and its rivals on medical image classification (top-1 accuracy, %)",
     source="Table 1",
+    references=("msmae",),
     columns=(
         Column(dataset="messidor2"),
         Column(dataset="btmd"),

@@ -72,6 +72,7 @@ EXPERIMENT = Table(
     heading="Setting",
     modules=MODULES,
     apart=True,
+    references=("random-plain",),
     columns=(
         Column(dataset="messidor2"),
         Column(dataset="messidor2", metric="paper_training_macs"),

@@ -20,6 +20,7 @@ SUPERVISED = "Supervised learning"
 EXPERIMENT = Table(
     title="MSMAE and its rivals on breast-cancer classification (top-1 accuracy, %)",
     source="Table 7",
+    references=("msmae",),
     columns=(Column(dataset="busi"),),
     rows=(
         Row(

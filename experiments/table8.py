@@ -120,6 +120,7 @@ EXPERIMENT = Table(
         F_MWUI: "f-mwui",
         POOL: "gp",
     },
+    references=("p-bs-64", "f-bs-256", "ratios-45-30", "p-mwui-40", "f-mwui-20", "gp-on"),
     rows=(
         *_batches({64: DEFAULT, 128: (62.87, 97.70), 256: (62.98, 97.77)}, pretrain=True),
         *_batches({64: (63.98, 97.52), 128: (63.17, 98.03), 256: DEFAULT}, pretrain=False),

@@ -139,6 +139,8 @@ class Table:
         apart: every data set gets a table of its own, see ``file_name``.
         subtables: headings of the rows' labels by group, in order. Where there are any, each
             group is a small table, (a), (b), ..., in which its rows are ranked.
+        references: rows that others are compared with over several seeds: that of their group, else
+            the first.
         scatter: drawn with ``--figures``.
         panels: likewise, for tables of segmentations.
     """
@@ -153,6 +155,7 @@ class Table:
     modules: tuple[str, ...] = ()
     apart: bool = False
     subtables: Mapping[str, str] = field(default_factory=dict)
+    references: tuple[str, ...] = ()
     scatter: Scatter | None = None
     panels: Panels | None = None
 

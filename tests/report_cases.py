@@ -80,6 +80,7 @@ def grid(
     *,
     columns: Iterable[ColumnContext] | None = None,
     metrics: Mapping[str, Metric] = METRICS,
+    references: tuple[str, ...] = (),
     **context: Any,
 ) -> Grid:
     """Lay out a table of the given rows, by default with the BTMD column."""
@@ -89,6 +90,7 @@ def grid(
         source="Table 0",
         rows=tuple(rows),
         columns=tuple(c.column for c in shown),
+        references=references,
     )
     return lay_out(table, tuple(entries), shown, replace(CONTEXT, **context), metrics=metrics)
 
@@ -144,4 +146,5 @@ def every_kind() -> Grid:
         seeds=(0, 1),
         overrides=("finetune.recipe.epochs=2",),
         command="harness run small --set finetune.recipe.epochs=2",
+        references=("msmae",),
     )

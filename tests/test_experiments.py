@@ -110,6 +110,13 @@ def test_names_are_unique_and_known(experiment: tuple[str, Table]) -> None:
         assert row.printed.keys() <= columns | costs
         assert set(row.modules) <= set(table.modules)
         assert all(0 <= value <= 100 for value in row.printed.values())
+    assert table.references
+    groups = {row.name: row.group for row in table.rows if row.stages is not None}
+    assert set(table.references) <= groups.keys()
+    own = [groups[name] for name in table.references]
+    assert len(set(own)) == len(own)  # one a group
+    if table.subtables:
+        assert set(own) == set(table.subtables)
 
 
 @pytest.mark.parametrize("profile", profiles.PROFILES.values(), ids=lambda p: p.name)

@@ -18,6 +18,7 @@ from harness.metrics import METRICS
 from harness.report import data, latex, markdown
 from harness.report.numbers import fixed, signed
 from harness.report.terminal import show
+from harness.report.values import Entry
 from harness.report.write import FORMATS, write
 from tests.report_cases import BTMD, column, entry, every_kind, grid, row
 
@@ -45,9 +46,41 @@ def test_difference_is_of_unrounded_numbers() -> None:
 def test_seeds_become_mean_sd_and_interval() -> None:
     entries = [entry("a", 0.90), entry("a", 0.92, seed=1)]
     cell = grid([row("a")], entries, seeds=(0, 1)).rows[0].cells["btmd"]
-    assert cell.number == "91.00 ± 1.41"
+    assert cell.number == "91.00 ± 1.41 [78.29, 103.71]"
     assert cell.interval is not None
     assert cell.interval.high - 91.0 == pytest.approx(12.7062047 * 2**0.5 / 2**0.5)
+
+
+def _twice(name: str, first: float, second: float | None) -> list[Entry]:
+    return [entry(name, first, key=f"{name}0"), entry(name, second, seed=1, key=f"{name}1")]
+
+
+def test_rows_are_compared_with_the_reference_seed_by_seed() -> None:
+    rows = [row(n) for n in ("a", "b", "same", "half")]
+    entries = [*_twice("a", 0.90, 0.94), *_twice("b", 0.89, 0.91), *_twice("half", 0.5, None)]
+    entries += [replace(e, row="same") for e in _twice("b", 0.89, 0.91)]
+    laid = grid(rows, entries, references=("b",), seeds=(0, 1))
+    (found,) = laid.comparisons  # the others: the same runs, one seed in common
+    assert (found.row.row.name, found.reference.row.name, found.seeds) == ("a", "b", (0, 1))
+    # Differences of 1 and 3 points: their mean is 2, its error 1, Student's quantile 12.706.
+    assert found.difference == pytest.approx(2)
+    assert (found.interval.low, found.interval.high) == pytest.approx((2 - 12.7062, 2 + 12.7062))
+    for text in (markdown.render(laid), latex.render(laid)):
+        assert "A against B" in text
+        assert "2.00" in text
+    content = json.loads(FORMATS["json"](laid))
+    assert content["comparisons"][0]["difference"] == pytest.approx(2)
+    assert "comparisons" not in json.loads(FORMATS["json"](grid(rows[:2], entries[:1])))
+
+
+def test_a_group_s_own_reference_comes_first() -> None:
+    rows = [row("a", group="x"), row("b", group="x"), row("c", group="y"), row("d", group="z")]
+    entries = [e for n, v in zip("abcd", (0.1, 0.2, 0.3, 0.4), strict=True)
+               for e in _twice(n, v, v + 0.01)]  # fmt: skip
+    laid = grid(rows, entries, references=("a", "c"), seeds=(0, 1))
+    pairs = [(c.row.row.name, c.reference.row.name) for c in laid.comparisons]
+    assert pairs == [("b", "a"), ("d", "a")]
+    assert not grid(rows, entries[:6:2], references=("a", "c")).comparisons  # one seed
 
 
 def test_best_and_second_are_among_complete_cells_only() -> None:
@@ -115,7 +148,14 @@ def test_the_frame_has_a_line_a_run() -> None:
 def test_the_terminal_shows_the_same_cells(capsys: pytest.CaptureFixture[str]) -> None:
     show(every_kind())
     shown = capsys.readouterr().out
-    for text in ("82.50 ± 0.14", "not run", "failed a b", "30.90 ± 0.00 (collapsed)", "Majority"):
+    for text in (
+        "82.50 ± 0.14 [81.23, 83.77]",
+        "MAE [19] against MSMAE (λ = 0.1)",
+        "not run",
+        "failed a b",
+        "30.90 ± 0.00 [30.90, 30.90] (collapsed)",
+        "Majority",
+    ):
         assert text in shown
 
 

@@ -50,9 +50,14 @@ def mark(cells: Mapping[str, Cell], same: Alike) -> dict[str, Cell]:
 
 
 def label(table: Table, row: Row) -> str:
-    """Return what names a row among all of a table: its label, in small tables with its heading."""
-    heading = table.subtables.get(row.group)
-    return f"{heading} {row.label}" if heading else row.label
+    """Return what names a row among all of a table.
+
+    Its label, in small tables with its heading, and with its group where others are labelled alike.
+    """
+    if heading := table.subtables.get(row.group):
+        return f"{heading} {row.label}"
+    alone = [other.label for other in table.rows].count(row.label) == 1
+    return row.label if alone else f"{row.group}, {row.label}"
 
 
 def footnotes(table: Table, same: Alike) -> tuple[Note, ...]:

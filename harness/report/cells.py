@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from harness import stats
 from harness.merit import Quantity
-from harness.report.numbers import fixed, shown, signed
+from harness.report.numbers import bracket, fixed, shown, signed
 from harness.report.values import (
     NOTHING,
     Cell,
@@ -59,16 +59,19 @@ def make(
     sd = stats.sd(values) if len(values) > 1 else None
     # The paper's number is about other images than a phantom column's.
     difference = None if printed is None or column.phantom else value - printed
+    interval = stats.t_interval(values) if len(values) > 1 else None
     number = fixed(value, metric.digits)
+    if sd is not None and interval is not None:
+        number += f" ± {fixed(sd, metric.digits)} {bracket(interval, metric.digits)}"
     return Cell(
         state=state,
         printed=printed,
         value=value,
         sd=sd,
-        interval=stats.t_interval(values) if len(values) > 1 else None,
+        interval=interval,
         difference=difference,
         paper=paper,
-        number=number if sd is None else f"{number} ± {fixed(sd, metric.digits)}",
+        number=number,
         change=NOTHING if difference is None else signed(difference, metric.digits),
         remarks=_remarks(entries, len(values), len(context.seeds)),
         marks=(STALE,) if any(e.stale for e in entries if _is_done(e)) else (),

@@ -10,7 +10,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from harness import stats
-from harness.report.values import Cell, Costing, Entry, Grid, GridColumn, Group
+from harness.report.values import Cell, Comparison, Costing, Entry, Grid, GridColumn, Group
 from harness.stats import Interval
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def to_json(grid: Grid) -> dict[str, Any]:
             row.name: {c.name: row.values.get(c.name) for c in grid.columns}
             for row in grid.computed
         },
+        **({"comparisons": [_compared(c) for c in grid.comparisons]} if grid.comparisons else {}),
         "footnotes": [dataclasses.asdict(note) for note in grid.footnotes],
         "notes": [dataclasses.asdict(note) for note in grid.notes],
     }
@@ -56,6 +57,18 @@ def to_json(grid: Grid) -> dict[str, Any]:
 def _subtable(group: Group) -> dict[str, Any]:
     names = [row.row.name for row in group.rows]
     return {"title": group.title, "heading": group.heading, "rows": names}
+
+
+def _compared(found: Comparison) -> dict[str, Any]:
+    """Return a difference in display units."""
+    return {
+        "row": found.row.row.name,
+        "reference": found.reference.row.name,
+        "column": found.column.name,
+        "seeds": list(found.seeds),
+        "difference": found.difference,
+        "interval": _interval(found.interval),
+    }
 
 
 def _column(column: GridColumn) -> dict[str, Any]:

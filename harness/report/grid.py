@@ -15,7 +15,7 @@ from harness.cost.quantities import COSTS
 from harness.errors import unknown
 from harness.measures import METRICS
 from harness.merit import Quantity
-from harness.report import alike, cells, computed, notes
+from harness.report import alike, cells, compare, computed, notes
 from harness.report.values import (
     Cell,
     ColumnContext,
@@ -79,6 +79,7 @@ def lay_out(
         for row in table.rows
     ]
     seen = _shown(rows, grid_columns)
+    comparisons = compare.compare(table, rows, grid_columns)
     return Grid(
         context=context,
         title=table.title,
@@ -92,6 +93,8 @@ def lay_out(
         computed=seen.computed,
         footnotes=(*alike.footnotes(table, same), *notes.footnotes(seen.cells, marks)),
         notes=notes.notes(table, seen, entries, context),
+        comparisons=comparisons,
+        compared=compare.notes(table, comparisons),
         keys=notes.keys(table, rows, grid_columns),
     )
 

@@ -8,7 +8,18 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from harness.report.values import CHECK, HEADINGS, NOTHING, Cell, ComputedRow, Grid, Note, Part
+from harness.report.values import (
+    CHECK,
+    COMPARED,
+    HEADINGS,
+    KEYS,
+    NOTHING,
+    Cell,
+    ComputedRow,
+    Grid,
+    Note,
+    Part,
+)
 
 PACKAGES = ("[T1]{fontenc}", "[utf8]{inputenc}", "{textcomp}", "{booktabs}", "{graphicx}")
 
@@ -202,9 +213,10 @@ def _below(grid: Grid) -> list[str]:
         for note in grid.footnotes
     ]
     lines += [_small(note) for note in grid.notes]
-    if grid.keys:
-        lines.append(r"\textbf{Run keys, in the order of the seeds:}\par")
-        lines += [rf"{escape(note.label)}: {escape(note.text)}\par" for note in grid.keys]
+    for head, listed in ((COMPARED, grid.compared), (KEYS, grid.keys)):
+        if listed:
+            lines.append(rf"\textbf{{{escape(head)}:}}\par")
+            lines += [rf"{escape(note.label)}: {escape(note.text)}\par" for note in listed]
     return [*lines, r"\end{minipage}"]
 
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from harness.report.values import HEADINGS, NOTHING, Cell, ComputedRow, Grid, GridColumn, Note, Part
+from harness.report.values import (
+    COMPARED,
+    HEADINGS,
+    KEYS,
+    NOTHING,
+    Cell,
+    ComputedRow,
+    Grid,
+    GridColumn,
+    Note,
+    Part,
+)
 
 _SPECIAL = re.compile(r"[\\`*_{}\[\]|~#$^]")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -26,8 +37,9 @@ def render(grid: Grid) -> str:
         lines.append("")
         lines += [f"<sup>{escape(n.label)}</sup> {escape(n.text)}  " for n in grid.footnotes]
     lines += ["", *_bullets(grid.notes)]
-    if grid.keys:
-        lines += ["", "Run keys, in the order of the seeds:", "", *_bullets(grid.keys)]
+    for head, listed in ((COMPARED, grid.compared), (KEYS, grid.keys)):
+        if listed:
+            lines += ["", f"{escape(head)}:", "", *_bullets(listed)]
     return "\n".join(lines) + "\n"
 
 

@@ -96,7 +96,9 @@ def _numbers(columns: Sequence[GridColumn], context: Context, *, ranked: str) ->
     metrics = {c.metric.name: c.metric for c in columns}.values()
     parts = [", ".join(f"{m.title}, {m.better} is better" for m in metrics)]
     if len(context.seeds) > 1:
-        parts.append("ours: mean ± standard deviation over the seeds")
+        parts.append(
+            "ours: mean ± standard deviation over the seeds, [Student's 95 % interval of the mean]"
+        )
     if any("difference" in c.parts for c in columns):
         parts.append(f"Δ: ours {MINUS} paper, in points, from unrounded numbers")
     parts.append(f"bold: best of the complete results {ranked}, underlined: second best")

@@ -6,6 +6,8 @@ Python's ``format`` rounds the float's exact binary value to nearest (exact ties
 
 from __future__ import annotations
 
+from harness.stats import Interval
+
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -18,6 +20,11 @@ def signed(value: float, digits: int) -> str:
     """Return a difference with its sign; one that rounds to zero has none."""
     rounded = shown(value, digits)
     return fixed(value, digits) if rounded <= 0 else f"+{fixed(value, digits)}"
+
+
+def bracket(interval: Interval, digits: int) -> str:
+    """Return an interval as "[low, high]"."""
+    return f"[{fixed(interval.low, digits)}, {fixed(interval.high, digits)}]"
 
 
 def shown(value: float, digits: int) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.report.values import HEADINGS, NOTHING, Cell, ComputedRow, Grid, Part
+from harness.report.values import COMPARED, HEADINGS, NOTHING, Cell, ComputedRow, Grid, Part
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,6 +37,10 @@ def show(grid: Grid, console: Console | None = None) -> None:
     for note in grid.notes:
         if note.label in SHOWN:
             console.print(Text(f"{note.label}: {note.text}"))
+    if grid.compared:
+        console.print(Text(f"{COMPARED}:"))
+    for note in grid.compared:
+        console.print(Text(f"  {note.label}: {note.text}"))
 
 
 def table(grid: Grid) -> Table:

@@ -27,6 +27,10 @@ HEADINGS: Mapping[Part, str] = {"paper": "paper", "ours": "ours", "difference": 
 NOTHING = "\N{EN DASH}"
 """Shown where the paper printed no number, or a difference would say nothing."""
 
+COMPARED = "Differences, paired by seed (mean, Student's 95 % interval; each taken by itself)"
+KEYS = "Run keys, in the order of the seeds"
+"""Heads of the lists below a table."""
+
 CHECK = "\N{CHECK MARK}"
 """Shown where a row has a module."""
 
@@ -45,7 +49,7 @@ class Cell:
         difference: value - printed; None for phantom columns.
         rank: among the complete cells of the column.
         paper: text of the printed number.
-        number: text of the value (with the sd), "" where there is none.
+        number: text of the value (with sd and interval), "" where there is none.
         change: text of the difference.
         remarks: words after the number ("collapsed", "2 of 5 seeds") or in its place ("failed").
         marks: footnote marks ("†", "a").
@@ -133,6 +137,25 @@ class Group:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A row minus a reference row under one column, in display units.
+
+    Attributes:
+        seeds: that are finished in both.
+        difference: mean over the seeds of the differences.
+        interval: Student's 95 % interval of that mean: what both rows share of a seed (a
+            pre-training, say) does not widen it.
+    """
+
+    row: GridRow
+    reference: GridRow
+    column: GridColumn
+    seeds: tuple[int, ...]
+    difference: float
+    interval: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
 class Note:
     """A line below the table; a footnote's label is its mark."""
 
@@ -152,6 +175,8 @@ class Grid:
         caption: sentences in order; the first names the table.
         footnotes: of cells, by mark.
         notes: how the numbers were made.
+        comparisons: rows against others, paired by seed.
+        compared: the same in words.
         keys: shortened run keys, one note a row of the table.
     """
 
@@ -167,6 +192,8 @@ class Grid:
     computed: tuple[ComputedRow, ...] = ()
     footnotes: tuple[Note, ...]
     notes: tuple[Note, ...]
+    comparisons: tuple[Comparison, ...] = ()
+    compared: tuple[Note, ...] = ()
     keys: tuple[Note, ...]
 
     @property
