@@ -89,14 +89,14 @@ def search(args: argparse.Namespace, made: Sequence[Design], command: str) -> in
         return _work(args, studies, limits)
     with Stop() as stop:
         if args.jobs > 1:
-            _employ(args, studies)
+            _employ(args, studies, most=limits.trials)
         else:
             _walk(args, studies, limits, stop)
         return _finish(args, studies, command)
 
 
-def _employ(args: argparse.Namespace, studies: Sequence[Study]) -> None:
-    """Let ``--jobs`` processes share the trials.
+def _employ(args: argparse.Namespace, studies: Sequence[Study], *, most: int) -> None:
+    """Let ``--jobs`` processes, ``most`` of them, share the trials.
 
     Raises:
         UserError: the memory is too small for so many, or trials have lost their process.
@@ -104,10 +104,11 @@ def _employ(args: argparse.Namespace, studies: Sequence[Study]) -> None:
     """
     device = choose_device()
     needs = [_need(args, study.design, device) for study in studies]
-    room.check(args.jobs, max(needs, key=lambda need: need.total), *room.free(device))
+    count = min(args.jobs, most)
+    room.check(count, max(needs, key=lambda need: need.total), *room.free(device))
     lost = {study.design.study: list(study.lost) for study in studies}
     orders = jobs.Orders(threads=jobs.threads_of(args.jobs), lost=lost)
-    jobs.employ(args.command_line[1:], args.jobs, orders)
+    jobs.employ(args.command_line[1:], count, orders)
     left = [f"{s.design.study} {number}" for s in studies for number in s.abandoned()]
     if left:
         raise UserError(

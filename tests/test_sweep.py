@@ -320,7 +320,7 @@ def test_more_jobs_than_memory_holds_are_refused(
     folder: Path, harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(room, "free", lambda device: (1.7e9, "this machine's memory"))
-    answer = harness("sweep", "small.py", *QUICK, "--jobs", "40")
+    answer = harness("sweep", "small.py", *QUICK, "--jobs", "90", "--trials", "40")
     _refused(answer, "--jobs 40 needs about", "choose at most --jobs")
     assert not (folder / "runs/records").exists()
 
