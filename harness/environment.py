@@ -19,6 +19,9 @@ HOUSE = ("harness", "msmae", "baselines")
 ROOTS = ("harness.loop", "harness.evaluate", "harness.segmentation")
 """What acts on every trained number, besides the method's own module."""
 
+SOURCES = ("*.py", "pyproject.toml", "requirements.lock")
+"""What is asked for changes against a commit: a log or a report beside them is none."""
+
 PACKAGES = ("torch", "timm", "numpy", "msmae-harness")
 
 
@@ -34,8 +37,7 @@ def commit() -> tuple[str, bool]:
         return f"version {harness.__version__}", False
     try:
         head = _git(root, "rev-parse", "HEAD")
-        # Reports are results, not sources.
-        changed = _git(root, "status", "--porcelain", "--", ".", ":!reports")
+        changed = _git(root, "status", "--porcelain", "--untracked-files=all", "--", *SOURCES)
     except (OSError, subprocess.CalledProcessError):
         return f"version {harness.__version__}", True
     return head, bool(changed)
