@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from harness import catalog, profiles
 from harness.canonical import canonical, digest
 from harness.data import phantom
-from harness.plan import Options, Plan, make
+from harness.plan import Options, Plan, make, make_all
+from harness.seed import derive
 from harness.table import Column, Table
 
 NAME, TABLE = catalog.load("table1")
@@ -75,6 +76,16 @@ def test_every_setting_changes_the_keys_of_its_stage_and_of_those_after(
 def test_seeds_have_keys_of_their_own(seeds: set[int]) -> None:
     keys = [key for seed in sorted(seeds) for key in _msmae(seeds=(seed,)).values()]
     assert len(set(keys)) == 2 * len(seeds)
+
+
+def test_no_two_trainings_share_random_numbers() -> None:
+    tables = [catalog.load(c.name) for c in catalog.experiments().values() if not c.sweep]
+    plans = make_all(tables, replace(PAPER, seeds=(0, 1, 2, 3, 4)))
+    keys = {step.key for plan in plans for step in plan.steps}
+    purposes = [("build",), *((what, epoch) for what in ("epoch", "step") for epoch in range(10))]
+    streams = {derive(key, *purpose) for key in keys for purpose in purposes}
+    assert len(keys) > 500
+    assert len(streams) == len(keys) * len(purposes)
 
 
 @many
