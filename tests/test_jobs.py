@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
@@ -134,6 +135,35 @@ def test_the_stage_of_a_killed_worker_is_taken_over(tmp_path: Path) -> None:
     assert "ended by SIGKILL; 1 go on" in err
     assert "2 stages trained" in out
     assert {r["status"] for r in _records(folder).values()} == {"done"}
+
+
+def _ended(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+@pytest.mark.slow
+def test_workers_stop_where_their_parent_was_killed(tmp_path: Path) -> None:
+    folder = _folder(tmp_path, "orphans")
+    longer = [word.replace("epochs=1", "epochs=400") for word in ROWS]
+    process = _start(folder, *longer, "--jobs", "2")
+    limit = time.monotonic() + 120
+    while len(list((folder / "runs").glob("checkpoints/*.pt"))) < 2:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    claims = [json.loads(path.read_text()) for path in (folder / "runs/claims").glob("[!.]*.json")]
+    workers = {claim["pid"] for claim in claims}
+    assert len(workers) == 2
+    process.kill()
+    while not all(map(_ended, workers)):
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    process.communicate()
+    assert list((folder / "runs/claims").iterdir()) == []
+    assert not (folder / "runs/records").exists()
 
 
 def _plan(tmp_path: Path) -> run.Plan:
