@@ -69,7 +69,21 @@ def overview(plans: Sequence[Plan], records: Records) -> dict[str, Any]:
 
     Stages are named once, with the rows that use them ("EXPERIMENT:ROW" among several plans);
     several plans also have "experiments", the sums of each, and "shared_stages", how many stages
-    more than one of them uses.
+    more than one of them uses. For the paper's tables and one seed, "naive" trains every stage of
+    every row, "unique" shares within a table, "new" with the tables above, too:
+
+        =======  ==============================================================  =====  ======  ===
+                                                                                 naive  unique  new
+        Table 1  (7 pre-trained rows x 2 stages + 3 supervised) x 3 data sets       51      51   51
+        Table 2  5 encoders x 2 stages + the baseline's one; metrics cost none      11      11   11
+        Table 3  (6 settings + 2 of the released code) x 2; the settings have       16      13    7
+                 3 pre-trainings; I, II and VI are Table 1's chains
+        Table 7  3 pre-trained rows x 2 + ViT-B; the pre-trainings and ViT-B         7       7    3
+                 are Table 2's
+        Table 8  20 rows x 2 stages x 2 data sets; (9 + 15) x 2 differ, see         80      48   44
+                 its docstring; the default's 2 x 2 are Table 1's
+        in all                                                                     165          116
+        =======  ==============================================================  =====  ======  ===
     """
     several = len(plans) > 1
     found = [loads(made, records) for made in plans]
