@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from harness.data import decode as decoding
+from harness.data import phantom
 from harness.data import prepare as preparing
 from harness.data.prepare import prepare
 from harness.data.store import open_store
@@ -315,3 +319,56 @@ def test_progress_reaches_the_end(tmp_path: Path) -> None:
 
 def _dataset(name: str) -> Dataset:
     return OFFICIAL[name]()[0]
+
+
+def test_a_family_that_another_process_generated_meanwhile_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    describe = preparing._describe
+    others = []
+
+    def slow(*arguments: Any) -> Any:
+        monkeypatch.setattr(preparing, "_describe", describe)
+        others.append(phantom.ensure(tmp_path, "phantom-mri"))  # the other one is faster
+        others.append((tmp_path / "phantom-mri").stat().st_ino)
+        return describe(*arguments)
+
+    monkeypatch.setattr(preparing, "_describe", slow)
+    made = phantom.ensure(tmp_path, "phantom-mri")
+    assert others == [made, (tmp_path / "phantom-mri").stat().st_ino]
+    assert [path.name for path in tmp_path.iterdir()] == ["phantom-mri"]
+    assert len(open_store(tmp_path, "phantom-mri").everything()) == 384
+    again = phantom.ensure(tmp_path, "phantom-mri", again=True)
+    assert again == made
+    assert (tmp_path / "phantom-mri").stat().st_ino != others[1]
+
+
+def test_a_folder_without_a_manifest_is_no_store_and_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "phantom-mri").mkdir()
+    (tmp_path / "phantom-mri" / "images.npy").write_text("half")
+    assert phantom.ensure(tmp_path, "phantom-mri").size == phantom.SIZE
+    assert len(open_store(tmp_path, "phantom-mri").everything()) == 384
+
+
+ENSURE = """
+import sys
+from pathlib import Path
+from harness.data import phantom, registry
+from harness.data.store import open_store
+root = Path(sys.argv[1])
+for dataset in phantom.DATASETS:
+    phantom.ensure(root, dataset.name)
+    open_store(root, dataset.name)
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_start_together_find_or_make_all_families(tmp_path: Path) -> None:
+    processes = [
+        subprocess.Popen([sys.executable, "-c", ENSURE, str(tmp_path)], stderr=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    for process in processes:
+        _, err = process.communicate(timeout=200)
+        assert process.returncode == 0, err.decode()
+    assert {path.name for path in tmp_path.iterdir()} == {d.name for d in phantom.DATASETS}

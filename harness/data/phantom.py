@@ -209,7 +209,8 @@ def ensure(root: Path, name: str, *, size: int = SIZE, again: bool = False) -> M
     listed = items(dataset)
     check(dataset, listed)
     decoder = functools.partial(_decode, family=name, size=size, channels=dataset.channels)
-    return write_store(Work(dataset=dataset, items=listed, decoder=decoder, size=size), root)
+    work = Work(dataset=dataset, items=listed, decoder=decoder, size=size)
+    return write_store(work, root, keep=not again)
 
 
 def _no_archive(source: Source) -> Listing:

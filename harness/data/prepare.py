@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,8 +118,10 @@ def check(dataset: Dataset, items: Listing) -> None:
         )
 
 
-def write_store(work: Work, root: Path) -> Manifest:
+def write_store(work: Work, root: Path, *, keep: bool = False) -> Manifest:
     """Decode all items and put the store in place at once.
+
+    With ``keep``, a store that another process has put there meanwhile stays: others read it.
 
     Raises:
         UserError: files are broken (all named), or the disk is full or cannot be written.
@@ -130,7 +132,8 @@ def write_store(work: Work, root: Path) -> Manifest:
         with _scratch(root, name) as folder:
             sizes, pixels = _decode_all(work, folder)
             manifest = _describe(work, folder, sizes, pixels)
-            _replace(folder, root / name)
+            if not (keep and _stays(folder, root / name)):
+                _replace(folder, root / name)
     except OSError as error:
         raise UserError(
             f"Cannot write the store of {name!r} under {root}:"
@@ -147,6 +150,14 @@ def _scratch(root: Path, name: str) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stays(folder: Path, target: Path) -> bool:
+    """Put a store where there is none; return whether a whole one is there now."""
+    folder.chmod(0o755)
+    with suppress(OSError):  # not empty
+        folder.rename(target)
+    return (target / "manifest.json").exists()
 
 
 def _replace(folder: Path, target: Path) -> None:
