@@ -69,15 +69,12 @@ def lay_out(
             return cells.priced(row, column, costings.get(place))
         return cells.make(row, column.context, column.metric, found[place], context)
 
-    by_column = {}
-    for column in grid_columns:
+    def of(column: GridColumn) -> dict[str, Cell]:
         made = {row.name: cell(row, column) for row in table.rows}
-        ranked = alike.mark(_rank(table, made, column), same)
-        by_column[column.name] = cells.footnote(ranked, marks)
-    rows = [
-        GridRow(row=row, cells={name: made[row.name] for name, made in by_column.items()})
-        for row in table.rows
-    ]
+        return cells.footnote(alike.mark(_rank(table, made, column), same), marks)
+
+    by_column = {column.name: of(column) for column in grid_columns}
+    rows = _across(table, by_column)
     seen = _shown(rows, grid_columns)
     comparisons = compare.compare(table, rows, grid_columns)
     return Grid(
@@ -97,6 +94,14 @@ def lay_out(
         compared=compare.notes(table, comparisons),
         keys=notes.keys(table, rows, grid_columns),
     )
+
+
+def _across(table: Table, by_column: Mapping[str, Mapping[str, Cell]]) -> list[GridRow]:
+    """Turn cells by column and row into rows."""
+    return [
+        GridRow(row=row, cells={name: made[row.name] for name, made in by_column.items()})
+        for row in table.rows
+    ]
 
 
 def _shown(rows: Sequence[GridRow], columns: Sequence[GridColumn]) -> notes.Shown:
