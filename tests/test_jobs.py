@@ -58,6 +58,16 @@ def _folder(tmp_path: Path, name: str) -> Path:
     return folder
 
 
+def _checkpoints(process: subprocess.Popen[str], folder: Path, count: int) -> list[Path]:
+    """Wait until so many stages have a checkpoint, and return these."""
+    limit = time.monotonic() + 120
+    while len(found := list((folder / "runs").glob("checkpoints/*.pt"))) < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    return found
+
+
 def _records(folder: Path) -> dict[str, dict[str, Any]]:
     return {p.stem: json.loads(p.read_text()) for p in (folder / "runs/records").iterdir()}
 
@@ -103,11 +113,7 @@ def test_a_signal_reaches_the_workers(tmp_path: Path, number: signal.Signals, co
     folder = _folder(tmp_path, "stopped")
     long = [word.replace("epochs=1", "epochs=400") for word in ROWS]
     process = _start(folder, *long, "--jobs", "2")
-    limit = time.monotonic() + 120
-    while len(list((folder / "runs").glob("checkpoints/*.pt"))) < 2:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < limit
-        time.sleep(0.05)
+    _checkpoints(process, folder, 2)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == code
@@ -122,12 +128,7 @@ def test_the_stage_of_a_killed_worker_is_taken_over(tmp_path: Path) -> None:
     folder = _folder(tmp_path, "killed")
     longer = [word.replace("epochs=1", "epochs=20") for word in SHORT]
     process = _start(folder, *longer, "--rows", "vit,swin", "--jobs", "2")
-    limit = time.monotonic() + 120
-    while not list((folder / "runs").glob("checkpoints/*.pt")):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < limit
-        time.sleep(0.01)
-    key = next((folder / "runs/checkpoints").glob("*.pt")).stem
+    key = _checkpoints(process, folder, 1)[0].stem
     owner = json.loads((folder / f"runs/claims/{key}.json").read_text())["pid"]
     os.kill(owner, signal.SIGKILL)
     out, err = process.communicate(timeout=300)
@@ -149,15 +150,12 @@ def test_workers_stop_where_their_parent_was_killed(tmp_path: Path) -> None:
     folder = _folder(tmp_path, "orphans")
     longer = [word.replace("epochs=1", "epochs=400") for word in ROWS]
     process = _start(folder, *longer, "--jobs", "2")
-    limit = time.monotonic() + 120
-    while len(list((folder / "runs").glob("checkpoints/*.pt"))) < 2:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < limit
-        time.sleep(0.05)
+    _checkpoints(process, folder, 2)
     claims = [json.loads(path.read_text()) for path in (folder / "runs/claims").glob("[!.]*.json")]
     workers = {claim["pid"] for claim in claims}
     assert len(workers) == 2
     process.kill()
+    limit = time.monotonic() + 60
     while not all(map(_ended, workers)):
         assert time.monotonic() < limit
         time.sleep(0.05)

@@ -316,6 +316,27 @@ def test_a_killed_worker_s_trial_is_taken_over(folder: Path) -> None:
     assert set(_states(folder)) <= {"COMPLETE", "PRUNED"}
 
 
+@pytest.mark.slow
+def test_a_sweep_whose_workers_all_died_says_so(folder: Path) -> None:
+    long = ("--set", "recipe.epochs=400", "--set", "recipe.warmup_epochs=0", "--track", "off")
+    command = _command("--profile", "smoke", *long, "--trials", "3", "--jobs", "2")
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    limit = time.monotonic() + 200
+    while len(list((folder / "runs").glob("checkpoints/[0-9a-f]*.pt"))) < 2:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    claims = [json.loads(p.read_text()) for p in (folder / "runs/claims").glob("[0-9a-f]*.json")]
+    for pid in {claim["pid"] for claim in claims}:
+        os.kill(pid, signal.SIGKILL)
+    _, err = process.communicate(timeout=100)
+    assert process.returncode == 2, err
+    message = err.strip().splitlines()[-1]
+    assert "All workers have gone" in message
+    assert "seed0 0, small-smoke-phantom-mri-seed0 1" in message
+    assert not (folder / "reports").exists()
+
+
 def test_more_jobs_than_memory_holds_are_refused(
     folder: Path, harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
