@@ -7,9 +7,10 @@ crop moves the map with the image, as intended; ``crop="top-left"`` is AMT's rel
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from baselines import mae
+from harness.encoders import VIT, Backbone
 from harness.spec import Dataset, Encoders, Stage
 from harness.task import Task
 from msmae import paper
@@ -19,6 +20,9 @@ from msmae.method import GuidedMasking, MaskedAutoencoder
 @dataclass(frozen=True, kw_only=True)
 class AMT(GuidedMasking):
     """Settings of AMT: mask 0.45 and throw 0.40, every head brought to 0..1 before averaging."""
+
+    key_name: ClassVar[str] = "amt"
+    backbone: ClassVar[Backbone[Any]] = VIT
 
     throw_ratio: float = 0.40
     normalisation: Literal["mean-first", "per-head"] = "per-head"

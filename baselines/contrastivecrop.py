@@ -7,7 +7,7 @@ then centred inside it, by a U-shaped Beta that pushes the two views apart.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from baselines._crops import boxed_crops, heat_boxes
 from baselines._momentum import Queue, follow, frozen_copy
 from harness.augment import Augmentation
 from harness.colour import Colour
+from harness.encoders import RESNET, Backbone
 from harness.errors import UserError
 from harness.spec import EPOCHS, Dataset, Encoders, Recipe, Stage
 from harness.task import Batch, Look, Progress, Task
@@ -59,6 +60,9 @@ class ContrastiveCrop:
             as many steps to undo that; on hundreds of images it ends there (all outputs alike,
             loss ln(queue + 1)). "keys" starts with the training images' own.
     """
+
+    key_name: ClassVar[str] = "contrastivecrop"
+    backbone: ClassVar[Backbone[Any]] = RESNET
 
     temperature: float = 0.2
     momentum: float | None = None

@@ -7,8 +7,10 @@ The default recipe is the paper's Table 4, so that rows differ in the method onl
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from baselines import _imagenet
+from harness.encoders import VIT, Backbone
 from harness.spec import Dataset, Encoders, Recipe, Stage
 from harness.task import Task
 from msmae import paper
@@ -36,6 +38,9 @@ class MAE:
         normalise_pixels: targets normalised per patch; MAE's ImageNet recipe has it on, its
             released default and the paper's protocol off.
     """
+
+    key_name: ClassVar[str] = "mae"
+    backbone: ClassVar[Backbone[Any]] = VIT
 
     mask_ratio: float = 0.75
     normalise_pixels: bool = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from baselines._batch import NEGATIVES, need_two
 from baselines._momentum import follow, frozen_copy
 from harness.augment import Augmentation
 from harness.colour import Colour
+from harness.encoders import VIT, Backbone
 from harness.errors import UserError
 from harness.spec import PER_STEP, Dataset, Encoders, Recipe, Stage
 from harness.task import Batch, Progress, Task
@@ -65,6 +66,9 @@ class MoCoV3:
             encoder's width.
         freeze_patches: the patch embedding is not trained (stop-grad-conv1).
     """
+
+    key_name: ClassVar[str] = "mocov3"
+    backbone: ClassVar[Backbone[Any]] = VIT
 
     temperature: float = 0.2
     momentum: float = field(default=0.99, metadata=PER_STEP)

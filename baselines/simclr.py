@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch import Tensor
 
@@ -12,6 +12,7 @@ from baselines._backbones import residual_network
 from baselines._batch import NEGATIVES, need_two
 from harness.augment import Augmentation
 from harness.colour import Colour
+from harness.encoders import RESNET, Backbone
 from harness.errors import UserError
 from harness.spec import Dataset, Encoders, Recipe, Stage
 from harness.task import Batch, Progress, Task
@@ -50,6 +51,9 @@ class SimCLR:
         reduction: "mean" over the 2B anchors (paper, lightly), or "sum" of the two halves'
             means, twice that (released code).
     """
+
+    key_name: ClassVar[str] = "simclr"
+    backbone: ClassVar[Backbone[Any]] = RESNET
 
     temperature: float = 0.1
     head: Literal["released", "lightly", "paper"] = "released"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from baselines import _imagenet, supervised
 from baselines._backbones import swin_transformer
 from harness.augment import Augmentation
+from harness.encoders import SWIN, Backbone
 from harness.errors import UserError
 from harness.spec import Dataset, Encoders, Recipe, Stage
 from harness.task import Batch, Progress, Task
@@ -49,6 +51,9 @@ class SimMIM:
             fewer than 6 x 6 of those, a seventh of the side as nearly as the grid allows: of
             2 x 2 blocks three would be masked, and nothing could be learned.
     """
+
+    key_name: ClassVar[str] = "simmim"
+    backbone: ClassVar[Backbone[Any]] = SWIN
 
     mask_ratio: float = 0.6
     blocks: int | None = None

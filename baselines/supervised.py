@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -17,6 +18,7 @@ from baselines._backbones import residual_network, resnet_depths, swin_depths, s
 from baselines._batch import need_two
 from harness import mixing
 from harness.augment import Augmentation, Evaluation
+from harness.encoders import RESNET, SWIN, Backbone
 from harness.mixing import Mixing
 from harness.spec import Dataset, Encoders, Recipe, Stage
 from harness.task import Batch, Layers, Progress, Task
@@ -69,6 +71,9 @@ class Swin:
         evaluation: how test images are prepared, see ``harness.task.Task``.
     """
 
+    key_name: ClassVar[str] = "swin-classifier"
+    backbone: ClassVar[Backbone[Any]] = SWIN
+
     label_smoothing: float = 0.1
     mixup: float = 0.0
     cutmix: float = 0.0
@@ -104,6 +109,9 @@ class ResNet50:
         augmentation: of training images.
         evaluation: how test images are prepared, see ``harness.task.Task``.
     """
+
+    key_name: ClassVar[str] = "resnet50"
+    backbone: ClassVar[Backbone[Any]] = RESNET
 
     label_smoothing: float = 0.1
     mixup: float = 0.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -42,6 +42,8 @@ class Augmentation:
         erasing: random erasing, after normalisation; None: none.
     """
 
+    key_name: ClassVar[str] = "augmentation"
+
     scale: tuple[float, float] = (0.2, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     flip: float = 0.5
@@ -60,6 +62,8 @@ class RotatingAugmentation(Augmentation):
     Attributes:
         rotation: "quarter": with probability 0.5 by 0, 90, 180 or 270 degrees (released code).
     """
+
+    key_name: ClassVar[str] = "rotating-augmentation"
 
     rotation: Literal["none", "quarter"] = "quarter"
 

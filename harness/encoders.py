@@ -1,15 +1,40 @@
-"""Sizes of the backbones; a profile has one of each."""
+"""Backbones: the kinds of encoder that methods are built on, and their sizes at each scale.
+
+A new backbone is one ``Backbone`` value with a size for each scale; a method names the backbone
+that it is built on, and only that one's size is part of its stages' keys.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Generic, TypeVar
 
-from harness.errors import UserError
+from harness.errors import UserError, unknown
+
+SizeT = TypeVar("SizeT")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backbone(Generic[SizeT]):
+    """A kind of encoder.
+
+    Attributes:
+        name: short and stable.
+        sizes: a frozen dataclass by the name of a scale ("smoke", "laptop", "paper").
+        patched: the size has a field ``patch`` that must divide the side of the image.
+    """
+
+    name: str
+    sizes: Mapping[str, SizeT] = field(hash=False)
+    patched: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class VitSize:
     """Size of a vision transformer and of the light decoder that masked autoencoders add."""
+
+    key_name: ClassVar[str] = "vit"
 
     patch: int
     width: int
@@ -24,6 +49,8 @@ class VitSize:
 class SwinSize:
     """Size of a Swin transformer; widths double and the grid halves at each stage."""
 
+    key_name: ClassVar[str] = "swin"
+
     patch: int
     width: int
     depths: tuple[int, ...]
@@ -35,32 +62,152 @@ class SwinSize:
 class ResNetSize:
     """Size of a ResNet: bottleneck blocks per stage and the width of the first stage."""
 
+    key_name: ClassVar[str] = "resnet"
+
     layers: tuple[int, ...]
     width: int
 
 
+VIT = Backbone(
+    name="vit",
+    patched=True,
+    sizes={
+        "smoke": VitSize(
+            patch=4,
+            width=48,
+            depth=2,
+            heads=3,
+            decoder_width=32,
+            decoder_depth=1,
+            decoder_heads=2,
+        ),
+        "laptop": VitSize(
+            patch=8,
+            width=96,
+            depth=4,
+            heads=3,
+            decoder_width=64,
+            decoder_depth=1,
+            decoder_heads=4,
+        ),
+        # ViT-B/16 with the decoder of MAE.
+        "paper": VitSize(
+            patch=16,
+            width=768,
+            depth=12,
+            heads=12,
+            decoder_width=512,
+            decoder_depth=8,
+            decoder_heads=16,
+        ),
+    },
+)
+
+SWIN = Backbone(
+    name="swin",
+    patched=True,
+    sizes={
+        "smoke": SwinSize(patch=2, width=16, depths=(1, 1, 1, 1), heads=(1, 2, 4, 8), window=2),
+        "laptop": SwinSize(patch=4, width=32, depths=(1, 1, 2, 1), heads=(1, 2, 4, 8), window=4),
+        # Swin-T.
+        "paper": SwinSize(patch=4, width=96, depths=(2, 2, 6, 2), heads=(3, 6, 12, 24), window=7),
+    },
+)
+
+RESNET = Backbone(
+    name="resnet",
+    sizes={
+        "smoke": ResNetSize(layers=(1, 1, 1, 1), width=8),
+        "laptop": ResNetSize(layers=(1, 1, 1, 1), width=16),
+        # ResNet50.
+        "paper": ResNetSize(layers=(3, 4, 6, 3), width=64),
+    },
+)
+
+BACKBONES: Mapping[str, Backbone[Any]] = {b.name: b for b in (VIT, SWIN, RESNET)}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Encoders:
-    """The backbones of a profile and the image size that they are built for.
+    """The size of every backbone at one scale, and the image size that they are built for.
+
+    Attributes:
+        image_size: side of the model's input, in pixels.
+        scale: which size of each backbone ("smoke", "laptop", "paper").
+        given: sizes that stand in for those of the scale, by the backbone's name.
+        only: the one backbone that may be asked for; None for any.
 
     Raises:
-        UserError: the patch size does not divide the image size.
+        UserError: the patch size of a shipped backbone does not divide the image size.
     """
 
     image_size: int
-    vit: VitSize
-    swin: SwinSize
-    resnet: ResNetSize
+    scale: str = ""
+    given: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    only: str | None = None
 
     def __post_init__(self) -> None:
-        for name, patch in (("vit", self.vit.patch), ("swin", self.swin.patch)):
-            if self.image_size <= 0 or self.image_size % patch:
-                raise UserError(
-                    f"Image size {self.image_size} is not a multiple of the {name} patch size"
-                    f" {patch}; choose a multiple of {patch}."
-                )
+        for backbone in BACKBONES.values():
+            if self._has(backbone):
+                self._check(backbone)
+
+    def _has(self, backbone: Backbone[Any]) -> bool:
+        return backbone.name in self.given or self.scale in backbone.sizes
+
+    def _check(self, backbone: Backbone[Any]) -> None:
+        if not backbone.patched:
+            return
+        patch = self._size(backbone).patch
+        if self.image_size <= 0 or self.image_size % patch:
+            raise UserError(
+                f"Image size {self.image_size} is not a multiple of the {backbone.name} patch size"
+                f" {patch}; choose a multiple of {patch}."
+            )
+
+    def _size(self, backbone: Backbone[SizeT]) -> SizeT:
+        if backbone.name in self.given:
+            size: SizeT = self.given[backbone.name]
+            return size
+        if self.scale not in backbone.sizes:
+            raise unknown(f"scale of the backbone {backbone.name!r}", self.scale, backbone.sizes)
+        return backbone.sizes[self.scale]
+
+    def of(self, backbone: Backbone[SizeT]) -> SizeT:
+        """Return the size of a backbone.
+
+        Raises:
+            UserError: the backbone has no size at this scale, or its patch does not divide the
+                image.
+            ValueError: it is not the backbone that the method has declared.
+        """
+        if self.only not in (None, backbone.name):
+            raise ValueError(
+                f"the method declares the backbone {self.only!r} and is built on"
+                f" {backbone.name!r}; declare what it is built on, which is part of its key"
+            )
+        self._check(backbone)
+        return self._size(backbone)
+
+    def restricted(self, backbone: Backbone[Any] | None) -> Encoders:
+        """Return the same sizes, of which only this backbone's may be asked for."""
+        return replace(self, only="" if backbone is None else backbone.name)
+
+    @property
+    def vit(self) -> VitSize:
+        """The vision transformer's size."""
+        return self.of(VIT)
+
+    @property
+    def swin(self) -> SwinSize:
+        """The Swin transformer's size."""
+        return self.of(SWIN)
+
+    @property
+    def resnet(self) -> ResNetSize:
+        """The ResNet's size."""
+        return self.of(RESNET)
 
     @property
     def grid(self) -> int:
-        """Patches along one side of the image; L = grid squared."""
+        """Patches of the vision transformer along one side of the image; L = grid squared."""
         return self.image_size // self.vit.patch

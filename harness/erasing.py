@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ class Erasing:
         area: range of the rectangle's share of the image.
         ratio: range of its height over its width, drawn log-uniformly.
     """
+
+    key_name: ClassVar[str] = "erasing"
 
     probability: float = 0.25
     area: tuple[float, float] = (0.02, 1 / 3)

@@ -126,7 +126,7 @@ def _load_masks(store: ImageStore, size: int) -> Tensor:
     return found
 
 
-def epoch_order(count: int, recipe: Recipe, key: str, epoch: int) -> Tensor:
+def epoch_order(count: int, recipe: Recipe, stream: str, epoch: int) -> Tensor:
     """Return the (steps, B) rows of an epoch; the last incomplete batch is left out.
 
     "reshuffled" draws a new permutation each epoch, so every image is seen sooner or later;
@@ -142,7 +142,7 @@ def epoch_order(count: int, recipe: Recipe, key: str, epoch: int) -> Tensor:
             f" at most {count}."
         )
     when = 0 if recipe.order == "fixed" else epoch
-    order = torch.randperm(count, generator=seed.generator(key, "order", when))
+    order = torch.randperm(count, generator=seed.generator(stream, "order", when))
     steps = count // batch
     return order[: steps * batch].view(steps, batch)
 

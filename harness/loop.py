@@ -42,7 +42,7 @@ class Job:
     """Everything that ``fit`` needs.
 
     Attributes:
-        key: the stage's key; all randomness is derived from it.
+        stream: the name that all randomness is derived from, see ``harness.streams``.
         evaluate: called after every epoch, returns what to add to the epoch's figures; its own
             findings live in ``memory``, which is part of the checkpoint.
         memory: plain values and tensors that must survive a kill beside the model.
@@ -53,7 +53,7 @@ class Job:
     task: Task
     recipe: Recipe
     train: Images
-    key: str
+    stream: str
     checkpoints: Checkpoints
     evaluate: Callable[[int], dict[str, float]] | None = None
     memory: dict[str, Any] = field(default_factory=dict)
@@ -85,7 +85,7 @@ def fit(job: Job) -> list[dict[str, float]]:
         job.memory.update(state["memory"])
     with job.stop.training():
         for epoch in range(len(history), job.recipe.epochs):
-            with seed.third_party(job.key, "epoch", epoch):
+            with seed.third_party(job.stream, "epoch", epoch):
                 job.task.before_epoch(epoch, lambda function: look(job.task, job.train, function))
                 figures = _train_epoch(job, optimizer, epoch)
             if job.evaluate is not None:
@@ -106,8 +106,8 @@ def fit(job: Job) -> list[dict[str, float]]:
 
 def _train_epoch(job: Job, optimizer: torch.optim.Optimizer, epoch: int) -> dict[str, float]:
     task, recipe = job.task, job.recipe
-    order = epoch_order(len(job.train), recipe, job.key, epoch)
-    generator = seed.generator(job.key, "step", epoch)
+    order = epoch_order(len(job.train), recipe, job.stream, epoch)
+    generator = seed.generator(job.stream, "step", epoch)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     logged: dict[str, list[Tensor]] = {}
     task.train()

@@ -15,7 +15,7 @@ from harness.columns import ColumnPlan as ColumnPlan
 from harness.columns import Options as Options
 from harness.columns import resolve_columns
 from harness.errors import UserError, unknown
-from harness.spec import Checked, NeedsMasks, Profile, Run, Scale, Stage
+from harness.spec import Checked, NeedsMasks, Profile, Run, Scale, Stage, stage_title
 from harness.table import Column, Row, Table
 
 PARTS = {"paper": ("train", "eval", "eval"), "clean": ("train", "val", "test")}
@@ -48,8 +48,7 @@ class Step:
     @property
     def title(self) -> str:
         """A line for progress: phase, method, data set, seed."""
-        method = type(self.stage.method).__name__
-        return f"{self.stage.phase} {method} / {self.run.dataset} / seed {self.run.seed}"
+        return stage_title(self.run.definition(self.upto))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,43 +3,17 @@
 from __future__ import annotations
 
 from harness.errors import unknown
-from harness.spec import Encoders, Profile, ResNetSize, Scale, SwinSize, VitSize
+from harness.spec import Encoders, Profile, Scale
 
 PAPER = Profile(
     name="paper",
-    encoders=Encoders(
-        image_size=224,
-        vit=VitSize(
-            patch=16,
-            width=768,
-            depth=12,
-            heads=12,
-            decoder_width=512,
-            decoder_depth=8,
-            decoder_heads=16,
-        ),
-        swin=SwinSize(patch=4, width=96, depths=(2, 2, 6, 2), heads=(3, 6, 12, 24), window=7),
-        resnet=ResNetSize(layers=(3, 4, 6, 3), width=64),
-    ),
+    encoders=Encoders(image_size=224, scale="paper"),
 )
 """The paper's Appendix B to the letter: ViT-B/16 at 224 px, all images, full recipes."""
 
 LAPTOP = Profile(
     name="laptop",
-    encoders=Encoders(
-        image_size=64,
-        vit=VitSize(
-            patch=8,
-            width=96,
-            depth=4,
-            heads=3,
-            decoder_width=64,
-            decoder_depth=1,
-            decoder_heads=4,
-        ),
-        swin=SwinSize(patch=4, width=32, depths=(1, 1, 2, 1), heads=(1, 2, 4, 8), window=4),
-        resnet=ResNetSize(layers=(1, 1, 1, 1), width=16),
-    ),
+    encoders=Encoders(image_size=64, scale="laptop"),
     pretrain=Scale(epochs=1 / 25, batch_size=64, lr=4.0),
     finetune=Scale(epochs=1 / 5, batch_size=64, lr=2.0),
     supervised=Scale(epochs=1 / 20, batch_size=64, lr=2.5, drop_path=0.0),
@@ -50,20 +24,7 @@ LAPTOP = Profile(
 
 SMOKE = Profile(
     name="smoke",
-    encoders=Encoders(
-        image_size=32,
-        vit=VitSize(
-            patch=4,
-            width=48,
-            depth=2,
-            heads=3,
-            decoder_width=32,
-            decoder_depth=1,
-            decoder_heads=2,
-        ),
-        swin=SwinSize(patch=2, width=16, depths=(1, 1, 1, 1), heads=(1, 2, 4, 8), window=2),
-        resnet=ResNetSize(layers=(1, 1, 1, 1), width=8),
-    ),
+    encoders=Encoders(image_size=32, scale="smoke"),
     pretrain=Scale(epochs=1 / 5, batch_size=32, lr=6.0),
     finetune=Scale(epochs=1 / 5, batch_size=32, lr=2.0),
     supervised=Scale(epochs=1 / 20, batch_size=32, lr=2.5),

@@ -7,7 +7,7 @@ numbers in 0..255 and are rounded where PIL rounds, so that the images are PIL's
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -44,6 +44,8 @@ class RandAugment:
         magnitude: mean of the normal that levels are drawn from, clipped to 0..10.
         deviation: its standard deviation.
     """
+
+    key_name: ClassVar[str] = "randaugment"
 
     operations: int = 2
     probability: float = 0.5

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 from harness.canonical import describe, digest
+from harness.encoders import Backbone as Backbone
 from harness.encoders import Encoders as Encoders
 from harness.encoders import ResNetSize as ResNetSize
 from harness.encoders import SwinSize as SwinSize
 from harness.encoders import VitSize as VitSize
 from harness.errors import UserError
 from harness.merit import Metric as Metric
+from harness.streams import stream_name
 
 if TYPE_CHECKING:
     from harness.data.archive import Source
@@ -79,6 +81,8 @@ class Recipe:
         clip_norm: largest norm of the gradient.
     """
 
+    key_name: ClassVar[str] = "recipe"
+
     epochs: int = field(metadata=EPOCHS)
     batch_size: int
     base_lr: float
@@ -128,7 +132,17 @@ class Method(Protocol):
 
     What is wrong by itself is refused in ``__post_init__``. A method whose settings can disagree
     with the recipe, the number of images or the encoders also has ``check``, see ``Checked``.
+
+    Attributes:
+        backbone: the backbone that its task is built on (``VIT``, ``SWIN``, ``RESNET`` or an own
+            ``Backbone``), a class variable: its size is part of the key, no other backbone's is.
+            None where the task takes no size from the profile.
     """
+
+    @property
+    def backbone(self) -> Backbone[Any] | None:
+        """The backbone that the task is built on."""
+        ...
 
     def build(self, dataset: Dataset, encoders: Encoders) -> Task:
         """Build the task for a data set (its classes) at a profile's size."""
@@ -285,14 +299,62 @@ class Run:
     seed: int
 
     def definition(self, upto: int | None = None) -> dict[str, Any]:
-        """Return what defines the first ``upto`` stages, as plain JSON values."""
-        shorter = dataclasses.replace(self, stages=self.stages[:upto])
-        definition: dict[str, Any] = describe(shorter)
-        # Neither the list of seeds nor other phases' scales act on this run.
-        for name in ("seeds", "phantoms", "pretrain", "finetune", "supervised"):
-            definition["profile"].pop(name)
-        return definition
+        """Return what defines the first ``upto`` stages, as plain JSON values.
+
+        Of the profile that is the image size, the subset and the size of each stage's own
+        backbone: neither its name, nor other backbones, nor how it scales other phases act here.
+        """
+        return {
+            "dataset": self.dataset,
+            "data": self.data,
+            "split": self.split,
+            "profile": {
+                "image_size": self.profile.encoders.image_size,
+                "train_images": self.profile.train_images,
+                "eval_images": self.profile.eval_images,
+            },
+            "stages": [self._defined(stage) for stage in self.stages[:upto]],
+            "seed": self.seed,
+        }
+
+    def _defined(self, stage: Stage) -> dict[str, Any]:
+        backbone = backbone_of(stage.method)
+        size = None if backbone is None else self.profile.encoders.of(backbone)
+        return {
+            "phase": stage.phase,
+            "method": describe(stage.method),
+            "recipe": describe(stage.recipe),
+            "backbone": describe(size),
+        }
 
     def key(self, upto: int | None = None) -> str:
         """Return the SHA-256 (hex) of the canonical JSON of the first ``upto`` stages."""
         return digest(self.definition(upto))
+
+    def stream(self, upto: int | None = None) -> str:
+        """Return the name that the randomness of the last of these stages is derived from."""
+        return stream_name(self.definition(upto))
+
+
+def stage_title(definition: Mapping[str, Any]) -> str:
+    """Name the last stage of a definition: its phase, method, data set and seed."""
+    stage = definition["stages"][-1]
+    method = stage["method"]["type"]
+    return f"{stage['phase']} {method} / {definition['dataset']} / seed {definition['seed']}"
+
+
+def backbone_of(method: Method) -> Backbone[Any] | None:
+    """Return the backbone that a method declares.
+
+    Raises:
+        UserError: it declares none.
+    """
+    kind = type(method)
+    if not hasattr(kind, "backbone"):
+        raise UserError(
+            f"The method {kind.__qualname__} does not say which backbone it is built on; add"
+            " `backbone: ClassVar = VIT` (or SWIN, RESNET, an own Backbone, None where its task"
+            " takes no size from the profile) to the class."
+        )
+    found: Backbone[Any] | None = method.backbone
+    return found

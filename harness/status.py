@@ -12,6 +12,7 @@ from typing import Any
 
 from harness import claim, whereabouts
 from harness.record import Record, Records
+from harness.spec import stage_title
 from harness.whereabouts import Place
 
 
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         facts = {
             "running": [one.to_json(now) for one in at_work],
             "failed": [
-                {"key": r.key, "title": title(r.definition), "error": r.error} for r in failed
+                {"key": r.key, "title": stage_title(r.definition), "error": r.error} for r in failed
             ],
         }
         print(json.dumps(facts, indent=1))
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     for one in at_work:
         print(_line(one, now))
     for record in failed:
-        print(f"failed   {title(record.definition)} ({record.key[:12]}): {record.error}")
+        print(f"failed   {stage_title(record.definition)} ({record.key[:12]}): {record.error}")
     print(f"{args.runs}: {len(at_work)} running, {len(failed)} failed.")
     return 0
 
@@ -81,13 +82,6 @@ def failures(folder: Path) -> list[Record]:
     keys = sorted(p.stem for p in folder.glob("records/[!.]*.json"))
     found = [record for key in keys if (record := records.read(key)) is not None]
     return [r for r in found if r.status == "failed" and r.key not in owned]
-
-
-def title(definition: Any) -> str:
-    """Name a stage by the definition in its record, as progress does."""
-    stage = definition["stages"][-1]
-    method = stage["method"]["type"].rpartition(".")[2]
-    return f"{stage['phase']} {method} / {definition['dataset']} / seed {definition['seed']}"
 
 
 def _line(one: Running, now: float) -> str:

@@ -22,7 +22,7 @@ from harness.loop import Job, fit
 from harness.plan import PARTS, Options, Step
 from harness.progress import Progress
 from harness.record import Record, Records
-from harness.spec import Dataset, Profile, Run
+from harness.spec import Dataset, Profile, Run, backbone_of
 from harness.stop import Stop
 from harness.task import Task
 from harness.whereabouts import Whereabouts
@@ -195,7 +195,7 @@ class Trainer:
                 task=task,
                 recipe=step.stage.recipe,
                 train=train,
-                key=step.key,
+                stream=step.run.stream(step.upto),
                 checkpoints=Checkpoints(self.options.runs, step.key),
                 evaluate=judged.evaluator(task, reported, selected_on, memory) if judged else None,
                 memory=memory,
@@ -208,8 +208,9 @@ class Trainer:
 
     def _task(self, step: Step, images: int) -> Task:
         dataset = dataset_of(step, images)
-        with seed.third_party(step.key, "build"):
-            task = step.stage.method.build(dataset, self.options.profile.encoders)
+        with seed.third_party(step.run.stream(step.upto), "build"):
+            encoders = self.options.profile.encoders.restricted(backbone_of(step.stage.method))
+            task = step.stage.method.build(dataset, encoders)
             if step.upto > 1:
                 before = self.records.read(step.run.key(step.upto - 1))
                 if before is None or before.status != "done":
@@ -282,6 +283,6 @@ def parameters(run: Run) -> dict[str, Any]:
     flat: dict[str, Any] = {"dataset": run.dataset, "split": run.split, "seed": run.seed}
     for stage in run.stages:
         for part in ("method", "recipe"):
-            for name, value in describe(getattr(stage, part)).items():
+            for name, value in describe(getattr(stage, part), complete=True).items():
                 flat[f"{stage.phase}.{part}.{name}"] = value
     return flat

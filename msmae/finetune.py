@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
 from harness import mixing
 from harness.augment import Augmentation, Evaluation
+from harness.encoders import VIT, Backbone
 from harness.errors import UserError
 from harness.mixing import Mixing
 from harness.spec import EPOCHS, Dataset, Encoders
@@ -44,6 +45,9 @@ class Finetune:
         augmentation: of training images (Table 5).
         evaluation: how test images are prepared, see ``harness.task.Task``.
     """
+
+    key_name: ClassVar[str] = "finetune"
+    backbone: ClassVar[Backbone[Any]] = VIT
 
     mask_ratio: float = 0.0
     throw_ratio: float = 0.0

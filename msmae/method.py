@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from harness.augment import Augmentation
+from harness.encoders import VIT, Backbone
 from harness.errors import UserError
 from harness.spec import EPOCHS, Dataset, Encoders
 from harness.task import Batch, Look, Progress, Task
@@ -85,6 +86,9 @@ class MSMAE(GuidedMasking):
         softmax: "once", or "twice": the released code feeds probabilities to a loss that applies
             the softmax again, which bounds it to ln(1 + (K - 1) / e) .. ln(e + K - 1).
     """
+
+    key_name: ClassVar[str] = "msmae"
+    backbone: ClassVar[Backbone[Any]] = VIT
 
     classification_weight: float = 0.1
     head: Literal["linear", "mlp"] = "linear"

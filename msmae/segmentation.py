@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from harness.augment import MEAN, STD, Augmentation, RotatingAugmentation
+from harness.encoders import VIT, Backbone
 from harness.errors import UserError
 from harness.spec import Dataset, Encoders, Recipe
 from harness.task import Batch, Progress, Task
@@ -61,6 +62,9 @@ class Segment:
         threshold: a pixel is lesion where its probability is above.
         augmentation: of training images; a scale of (1, 1) crops nothing.
     """
+
+    key_name: ClassVar[str] = "segment"
+    backbone: ClassVar[Backbone[Any]] = VIT
 
     needs_masks: ClassVar[bool] = True
 

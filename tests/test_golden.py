@@ -80,7 +80,7 @@ def _losses(name: str, folder: Path) -> list[dict[str, float]]:
         task=task,
         recipe=recipe,
         train=_images(),
-        key=name,
+        stream=name,
         checkpoints=Checkpoints(folder, name.replace("/", "-")),
     )
     return fit(job)

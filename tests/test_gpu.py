@@ -38,7 +38,7 @@ def _losses(device: str, folder: Path) -> list[dict[str, float]]:
         task = method.build(tiny.dataset(), tiny.ENCODERS).to(device)
     recipe = Recipe(epochs=3, batch_size=8, base_lr=0.01)
     checkpoints = Checkpoints(folder / device, "gpu")
-    return fit(Job(task=task, recipe=recipe, train=train, key="gpu", checkpoints=checkpoints))
+    return fit(Job(task=task, recipe=recipe, train=train, stream="gpu", checkpoints=checkpoints))
 
 
 def test_strong_views_agree_with_the_cpu() -> None:

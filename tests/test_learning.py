@@ -66,7 +66,7 @@ def _probed(step: Step, data: Path, folder: Path) -> tuple[int, int]:
             task=task,
             recipe=step.stage.recipe,
             train=train,
-            key=step.key,
+            stream=step.key,
             checkpoints=Checkpoints(folder, step.key),
         )
     )

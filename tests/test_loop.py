@@ -77,7 +77,7 @@ def _job(folder: Path, epochs: int = 4, **changes: object) -> Job:
         "task": Toy(),
         "recipe": recipe,
         "train": _images(),
-        "key": KEY,
+        "stream": KEY,
         "checkpoints": Checkpoints(folder, KEY, overhead=1e9),  # after every epoch
     }
     return Job(**(values | changes))  # type: ignore[arg-type]

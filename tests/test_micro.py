@@ -123,7 +123,7 @@ def _job(folder: Path, task: Task, size: int | None) -> Job:
         task=task,
         recipe=recipe,
         train=images,
-        key="micro",
+        stream="micro",
         checkpoints=Checkpoints(folder, "micro"),
         micro_batch=size,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import pytest
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Masked:
+    backbone: ClassVar[None] = None
+
     mask_ratio: float = 0.45
     pool: Literal["mean", "class"] = "mean"
     ramp: tuple[float, float] = (0.0, 1.0)

@@ -166,7 +166,7 @@ def test_two_epochs_train_what_is_to_be_trained(name: str, tmp_path: Path) -> No
         task=task,
         recipe=recipe,
         train=_images(),
-        key=f"own-{name}",
+        stream=f"own-{name}",
         checkpoints=Checkpoints(tmp_path, name),
         evaluate=lambda _: {"at": float(task.predict(torch.zeros(2, 3, 32, 32)).detach().sum())},
     )

@@ -112,12 +112,8 @@ def test_logits_have_the_images_size_in_every_profile(
 
 def test_only_powers_of_two_can_be_doubled_to_the_images_size() -> None:
     assert [upsamplings(patch) for patch in (2, 4, 8, 16)] == [1, 2, 3, 4]
-    encoders = dataclasses.replace(
-        tiny.ENCODERS, image_size=36, vit=dataclasses.replace(tiny.ENCODERS.vit, patch=12)
-    )
-    encoders = dataclasses.replace(
-        encoders, swin=dataclasses.replace(tiny.ENCODERS.swin, patch=2), image_size=36
-    )
+    vit = dataclasses.replace(tiny.ENCODERS.vit, patch=12)
+    encoders = dataclasses.replace(tiny.ENCODERS, image_size=36, given={"vit": vit})
     with pytest.raises(UserError, match="patch size is 12"):
         Segment().check(recipe=paper.SEGMENTATION, images=8, encoders=encoders)
     with pytest.raises(UserError, match="power of two"):

@@ -182,7 +182,7 @@ def _job(folder: Path, watch: Callable[[int, int, dict[str, float]], None] | Non
             decay_all=True,
         ),
         train=_images(1),
-        key="k" * 64,
+        stream="k" * 64,
         checkpoints=Checkpoints(folder, "k" * 64, overhead=1e9),  # after every epoch
         evaluate=segmentation.evaluator(task, reported, reported, memory),
         memory=memory,

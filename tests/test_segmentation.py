@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -59,6 +60,9 @@ class OneLayer(Task):
 class Segment:
     """Settings of ``OneLayer``."""
 
+    key_name: ClassVar[str] = "one-layer"
+    backbone: ClassVar[None] = None
+
     bias: float = 0.0
 
     def build(self, dataset: Dataset, encoders: Encoders) -> Task:
@@ -96,7 +100,7 @@ def _job(folder: Path, task: Task | None = None, watch: Watch | None = None) -> 
         task=task,
         recipe=Recipe(epochs=4, batch_size=4, base_lr=0.5, optimizer="adam", lr_batch=None),
         train=_images(1),
-        key=KEY,
+        stream=KEY,
         checkpoints=Checkpoints(folder, KEY, overhead=1e9),  # after every epoch
         evaluate=segmentation.evaluator(task, reported, reported, memory),
         memory=memory,

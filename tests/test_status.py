@@ -62,13 +62,13 @@ def test_a_training_is_seen_from_outside(
     assert [len(running) for running in seen] == [1, 1, 1]
     first, second, last = (running[0] for running in seen)
     assert first["key"] == made.steps[0].key
-    assert first["title"] == "supervised Finetune / phantom-mri / seed 0"
+    assert first["title"] == "supervised finetune / phantom-mri / seed 0"
     assert (first["host"], first["pid"]) == (socket.gethostname(), os.getpid())
     assert [r["epoch"] for r in (first, second, last)] == [1, 2, 3]
     assert {r["epochs"] for r in (first, second, last)} == {3}
     assert first["seconds_left"] > 0 and last["seconds_left"] == 0
     assert first["since"].endswith("+00:00")
-    assert "running  supervised Finetune / phantom-mri / seed 0: epoch 2/3, about" in asks.plain[1]
+    assert "running  supervised finetune / phantom-mri / seed 0: epoch 2/3, about" in asks.plain[1]
     assert _show(capsys) == "runs: 0 running, 0 failed.\n"
     assert list(Path("runs/claims").iterdir()) == []
 
@@ -107,7 +107,7 @@ def test_failures_and_the_dead(
     (claims / "dead.json").write_text(json.dumps(owner))
     out = _show(capsys)
     assert out.splitlines() == [
-        f"failed   supervised Finetune / phantom-mri / seed 0 ({step.key[:12]}):"
+        f"failed   supervised finetune / phantom-mri / seed 0 ({step.key[:12]}):"
         " DivergedError: loss 'total' is nan",
         "runs: 0 running, 1 failed.",
     ]

@@ -9,17 +9,19 @@ from harness.task import Batch, Progress
 
 ENCODERS = Encoders(
     image_size=32,
-    vit=VitSize(
-        patch=8,
-        width=48,
-        depth=2,
-        heads=3,
-        decoder_width=32,
-        decoder_depth=1,
-        decoder_heads=2,
-    ),
-    swin=SwinSize(patch=2, width=16, depths=(1, 1, 1, 1), heads=(1, 2, 4, 8), window=2),
-    resnet=ResNetSize(layers=(1, 1, 1, 1), width=8),
+    given={
+        "vit": VitSize(
+            patch=8,
+            width=48,
+            depth=2,
+            heads=3,
+            decoder_width=32,
+            decoder_depth=1,
+            decoder_heads=2,
+        ),
+        "swin": SwinSize(patch=2, width=16, depths=(1, 1, 1, 1), heads=(1, 2, 4, 8), window=2),
+        "resnet": ResNetSize(layers=(1, 1, 1, 1), width=8),
+    },
 )
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from harness import seed
 from harness.cost.count import CountingMode
 from harness.errors import UserError
-from harness.spec import Dataset, Encoders, Stage
+from harness.spec import Dataset, Encoders, Stage, backbone_of
 from harness.task import Batch, Progress, Task
 
 
@@ -50,7 +50,8 @@ class Work:
         self.dataset = dataset
         self.encoders = encoders
         with seed.third_party("cost", "build"), device:
-            self.task: Task = stage.method.build(dataset, encoders)
+            own = encoders.restricted(backbone_of(stage.method))
+            self.task: Task = stage.method.build(dataset, own)
         self.task.to(device)
         self.batch = _batch(self.task, encoders.image_size, device, batch)
 

@@ -21,6 +21,7 @@ from harness.latency.measure import Kind, Request, Subject
 from harness.latency.summary import Summary, ratios, summarise
 from harness.plan import Plan
 from harness.report.numbers import short
+from harness.spec import Stage, backbone_of
 
 FORMAT = 1
 PROCESSES = 3
@@ -153,9 +154,15 @@ def _request(
 def _path(plan: Plan, request: Request, device: Any) -> Path:
     defined = {
         "stages": [describe(chain[-1]) for chain in plan.chains.values()],
-        "encoders": describe(plan.options.profile.encoders),
+        "image_size": plan.options.profile.encoders.image_size,
+        "backbones": [_backbone(plan, chain[-1]) for chain in plan.chains.values()],
         "request": request.to_json(),
         "processes": PROCESSES,
         "device": environment.device_facts(device),
     }
     return plan.options.runs / "latency" / f"{digest(defined)}.json"
+
+
+def _backbone(plan: Plan, stage: Stage) -> Any:
+    backbone = backbone_of(stage.method)
+    return None if backbone is None else describe(plan.options.profile.encoders.of(backbone))
