@@ -14,6 +14,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from harness.errors import UserError, unknown
 
@@ -37,6 +38,8 @@ class Real:
         digits: significant digits kept, so that trials can share a stage.
         grid: values of a grid, if not every step.
     """
+
+    key_name: ClassVar[str] = "real"
 
     name: str
     fields: tuple[str, ...]
@@ -66,6 +69,8 @@ class Real:
 class Whole:
     """A whole number between two bounds, both included; attributes as of ``Real``."""
 
+    key_name: ClassVar[str] = "whole"
+
     name: str
     fields: tuple[str, ...]
     low: int
@@ -89,6 +94,8 @@ class Whole:
 @dataclass(frozen=True, kw_only=True)
 class Choice:
     """One of some values without an order; ``fields`` as of ``Real``."""
+
+    key_name: ClassVar[str] = "choice"
 
     name: str
     fields: tuple[str, ...]
@@ -139,6 +146,8 @@ class SumAtMost:
         dimensions: by name, in the order of the space.
     """
 
+    key_name: ClassVar[str] = "sum-at-most"
+
     name: str
     dimensions: tuple[str, ...]
     total: float
@@ -154,6 +163,8 @@ class Space:
     Raises:
         UserError: names repeat or are unknown, or a constraint leaves no room somewhere.
     """
+
+    key_name: ClassVar[str] = "space"
 
     dimensions: tuple[Dimension, ...]
     constraints: tuple[SumAtMost, ...] = ()
