@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
-import importlib.util
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import harness
+from harness import user_files
 from harness.errors import UserError, unknown
 from harness.table import Sweep, Table
 
@@ -118,17 +117,7 @@ def find(name: str) -> tuple[str, Table | Sweep]:
 
 
 def _execute(path: Path) -> Table | Sweep:
-    # A private name: a user's "table1.py" must not shadow anything importable.
-    private = f"_harness_experiment_{path.stem}"
-    spec = importlib.util.spec_from_file_location(private, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[private] = module
-    try:
-        spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise UserError(f"{path} is not valid Python: {error.msg}, line {error.lineno}.") from error
-    return _experiment(module, path)
+    return _experiment(user_files.load(path), path)
 
 
 def _experiment(module: object, path: Path) -> Table | Sweep:

@@ -1,0 +1,100 @@
+"""Say in one line what is wrong with a user's file: its syntax, or an import of what is gone."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+
+from harness.errors import UserError
+
+HOUSE = ("harness", "msmae", "baselines")
+"""The packages of this distribution."""
+
+
+def explained(
+    error: SyntaxError | ImportError | AttributeError,
+    given: Path,
+    entry: str,
+    texts: Mapping[str, bytes],
+    through: str,
+) -> UserError | None:
+    """Return the line for an error that a user can mend; None for others.
+
+    Args:
+        error: raised while the file was executed.
+        given: the file's path as the user wrote it.
+        entry: the same path in full, as in ``texts``.
+        texts: the texts of the user's files by path.
+        through: the file whose functions stand between a user's import statement and Python's.
+    """
+    if isinstance(error, SyntaxError):
+        if error.filename not in texts:
+            return None
+        path = given if error.filename == entry else error.filename
+        return UserError(f"{path} is not valid Python: {error.msg}, line {error.lineno}.")
+    place = _place(error, texts, through)
+    if place is None:
+        return None
+    file, line = place
+    missing = _missing(error, texts[file], line)
+    if missing is None:
+        return None
+    symbol = missing.rpartition(".")[2]
+    verb = "imports" if isinstance(error, ImportError) else "uses"
+    hint = f"from harness.api import {symbol}" if symbol in _offered() else "see harness.api"
+    return UserError(
+        f"{given if file == entry else file}, line {line}, {verb} {missing}, which is not"
+        f" there; plug-ins import from harness.api: {hint}"
+    )
+
+
+def _place(
+    error: BaseException, texts: Mapping[str, bytes], through: str
+) -> tuple[str, int] | None:
+    """Return the user's file and line that raised; None where other code did."""
+    place, trace = None, error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if file in texts:
+            place = file, trace.tb_lineno
+        elif file != through and not file.startswith("<frozen importlib"):
+            place = None
+        trace = trace.tb_next
+    return place
+
+
+def _missing(error: ImportError | AttributeError, text: bytes, line: int) -> str | None:
+    """Return the dotted name of the house that is missing."""
+    if isinstance(error, AttributeError):
+        owner = error.obj.__name__ if isinstance(error.obj, ModuleType) else ""
+        return f"{owner}.{error.name}" if owner.split(".")[0] in HOUSE else None
+    if (error.name or "").split(".")[0] not in HOUSE:
+        return None
+    return next(_unavailable(text, line), error.name)
+
+
+def _unavailable(text: bytes, line: int) -> Iterator[str]:
+    """Yield what the import statement of a line names and the house has not."""
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.Import | ast.ImportFrom):
+            continue
+        if not node.lineno <= line <= (node.end_lineno or 0):
+            continue
+        for alias in node.names:
+            module = node.module if isinstance(node, ast.ImportFrom) else alias.name
+            if module is not None and module.split(".")[0] in HOUSE:
+                full = f"{module}.{alias.name}" if isinstance(node, ast.ImportFrom) else module
+                if full not in sys.modules and not hasattr(sys.modules.get(module), alias.name):
+                    yield full
+
+
+def _offered() -> Sequence[str]:
+    try:
+        api = importlib.import_module("harness.api")
+    except ImportError:
+        return ()
+    return tuple(getattr(api, "__all__", ()))
