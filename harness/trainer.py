@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +23,7 @@ from harness.loop import Job, fit
 from harness.plan import PARTS, Options, Step
 from harness.progress import Progress
 from harness.record import Record, Records
+from harness.sources import digest_of
 from harness.spec import Dataset, Profile, Run, backbone_of
 from harness.stop import Stop
 from harness.task import Task
@@ -266,11 +268,21 @@ def _cost(step: Step, images: int, profile: Profile) -> dict[str, Any]:
 
 def sources(run: Run, upto: int) -> str:
     """Return the digest of the sources that act on the first ``upto`` stages of a run."""
-    return environment.source_digest(_modules(type(s.method) for s in run.stages[:upto]))
+    return digest_of(kind for stage in run.stages[:upto] for kind in _types(stage))
 
 
-def _modules(kinds: Iterable[type]) -> list[str]:
-    return sorted({kind.__module__ for kind in kinds})
+def _types(value: object) -> Iterator[type]:
+    """Yield the types of settings, at any depth: a method's, its parts', a recipe's."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        yield type(value)
+        for part in dataclasses.fields(value):
+            yield from _types(getattr(value, part.name))
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _types(item)
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _types(item)
 
 
 def choose_device() -> torch.device:
