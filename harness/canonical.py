@@ -11,17 +11,10 @@ import dataclasses
 import hashlib
 import json
 import math
-import sys
-import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness.errors import UserError
-
 AS_BEFORE = "as before"
-
-_TYPES: weakref.WeakValueDictionary[str, type] = weakref.WeakValueDictionary()
-"""The types that this process has named so far, to refuse two unequal ones of one name."""
 
 
 def as_before(value: Any) -> dict[str, Any]:
@@ -34,42 +27,23 @@ def as_before(value: Any) -> dict[str, Any]:
 
 
 def type_name(kind: type) -> str:
-    """Return the stable name of a settings type.
-
-    Raises:
-        UserError: another type of other sources has the same name.
-    """
-    # A subclass is a type of its own: it does not inherit its parent's name.
+    """Return the stable name of a settings type; a subclass does not inherit its parent's."""
     name: str = vars(kind).get("key_name", kind.__qualname__)
-    known = _TYPES.get(name)
-    if known is not None and known is not kind:
-        _check_equal(name, known, kind)
-    _TYPES[name] = kind
     return name
 
 
-def _check_equal(name: str, one: type, two: type) -> None:
-    same_place = one.__module__ == two.__module__ and one.__qualname__ == two.__qualname__
-    if same_place or _digest(one) == _digest(two):
-        return  # the same class loaded anew, or a copy of it
-    raise UserError(
-        f"Two settings types are named {name!r} and differ: {one.__qualname__} in {_file(one)} and"
-        f" {two.__qualname__} in {_file(two)}; give one of them another stable name, for instance"
-        f' key_name: ClassVar[str] = "mine.{two.__qualname__}".'
-    )
-
-
-def _digest(kind: type) -> str:
-    from harness.sources import definition_digest
-
-    try:
-        return definition_digest(kind)
-    except ValueError:  # made without a file: equal to itself only
-        return f"{id(kind)}"
-
-
-def _file(kind: type) -> str:
-    return str(getattr(sys.modules.get(kind.__module__), "__file__", kind.__module__))
+def types_of(value: object) -> Iterator[type]:
+    """Yield the types of settings, at any depth: a method's, its parts', a recipe's."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        yield type(value)
+        for part in dataclasses.fields(value):
+            yield from types_of(getattr(value, part.name))
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from types_of(item)
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from types_of(item)
 
 
 def describe(value: Any, *, complete: bool = False) -> Any:
@@ -81,7 +55,6 @@ def describe(value: Any, *, complete: bool = False) -> Any:
 
     Raises:
         TypeError: a value has no canonical form.
-        UserError: two unequal types have the same name.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {

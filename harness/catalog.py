@@ -10,7 +10,9 @@ from pathlib import Path
 
 import harness
 from harness import user_files
+from harness.canonical import types_of
 from harness.errors import UserError, unknown
+from harness.same_names import check_names
 from harness.table import Sweep, Table
 
 GROUP = "msmae_harness"
@@ -123,12 +125,14 @@ def _execute(path: Path) -> Table | Sweep:
 def _experiment(module: object, path: Path) -> Table | Sweep:
     value = getattr(module, "EXPERIMENT", None)
     if isinstance(value, Sweep):
+        check_names(types_of([value.row.stages, value.row.finetunes]))
         return value
     if not isinstance(value, Table):
         found = "nothing" if value is None else type(value).__name__
         raise UserError(
             f"{path} builds no experiment: EXPERIMENT must be a Table or a Sweep, not {found}."
         )
+    check_names(types_of([(row.stages, row.finetunes) for row in value.rows]))
     names = [row.name for row in value.rows]
     if len(set(names)) != len(names):
         raise UserError(f"{path} has rows of the same name; every Row.name must be unique.")

@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness import measures, override
+from harness.canonical import types_of
 from harness.columns import ColumnPlan as ColumnPlan
 from harness.columns import Options as Options
 from harness.columns import resolve_columns
 from harness.errors import UserError, unknown
+from harness.same_names import check_names
 from harness.spec import Checked, NeedsMasks, Profile, Run, Scale, Stage, stage_title
 from harness.table import Column, Row, Table
 
@@ -103,6 +105,7 @@ def make_all(tables: Sequence[tuple[str, Table]], options: Options) -> tuple[Pla
     _check_rows(tables, options.rows)
     narrowed = [(name, replace(table, rows=_rows(table, options.rows))) for name, table in tables]
     trained = [row for _, table in narrowed for row in table.rows if row.stages is not None]
+    check_names(types_of([(row.stages, row.finetunes) for row in trained]))
     chains = iter(resolve(trained, options.profile, options.overrides))
     return tuple(_resolve(name, table, chains, options) for name, table in narrowed)
 

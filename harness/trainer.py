@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 
 from harness import environment, evaluate, images, judge, micro, seed
-from harness.canonical import describe
+from harness.canonical import describe, types_of
 from harness.checkpoint import Checkpoints, load_weights
 from harness.data import registry
 from harness.data.store import Store, open_store
@@ -268,21 +267,7 @@ def _cost(step: Step, images: int, profile: Profile) -> dict[str, Any]:
 
 def sources(run: Run, upto: int) -> str:
     """Return the digest of the sources that act on the first ``upto`` stages of a run."""
-    return digest_of(kind for stage in run.stages[:upto] for kind in _types(stage))
-
-
-def _types(value: object) -> Iterator[type]:
-    """Yield the types of settings, at any depth: a method's, its parts', a recipe's."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        yield type(value)
-        for part in dataclasses.fields(value):
-            yield from _types(getattr(value, part.name))
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _types(item)
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from _types(item)
+    return digest_of(kind for stage in run.stages[:upto] for kind in types_of(stage))
 
 
 def choose_device() -> torch.device:
