@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
-from harness.spec import ResNetSize, SwinSize
-from harness.task import Layers
+from harness.spec.backbones import ResNetSize, SwinSize
+from harness.train.task import Layers
 
 if TYPE_CHECKING:
     from timm.models.resnet import ResNet

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from harness.errors import UserError
-from harness.spec import Recipe
+from harness.spec.recipe import Recipe
 
 NEGATIVES = "each image's negatives are the others of the batch"
-"""Why a step cannot be taken in parts, see ``harness.task.Task.needs_whole``."""
+"""Why a step cannot be taken in parts, see ``harness.train.task.Task.needs_whole``."""
 
 
 def need_two(recipe: Recipe, reason: str) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness import augment
-from harness.augment import Augmentation
+from harness.augment import view
+from harness.augment.view import Augmentation
 
 
 def heat_boxes(heat: Tensor, size: int, threshold: float) -> Tensor:
@@ -55,14 +55,14 @@ def boxed_crops(
         the central one, whatever its box (released code).
     """
     height, width = (sizes[:, i : i + 1].double() for i in (0, 1))
-    shape = (len(sizes), augment.ATTEMPTS, 4)
+    shape = (len(sizes), view.ATTEMPTS, 4)
     draw = torch.rand(shape, dtype=torch.float64, generator=generator)
-    h, w = augment.crop_shapes(height, width, settings, draw)
+    h, w = view.crop_shapes(height, width, settings, draw)
     share = beta_quantile(draw[..., 2:], alpha)
     region = regions.double()
     top = _centred(height, h, region[:, 0:1], region[:, 2:3], share[..., 0])
     left = _centred(width, w, region[:, 1:2], region[:, 3:4], share[..., 1])
-    return augment.first_fit(height, width, torch.stack([top, left, h, w], -1), settings)
+    return view.first_fit(height, width, torch.stack([top, left, h, w], -1), settings)
 
 
 def _centred(whole: Tensor, part: Tensor, low: Tensor, high: Tensor, share: Tensor) -> Tensor:

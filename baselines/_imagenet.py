@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from harness.augment import Augmentation
-from harness.erasing import Erasing
-from harness.randaugment import RandAugment
+from harness.augment.erasing import Erasing
+from harness.augment.randaugment import RandAugment
+from harness.augment.view import Augmentation
 
 STRONG = Augmentation(
     scale=(0.08, 1.0), interpolation="bicubic", operations=RandAugment(), erasing=Erasing()

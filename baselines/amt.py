@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
-from baselines import mae
-from harness.encoders import VIT, Backbone
-from harness.spec import Dataset, Encoders, Stage
-from harness.task import Task
-from msmae import paper
-from msmae.method import GuidedMasking, MaskedAutoencoder
+from harness.methods.baselines import mae
+from harness.methods.msmae import paper
+from harness.methods.msmae.method import GuidedMasking, MaskedAutoencoder
+from harness.spec.backbones import VIT, Backbone, Encoders
+from harness.spec.dataset import Dataset
+from harness.spec.recipe import Stage
+from harness.train.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,16 +12,17 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from baselines import _imagenet, supervised
-from baselines._backbones import residual_network
-from baselines._crops import boxed_crops, heat_boxes
-from baselines._momentum import Queue, follow, frozen_copy
-from harness.augment import Augmentation
-from harness.colour import Colour
-from harness.encoders import RESNET, Backbone
+from harness.augment.colour import Colour
+from harness.augment.view import Augmentation
 from harness.errors import UserError
-from harness.spec import EPOCHS, Dataset, Encoders, Recipe, Stage
-from harness.task import Batch, Look, Progress, Task
+from harness.methods.baselines import _imagenet, supervised
+from harness.methods.baselines._backbones import residual_network
+from harness.methods.baselines._crops import boxed_crops, heat_boxes
+from harness.methods.baselines._momentum import Queue, follow, frozen_copy
+from harness.spec.backbones import RESNET, Backbone, Encoders
+from harness.spec.dataset import Dataset
+from harness.spec.recipe import EPOCHS, Recipe, Stage
+from harness.train.task import Batch, Look, Progress, Task
 
 VIEW = Augmentation(scale=(0.2, 1.0), interpolation="bilinear", colour=Colour())
 """MoCo v2's: jitter (0.4, 0.4, 0.4, 0.1), grey 0.2, blur 0.5."""

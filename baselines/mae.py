@@ -9,14 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from baselines import _imagenet
-from harness.encoders import VIT, Backbone
-from harness.spec import Dataset, Encoders, Recipe, Stage
-from harness.task import Task
-from msmae import paper
-from msmae.finetune import Finetune
-from msmae.masking import check_ratios
-from msmae.method import MaskedAutoencoder
+from harness.methods.baselines import _imagenet
+from harness.methods.msmae import paper
+from harness.methods.msmae.finetune import Finetune
+from harness.methods.msmae.masking import check_ratios
+from harness.methods.msmae.method import MaskedAutoencoder
+from harness.spec.backbones import VIT, Backbone, Encoders
+from harness.spec.dataset import Dataset
+from harness.spec.recipe import Recipe, Stage
+from harness.train.task import Task
 
 OFFICIAL = Recipe(
     base_lr=1.5e-4,

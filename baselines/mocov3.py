@@ -14,22 +14,23 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from baselines import _imagenet
-from baselines._batch import NEGATIVES, need_two
-from baselines._momentum import follow, frozen_copy
-from harness.augment import Augmentation
-from harness.colour import Colour
-from harness.encoders import VIT, Backbone
+from harness.augment.colour import Colour
+from harness.augment.view import Augmentation
 from harness.errors import UserError
-from harness.spec import PER_STEP, Dataset, Encoders, Recipe, Stage
-from harness.task import Batch, Progress, Task
-from msmae import paper
-from msmae.finetune import Finetune
+from harness.methods.baselines import _imagenet
+from harness.methods.baselines._batch import NEGATIVES, need_two
+from harness.methods.baselines._momentum import follow, frozen_copy
+from harness.methods.msmae import paper
+from harness.methods.msmae.finetune import Finetune
+from harness.spec.backbones import VIT, Backbone, Encoders
+from harness.spec.dataset import Dataset
+from harness.spec.recipe import PER_STEP, Recipe, Stage
+from harness.train.task import Batch, Progress, Task
 
 if TYPE_CHECKING:
     from lightly.models.modules.heads import ProjectionHead
 
-    from msmae.vit import VisionTransformer
+    from harness.methods.msmae.vit import VisionTransformer
 
 COLOUR = Colour(saturation=0.2, blur=1.0)
 """View 1 (moco-v3, main_moco): jitter (0.4, 0.4, 0.2, 0.1), always blurred."""
@@ -101,7 +102,7 @@ class MomentumContrast(Task):
 
     def __init__(self, settings: MoCoV3, encoders: Encoders) -> None:
         """Build the encoders at the profile's size."""
-        from msmae.vit import VisionTransformer
+        from harness.methods.msmae.vit import VisionTransformer
 
         super().__init__()
         self.augmentations = VIEWS

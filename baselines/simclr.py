@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch import Tensor
 
-from baselines import supervised
-from baselines._backbones import residual_network
-from baselines._batch import NEGATIVES, need_two
-from harness.augment import Augmentation
-from harness.colour import Colour
-from harness.encoders import RESNET, Backbone
+from harness.augment.colour import Colour
+from harness.augment.view import Augmentation
 from harness.errors import UserError
-from harness.spec import Dataset, Encoders, Recipe, Stage
-from harness.task import Batch, Progress, Task
+from harness.methods.baselines import supervised
+from harness.methods.baselines._backbones import residual_network
+from harness.methods.baselines._batch import NEGATIVES, need_two
+from harness.spec.backbones import RESNET, Backbone, Encoders
+from harness.spec.dataset import Dataset
+from harness.spec.recipe import Recipe, Stage
+from harness.train.task import Batch, Progress, Task
 
 if TYPE_CHECKING:
     from lightly.models.modules.heads import ProjectionHead

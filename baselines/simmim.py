@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from baselines import _imagenet, supervised
-from baselines._backbones import swin_transformer
-from harness.augment import Augmentation
-from harness.encoders import SWIN, Backbone
+from harness.augment.view import Augmentation
 from harness.errors import UserError
-from harness.spec import Dataset, Encoders, Recipe, Stage
-from harness.task import Batch, Progress, Task
+from harness.methods.baselines import _imagenet, supervised
+from harness.methods.baselines._backbones import swin_transformer
+from harness.spec.backbones import SWIN, Backbone, Encoders
+from harness.spec.dataset import Dataset
+from harness.spec.recipe import Recipe, Stage
+from harness.train.task import Batch, Progress, Task
 
 VIEW = Augmentation(scale=(0.67, 1.0), interpolation="bilinear")
 """SimMIM's transform."""

@@ -14,16 +14,22 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from baselines._backbones import residual_network, resnet_depths, swin_depths, swin_transformer
-from baselines._batch import need_two
-from harness import mixing
-from harness.augment import Augmentation, Evaluation
-from harness.encoders import RESNET, SWIN, Backbone
-from harness.mixing import Mixing
-from harness.spec import Dataset, Encoders, Recipe, Stage
-from harness.task import Batch, Layers, Progress, Task
-from msmae import paper
-from msmae.finetune import CROP_AND_FLIP, Finetune, load_encoder
+from harness.augment import mixup as mixing
+from harness.augment.mixup import Mixing
+from harness.augment.view import Augmentation, Evaluation
+from harness.methods.baselines._backbones import (
+    residual_network,
+    resnet_depths,
+    swin_depths,
+    swin_transformer,
+)
+from harness.methods.baselines._batch import need_two
+from harness.methods.msmae import paper
+from harness.methods.msmae.finetune import CROP_AND_FLIP, Finetune, load_encoder
+from harness.spec.backbones import RESNET, SWIN, Backbone, Encoders
+from harness.spec.dataset import Dataset
+from harness.spec.recipe import Recipe, Stage
+from harness.train.task import Batch, Layers, Progress, Task
 
 VIT_RECIPE = Recipe(
     base_lr=1e-4,
@@ -65,10 +71,10 @@ class Swin:
 
     Attributes:
         label_smoothing: share of the target spread over all classes.
-        mixup, cutmix: alphas of ``harness.mixing``, 0 for off.
+        mixup, cutmix: alphas of ``harness.augment.mixup``, 0 for off.
         drop_path: stochastic depth at the last block.
         augmentation: of training images.
-        evaluation: how test images are prepared, see ``harness.task.Task``.
+        evaluation: how test images are prepared, see ``harness.train.task.Task``.
     """
 
     key_name: ClassVar[str] = "swin-classifier"
@@ -101,13 +107,13 @@ class ResNet50:
 
     Attributes:
         label_smoothing: share of the target spread over all classes.
-        mixup, cutmix: alphas of ``harness.mixing``, 0 for off.
+        mixup, cutmix: alphas of ``harness.augment.mixup``, 0 for off.
         head_std: spread of the last layer's initial weights, 0 for zeros, with biases of zero;
             None keeps timm's.
         decay_head: weight decay, and LARS's adaptation, on the last layer's weights too.
         frozen: only the last layer is trained, the rest stays in eval mode (linear evaluation).
         augmentation: of training images.
-        evaluation: how test images are prepared, see ``harness.task.Task``.
+        evaluation: how test images are prepared, see ``harness.train.task.Task``.
     """
 
     key_name: ClassVar[str] = "resnet50"

@@ -18,18 +18,19 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from baselines import contrastivecrop, mocov3, simclr
-from baselines._momentum import follow, frozen_copy
 from bench._paired import ratio
-from harness import profiles
-from harness.augment import MEAN, STD
+from harness.augment.view import MEAN, STD
 from harness.data import registry
-from harness.images import OVERSAMPLING, Images, draw_batch
-from harness.loop import look
-from harness.optimizer import build_optimizer
-from harness.spec import Encoders, Stage
-from harness.task import Progress, Task
-from msmae.vit import VisionTransformer
+from harness.methods.baselines import contrastivecrop, mocov3, simclr
+from harness.methods.baselines._momentum import follow, frozen_copy
+from harness.methods.msmae.vit import VisionTransformer
+from harness.spec import profiles
+from harness.spec.backbones import Encoders
+from harness.spec.recipe import Stage
+from harness.train.images import OVERSAMPLING, Images, draw_batch
+from harness.train.loop import look
+from harness.train.optimizer import build_optimizer
+from harness.train.task import Progress, Task
 
 BATCH, FEW, MANY = 64, 4 * 64, 16 * 64
 """The batch of the laptop profile, and images a time: steps are slow, loaders slow to start."""

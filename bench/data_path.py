@@ -6,14 +6,15 @@ from collections.abc import Iterator
 
 import torch
 
-from baselines.mae import MAE
 from bench._paired import ratio
-from harness import profiles
-from harness.images import Images, draw_batch
-from harness.optimizer import build_optimizer
-from harness.spec import Dataset, Recipe
-from harness.task import Progress
-from msmae.method import MSMAE
+from harness.methods.baselines.mae import MAE
+from harness.methods.msmae.method import MSMAE
+from harness.spec import profiles
+from harness.spec.dataset import Dataset
+from harness.spec.recipe import Recipe
+from harness.train.images import Images, draw_batch
+from harness.train.optimizer import build_optimizer
+from harness.train.task import Progress
 
 COUNT, BATCH = 5712, 64
 """Images of BTMD's training part and the batch of Table 4."""

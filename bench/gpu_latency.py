@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from harness import environment, files
-from harness.latency import measure as protocol
-from harness.latency.measure import Request
+from harness import files, provenance
+from harness.latency import processes as protocol
+from harness.latency.processes import Request
 
 OUT = Path(__file__).parent.parent / "reports" / "gpu" / "latency.json"
 MODEL = "vit_base_patch16"
@@ -58,13 +58,13 @@ def requests(device: str) -> list[Request]:
 
 def record(asked: Sequence[Request], processes: int = 3) -> dict[str, Any]:
     """Measure and return plain values: versions, commit, and each latency with its raw times."""
-    commit, dirty = environment.commit()
+    commit, dirty = provenance.commit()
     latencies = [protocol.run(request, processes).to_json() for request in asked]
     return {
         "model": MODEL,
         "commit": commit,
         "dirty": dirty,
-        "versions": environment.versions(),
+        "versions": provenance.versions(),
         "device": latencies[0]["processes"][0]["device"],
         "latencies": latencies,
     }

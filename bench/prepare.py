@@ -16,7 +16,7 @@ from bench._paired import ratio
 
 PEAK = """
 import resource, sys
-from harness.cli import main
+from harness.cli.main import main
 code = main(sys.argv[1:])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 sys.exit(code)

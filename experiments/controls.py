@@ -15,14 +15,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from baselines import supervised
-from baselines.amt import AMT
-from baselines.mae import MAE
-from harness.spec import Method, Recipe, Stage
-from harness.table import Column, Row, Table
-from msmae import paper
-from msmae.finetune import Finetune
-from msmae.method import MSMAE
+from harness.methods.baselines import supervised
+from harness.methods.baselines.amt import AMT
+from harness.methods.baselines.mae import MAE
+from harness.methods.msmae import paper
+from harness.methods.msmae.finetune import Finetune
+from harness.methods.msmae.method import MSMAE
+from harness.spec.recipe import Method, Recipe, Stage
+from harness.spec.table import Column, Row, Table
 
 LAMBDA = 0.1
 UNIFORM = MSMAE(weights="ones")

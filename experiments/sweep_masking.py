@@ -23,9 +23,10 @@ fixes all but the two ratios and fills their map.
 
 from __future__ import annotations
 
-from harness.space import Real, Space, SumAtMost, Whole
-from harness.table import Row, Sweep
-from msmae import paper
+from harness.methods.msmae import paper
+from harness.spec.space import Real, Space, SumAtMost, Whole
+from harness.spec.sweep import Sweep
+from harness.spec.table import Row
 
 EXPERIMENT = Sweep(
     title="MSMAE's masks: ratios, intervals, lambda and random epochs",

@@ -12,9 +12,9 @@ self-supervised encoder is fine-tuned on Table 5's protocol, MSMAE with masks in
 
 from __future__ import annotations
 
-from baselines import amt, contrastivecrop, mae, mocov3, simclr, simmim, supervised
-from harness.table import Column, Row, Scatter, Table
-from msmae import paper
+from harness.methods.baselines import amt, contrastivecrop, mae, mocov3, simclr, simmim, supervised
+from harness.methods.msmae import paper
+from harness.spec.table import Column, Row, Scatter, Table
 
 CONTRASTIVE = "Contrastive self-supervised learning"
 MASKED = "MIM self-supervised learning"

@@ -5,16 +5,16 @@
 Expected with ``--profile paper``: the paper puts MSMAE first (60.66 % F1, 45.53 % IoU) and the
 four others within 0.94 and 1.29 points of one another (56.15 to 57.09 and 42.66 to 43.95). It
 does not say how F1 and IoU are averaged, so they are shown per image (beside the paper's), over
-the images with a lesion alone, and as the released code pools them; ``harness.overlap`` has more.
-Every stage before the segmentation is one of Table 7's. ``--figures`` also draws some of the
-images with what each row predicts (the paper's Figures 9 and 10).
+the images with a lesion alone, and as the released code pools them; ``harness.evaluate.overlap``
+has more. Every stage before the segmentation is one of Table 7's. ``--figures`` also draws some of
+the images with what each row predicts (the paper's Figures 9 and 10).
 """
 
 from __future__ import annotations
 
-from baselines import amt, mae, supervised
-from harness.table import Column, Panels, Row, Table
-from msmae import paper
+from harness.methods.baselines import amt, mae, supervised
+from harness.methods.msmae import paper
+from harness.spec.table import Column, Panels, Row, Table
 
 PAPER = "Settings of the paper"
 RELEASED = "What the released code does"

@@ -12,11 +12,11 @@ stages with it. Every data set gets a table of its own.
 
 from __future__ import annotations
 
-from baselines.amt import AMT
-from baselines.mae import MAE
-from harness.spec import Method, Stage
-from harness.table import Column, Row, Table
-from msmae import paper
+from harness.methods.baselines.amt import AMT
+from harness.methods.baselines.mae import MAE
+from harness.methods.msmae import paper
+from harness.spec.recipe import Method, Stage
+from harness.spec.table import Column, Row, Table
 
 RANDOM, AMT_MASKS, SAM, FINETUNE_SAM = MODULES = ("P-RM", "P-AMT", "P-SAM", "F-SAM")
 

@@ -10,9 +10,9 @@ are 181, 173, 170 and 154 of them, one image is 0.43 points, and always answerin
 
 from __future__ import annotations
 
-from baselines import amt, mae, supervised
-from harness.table import Column, Row, Table
-from msmae import paper
+from harness.methods.baselines import amt, mae, supervised
+from harness.methods.msmae import paper
+from harness.spec.table import Column, Row, Table
 
 SELF_SUPERVISED = "Self-supervised learning"
 SUPERVISED = "Supervised learning"

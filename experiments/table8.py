@@ -29,9 +29,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from harness.spec import Stage
-from harness.table import Column, Row, Table
-from msmae import paper
+from harness.methods.msmae import paper
+from harness.spec.recipe import Stage
+from harness.spec.table import Column, Row, Table
 
 USUAL_BATCH = {"pretrain": paper.PRETRAIN.batch_size, "finetune": paper.FINETUNE.batch_size}
 

@@ -89,3 +89,10 @@ def canonical(value: Any) -> str:
 def digest(value: Any) -> str:
     """Return the SHA-256 (hex) of the canonical JSON text."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def short(digest: str) -> str:
+    """Shorten a SHA-256 or a commit to 12 digits, keeping what follows the digest ("+changes")."""
+    head, plus, rest = digest.partition("+")
+    is_digest = len(head) >= 40 and set(head) <= set("0123456789abcdef")
+    return (head[:12] if is_digest else head) + plus + rest

@@ -6,10 +6,10 @@ import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from harness.spec import VitSize
-from msmae.masking import Masks
-from msmae.patches import sincos_table
-from msmae.vit import initialise, norm_layer, take
+from harness.methods.msmae.masking import Masks
+from harness.methods.msmae.patches import sincos_table
+from harness.methods.msmae.vit import initialise, norm_layer, take
+from harness.spec.backbones import VitSize
 
 
 class Decoder(nn.Module):

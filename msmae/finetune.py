@@ -13,14 +13,15 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from harness import mixing
-from harness.augment import Augmentation, Evaluation
-from harness.encoders import VIT, Backbone
+from harness.augment import mixup as mixing
+from harness.augment.mixup import Mixing
+from harness.augment.view import Augmentation, Evaluation
 from harness.errors import UserError
-from harness.mixing import Mixing
-from harness.spec import EPOCHS, Dataset, Encoders
-from harness.task import Batch, Layers, Look, Progress, Task
-from msmae import masking
+from harness.methods.msmae import masking
+from harness.spec.backbones import VIT, Backbone, Encoders
+from harness.spec.dataset import Dataset
+from harness.spec.recipe import EPOCHS
+from harness.train.task import Batch, Layers, Look, Progress, Task
 
 CROP_AND_FLIP = Augmentation()
 """The paper's (Appendix B)."""
@@ -34,16 +35,16 @@ class Finetune:
         mask_ratio, throw_ratio: shares of patches left out in training, drawn by attention; both
             0 switch SAM off. Testing uses all patches.
         update_interval: epochs between looks, from epoch 0 on (Table 5: 20).
-        weights, crop, normalisation: see ``msmae.saliency.MapSettings``.
+        weights, crop, normalisation: see ``harness.methods.msmae.saliency.MapSettings``.
         pool: "mean" of the patch tokens, then a new LayerNorm (Algorithm 1, released code); or
             "class": the [CLS] token after the pre-trained final norm (paper, eq. 8).
         label_smoothing: 0.1 in the released code.
-        mixup, cutmix: alphas of ``harness.mixing``, 0 for off (Table 5 has none). With SAM, the
-            patches to keep are chosen by the maps of the images before mixing.
+        mixup, cutmix: alphas of ``harness.augment.mixup``, 0 for off (Table 5 has none). With SAM,
+            the patches to keep are chosen by the maps of the images before mixing.
         drop_path: stochastic depth at the last block.
         head_std: spread of the head's initial weights.
         augmentation: of training images (Table 5).
-        evaluation: how test images are prepared, see ``harness.task.Task``.
+        evaluation: how test images are prepared, see ``harness.train.task.Task``.
     """
 
     key_name: ClassVar[str] = "finetune"
@@ -85,8 +86,8 @@ class Classifier(Task):
 
     def __init__(self, settings: Finetune, encoders: Encoders, classes: int) -> None:
         """Build the encoder at the profile's size and a new head."""
-        from msmae.saliency import AttentionMaps, MapSettings
-        from msmae.vit import VisionTransformer, norm_layer
+        from harness.methods.msmae.saliency import AttentionMaps, MapSettings
+        from harness.methods.msmae.vit import VisionTransformer, norm_layer
 
         super().__init__()
         self.augmentations = (settings.augmentation,)

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from harness.augment import Augmentation
-from harness.encoders import VIT, Backbone
+from harness.augment.view import Augmentation
 from harness.errors import UserError
-from harness.spec import EPOCHS, Dataset, Encoders
-from harness.task import Batch, Look, Progress, Task
-from msmae import masking
-from msmae.patches import normalise_patches, patchify
+from harness.methods.msmae import masking
+from harness.methods.msmae.patches import normalise_patches, patchify
+from harness.spec.backbones import VIT, Backbone, Encoders
+from harness.spec.dataset import Dataset
+from harness.spec.recipe import EPOCHS
+from harness.train.task import Batch, Look, Progress, Task
 
 if TYPE_CHECKING:
-    from msmae.saliency import AttentionMaps
+    from harness.methods.msmae.saliency import AttentionMaps
 
 CLASS_HEAD = ("linear", "mlp")
 
@@ -36,7 +37,7 @@ class GuidedMasking:
         update_rule: "from-start" looks before epoch ``random_epochs`` and every interval after
             it; "released" after every epoch from 40 on whose number the interval divides, except
             the last.
-        weights, crop, normalisation: see ``msmae.saliency.MapSettings``.
+        weights, crop, normalisation: see ``harness.methods.msmae.saliency.MapSettings``.
         reconstruction: "mse", as MAE and the released code; "l2", the norm of each patch's error
             (paper, eq. 1), both averaged over masked patches.
         normalise_pixels: targets normalised per patch (off in the released code).
@@ -161,8 +162,8 @@ class MaskedAutoencoder(Task):
         head: ClassHead | None = None,
     ) -> None:
         """Build encoder and decoder at the profile's size."""
-        from msmae.decoder import Decoder
-        from msmae.vit import VisionTransformer
+        from harness.methods.msmae.decoder import Decoder
+        from harness.methods.msmae.vit import VisionTransformer
 
         super().__init__()
         self.augmentations = (Augmentation(),)
@@ -247,7 +248,7 @@ class MaskedAutoencoder(Task):
 
 
 def _maps(guidance: GuidedMasking, encoders: Encoders) -> AttentionMaps:
-    from msmae.saliency import AttentionMaps, MapSettings
+    from harness.methods.msmae.saliency import AttentionMaps, MapSettings
 
     settings = MapSettings(
         weights=guidance.weights, crop=guidance.crop, normalisation=guidance.normalisation

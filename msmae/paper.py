@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.spec import Order, Phase, Recipe, Stage
-from msmae.finetune import Finetune
-from msmae.method import MSMAE
-from msmae.segmentation import Segment
+from harness.methods.msmae.finetune import Finetune
+from harness.methods.msmae.method import MSMAE
+from harness.methods.msmae.segmentation import Segment
+from harness.spec.recipe import Order, Phase, Recipe, Stage
 
 PRETRAIN = Recipe(
     optimizer="adamw",

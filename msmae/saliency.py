@@ -8,9 +8,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from harness.resample import resample_weights
-from harness.task import Batch, Look
-from msmae.vit import VisionTransformer
+from harness.augment.resample import resample_weights
+from harness.methods.msmae.vit import VisionTransformer
+from harness.train.task import Batch, Look
 
 Weights = Literal["attention", "ones"]
 Crop = Literal["joint", "top-left"]

@@ -1,7 +1,8 @@
 """Segment lesions with SETR on a pre-trained or untrained encoder (paper, section 4.4).
 
 The released code does more to its input and network than the paper describes; each of these is a
-setting of its own, and the defaults are what is described. ``msmae.segment`` builds the network.
+setting of its own, and the defaults are what is described. ``harness.methods.msmae.setr`` builds
+the network.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from harness.augment import MEAN, STD, Augmentation, RotatingAugmentation
-from harness.encoders import VIT, Backbone
+from harness.augment.view import MEAN, STD, Augmentation, RotatingAugmentation
 from harness.errors import UserError
-from harness.spec import Dataset, Encoders, Recipe
-from harness.task import Batch, Progress, Task
-from msmae.finetune import load_encoder
+from harness.methods.msmae.finetune import load_encoder
+from harness.spec.backbones import VIT, Backbone, Encoders
+from harness.spec.dataset import Dataset
+from harness.spec.recipe import Recipe
+from harness.train.task import Batch, Progress, Task
 
 WHOLE = (1.0, 1.0)
 """Scale of an augmentation that crops nothing: its box is the image, whatever the aspect."""
@@ -103,7 +105,7 @@ class Segment:
 
     def ready(self) -> None:
         """Refuse a machine without mmsegmentation."""
-        from msmae.segment import require
+        from harness.methods.msmae.setr import require
 
         require()
 
@@ -122,7 +124,7 @@ class Segmenter(Task):
         Raises:
             UserError: mmseg is not installed, or the patch size is no power of two.
         """
-        from msmae.segment import build_network
+        from harness.methods.msmae.setr import build_network
 
         super().__init__()
         self.augmentations = (settings.augmentation,)

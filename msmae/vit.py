@@ -14,8 +14,8 @@ from timm.layers.patch_embed import PatchEmbed
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from harness.spec import VitSize
-from msmae.patches import sincos_table
+from harness.methods.msmae.patches import sincos_table
+from harness.spec.backbones import VitSize
 
 EPSILON = 1e-6
 """LayerNorm's epsilon in MAE; timm's Attention and Mlp are used as they are (exact GELU)."""

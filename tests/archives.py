@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from harness.data import btmd, busi, ham10000, messidor2
-from harness.spec import Dataset
+from harness.data.sets import btmd, busi, ham10000, messidor2
+from harness.spec.dataset import Dataset
 
 FORMATS = {
     ".jpg": "JPEG",

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from harness.metrics import METRICS
-from harness.report.grid import ColumnContext, Context, Entry, Grid, lay_out
-from harness.spec import Metric, Recipe, Stage
-from harness.table import Column, Row, Table
+from harness.evaluate.metrics import METRICS
+from harness.report.grid import lay_out
+from harness.report.values import ColumnContext, Context, Entry, Grid
+from harness.spec.quantity import Metric
+from harness.spec.recipe import Recipe, Stage
+from harness.spec.table import Column, Row, Table
 
 STAGES = (
     Stage(phase="supervised", method=None, recipe=Recipe(epochs=1, batch_size=1, base_lr=1.0)),  # type: ignore[arg-type]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from harness import seed
-from msmae import paper
-from msmae.segmentation import Segment, Segmenter
+from harness.methods.msmae import paper
+from harness.methods.msmae.segmentation import Segment, Segmenter
 from tests import tiny
 
 

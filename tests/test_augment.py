@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from harness import augment, turns
-from harness.augment import Augmentation, RotatingAugmentation
+from harness.augment import rotate, view
+from harness.augment.erasing import Erasing
+from harness.augment.randaugment import RandAugment
+from harness.augment.view import Augmentation, RotatingAugmentation
 from harness.canonical import describe
-from harness.erasing import Erasing
-from harness.images import Images, draw_batch
-from harness.randaugment import RandAugment
-from harness.task import Task
+from harness.train.images import Images, draw_batch
+from harness.train.task import Task
 from tests import tiny
 
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -34,7 +34,7 @@ def test_cut_is_pil_crop_then_resize(name: str, box: tuple[int, int, int, int]) 
     image = Image.fromarray(picture[0, 0].numpy())
     expected = image.crop((left, top, left + width, top + height)).resize((16, 16), FILTERS[name])
     fractions = torch.tensor([[top / 40, left / 56, height / 40, width / 56]])
-    found = augment.cut(
+    found = view.cut(
         picture,
         fractions,
         torch.tensor([False]),
@@ -48,8 +48,8 @@ def test_cut_is_pil_crop_then_resize(name: str, box: tuple[int, int, int, int]) 
 def test_flip_mirrors_left_to_right() -> None:
     picture = _picture(8, 8)
     whole = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
-    plain = augment.cut(picture, whole, torch.tensor([False]), 8)
-    mirrored = augment.cut(picture, whole, torch.tensor([True]), 8)
+    plain = view.cut(picture, whole, torch.tensor([False]), 8)
+    mirrored = view.cut(picture, whole, torch.tensor([True]), 8)
     torch.testing.assert_close(plain, picture)
     torch.testing.assert_close(mirrored, picture.flip(3))
 
@@ -57,7 +57,7 @@ def test_flip_mirrors_left_to_right() -> None:
 def test_each_image_gets_its_own_box() -> None:
     pictures = torch.cat([_picture(8, 8), _picture(8, 8)])
     boxes = torch.tensor([[0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 0.5, 0.5]])
-    found = augment.cut(pictures, boxes, torch.tensor([False, False]), 4, confine=True)
+    found = view.cut(pictures, boxes, torch.tensor([False, False]), 4, confine=True)
     torch.testing.assert_close(found[0], pictures[0, :, :4, :4])
     torch.testing.assert_close(found[1], pictures[1, :, 4:, 4:])
 
@@ -74,7 +74,7 @@ def test_boxes_lie_inside_the_image_on_whole_pixels(
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
     sizes = torch.tensor([[height, width]] * 16)
-    boxes = augment.random_boxes(sizes, Augmentation(scale=(low, 1.0)), generator)
+    boxes = view.random_boxes(sizes, Augmentation(scale=(low, 1.0)), generator)
     pixels = boxes * torch.tensor([height, width, height, width])
     torch.testing.assert_close(pixels, pixels.round(), atol=1e-6, rtol=0)
     top, left, h, w = pixels.unbind(1)
@@ -87,7 +87,7 @@ def test_boxes_lie_inside_the_image_on_whole_pixels(
 def test_boxes_have_the_distribution_of_random_resized_crop() -> None:
     generator = torch.Generator().manual_seed(0)
     sizes = torch.tensor([[400, 400]]).expand(4000, 2)
-    boxes = augment.random_boxes(sizes, Augmentation(scale=(0.2, 0.5)), generator)
+    boxes = view.random_boxes(sizes, Augmentation(scale=(0.2, 0.5)), generator)
     area = (boxes[:, 2] * boxes[:, 3]).numpy()
     aspect = np.log((boxes[:, 3] / boxes[:, 2]).numpy())
     assert abs(area.mean() - 0.35) < 0.01
@@ -99,7 +99,7 @@ def test_boxes_have_the_distribution_of_random_resized_crop() -> None:
 def test_impossible_crops_fall_back_to_the_centre() -> None:
     generator = torch.Generator().manual_seed(0)
     sizes = torch.tensor([[10, 1000]])
-    box = augment.random_boxes(sizes, Augmentation(scale=(0.9, 1.0)), generator)[0]
+    box = view.random_boxes(sizes, Augmentation(scale=(0.9, 1.0)), generator)[0]
     height, width = float(box[2]) * 10, float(box[3]) * 1000
     assert height == 10
     assert width == pytest.approx(13)  # the widest aspect, 4/3, of ten pixels
@@ -108,9 +108,9 @@ def test_impossible_crops_fall_back_to_the_centre() -> None:
 
 def test_evaluation_transform_stretches_and_normalises() -> None:
     grey = torch.full((2, 1, 8, 8), 255, dtype=torch.uint8)
-    found = augment.stretch(grey, 4)
+    found = view.stretch(grey, 4)
     assert found.shape == (2, 3, 4, 4)
-    for channel, (mean, std) in enumerate(zip(augment.MEAN, augment.STD, strict=True)):
+    for channel, (mean, std) in enumerate(zip(view.MEAN, view.STD, strict=True)):
         torch.testing.assert_close(found[:, channel], torch.full((2, 4, 4), (1 - mean) / std))
 
 
@@ -118,14 +118,14 @@ def test_what_is_off_draws_nothing_and_changes_nothing() -> None:
     """Streams, and so the numbers, of all that exists do not depend on what others can do."""
     generator = torch.Generator().manual_seed(0)
     before = generator.get_state()
-    drawn = augment.draw(Augmentation(), 8, 32, generator)
-    assert drawn == augment.Drawn()
+    drawn = view.draw(Augmentation(), 8, 32, generator)
+    assert drawn == view.Drawn()
     assert torch.equal(generator.get_state(), before)
     pixels = torch.randint(0, 256, (8, 1, 64, 64), generator=generator, dtype=torch.uint8)
-    boxes = augment.random_boxes(torch.full((8, 2), 64), Augmentation(), generator).float()
+    boxes = view.random_boxes(torch.full((8, 2), 64), Augmentation(), generator).float()
     flips = torch.zeros(8, dtype=torch.bool)
-    plain = augment.view(pixels, boxes, flips, 32, Augmentation())
-    assert torch.equal(augment.view(pixels, boxes, flips, 32, Augmentation(), drawn), plain)
+    plain = view.view(pixels, boxes, flips, 32, Augmentation())
+    assert torch.equal(view.view(pixels, boxes, flips, 32, Augmentation(), drawn), plain)
 
 
 def test_strong_views_change_grey_images_as_their_three_channel_copies() -> None:
@@ -134,33 +134,33 @@ def test_strong_views_change_grey_images_as_their_three_channel_copies() -> None
     )
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (16, 1, 64, 64), generator=generator, dtype=torch.uint8)
-    boxes = augment.random_boxes(torch.full((16, 2), 64), settings, generator).float()
+    boxes = view.random_boxes(torch.full((16, 2), 64), settings, generator).float()
     flips = torch.zeros(16, dtype=torch.bool)
-    drawn = augment.draw(settings, 16, 32, generator)
-    alone = augment.view(pixels, boxes, flips, 32, settings, drawn)
-    copies = augment.view(pixels.expand(-1, 3, -1, -1), boxes, flips, 32, settings, drawn)
+    drawn = view.draw(settings, 16, 32, generator)
+    alone = view.view(pixels, boxes, flips, 32, settings, drawn)
+    copies = view.view(pixels.expand(-1, 3, -1, -1), boxes, flips, 32, settings, drawn)
     assert torch.equal(alone, copies)
-    plain = augment.view(pixels, boxes, flips, 32, settings)
+    plain = view.view(pixels, boxes, flips, 32, settings)
     assert bool(((alone != plain).flatten(1).any(1)).all())
     # Noise comes after normalisation: outside the rectangle values are those of pixels.
     assert drawn.erasing is not None
     erased = drawn.erasing.rectangles[:, 2:].prod(1).double() / 32**2
-    mean = torch.tensor(augment.MEAN)[:, None, None]
-    values = (alone * torch.tensor(augment.STD)[:, None, None] + mean) * 255
+    mean = torch.tensor(view.MEAN)[:, None, None]
+    values = (alone * torch.tensor(view.STD)[:, None, None] + mean) * 255
     whole = ((values - values.round()).abs() < 1e-3).all(1).double().mean((1, 2))
     torch.testing.assert_close(whole, 1 - erased, atol=0.002, rtol=0)
 
 
 def test_quarter_turns_are_those_of_torch() -> None:
     pictures = torch.cat([_picture(8, 8) + i for i in range(4)])
-    found = turns.apply(pictures, torch.arange(4))
+    found = rotate.apply(pictures, torch.arange(4))
     for number in range(4):
         assert torch.equal(found[number], torch.rot90(pictures[number], number, (1, 2)))
 
 
 def test_five_of_eight_images_stay_upright() -> None:
     """Turned with probability 0.5, and one turn in four is the one by 0 degrees."""
-    drawn = turns.draw(8000, torch.Generator().manual_seed(0))
+    drawn = rotate.draw(8000, torch.Generator().manual_seed(0))
     shares = (torch.bincount(drawn, minlength=4) / len(drawn)).tolist()
     assert shares == pytest.approx([5 / 8, 1 / 8, 1 / 8, 1 / 8], abs=0.02)
 
@@ -171,9 +171,9 @@ def test_views_that_may_turn_have_a_key_of_their_own_and_may_stay_upright() -> N
     generator = torch.Generator().manual_seed(0)
     before = generator.get_state()
     upright = RotatingAugmentation(rotation="none")
-    assert augment.draw(upright, 8, 32, generator) == augment.Drawn()
+    assert view.draw(upright, 8, 32, generator) == view.Drawn()
     assert torch.equal(generator.get_state(), before)
-    assert augment.draw(turning, 8, 32, generator).turns is not None
+    assert view.draw(turning, 8, 32, generator).turns is not None
 
 
 class _Segmenter(Task):
@@ -214,7 +214,7 @@ def test_masks_are_cut_and_turned_with_their_images(low: float, seed: int, chann
     assert batch.masks is not None
     assert batch.masks.shape == (2, 16, 1, 32, 32)
     assert set(batch.masks.unique().tolist()) <= {0.0, 1.0}
-    shown = batch.images[:, :, :1] * augment.STD[0] + augment.MEAN[0]
+    shown = batch.images[:, :, :1] * view.STD[0] + view.MEAN[0]
     # Interpolation makes grey edges; pixels that are plainly white or black say the same.
     plain = (shown < 0.01) | (shown > 0.99)
     assert float(plain.float().mean()) > 0.8

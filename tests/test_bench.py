@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from bench import gpu_latency
-from harness.latency import measure
-from harness.latency.measure import Request
+from harness.latency import processes
+from harness.latency.processes import Request
 
 
 def test_the_record_of_gpu_latencies_has_every_batch_and_precision() -> None:
-    subjects = measure.subjects([gpu_latency.MODEL], (65, 17), ["deployed"])
+    subjects = processes.subjects([gpu_latency.MODEL], (65, 17), ["deployed"])
     asked = [
         Request(subjects=subjects, profile="smoke", batch=batch, precision=precision, rounds=6)
         for precision in ("fp32", "bf16")

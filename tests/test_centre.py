@@ -9,9 +9,11 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from harness import augment, centre, evaluate, loop
-from harness.images import Images
-from harness.task import Task
+from harness.augment import central_crop, view
+from harness.evaluate import classification
+from harness.train import loop
+from harness.train.images import Images
+from harness.train.task import Task
 
 
 def _smooth(height: int, width: int) -> np.ndarray:
@@ -39,15 +41,15 @@ def test_the_box_is_torchvisions_resize_then_crop(shape: tuple[int, int]) -> Non
     """
     picture = np.random.default_rng(0).integers(60, 196, (*shape, 3), dtype=np.uint8)
     size = 32
-    boxes = centre.boxes(torch.tensor([shape]), size)
+    boxes = central_crop.boxes(torch.tensor([shape]), size)
     pixels = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
-    found = augment.cut(pixels, boxes, torch.tensor([False]), size, "bicubic").clamp(0, 255)
+    found = view.cut(pixels, boxes, torch.tensor([False]), size, "bicubic").clamp(0, 255)
     assert float((found[0] - _reference(picture, size)).abs().max()) <= 2
 
 
 def test_boxes_by_hand() -> None:
     # The short side of 100 x 200 becomes 256, the long one 512; the crop of 224 begins at 16, 144.
-    found = centre.boxes(torch.tensor([[100, 200]]), 224)
+    found = central_crop.boxes(torch.tensor([[100, 200]]), 224)
     expected = torch.tensor([[16 / 256, 144 / 512, 224 / 256, 224 / 512]])
     torch.testing.assert_close(found, expected)
 
@@ -57,8 +59,8 @@ def test_a_stretched_store_gives_the_same_crop() -> None:
     picture = _smooth(height, width)
     stretched = Image.fromarray(picture).resize((128, 128), Image.Resampling.BILINEAR)
     pixels = torch.from_numpy(np.array(stretched)).permute(2, 0, 1)[None]
-    found = centre.crop(pixels, torch.tensor([[height, width]]), 64)
-    expected = augment.normalise(_reference(picture, 64)[None])
+    found = central_crop.crop(pixels, torch.tensor([[height, width]]), 64)
+    expected = view.normalise(_reference(picture, 64)[None])
     assert float((found - expected).abs().max()) < 0.06  # three of 255 values
 
 
@@ -83,9 +85,9 @@ def test_a_task_names_the_transform_of_its_evaluation_alone() -> None:
     task = _Mean()
     whole = torch.cat([batch.mean((2, 3)) for batch in images.stretched()])
     centred = torch.cat([batch.mean((2, 3)) for batch in images.evaluated("centre-crop")])
-    torch.testing.assert_close(evaluate.probabilities(task, images), whole.softmax(1))
+    torch.testing.assert_close(classification.probabilities(task, images), whole.softmax(1))
     task.evaluation = "centre-crop"
     assert not torch.allclose(whole, centred, atol=1e-4)
-    torch.testing.assert_close(evaluate.probabilities(task, images), centred.softmax(1))
+    torch.testing.assert_close(classification.probabilities(task, images), centred.softmax(1))
     # Maps are of the whole image: crops are cut out of them in its fractions.
     torch.testing.assert_close(loop.look(task, images, task.predict), whole)

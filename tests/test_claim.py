@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import claim as claims
-from harness.claim import claim
 from harness.errors import UserError
+from harness.store import claim as claims
+from harness.store.claim import claim
 
 
 def test_one_owner_at_a_time(tmp_path: Path) -> None:

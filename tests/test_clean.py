@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import catalog, plan, profiles
-from harness.claim import claim
-from harness.cli import main
-from harness.data import phantom
-from harness.plan import Options, Plan, Step
-from harness.record import Record, Records
+from harness.cli.main import main
+from harness.data.sets import phantom
+from harness.plan import catalog, plan
+from harness.plan.options import Options
+from harness.plan.plan import Plan, Step
+from harness.spec import profiles
+from harness.store.claim import claim
+from harness.store.record import Record, Records
 
 
 @pytest.fixture

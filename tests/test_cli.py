@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 
-from harness.cli import main
-from harness.data import phantom
+from harness.cli.main import main
+from harness.data.sets import phantom
 
 Harness = Callable[..., tuple[int, str, str]]
 QUICK = (
@@ -131,11 +131,11 @@ def test_sizes_that_do_not_fit_are_refused_before_any_training(harness: Harness)
 
 
 RIVALS = """
-from baselines import contrastivecrop, mocov3, simclr, simmim, supervised
-from harness.table import Column, Row, Table
+from harness.methods.baselines import contrastivecrop, mocov3, simclr, simmim, supervised
+from harness.spec.table import Column, Row, Table
 
 METHODS = (contrastivecrop, mocov3, simclr, simmim)
-ROWS = [Row(name=m.__name__.split(".")[1], label="", stages=m.stages()) for m in METHODS]
+ROWS = [Row(name=m.__name__.split(".")[-1], label="", stages=m.stages()) for m in METHODS]
 RESNET = Row(name="resnet50", label="", stages=supervised.resnet())
 COLUMNS = (Column(dataset="phantom-mri"),)
 EXPERIMENT = Table(title="Rivals", source="", columns=COLUMNS, rows=(*ROWS, RESNET))
@@ -226,7 +226,7 @@ def test_a_frozen_encoder_needs_no_second_image(harness: Harness) -> None:
 def test_planning_imports_no_model_library(tmp_path: Path) -> None:
     (tmp_path / "rivals.py").write_text(RIVALS)
     program = (
-        "import sys\nfrom harness.cli import main\ncode = main(sys.argv[1:])\n"
+        "import sys\nfrom harness.cli.main import main\ncode = main(sys.argv[1:])\n"
         "heavy = {'timm', 'lightly', 'torchvision', 'mlflow', 'mmseg'}\n"
         "print(sorted(heavy & sys.modules.keys()), file=sys.stderr)\nsys.exit(code)\n"
     )
@@ -244,8 +244,8 @@ def test_planning_imports_no_model_library(tmp_path: Path) -> None:
 def test_image_sizes_that_the_patch_does_not_divide_are_refused() -> None:
     from dataclasses import replace
 
-    from harness import profiles
     from harness.errors import UserError
+    from harness.spec import profiles
 
     for size in (30, 0, 225):
         with pytest.raises(UserError, match=f"Image size {size} is not a multiple of the vit"):

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as reference
 
-from harness import colour
-from harness.colour import Colour, Draws
+from harness.augment import colour
+from harness.augment.colour import Colour, Draws
 
 OPERATIONS = (
     reference.adjust_brightness,

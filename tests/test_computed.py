@@ -6,13 +6,13 @@ import json
 
 import pytest
 
-from harness import measures
+from harness.evaluate import registry
 from harness.report import data, latex, markdown
 from harness.report.computed import ANSWERS
-from harness.report.grid import Grid
 from harness.report.terminal import show
+from harness.report.values import Grid
 from harness.report.write import FORMATS
-from harness.table import Column
+from harness.spec.table import Column
 from tests.report_cases import column, entry, grid, row
 
 BACKGROUND, FOREGROUND = "All background (computed)", "All foreground (computed)"
@@ -45,7 +45,7 @@ def _masks() -> Grid:
         entry("b", None, seed=1, **undefined),
     ]
     return grid(
-        [row("a"), row("b")], entries, columns=columns, metrics=measures.METRICS, seeds=(0, 1)
+        [row("a"), row("b")], entries, columns=columns, metrics=registry.METRICS, seeds=(0, 1)
     )
 
 
@@ -59,7 +59,7 @@ def test_each_answer_that_concerns_a_column_is_a_row() -> None:
     assert [r.name for r in grid([row("a")], []).computed] == ["majority"]
     both = grid([row("a")], [], columns=[column(constants={"background": 0.1})])
     assert [r.name for r in both.computed] == ["majority", "background"]
-    assert measures.CONSTANTS.keys() < ANSWERS.keys()
+    assert registry.CONSTANTS.keys() < ANSWERS.keys()
 
 
 def test_every_format_has_the_same_computed_rows(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,18 +11,18 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from baselines import _crops, contrastivecrop, mocov3, simclr, simmim, supervised
-from baselines._momentum import Queue, follow, frozen_copy
-from baselines.contrastivecrop import ContrastiveCrop, CropContrast
-from baselines.mocov3 import MoCoV3, MomentumContrast
-from baselines.simclr import SimCLR
-from baselines.simmim import SimMIM
-from harness import profiles
-from harness.augment import Augmentation, random_boxes
+from harness.augment.view import Augmentation, random_boxes
 from harness.errors import UserError
-from harness.optimizer import parameter_groups
-from harness.spec import Checked, Recipe
-from msmae import paper
+from harness.methods.baselines import _crops, contrastivecrop, mocov3, simclr, simmim, supervised
+from harness.methods.baselines._momentum import Queue, follow, frozen_copy
+from harness.methods.baselines.contrastivecrop import ContrastiveCrop, CropContrast
+from harness.methods.baselines.mocov3 import MoCoV3, MomentumContrast
+from harness.methods.baselines.simclr import SimCLR
+from harness.methods.baselines.simmim import SimMIM
+from harness.methods.msmae import paper
+from harness.spec import profiles
+from harness.spec.recipe import Checked, Recipe
+from harness.train.optimizer import parameter_groups
 from tests import tiny
 
 PAPER = profiles.PAPER.encoders

@@ -12,17 +12,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness import catalog, plan, results
-from harness.cli import main
+from harness.cli.main import main
 from harness.cost import check, models
 from harness.cost.conventions import CONVENTIONS
 from harness.cost.count import Norm, UncountedError, count
-from harness.cost.measure import META, measure, of_stage
-from harness.cost.work import Work
+from harness.cost.passes import Work
+from harness.cost.stage import META, measure, of_stage
 from harness.data import registry
 from harness.errors import UserError
-from harness.plan import Options
-from harness.profiles import PAPER, PROFILES, SMOKE
+from harness.plan import catalog, plan
+from harness.plan.options import Options
+from harness.report import collect
+from harness.spec.profiles import PAPER, PROFILES, SMOKE
 
 FIVE = registry.find("messidor2")
 SIX = {
@@ -250,7 +251,7 @@ def test_every_run_has_its_cost_in_the_record_and_as_metrics(
         data=tmp_path / "data",
         runs=tmp_path / "runs",
     )
-    (run,) = results.mirrors(plan.make(*catalog.load("table1"), options))
+    (run,) = collect.mirrors(plan.make(*catalog.load("table1"), options))
     found = {name: value for name, value in run.metrics.items() if name.startswith("cost/")}
     counted = measure(models.find("mae.finetune"), registry.find("phantom-mri"), SMOKE.encoders)
     deployed, training = counted.passes
@@ -282,7 +283,7 @@ def test_a_stage_that_cannot_be_counted_is_trained_and_says_why(
     def exotic(*_: object) -> None:
         raise UncountedError("The operator x.y has no formula.")
 
-    monkeypatch.setattr("harness.cost.measure.of_stage", exotic)
+    monkeypatch.setattr("harness.cost.stage.of_stage", exotic)
     monkeypatch.chdir(tmp_path)
     words = "run table1 --profile smoke --datasets phantom-mri --rows resnet50 --track off"
     assert main([*words.split(), "--set", "recipe.epochs=1"]) == 0
@@ -292,7 +293,7 @@ def test_a_stage_that_cannot_be_counted_is_trained_and_says_why(
     assert record["result"]["cost"] == {"error": "UncountedError: The operator x.y has no formula."}
     options = Options(profile=SMOKE, datasets=("phantom-mri",), rows=("resnet50",))
     options = replace(options, overrides=("recipe.epochs=1",))
-    (run,) = results.mirrors(plan.make(*catalog.load("table1"), options))
+    (run,) = collect.mirrors(plan.make(*catalog.load("table1"), options))
     assert all("latency" in name for name in run.metrics if name.startswith("cost/"))
 
 

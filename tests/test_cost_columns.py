@@ -10,19 +10,20 @@ import pytest
 import torch
 from torch import nn
 
-from harness import catalog, plan, sheets
-from harness.cli import main
+from harness.cli.main import main
 from harness.cost import models
 from harness.cost.memory import of_step
-from harness.cost.quantities import COSTS
-from harness.latency import measure
-from harness.latency.measure import Request
-from harness.plan import Options
-from harness.profiles import SMOKE
-from harness.report import figures
-from harness.report.grid import Costing, lay_out
+from harness.latency import processes
+from harness.latency.processes import Request
+from harness.plan import catalog, outputs, plan
+from harness.plan.options import Options
+from harness.report import scatter
+from harness.report.grid import lay_out
+from harness.report.values import Costing
+from harness.spec.costs import COSTS
+from harness.spec.profiles import SMOKE
+from harness.spec.table import Column, Table
 from harness.stats import Interval
-from harness.table import Column, Table
 from tests.report_cases import CONTEXT, column, entry, row
 
 META = torch.device("meta")
@@ -51,7 +52,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
             "load_before": 0.1,
         }
 
-    monkeypatch.setattr(measure, "_process", answer)
+    monkeypatch.setattr(processes, "_process", answer)
     return requests
 
 
@@ -119,16 +120,16 @@ def test_rows_are_timed_once_together_and_found_again(asked: list[Request]) -> N
 def test_equal_stages_are_timed_once(asked: list[Request]) -> None:
     options = Options(profile=SMOKE, datasets=("phantom-mri",))
     made = plan.make(*catalog.load("table3"), options)
-    from harness.latency import book
+    from harness.latency import timings
 
-    (sheet,) = sheets.tables(made)
-    timing = book.take(sheet, "table3", torch.device("cpu"))
+    (sheet,) = outputs.tables(made)
+    timing = timings.take(sheet, "table3", torch.device("cpu"))
     # Four fine-tunings differ (plain, SAM, released, AMT's crop), each in two passes.
     assert len(asked[0].subjects) == 8 and len(timing.places) == 16
     assert timing.places["sam-sam", "training"] == timing.places["amt-sam", "training"]
-    assert book.read(sheet, "table3", torch.device("cpu")) is not None
+    assert timings.read(sheet, "table3", torch.device("cpu")) is not None
     other = plan.make(*catalog.load("table3"), Options(profile=SMOKE, datasets=("phantom-fundus",)))
-    assert book.read(sheets.tables(other)[0], "table3", torch.device("cpu")) is None
+    assert timings.read(outputs.tables(other)[0], "table3", torch.device("cpu")) is None
 
 
 def test_every_data_set_has_a_table_of_its_own() -> None:
@@ -137,7 +138,7 @@ def test_every_data_set_has_a_table_of_its_own() -> None:
     names = {path.name for path in Path("reports/smoke").glob("*.md")}
     assert names == {"table3-phantom-mri.md", "table3-phantom-fundus.md"}
     options = Options(profile=SMOKE)
-    (own,) = sheets.tables(plan.make(*catalog.load("table3"), options))
+    (own,) = outputs.tables(plan.make(*catalog.load("table3"), options))
     assert own.name == "table3" and own.columns[0].phantom
 
 
@@ -160,7 +161,8 @@ def test_times_of_two_batches_are_refused_before_any_training(
 ) -> None:
     mine = tmp_path / "mine.py"
     mine.write_text(
-        "from baselines import supervised\nfrom harness.table import Column, Row, Table\n"
+        "from harness.methods.baselines import supervised\n"
+        "from harness.spec.table import Column, Row, Table\n"
         "names = ('accuracy', 'training_seconds', 'training_seconds_64')\n"
         "EXPERIMENT = Table(title='T', source='', rows=(Row(name='a', label='A',"
         " stages=supervised.vit()),),\n"
@@ -190,12 +192,12 @@ def test_points_of_a_figure_and_what_is_left_out() -> None:
     }
     entries = [entry("a", 0.5), entry("b", 0.75), entry("c", None, error="x")]
     grid = lay_out(table, entries, shown, CONTEXT, costings=costings)
-    found = figures.points(grid)
+    found = scatter.points(grid)
     assert [(p.label, p.cost, p.accuracy, p.time, p.noisy) for p in found] == [
         ("A", 2.0, 50.0, 20.0, True),
         ("B", 1.0, 75.0, None, False),
     ]
-    assert figures.scatter(grid) == figures.scatter(grid)
+    assert scatter.scatter(grid) == scatter.scatter(grid)
     cells = {r.row.name: r.cells for r in grid.rows}
     assert cells["a"][seconds.name].remarks == ("noisy",)
     assert cells["b"][macs.name].remarks == ("−50.0 %",)

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.data.archive import SUFFIXES, Folder, open_source
+from harness.data.archive import Folder, open_source
 from harness.errors import UserError
+from harness.spec.dataset import SUFFIXES
 from tests.archives import write_folder, write_zip
 
 

@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 
 from harness.data import decode as decoding
-from harness.data import phantom
 from harness.data import prepare as preparing
 from harness.data.prepare import prepare
-from harness.data.store import open_store
+from harness.data.prepared import open_store
+from harness.data.sets import phantom
 from harness.errors import UserError
-from harness.spec import Dataset
+from harness.spec.dataset import Dataset
 from tests import archives
 from tests.archives import OFFICIAL, encoded, picture, write_folder, write_zip
 
@@ -76,7 +76,7 @@ def _decoded(content: bytes) -> decoding.Decoded:
         def read(self, name: str) -> bytes:
             return content
 
-    from harness.data.store import Item
+    from harness.spec.dataset import Item
 
     item = Item(name="a", label=0, image="a.png")
     return decoding.decode(One(), item, 16, 3)  # type: ignore[arg-type]
@@ -353,8 +353,9 @@ def test_a_folder_without_a_manifest_is_no_store_and_is_replaced(tmp_path: Path)
 ENSURE = """
 import sys
 from pathlib import Path
-from harness.data import phantom, registry
-from harness.data.store import open_store
+from harness.data.sets import phantom
+from harness.data import registry
+from harness.data.prepared import open_store
 root = Path(sys.argv[1])
 for dataset in phantom.DATASETS:
     phantom.ensure(root, dataset.name)

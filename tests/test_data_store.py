@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.data.prepare import prepare
+from harness.data.prepared import Store, open_store, read_manifest, subset
 from harness.data.split import clean_split, paper_split, stratified
-from harness.data.store import Item, Store, open_store, read_manifest
 from harness.errors import UserError
-from harness.images import subset
+from harness.spec.dataset import Item
 from tests import archives
 from tests.archives import write_zip
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.data import phantom, registry
+from harness.data import registry
 from harness.data.prepare import prepare
-from harness.data.store import open_store
+from harness.data.prepared import open_store
+from harness.data.sets import phantom
 from harness.errors import UserError
-from harness.spec import Dataset
+from harness.spec.dataset import Dataset
 
 DATASETS = list(registry.datasets().values())
 every_dataset = pytest.mark.parametrize("dataset", DATASETS, ids=lambda d: d.name)

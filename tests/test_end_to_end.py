@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.data import phantom
+from harness.data.sets import phantom
 
 pytestmark = pytest.mark.slow
 
@@ -125,8 +125,8 @@ def test_rows_that_differ_in_fine_tuning_share_one_pretraining(tmp_path: Path) -
     table = folder / "shared.py"
     table.write_text(
         '"""MSMAE with and without masks in fine-tuning."""\n'
-        "from harness.table import Column, Row, Table\n"
-        "from msmae import paper\n"
+        "from harness.spec.table import Column, Row, Table\n"
+        "from harness.methods.msmae import paper\n"
         "with_masks = paper.described()\n"
         "without = (with_masks[0], paper.finetune_plain())\n"
         "EXPERIMENT = Table(title='Shared', source='Table 3',\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness import environment
+from harness import provenance
 
 
 @pytest.fixture
@@ -22,14 +22,14 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for command in (("init", "-q"), ("add", "-A"), (*identity, "commit", "-qm", "one")):
         subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
     monkeypatch.setattr(harness, "__file__", str(tmp_path / "harness/__init__.py"))
-    environment.commit.cache_clear()
+    provenance.commit.cache_clear()
     yield tmp_path
-    environment.commit.cache_clear()
+    provenance.commit.cache_clear()
 
 
 def _dirty() -> bool:
-    environment.commit.cache_clear()
-    head, dirty = environment.commit()
+    provenance.commit.cache_clear()
+    head, dirty = provenance.commit()
     assert len(head) == 40
     return dirty
 
@@ -53,5 +53,5 @@ def test_sources_are_changed_whether_tracked_or_new(checkout: Path, name: str) -
 
 def test_without_a_checkout_the_version_stands_for_the_commit(checkout: Path) -> None:
     (checkout / ".git").rename(checkout / "git")
-    environment.commit.cache_clear()
-    assert environment.commit() == (f"version {harness.__version__}", False)
+    provenance.commit.cache_clear()
+    assert provenance.commit() == (f"version {harness.__version__}", False)

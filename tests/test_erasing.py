@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness import erasing
-from harness.erasing import Draws, Erasing
+from harness.augment import erasing
+from harness.augment.erasing import Draws, Erasing
 
 
 def _generator(seed: int = 0) -> torch.Generator:

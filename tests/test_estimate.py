@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from harness import catalog, columns, overview, plan, profiles
-from harness.cli import main
+from harness.cli.main import main
 from harness.cost import estimate
-from harness.cost.measure import of_stage
+from harness.cost.stage import of_stage
 from harness.data import registry
-from harness.plan import Options
-from harness.record import Records
+from harness.plan import catalog, columns, plan, summary
+from harness.plan.options import Options
+from harness.spec import profiles
+from harness.store.record import Records
 
 TABLES = ("table1", "table2", "table3", "table7", "table8")
 
@@ -136,7 +137,7 @@ def _plan(tmp_path: Path, rows: tuple[str, ...]) -> plan.Plan:
 
 def test_the_work_is_flops_of_a_step_times_images_times_epochs(tmp_path: Path) -> None:
     made = _plan(tmp_path, ("msmae", "vit"))
-    loads = overview.unique_loads([made], Records(tmp_path / "runs"))
+    loads = summary.unique_loads([made], Records(tmp_path / "runs"))
     work = estimate.estimate([made], loads, 0.5)
     dataset = registry.find("phantom-mri")
     expected, bytes_, largest = 0.0, 0, 0
@@ -165,7 +166,7 @@ def test_the_work_is_flops_of_a_step_times_images_times_epochs(tmp_path: Path) -
 
 def test_what_is_done_is_no_work(tmp_path: Path) -> None:
     made = _plan(tmp_path, ("vit",))
-    loads = overview.unique_loads([made], Records(tmp_path / "runs"))
+    loads = summary.unique_loads([made], Records(tmp_path / "runs"))
     done = [dataclasses.replace(load, status="done") for load in loads]
     work = estimate.estimate([made], done)
     assert work["flops"] > work["flops_missing"] == 0
@@ -184,7 +185,7 @@ def test_stages_that_cannot_be_counted_are_named(
 
     monkeypatch.setattr(estimate, "size", fails)
     made = _plan(tmp_path, ("vit",))
-    work = estimate.estimate([made], overview.unique_loads([made], Records(tmp_path / "runs")))
+    work = estimate.estimate([made], summary.unique_loads([made], Records(tmp_path / "runs")))
     assert list(work["uncounted"].values()) == ["no formula for aten.odd"]
     assert work["flops"] == 0
     assert "Not counted: supervised " in "\n".join(estimate.lines(work))

@@ -8,16 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from baselines import mocov3
-from harness import catalog, override, profiles
 from harness.canonical import canonical
 from harness.data import registry
-from harness.design import settings
 from harness.errors import UserError
-from harness.measures import METRICS
-from harness.spec import Recipe, Run, Scale, Stage
-from harness.table import OBJECTIVES, Table
-from msmae import paper
+from harness.evaluate.registry import METRICS
+from harness.methods.baselines import mocov3
+from harness.methods.msmae import paper
+from harness.plan import catalog, override
+from harness.spec import profiles
+from harness.spec.profile import Profile, Scale
+from harness.spec.recipe import Recipe, Stage
+from harness.spec.run import Run
+from harness.spec.sweep import OBJECTIVES
+from harness.spec.table import Table
+from harness.sweep.design import settings
 
 EXPERIMENTS = sorted(c.name for c in catalog.experiments().values() if not c.sweep)
 SWEEPS = sorted(c.name for c in catalog.experiments().values() if c.sweep)
@@ -121,7 +125,7 @@ def test_names_are_unique_and_known(experiment: tuple[str, Table]) -> None:
 
 @pytest.mark.parametrize("profile", profiles.PROFILES.values(), ids=lambda p: p.name)
 def test_every_stage_scales_and_has_a_key(experiment: tuple[str, Table], profile: object) -> None:
-    assert isinstance(profile, profiles.Profile)
+    assert isinstance(profile, Profile)
     for row in experiment[1].rows:
         for stage in row.stages or ():
             scaled = profile.scaled(stage)
@@ -255,8 +259,8 @@ def test_a_file_of_ones_own_works_by_path(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(
         "from dataclasses import dataclass\n"
-        "from harness.table import Column, Row, Table\n"
-        "from msmae import paper\n"
+        "from harness.spec.table import Column, Row, Table\n"
+        "from harness.methods.msmae import paper\n"
         "@dataclass(frozen=True)\nclass Note:\n    text: str\n"
         "EXPERIMENT = Table(title='Mine', source='Table 1', columns=(Column(dataset='busi'),),\n"
         "    rows=(Row(name='ours', label='Ours', stages=paper.described()),))\n"

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from baselines import amt, mae, supervised
 from harness import seed
-from harness.checkpoint import Checkpoints
-from harness.images import Images
-from harness.loop import Job, fit
-from harness.spec import Stage
-from msmae import paper
+from harness.methods.baselines import amt, mae, supervised
+from harness.methods.msmae import paper
+from harness.spec.recipe import Stage
+from harness.store.checkpoint import Checkpoints
+from harness.train.images import Images
+from harness.train.loop import Job, fit
 from tests import tiny
 
 GOLDEN = Path(__file__).parent / "golden/losses.json"

@@ -17,13 +17,16 @@ from typing import Any, ClassVar
 
 import pytest
 
-from harness import catalog, profiles
 from harness.canonical import as_before, canonical, describe, digest
-from harness.encoders import RESNET, VIT
 from harness.errors import UserError
-from harness.plan import Options, Plan, make
-from harness.spec import Profile
-from harness.table import Column, Sweep, Table
+from harness.plan import catalog
+from harness.plan.options import Options
+from harness.plan.plan import Plan, make
+from harness.spec import profiles
+from harness.spec.backbones import RESNET, VIT
+from harness.spec.profile import Profile
+from harness.spec.sweep import Sweep
+from harness.spec.table import Column, Table
 
 GOLDEN = Path(__file__).parent / "golden/keys.json"
 NOWHERE = Path("nowhere")
@@ -171,7 +174,7 @@ def test_a_subclass_does_not_inherit_the_name_of_its_parent() -> None:
 
 
 def test_a_method_that_names_no_backbone_is_refused() -> None:
-    from harness.spec import backbone_of
+    from harness.spec.recipe import backbone_of
 
     class Mine:
         def build(self, dataset: object, encoders: object) -> object:

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from baselines import _imagenet
-from harness import augment, seed
-from harness.checkpoint import Checkpoints
-from harness.images import Images
-from harness.loop import Job, fit
-from harness.spec import Recipe
-from msmae.method import MSMAE
+from harness import seed
+from harness.augment import view
+from harness.methods.baselines import _imagenet
+from harness.methods.msmae.method import MSMAE
+from harness.spec.recipe import Recipe
+from harness.store.checkpoint import Checkpoints
+from harness.train.images import Images
+from harness.train.loop import Job, fit
 from tests import tiny
 
 pytestmark = [
@@ -45,11 +46,11 @@ def test_strong_views_agree_with_the_cpu() -> None:
     """The same draws; a value that lies between two whole numbers may round either way."""
     generator = torch.Generator().manual_seed(1)
     pixels = torch.randint(0, 256, (64, 3, 64, 64), dtype=torch.uint8, generator=generator)
-    boxes = augment.random_boxes(torch.full((64, 2), 64), _imagenet.STRONG, generator).float()
+    boxes = view.random_boxes(torch.full((64, 2), 64), _imagenet.STRONG, generator).float()
     flips = torch.rand(64, generator=generator) < 0.5
-    drawn = augment.draw(_imagenet.STRONG, 64, 32, generator)
+    drawn = view.draw(_imagenet.STRONG, 64, 32, generator)
     on_cpu, on_gpu = (
-        augment.view(
+        view.view(
             pixels.to(device), boxes.to(device), flips.to(device), 32, _imagenet.STRONG, drawn
         ).cpu()
         for device in ("cpu", "cuda")

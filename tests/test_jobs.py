@@ -17,21 +17,24 @@ import psutil
 import pytest
 import torch
 
-from harness import profiles, room, run
-from harness.checkpoint import Checkpoints
-from harness.claim import claim
-from harness.data import phantom
+from harness.data.sets import phantom
 from harness.errors import UserError
-from harness.jobs import threads_of
-from harness.loop import fit
-from harness.plan import Options, Step
-from harness.plan import make as make_plan
+from harness.execute import executor as executing
+from harness.execute import memory
+from harness.execute.executor import Executor
+from harness.execute.workers import threads_of
+from harness.interrupt import Stop, Stopped
+from harness.methods.msmae import paper
+from harness.plan.options import Options
+from harness.plan.plan import Plan, Step
+from harness.plan.plan import make as make_plan
 from harness.progress import Progress
-from harness.record import Record, Records
-from harness.run import Executor
-from harness.stop import Stop, Stopped
-from harness.table import Column, Row, Table
-from msmae import paper
+from harness.spec import profiles
+from harness.spec.table import Column, Row, Table
+from harness.store.checkpoint import Checkpoints
+from harness.store.claim import claim
+from harness.store.record import Record, Records
+from harness.train.loop import fit
 from tests.test_loop import KEY, _job
 
 SHORT = (
@@ -164,7 +167,7 @@ def test_workers_stop_where_their_parent_was_killed(tmp_path: Path) -> None:
     assert not (folder / "runs/records").exists()
 
 
-def _plan(tmp_path: Path) -> run.Plan:
+def _plan(tmp_path: Path) -> Plan:
     phantom.ensure(tmp_path / "data", "phantom-mri")
     table = Table(
         title="t",
@@ -184,7 +187,7 @@ def _plan(tmp_path: Path) -> run.Plan:
 class _Scripted(Executor):
     """Writes records instead of training."""
 
-    def __init__(self, plan: run.Plan, failing: str | None = None) -> None:
+    def __init__(self, plan: Plan, failing: str | None = None) -> None:
         super().__init__(plan, torch.device("cpu"), Progress())
         self.order: list[str] = []
         outer = self
@@ -210,7 +213,7 @@ class _Scripted(Executor):
 def test_a_stage_claimed_elsewhere_is_put_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "POLL", 0.01)
+    monkeypatch.setattr(executing, "POLL", 0.01)
     plan = _plan(tmp_path)
     pretrain, finetune, other = (step.key for step in plan.steps)
     executor = _Scripted(plan)
@@ -249,14 +252,14 @@ def test_threads_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_more_processes_than_fit_are_refused(tmp_path: Path) -> None:
     plan = _plan(tmp_path)
     cpu = torch.device("cpu")
-    need = room.estimate(plan, plan.steps, cpu, None)
+    need = memory.estimate(plan, plan.steps, cpu, None)
     assert need.images == (256 + 128) * 2 * 64**2
     assert 1e6 < need.step < 1e9
-    assert room.estimate(plan, plan.steps, cpu, 4).step < need.step / 2
-    room.check(3, need, 3.1 * need.total, "memory")
-    room.check(1, need, 0, "memory")
+    assert memory.estimate(plan, plan.steps, cpu, 4).step < need.step / 2
+    memory.check(3, need, 3.1 * need.total, "memory")
+    memory.check(1, need, 0, "memory")
     with pytest.raises(UserError, match=r"--jobs 4 needs .* choose at most --jobs 3"):
-        room.check(4, need, 3.1 * need.total, "memory")
+        memory.check(4, need, 3.1 * need.total, "memory")
 
 
 @pytest.mark.parametrize("given", ["0", "-1", "two"])
@@ -264,7 +267,7 @@ def test_more_processes_than_fit_are_refused(tmp_path: Path) -> None:
 def test_counts_below_one_are_refused(
     option: str, given: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from harness.cli import main
+    from harness.cli.main import main
 
     with pytest.raises(SystemExit) as left:
         main(["run", "table1", f"{option}={given}"])

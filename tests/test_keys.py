@@ -12,12 +12,14 @@ from typing import Any
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from harness import catalog, profiles
 from harness.canonical import canonical, digest
-from harness.data import phantom
-from harness.plan import Options, Plan, make, make_all
+from harness.data.sets import phantom
+from harness.plan import catalog
+from harness.plan.options import Options
+from harness.plan.plan import Plan, make, make_all
 from harness.seed import derive
-from harness.table import Column, Table
+from harness.spec import profiles
+from harness.spec.table import Column, Table
 
 NAME, TABLE = catalog.load("table1")
 NOWHERE = Path("nowhere")

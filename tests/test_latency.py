@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from harness.cli import main
+from harness.cli.main import main
 from harness.errors import UserError
-from harness.latency import measure
-from harness.latency.measure import Request, Subject
+from harness.latency import processes as latency_processes
+from harness.latency.processes import Request, Subject
 from harness.latency.protocol import MOST_BLOCKS, counter, interleave, warm_up
-from harness.latency.show import table
 from harness.latency.summary import median_ranks, ratios, summarise
+from harness.latency.terminal import table
 
 TWO = (Subject(model="vit", kind="deployed"), Subject(model="vit", kind="deployed", tokens=50))
 
@@ -152,7 +152,7 @@ def answer(scale: float = 1.0, *, stable: bool = True) -> dict[str, Any]:
 
 def test_processes_that_differ_are_noisy_and_their_ratio_is_not() -> None:
     answers = iter([answer(), answer(1.1), answer()])
-    found = measure.run(Request(subjects=TWO), 3, lambda _: next(answers))
+    found = latency_processes.run(Request(subjects=TWO), 3, lambda _: next(answers))
     assert found.noisy and "processes differ by 10.0 %" in found.times[0].noisy
     assert found.ratios[0].p50 == pytest.approx(0.4) and not found.ratios[0].noisy
     written = found.to_json()
@@ -164,9 +164,9 @@ def test_processes_that_differ_are_noisy_and_their_ratio_is_not() -> None:
 
 
 def test_a_pass_that_never_became_stable_is_noisy() -> None:
-    quiet = measure.run(Request(subjects=TWO), 2, lambda _: answer())
+    quiet = latency_processes.run(Request(subjects=TWO), 2, lambda _: answer())
     assert not quiet.noisy
-    unstable = measure.run(Request(subjects=TWO), 2, lambda _: answer(stable=False))
+    unstable = latency_processes.run(Request(subjects=TWO), 2, lambda _: answer(stable=False))
     assert unstable.noisy and unstable.unstable == ("vit, deployed",)
     assert list(table(unstable).columns[-1].cells) == ["noisy", "quiet"]
 
@@ -179,7 +179,7 @@ def test_requests_that_cannot_be(option: dict[str, int], told: str) -> None:
     with pytest.raises(UserError, match=told):
         Request(subjects=TWO, **option)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="--processes is 0"):
-        measure.run(Request(subjects=TWO), 0, lambda _: answer())
+        latency_processes.run(Request(subjects=TWO), 0, lambda _: answer())
 
 
 def test_tokens_go_with_the_deployed_pass(capsys: pytest.CaptureFixture[str]) -> None:
@@ -191,7 +191,7 @@ def test_tokens_go_with_the_deployed_pass(capsys: pytest.CaptureFixture[str]) ->
 def test_what_a_process_refuses_reaches_the_user() -> None:
     subject = Subject(model="simclr", kind="training")
     with pytest.raises(UserError, match="needs other images in the batch"):
-        measure.run(Request(subjects=(subject,), profile="smoke"), 1)
+        latency_processes.run(Request(subjects=(subject,), profile="smoke"), 1)
 
 
 def test_the_command_times_in_processes_of_its_own(

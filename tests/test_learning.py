@@ -13,12 +13,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import catalog, evaluate, images, plan, profiles, seed
-from harness.checkpoint import Checkpoints
+from harness import seed
 from harness.data import registry
-from harness.data.store import open_store
-from harness.loop import Job, fit
-from harness.plan import Options, Step
+from harness.data.prepared import open_store
+from harness.evaluate import classification
+from harness.plan import catalog, plan
+from harness.plan.options import Options
+from harness.plan.plan import Step
+from harness.spec import profiles
+from harness.store.checkpoint import Checkpoints
+from harness.train import images
+from harness.train.loop import Job, fit
 
 FAMILY = "phantom-ultrasound"
 SEEDS = (0, 1, 2)
@@ -57,7 +62,7 @@ def _probed(step: Step, data: Path, folder: Path) -> tuple[int, int]:
         task = step.stage.method.build(dataset, profiles.SMOKE.encoders)
 
     def correct() -> int:
-        found = evaluate.probes(task, train, reported, classes=len(dataset.classes))
+        found = classification.probes(task, train, reported, classes=len(dataset.classes))
         return int(found["linear"]["last"]["correct"])
 
     before = correct()

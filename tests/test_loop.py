@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from harness import seed
-from harness.augment import Augmentation
-from harness.checkpoint import Checkpoints, load_weights
+from harness.augment.view import Augmentation
 from harness.errors import UserError
-from harness.images import Images, epoch_order
-from harness.loop import DivergedError, Job, fit
-from harness.spec import Recipe
-from harness.task import Batch, Look, Progress, Task
+from harness.spec.recipe import Recipe
+from harness.store.checkpoint import Checkpoints, load_weights
+from harness.train.images import Images, epoch_order
+from harness.train.loop import DivergedError, Job, fit
+from harness.train.task import Batch, Look, Progress, Task
 
 KEY = "k" * 64
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UserError
-from msmae import masking
+from harness.methods.msmae import masking
 
 
 @pytest.mark.parametrize(

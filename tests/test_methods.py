@@ -10,20 +10,21 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from harness import catalog
 from harness.canonical import canonical, describe
-from harness.encoders import BACKBONES
-from harness.images import Images, draw_batch
-from harness.optimizer import build_optimizer
-from harness.spec import Method, NeedsMasks, Recipe, Run, Stage, backbone_of
-from harness.task import Task
+from harness.plan import catalog
+from harness.spec.backbones import BACKBONES
+from harness.spec.recipe import Method, NeedsMasks, Recipe, Stage, backbone_of
+from harness.spec.run import Run
+from harness.train.images import Images, draw_batch
+from harness.train.optimizer import build_optimizer
+from harness.train.task import Task
 from tests import tiny
 
 
 def _methods() -> Iterator[type]:
     for component in catalog.methods().values():
         package = "msmae" if component.path.parent.name == "msmae" else "baselines"
-        module = importlib.import_module(f"{package}.{component.path.stem}")
+        module = importlib.import_module(f"harness.methods.{package}.{component.path.stem}")
         for _, kind in inspect.getmembers(module, inspect.isclass):
             if kind.__module__ == module.__name__ and "build" in vars(kind):
                 yield kind
@@ -143,7 +144,7 @@ def test_predictions_have_a_column_a_class_and_do_not_depend_on_the_batch(kind: 
 
 @every_method
 def test_every_setting_is_part_of_the_key(kind: type) -> None:
-    from harness import profiles
+    from harness.spec import profiles
 
     def key(method: Method) -> str:
         stage = Stage(

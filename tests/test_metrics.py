@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from harness import metrics, stats
-from harness.metrics import METRICS
-from harness.verdict import grim
+from harness import stats
+from harness.evaluate import metrics
+from harness.evaluate.metrics import METRICS
+from harness.verdict.grim import grim
 
 # Six images of three classes; the fourth column of the thought is the prediction.
 LABELS = np.array([0, 0, 0, 1, 1, 2])

@@ -11,19 +11,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from baselines import amt, contrastivecrop, mae, mocov3, simclr, simmim, supervised
-from harness import catalog, micro, plan, profiles, seed
-from harness.checkpoint import Checkpoints
-from harness.data import phantom
-from harness.loop import Job, fit
-from harness.plan import Options
+from harness import seed
+from harness.data.sets import phantom
+from harness.execute.executor import Executor
+from harness.methods.baselines import amt, contrastivecrop, mae, mocov3, simclr, simmim, supervised
+from harness.methods.msmae import paper
+from harness.methods.msmae.finetune import Finetune
+from harness.plan import catalog, plan
+from harness.plan.options import Options
 from harness.progress import Progress as Shown
-from harness.record import Records
-from harness.run import Executor
-from harness.spec import Stage
-from harness.task import Batch, Progress, Task
-from msmae import paper
-from msmae.finetune import Finetune
+from harness.spec import profiles
+from harness.spec.recipe import Stage
+from harness.store.checkpoint import Checkpoints
+from harness.store.record import Records
+from harness.train import backward
+from harness.train.loop import Job, fit
+from harness.train.task import Batch, Progress, Task
 from tests import tiny
 from tests.test_loop import Toy, _images
 
@@ -47,12 +50,12 @@ def _task(method: Any) -> Task:
 
 def _gradients(stage: Stage, size: int | None, epoch: int) -> tuple[dict[str, Tensor], Any]:
     task, batch, at = _task(stage.method), tiny.batch(8), tiny.progress(epoch)
-    assert micro.obstacle(task.train()) is None
+    assert backward.obstacle(task.train()) is None
     with seed.third_party("micro", "step"):
         if epoch:
             task.before_epoch(epoch, lambda function: function(batch.images[0]).detach())
         task.train()
-        losses = micro.backward(task, batch, at, size)
+        losses = backward.backward(task, batch, at, size)
         after = (float(torch.rand(1)), float(torch.rand(1, generator=at.generator)))
     found = {n: p.grad for n, p in task.named_parameters() if p.grad is not None}
     return {**found, **losses}, after
@@ -97,21 +100,21 @@ def test_a_size_of_the_batch_is_the_plain_step() -> None:
 )
 def test_what_needs_its_batch_is_refused_with_the_reason(method: Any, reason: str) -> None:
     task = _task(method)
-    with pytest.raises(micro.IndivisibleError, match=f"whole batch of 8 .*{reason}"):
-        micro.check(task, 4, 8)
-    micro.check(task, 8, 8)
+    with pytest.raises(backward.IndivisibleError, match=f"whole batch of 8 .*{reason}"):
+        backward.check(task, 4, 8)
+    backward.check(task, 8, 8)
 
 
 def test_a_frozen_resnet_takes_no_statistics() -> None:
-    micro.check(_task(supervised.ResNet50(frozen=True)), 1, 8)
+    backward.check(_task(supervised.ResNet50(frozen=True)), 1, 8)
 
 
 def test_a_task_that_says_nothing_is_refused_and_so_is_dropout() -> None:
-    with pytest.raises(micro.IndivisibleError, match=r"needs_whole\); micro.*|dropout"):
-        micro.check(Toy(), 2, 4)
+    with pytest.raises(backward.IndivisibleError, match=r"needs_whole\); micro.*|dropout"):
+        backward.check(Toy(), 2, 4)
     toy = Toy()
     toy.needs_whole = None
-    assert micro.obstacle(toy.train()) == "dropout is drawn for the batch at once"
+    assert backward.obstacle(toy.train()) == "dropout is drawn for the batch at once"
 
 
 def _job(folder: Path, task: Task, size: int | None) -> Job:
@@ -137,7 +140,7 @@ def test_a_training_in_parts_learns_the_same(tmp_path: Path) -> None:
 
 
 def test_a_training_that_cannot_be_cut_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(micro.IndivisibleError, match="BatchNorm"):
+    with pytest.raises(backward.IndivisibleError, match="BatchNorm"):
         fit(_job(tmp_path, _task(supervised.ResNet50()), 2))
 
 
@@ -157,10 +160,10 @@ def test_memory_that_runs_out_halves_the_parts() -> None:
 
     def attempt(size: int | None) -> int:
         batch = tiny.batch(16)
-        micro.backward(Hungry(), batch, tiny.progress(), size)
+        backward.backward(Hungry(), batch, tiny.progress(), size)
         return len(batch.labels)
 
-    found = micro.within_memory(attempt, size=None, batch=16, tell=lines.append)
+    found = backward.within_memory(attempt, size=None, batch=16, tell=lines.append)
     assert found == (16, 2)
     assert [line.split()[-1] for line in lines] == ["8", "4", "2"]
 
@@ -170,20 +173,20 @@ def test_memory_for_not_even_one_image_is_an_error() -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(torch.OutOfMemoryError):
-        micro.within_memory(attempt, size=4, batch=16, tell=lambda line: None)
+        backward.within_memory(attempt, size=4, batch=16, tell=lambda line: None)
 
 
 def test_a_stage_that_runs_out_of_memory_goes_on_in_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = micro.backward
+    plain = backward.backward
 
     def small(task: Task, batch: Batch, at: Progress, size: int | None) -> dict[str, Tensor]:
         if (size or len(batch.labels)) > 8:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return plain(task, batch, at, size)
 
-    monkeypatch.setattr(micro, "backward", small)
+    monkeypatch.setattr(backward, "backward", small)
     phantom.ensure(tmp_path / "data", "phantom-mri")
     options = Options(
         profile=profiles.SMOKE,

@@ -9,9 +9,9 @@ from scipy.stats import beta as beta_distribution
 from scipy.stats import kstest
 from timm.data import mixup as reference
 
-from harness import mixing
+from harness.augment import mixup
+from harness.augment.mixup import Mixing
 from harness.errors import UserError
-from harness.mixing import Mixing
 
 
 def _batch() -> tuple[torch.Tensor, torch.Tensor]:
@@ -29,19 +29,19 @@ def test_off_changes_nothing_and_draws_nothing() -> None:
     generator = torch.Generator().manual_seed(0)
     before = generator.get_state()
     settings = Mixing(classes=3, label_smoothing=0.1)
-    mixed, targets = mixing.mix(images, labels, settings, generator)
+    mixed, targets = mixup.mix(images, labels, settings, generator)
     assert mixed is images
     assert targets is labels
     assert torch.equal(generator.get_state(), before)
     logits = torch.randn(4, 3, generator=generator)
     expected = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=0.1)
-    assert torch.equal(mixing.loss(logits, targets, settings), expected)
+    assert torch.equal(mixup.loss(logits, targets, settings), expected)
 
 
 def test_mixup_by_hand() -> None:
     images, labels = _batch()
     settings = Mixing(classes=3, mixup=0.8, label_smoothing=0.1)
-    mixed, targets = mixing.mix(images, labels, settings, torch.Generator().manual_seed(3))
+    mixed, targets = mixup.mix(images, labels, settings, torch.Generator().manual_seed(3))
     weight = float(beta_distribution.ppf(_draws(3)[1], 0.8, 0.8))
     torch.testing.assert_close(mixed[0], weight * images[0] + (1 - weight) * images[3])
     low, high = 0.1 / 3, 0.9 + 0.1 / 3
@@ -56,7 +56,7 @@ def test_cutmix_by_hand() -> None:
     images, labels = _batch()
     before = images.clone()
     settings = Mixing(classes=3, cutmix=1.0)
-    mixed, targets = mixing.mix(images, labels, settings, torch.Generator().manual_seed(3))
+    mixed, targets = mixup.mix(images, labels, settings, torch.Generator().manual_seed(3))
     assert torch.equal(images, before)
     _, share, row, column = _draws(3)
     # Beta(1, 1) is uniform: the draw is the share that stays.
@@ -80,7 +80,7 @@ def test_rectangles_are_timms(weight: float, monkeypatch: pytest.MonkeyPatch) ->
         places = iter((int(row * 20), int(column * 30)))
         monkeypatch.setattr(np.random, "randint", lambda *_, places=places, **__: next(places))
         expected = reference.rand_bbox((3, 20, 30), weight)
-        assert mixing.rectangle((20, 30), weight, row, column) == tuple(map(int, expected))
+        assert mixup.rectangle((20, 30), weight, row, column) == tuple(map(int, expected))
 
 
 def test_draws_have_their_distributions() -> None:
@@ -90,7 +90,7 @@ def test_draws_have_their_distributions() -> None:
     generator = torch.Generator().manual_seed(1)
     weights, cuts = [], 0
     for _ in range(3000):
-        mixed, targets = mixing.mix(images, labels, settings, generator)
+        mixed, targets = mixup.mix(images, labels, settings, generator)
         cut = bool(((mixed[0] == 0) | (mixed[0] == 1)).all())
         cuts += cut
         if not cut:
@@ -105,7 +105,7 @@ def test_loss_of_soft_targets_by_hand() -> None:
     logits = torch.tensor([[1.0, 0.0, -1.0], [0.5, 0.5, 0.0]])
     targets = torch.tensor([[0.7, 0.2, 0.1], [0.0, 1.0, 0.0]])
     expected = -(targets * logits.log_softmax(1)).sum(1).mean()
-    found = mixing.loss(logits, targets, Mixing(classes=3, mixup=0.8, label_smoothing=0.1))
+    found = mixup.loss(logits, targets, Mixing(classes=3, mixup=0.8, label_smoothing=0.1))
     torch.testing.assert_close(found, expected)
 
 

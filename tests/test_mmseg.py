@@ -61,7 +61,7 @@ def test_building_prints_nothing_and_a_compiled_op_refuses() -> None:
         "import sys, warnings\n"
         "warnings.simplefilter('always')\n"
         "from tests import tiny\n"
-        "from msmae.segmentation import Segment\n"
+        "from harness.methods.msmae.segmentation import Segment\n"
         "assert 'mmseg' not in sys.modules\n"
         "Segment().build(tiny.dataset(), tiny.ENCODERS)\n"
         "assert 'mmcv._ext' not in sys.modules\n"
@@ -78,14 +78,15 @@ def test_building_prints_nothing_and_a_compiled_op_refuses() -> None:
 def test_mmseg_is_imported_by_a_segmentation_alone() -> None:
     program = (
         "import sys\n"
-        "import harness, msmae, msmae.paper, msmae.segmentation\n"
-        "from harness import catalog, plan, profiles\n"
+        "import harness.methods.msmae.segmentation\n"
+        "from harness.methods.msmae import paper\n"
+        "from harness.plan import catalog, plan\nfrom harness.spec import profiles\n"
         "catalog.experiments(), catalog.methods()\n"
         "_, table = catalog.load('table1')\n"
         "plan.make('table1', table, plan.Options(profile=profiles.SMOKE,"
         " datasets=('phantom-mri',)))\n"
         "from tests import tiny\n"
-        "msmae.paper.FINETUNE_PLAIN.build(tiny.dataset(), tiny.ENCODERS)\n"
+        "paper.FINETUNE_PLAIN.build(tiny.dataset(), tiny.ENCODERS)\n"
         "print(sorted({'mmseg', 'mmengine', 'mmcv', 'cv2'} & sys.modules.keys()))\n"
     )
     ran = _python(program)

@@ -9,16 +9,22 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from baselines import amt, mae, supervised
-from harness import profiles
 from harness.errors import UserError
-from harness.optimizer import parameter_groups
-from harness.spec import Dataset, Stage
-from harness.task import Task
-from msmae import masking, paper
-from msmae.finetune import Classifier, Finetune
-from msmae.method import MSMAE, MaskedAutoencoder, classification_loss, reconstruction_loss
-from msmae.patches import normalise_patches, patchify, sincos_table, unpatchify
+from harness.methods.baselines import amt, mae, supervised
+from harness.methods.msmae import masking, paper
+from harness.methods.msmae.finetune import Classifier, Finetune
+from harness.methods.msmae.method import (
+    MSMAE,
+    MaskedAutoencoder,
+    classification_loss,
+    reconstruction_loss,
+)
+from harness.methods.msmae.patches import normalise_patches, patchify, sincos_table, unpatchify
+from harness.spec import profiles
+from harness.spec.dataset import Dataset
+from harness.spec.recipe import Stage
+from harness.train.optimizer import parameter_groups
+from harness.train.task import Task
 from tests import tiny
 
 

@@ -9,15 +9,15 @@ import torch
 from torch import nn
 
 from harness.errors import UserError
-from harness.optimizer import (
+from harness.spec.recipe import Recipe
+from harness.train.optimizer import (
     Lars,
     build_optimizer,
     learning_rate,
     parameter_groups,
     set_learning_rate,
 )
-from harness.spec import Recipe
-from harness.task import Layers, Task
+from harness.train.task import Layers, Task
 
 
 class _Stack(Task):
@@ -65,9 +65,9 @@ def test_steps_multiply_the_rate_at_every_milestone() -> None:
 
 
 def test_a_profile_scales_milestones_with_the_epochs() -> None:
-    from harness.profiles import SMOKE
-    from harness.spec import Stage
-    from msmae.finetune import Finetune
+    from harness.methods.msmae.finetune import Finetune
+    from harness.spec.profiles import SMOKE
+    from harness.spec.recipe import Stage
 
     recipe = _recipe(epochs=100, schedule="steps", milestones=(60, 80))
     stage = SMOKE.scaled(Stage(phase="finetune", method=Finetune(), recipe=recipe))

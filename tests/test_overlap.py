@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from harness import overlap
-from harness.overlap import METRICS
+from harness.evaluate import overlap
+from harness.evaluate.overlap import METRICS
 
 SMOOTH = 1e-5
 

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import pytest
 
-from harness import override
 from harness.errors import UserError
-from harness.spec import Recipe, Stage
-from harness.table import Row
+from harness.plan import override
+from harness.spec.recipe import Recipe, Stage
+from harness.spec.table import Row
 
 if TYPE_CHECKING:
-    from harness.spec import Dataset, Encoders
-    from harness.task import Task
+    from harness.spec.backbones import Encoders
+    from harness.spec.dataset import Dataset
+    from harness.train.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)

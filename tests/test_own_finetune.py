@@ -10,16 +10,19 @@ from typing import Any
 import pytest
 import torch
 
-from baselines import amt, contrastivecrop, mae, mocov3, simclr, simmim
-from harness import catalog, override, plan, profiles, seed
-from harness.checkpoint import Checkpoints
+from harness import seed
 from harness.errors import UserError
-from harness.images import Images
-from harness.loop import Job, fit
-from harness.optimizer import parameter_groups
-from harness.spec import Stage
-from harness.task import Task
-from msmae import paper
+from harness.methods.baselines import amt, contrastivecrop, mae, mocov3, simclr, simmim
+from harness.methods.msmae import paper
+from harness.plan import catalog, override, plan
+from harness.plan.options import Options
+from harness.spec import profiles
+from harness.spec.recipe import Stage
+from harness.store.checkpoint import Checkpoints
+from harness.train.images import Images
+from harness.train.loop import Job, fit
+from harness.train.optimizer import parameter_groups
+from harness.train.task import Task
 from tests import tiny
 
 OWN: dict[str, Callable[[], Stage]] = {
@@ -98,7 +101,7 @@ def test_numbers_are_those_published(name: str) -> None:
 
 def _table1(*overrides: str, rows: tuple[str, ...] | None = None) -> plan.Plan:
     _, table = catalog.load("table1")
-    options = plan.Options(
+    options = Options(
         profile=profiles.SMOKE,
         datasets=("phantom-mri",),
         overrides=overrides,

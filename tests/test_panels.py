@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.data.store import ImageStore
+from harness.data.prepared import ImageStore
 from harness.errors import UserError
+from harness.evaluate.segmentation import pack
 from harness.report import panels
-from harness.segmentation import pack
 
 NAMES = tuple(f"image {i}" for i in range(30))
 LABELS = np.repeat([0, 1, 2], [20, 8, 2])

@@ -11,8 +11,8 @@ from PIL import Image
 from timm.data import auto_augment as reference
 from torch import Tensor
 
-from harness import randaugment
-from harness.randaugment import OPERATIONS, Draws, RandAugment
+from harness.augment import randaugment
+from harness.augment.randaugment import OPERATIONS, Draws, RandAugment
 
 TIMM = {
     "autocontrast": "AutoContrast",

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import UserError
-from harness.metrics import METRICS
+from harness.evaluate.metrics import METRICS
 from harness.report import data, latex, markdown
 from harness.report.numbers import fixed, signed
 from harness.report.terminal import show

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.task import Batch
-from msmae.saliency import AttentionMaps, MapSettings, top_left_boxes, unit_range
-from msmae.vit import VisionTransformer
+from harness.methods.msmae.saliency import AttentionMaps, MapSettings, top_left_boxes, unit_range
+from harness.methods.msmae.vit import VisionTransformer
+from harness.train.task import Batch
 from tests import tiny
 
 GRID, PATCH = 14, 16
@@ -86,17 +86,15 @@ def test_weight_outside_the_crop_is_gone() -> None:
 @pytest.mark.parametrize("flip", [False, True])
 def test_weights_lie_where_the_image_does(*, flip: bool) -> None:
     """Cut the map as if it were a picture: the brightest patch is the heaviest."""
-    from harness import augment
+    from harness.augment import view
 
     cell = (9, 4)
     picture = torch.zeros(1, 1, GRID * PATCH, GRID * PATCH)
     picture[0, 0, 9 * PATCH : 10 * PATCH, 4 * PATCH : 5 * PATCH] = 255.0
     generator = torch.Generator().manual_seed(3)
     for _ in range(50):
-        box = augment.random_boxes(
-            torch.tensor([[600, 450]]), augment.Augmentation(), generator
-        ).float()
-        cropped = augment.cut(picture, box, torch.tensor([flip]), GRID * PATCH, confine=True)
+        box = view.random_boxes(torch.tensor([[600, 450]]), view.Augmentation(), generator).float()
+        cropped = view.cut(picture, box, torch.tensor([flip]), GRID * PATCH, confine=True)
         bright = nn.functional.avg_pool2d(cropped, PATCH)[0, 0]
         if float(bright.max()) < 100:
             continue  # the square lies outside, or only its edge inside

@@ -6,20 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from harness import catalog
 from harness.errors import UserError
-from harness.plan import Options, make
-from harness.profiles import PAPER
-from harness.table import Table
+from harness.plan import catalog
+from harness.plan.options import Options
+from harness.plan.plan import make
+from harness.spec.profiles import PAPER
+from harness.spec.table import Table
 
 METHOD = '''"""A table of one's own."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from harness.encoders import VIT
-from harness.spec import Recipe, Stage
-from harness.table import Column, Row, Table
+from harness.spec.backbones import VIT
+from harness.spec.recipe import Recipe, Stage
+from harness.spec.table import Column, Row, Table
 
 STRENGTH = {strength}
 

@@ -12,16 +12,24 @@ import pytest
 import torch
 from torch import Tensor
 
-from baselines import mae
-from harness import override, profiles
-from harness.checkpoint import Checkpoints
 from harness.errors import UserError
-from harness.optimizer import build_optimizer
-from harness.precision import autocast
-from harness.spec import Encoders
-from harness.task import Batch
-from msmae import paper
-from msmae.segmentation import ROTATION, Segment, Segmenter, dice_loss, prepare, upsamplings
+from harness.methods.baselines import mae
+from harness.methods.msmae import paper
+from harness.methods.msmae.segmentation import (
+    ROTATION,
+    Segment,
+    Segmenter,
+    dice_loss,
+    prepare,
+    upsamplings,
+)
+from harness.plan import override
+from harness.spec import profiles
+from harness.spec.backbones import Encoders
+from harness.store.checkpoint import Checkpoints
+from harness.train.backward import autocast
+from harness.train.optimizer import build_optimizer
+from harness.train.task import Batch
 from tests import tiny
 from tests.segment_cases import segmenter
 

@@ -10,22 +10,25 @@ import numpy as np
 import pytest
 import torch
 
-from baselines import mae, supervised
-from harness import profiles, seed, segmentation
-from harness.checkpoint import Checkpoints
+from harness import seed
 from harness.cost import models
-from harness.cost.measure import META, measure, of_stage
-from harness.cost.work import Work
+from harness.cost.passes import Work
+from harness.cost.stage import META, measure, of_stage
 from harness.data import registry
 from harness.errors import UserError
-from harness.images import Images
-from harness.latency.here import latency
-from harness.loop import Job, fit
-from harness.optimizer import build_optimizer, learning_rate, parameter_groups
-from harness.spec import Recipe, Run, Stage
-from msmae import paper
-from msmae.finetune import Finetune
-from msmae.segmentation import Segment
+from harness.evaluate import segmentation
+from harness.latency.single import latency
+from harness.methods.baselines import mae, supervised
+from harness.methods.msmae import paper
+from harness.methods.msmae.finetune import Finetune
+from harness.methods.msmae.segmentation import Segment
+from harness.spec import profiles
+from harness.spec.recipe import Recipe, Stage
+from harness.spec.run import Run
+from harness.store.checkpoint import Checkpoints
+from harness.train.images import Images
+from harness.train.loop import Job, fit
+from harness.train.optimizer import build_optimizer, learning_rate, parameter_groups
 from tests import tiny
 from tests.segment_cases import segmenter
 

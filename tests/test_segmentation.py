@@ -13,21 +13,27 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness import images as loading
-from harness import measures, overlap, overview, plan, profiles, results, segmentation
-from harness.augment import RotatingAugmentation
-from harness.checkpoint import Checkpoints
-from harness.data import phantom
-from harness.data.store import ImageStore, open_store
+from harness.augment.view import RotatingAugmentation
+from harness.data.prepared import ImageStore, open_store
+from harness.data.sets import phantom
 from harness.errors import UserError
-from harness.images import Images
-from harness.loop import Job, fit
+from harness.evaluate import overlap, registry, segmentation
+from harness.execute.executor import Executor
+from harness.plan import plan, summary
+from harness.plan.options import Options
 from harness.progress import Progress as Shown
-from harness.record import Records
-from harness.run import Executor
-from harness.spec import Dataset, Encoders, Recipe, Stage
-from harness.table import Column, Row, Table
-from harness.task import Batch, Progress, Task
+from harness.report import collect
+from harness.spec import profiles
+from harness.spec.backbones import Encoders
+from harness.spec.dataset import Dataset
+from harness.spec.recipe import Recipe, Stage
+from harness.spec.table import Column, Row, Table
+from harness.store.checkpoint import Checkpoints
+from harness.store.record import Records
+from harness.train import images as loading
+from harness.train.images import Images
+from harness.train.loop import Job, fit
+from harness.train.task import Batch, Progress, Task
 
 KEY = "s" * 64
 SIDE = 16
@@ -212,10 +218,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def _options(folder: Path, **changes: object) -> plan.Options:
+def _options(folder: Path, **changes: object) -> Options:
     profile = dataclasses.replace(profiles.SMOKE, train_images=32, eval_images=24)
     values = {"profile": profile, "data": folder / "data", "runs": folder / "runs"}
-    return plan.Options(**(values | changes))  # type: ignore[arg-type]
+    return Options(**(values | changes))  # type: ignore[arg-type]
 
 
 COLUMNS = tuple(Column(dataset="phantom-ultrasound", metric=name) for name in overlap.METRICS)
@@ -226,31 +232,31 @@ def test_a_table_of_masks_is_run_and_every_metric_is_found(folder: Path) -> None
     assert len(made.steps) == 1
     outcome = Executor(made, torch.device("cpu"), Shown()).execute()
     assert (outcome.trained, outcome.failed) == (1, ())
-    entries = results.entries(made)
+    entries = collect.entries(made)
     assert [e.column for e in entries] == [f"phantom-ultrasound.{name}" for name in overlap.METRICS]
     assert all(e.n == 24 and e.status == "done" for e in entries)
-    assert all(c.majority is None for c in results.column_contexts(made))
+    assert all(c.majority is None for c in collect.column_contexts(made))
     record = Records(folder / "runs").read(made.steps[0].key)
     assert record is not None
     values = {e.column.partition(".")[2]: e.last for e in entries}
     assert values == record.result["evaluation"]["last"]["metrics"]
     with np.load(Records(folder / "runs").predictions_path(record.key)) as kept:
         assert kept["last"].shape == (24, 32 * 32 // 8)
-    mirrored = results.mirrors(made)
+    mirrored = collect.mirrors(made)
     assert len(mirrored) == 1
     assert "last/iou" in mirrored[0].metrics
-    facts = overview.overview([made], Records(folder / "runs"))
+    facts = summary.overview([made], Records(folder / "runs"))
     assert (facts["runs"], facts["naive_trainings"]) == (1, 1)
 
 
 def test_undefined_distances_are_kept_as_none(folder: Path) -> None:
     made = plan.make("empty", _table(*COLUMNS, bias=-1e4), _options(folder))
     assert Executor(made, torch.device("cpu"), Shown()).execute().failed == ()
-    values = {e.column.partition(".")[2]: e for e in results.entries(made)}
+    values = {e.column.partition(".")[2]: e for e in collect.entries(made)}
     assert values["hd95"].value is None
     assert values["f1_pooled"].value == 0
     assert values["f1"].collapsed
-    assert "last/hd95" not in results.mirrors(made)[0].metrics
+    assert "last/hd95" not in collect.mirrors(made)[0].metrics
 
 
 def test_columns_must_fit_what_is_evaluated(folder: Path) -> None:
@@ -258,7 +264,7 @@ def test_columns_must_fit_what_is_evaluated(folder: Path) -> None:
     made = plan.make("wrong", table, _options(folder, runs=folder / "other"))
     Executor(made, torch.device("cpu"), Shown()).execute()
     with pytest.raises(UserError, match="'accuracy'.*evaluated by f1, iou"):
-        results.entries(made)
+        collect.entries(made)
 
 
 def test_other_data_sets_get_the_tables_metrics(folder: Path) -> None:
@@ -277,7 +283,7 @@ def test_data_without_masks_and_unknown_metrics_are_refused_when_planned(folder:
     manifest = made.columns[0].manifest
     bare = dataclasses.replace(manifest, dataset="btmd", files={"images.npy": "0"})
     with pytest.raises(UserError, match="'btmd' has no masks, which 'f1' needs"):
-        measures.check(COLUMNS[0], bare)
+        registry.check(COLUMNS[0], bare)
     with pytest.raises(UserError, match="metric 'f2'"):
         plan.make("x", _table(Column(dataset="phantom-ultrasound", metric="f2")), _options(folder))
 

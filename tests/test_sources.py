@@ -18,16 +18,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import harness
-from harness import definitions, user_files
-from harness.sources import definition_digest, digest_of
+from harness.sources import definitions, user_files
+from harness.sources.digest import definition_digest, digest_of
 
 Files = Mapping[str, str]
 
 HOUSE_FILES = {
     "harness/__init__.py": '__version__ = "1"\n',
-    "harness/loop.py": "",
-    "harness/evaluate.py": "",
-    "harness/segmentation.py": "",
+    "harness/train/loop.py": "",
+    "harness/evaluate/classification.py": "",
+    "harness/evaluate/segmentation.py": "",
     "baselines/__init__.py": "",
 }
 
@@ -178,7 +178,7 @@ CHANGED = {
     "a decorator": ("baselines/mine.py", "class Mine", "@len\n        class Mine"),
     "a default": ("baselines/mine.py", "helper(x)", "helper(x=1)"),
     "a name": ("harness/colour.py", "GAIN = 1.5", "GAIN = 1.5\n        LOSS = 1"),
-    "a root": ("harness/loop.py", "", "EPOCHS = 3\n"),
+    "a root": ("harness/train/loop.py", "", "EPOCHS = 3\n"),
 }
 
 
@@ -311,7 +311,7 @@ def test_where_definitions_stand_does_not_count_and_what_they_say_does(
 
 TABLE = """
     from dataclasses import dataclass
-    from harness.table import Row, Table
+    from harness.spec.table import Row, Table
     import json
     WIDTH = 3
     TITLE = "A table"
@@ -548,7 +548,7 @@ def test_a_user_s_file_counts_as_it_was_loaded(tmp_path: Path) -> None:
 
 
 def test_a_second_digest_parses_nothing() -> None:
-    from msmae.method import MSMAE
+    from harness.methods.msmae.method import MSMAE
 
     digest_of([MSMAE])
     before = definitions.parse.cache_info()
@@ -630,8 +630,8 @@ def test_two_local_classes_of_one_name_are_told_apart() -> None:
 
 
 def test_a_house_class_has_a_definition() -> None:
-    from baselines.mae import MAE
-    from baselines.simmim import SimMIM
+    from harness.methods.baselines.mae import MAE
+    from harness.methods.baselines.simmim import SimMIM
 
     assert definition_digest(MAE) == definition_digest(MAE) != definition_digest(SimMIM)
 

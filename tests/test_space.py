@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import catalog
 from harness.errors import UserError
-from harness.space import SHARE, Choice, Real, Space, SumAtMost, Whole
+from harness.plan import catalog
+from harness.spec.space import SHARE, Choice, Real, Space, SumAtMost, Whole
 
 MASK = Real(name="mask", fields=("a.method.mask",), low=0.1, high=0.7, step=0.1)
 THROW = Real(name="throw", fields=("a.method.throw",), low=0.0, high=0.6, step=0.15)

@@ -11,14 +11,17 @@ from typing import Any
 import pytest
 import torch
 
-from harness import catalog, plan, profiles, whereabouts
-from harness.cli import main
-from harness.data import phantom
-from harness.plan import Options, Plan
+from harness.cli.main import main
+from harness.data.sets import phantom
+from harness.execute.executor import Executor
+from harness.plan import catalog, plan
+from harness.plan.options import Options
+from harness.plan.plan import Plan
 from harness.progress import Progress
-from harness.record import Record, Records
-from harness.run import Executor
-from harness.whereabouts import Place, Whereabouts
+from harness.spec import profiles
+from harness.store import heartbeat
+from harness.store.heartbeat import Place, Whereabouts
+from harness.store.record import Record, Records
 
 
 def _show(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -55,7 +58,7 @@ def test_a_training_is_seen_from_outside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(whereabouts, "EVERY", 0.0)
+    monkeypatch.setattr(heartbeat, "EVERY", 0.0)
     made, asks = _plan(), _Asks(capsys)
     Executor(made, torch.device("cpu"), asks).execute()
     seen = [told["running"] for told in asks.told]
@@ -83,8 +86,8 @@ def test_files_are_written_now_and_then_and_go(tmp_path: Path) -> None:
     with Whereabouts(tmp_path, "k", "title", 500) as place:
         for epoch in range(400):
             place.epoch(epoch, 500)
-        assert [(key, at.epoch) for key, at in whereabouts.read(tmp_path)] == [("k", 0)]
-    assert list(whereabouts.read(tmp_path)) == []
+        assert [(key, at.epoch) for key, at in heartbeat.read(tmp_path)] == [("k", 0)]
+    assert list(heartbeat.read(tmp_path)) == []
 
 
 def test_failures_and_the_dead(

@@ -15,15 +15,17 @@ from typing import Any
 import optuna
 import pytest
 
-from harness import room, sweep, track
-from harness.cli import main
-from harness.data import phantom
-from harness.trials import Trial, front
+from harness.cli.main import main
+from harness.data.sets import phantom
+from harness.execute import memory
+from harness.report import tracking
+from harness.sweep import study
+from harness.sweep.trial import Trial, front
 
 SWEEP = '''"""A small sweep."""
-from harness.space import Choice, Real, Space, SumAtMost, Whole
-from harness.table import Row, Sweep
-from msmae import paper
+from harness.spec.space import Choice, Real, Space, SumAtMost, Whole
+from harness.spec.table import Row\nfrom harness.spec.sweep import Sweep
+from harness.methods.msmae import paper
 
 EXPERIMENT = Sweep(
     title="Small", dataset="phantom-mri", trials=3, heat=("mask", "throw"),
@@ -92,8 +94,8 @@ def _pretrainings(folder: Path) -> dict[str, dict[str, Any]]:
 def _children(folder: Path) -> Iterator[Any]:
     from mlflow import MlflowClient
 
-    client = MlflowClient(tracking_uri=track.tracking_uri(folder / "runs"))
-    experiment = client.get_experiment_by_name(track.EXPERIMENT)
+    client = MlflowClient(tracking_uri=tracking.tracking_uri(folder / "runs"))
+    experiment = client.get_experiment_by_name(tracking.EXPERIMENT)
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
     assert not [run for run in runs if run.info.status == "RUNNING"]
@@ -167,7 +169,7 @@ def test_a_pruned_trial_does_not_poison_the_store(
     command = ("sweep", "small.py", *longer, "--sampler", "grid", "--trials", "2")
     with monkeypatch.context() as patch:
         patch.setattr(
-            sweep, "_pruner", lambda *_: optuna.pruners.ThresholdPruner(lower=2, n_warmup_steps=2)
+            study, "_pruner", lambda *_: optuna.pruners.ThresholdPruner(lower=2, n_warmup_steps=2)
         )
         code, _, err = harness(*command)
     assert code == 0, err
@@ -340,7 +342,7 @@ def test_a_sweep_whose_workers_all_died_says_so(folder: Path) -> None:
 def test_more_jobs_than_memory_holds_are_refused(
     folder: Path, harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "free", lambda device: (1.7e9, "this machine's memory"))
+    monkeypatch.setattr(memory, "free", lambda device: (1.7e9, "this machine's memory"))
     answer = harness("sweep", "small.py", *QUICK, "--jobs", "90", "--trials", "40")
     _refused(answer, "--jobs 40 needs about", "choose at most --jobs")
     assert not (folder / "runs/records").exists()

@@ -14,17 +14,21 @@ import pytest
 import torch
 from PIL import Image
 
-from harness import catalog, measures, overlap, plan, profiles, results
-from harness import images as loading
-from harness.cli import main
-from harness.cost.fill import fill
-from harness.data import phantom
+from harness.cli.main import main
 from harness.data.prepare import prepare
-from harness.data.store import open_store
+from harness.data.prepared import open_store, subset
+from harness.data.sets import phantom
+from harness.evaluate import overlap, registry
 from harness.latency import worker
-from harness.record import Records
+from harness.plan import catalog, plan
+from harness.plan.options import Options
+from harness.report import collect
+from harness.report.costs import fill
 from harness.report.grid import lay_out
-from harness.table import Column
+from harness.spec import profiles
+from harness.spec.table import Column
+from harness.store.record import Records
+from harness.train import images as loading
 from tests import archives
 
 SHORT = (
@@ -62,7 +66,7 @@ def test_table_2_runs_on_generated_images(ran: Path) -> None:
     for made in content["rows"]:
         assert all(cell["state"] == "complete" for cell in made["cells"].values())
     store = open_store(ran.parents[1] / "data", "phantom-ultrasound")
-    part = loading.subset(store.part("paper", "eval"), profiles.SMOKE.eval_images)
+    part = subset(store.part("paper", "eval"), profiles.SMOKE.eval_images)
     truth = loading.masks_of(part, profiles.SMOKE.encoders.image_size)
     for name, value in (("background", False), ("foreground", True)):
         expected = overlap.constant(truth, value=value)
@@ -124,13 +128,13 @@ def test_constant_segmenters_are_measured_on_what_is_evaluated(folder: Path) -> 
     truth = loading.masks_of(part, 32)
     loaded = loading.load(part, profiles.SMOKE, torch.device("cpu"), with_masks=True)
     np.testing.assert_array_equal(loaded.truth(), truth)
-    found = measures.constants("f1", part, 32)
+    found = registry.constants("f1", part, 32)
     healthy = float((~truth.any((1, 2))).mean())
     assert found["background"] == pytest.approx(healthy)
     assert found["foreground"] == overlap.constant(truth, value=True)["f1"]
-    assert measures.constants("hd95", part, 32)["background"] is None
-    assert measures.constants("accuracy", part, 32) == {}
-    assert measures.find("f1") is overlap.METRICS["f1"]
+    assert registry.constants("hd95", part, 32)["background"] is None
+    assert registry.constants("accuracy", part, 32) == {}
+    assert registry.find("f1") is overlap.METRICS["f1"]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +155,8 @@ def test_data_without_masks_are_refused_before_any_training(
     prepare(dataset, archive, root=tmp_path / "data", size=32)
     table = tmp_path / "mine.py"
     table.write_text(
-        "from harness.table import Column, Row, Table\nfrom msmae import paper\n"
+        "from harness.spec.table import Column, Row, Table\n"
+        "from harness.methods.msmae import paper\n"
         f"EXPERIMENT = Table(title='T', source='', columns=({column},),\n"
         "    rows=(Row(name='one', label='One', stages=paper.segment_baseline()),))\n"
     )
@@ -191,16 +196,16 @@ def test_costs_stand_beside_the_metrics_of_masks(folder: Path) -> None:
     names = ("f1", "deployed_macs", "training_macs")
     columns = tuple(Column(dataset="busi", metric=name) for name in names)
     priced = dataclasses.replace(table, columns=columns)
-    made = plan.make("table2", priced, plan.Options(profile=profiles.SMOKE))
+    made = plan.make("table2", priced, Options(profile=profiles.SMOKE))
     found = fill(made, None)
     assert len(found) == 6 * 2
     one, other = (found[row, "busi.deployed_macs"].value for row in ("msmae", "released"))
     assert 0 < one < other  # 3x3 at the end, and biases
     grid = lay_out(
         made.table,
-        results.entries(made),
-        results.column_contexts(made),
-        results.context(made, command="", device=""),
+        collect.entries(made),
+        collect.column_contexts(made),
+        collect.context(made, command="", device=""),
         costings=found,
     )
     assert grid.rows[0].cells["busi.deployed_macs"].state == "complete"

@@ -11,14 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from harness import catalog, plan, profiles
 from harness.errors import UserError
+from harness.plan import catalog, plan
 from harness.report import latex, markdown
-from harness.report.grid import Grid, lay_out
+from harness.report.grid import lay_out
 from harness.report.terminal import show
+from harness.report.values import Grid
 from harness.report.write import FORMATS
-from harness.spec import Profile, Run, Stage
-from harness.table import Column, Row, Table
+from harness.spec import profiles
+from harness.spec.profile import Profile
+from harness.spec.recipe import Stage
+from harness.spec.run import Run
+from harness.spec.table import Column, Row, Table
 from tests.report_cases import CONTEXT, MESSIDOR, column, entry, row
 
 DEFAULT = (63.41, 98.39)

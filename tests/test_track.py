@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from harness import track
 from harness.errors import UserError
-from harness.track import Mirror
+from harness.report import tracking
+from harness.report.tracking import Mirror
 
 pytestmark = pytest.mark.slow
 
@@ -47,12 +47,12 @@ def _mirror(folder: Path, name: str = "mae / btmd / seed 0", **changes: Any) -> 
 def _store(folder: Path) -> Any:
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=track.tracking_uri(folder))
+    return MlflowClient(tracking_uri=tracking.tracking_uri(folder))
 
 
 def _runs(folder: Path) -> list[Any]:
     client = _store(folder)
-    experiment = client.get_experiment_by_name(track.EXPERIMENT)
+    experiment = client.get_experiment_by_name(tracking.EXPERIMENT)
     return list(client.search_runs([experiment.experiment_id]))
 
 
@@ -67,7 +67,7 @@ def test_one_parent_a_table_and_one_child_a_run(tmp_path: Path) -> None:
     ]
     table = tmp_path / "table1.md"
     table.write_text("| |")
-    assert track.mirror("table1", "smoke", runs, [table], folder=tmp_path) == 2
+    assert tracking.mirror("table1", "smoke", runs, [table], folder=tmp_path) == 2
     found = _runs(tmp_path)
     parents = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
     children = {run.data.tags["harness.name"]: run for run in _children(tmp_path)}
@@ -94,39 +94,40 @@ def test_one_parent_a_table_and_one_child_a_run(tmp_path: Path) -> None:
 def test_again_adds_nothing_and_changes_replace(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", PLAIN, str(tmp_path)], cwd=Path.cwd(), check=True)
     run = _mirror(tmp_path)
-    assert track.pending([run], tmp_path) == []
-    assert track.mirror("table1", "smoke", [run], [], folder=tmp_path) == 0
+    assert tracking.pending([run], tmp_path) == []
+    assert tracking.mirror("table1", "smoke", [run], [], folder=tmp_path) == 0
     assert len(_runs(tmp_path)) == 2
     changed = replace(run, digest="2", metrics={"last/accuracy": 0.5})
-    assert track.pending([changed], tmp_path) == [changed]
-    assert track.mirror("table1", "smoke", [changed], [], folder=tmp_path) == 1
+    assert tracking.pending([changed], tmp_path) == [changed]
+    assert tracking.mirror("table1", "smoke", [changed], [], folder=tmp_path) == 1
     (child,) = _children(tmp_path)
     assert child.data.metrics["last/accuracy"] == 0.5
 
 
 def test_a_lost_ledger_makes_no_duplicates(tmp_path: Path) -> None:
     run = _mirror(tmp_path)
-    track.mirror("table1", "smoke", [run], [], folder=tmp_path)
-    (tmp_path / track.LEDGER).write_text("{ trunc")
-    assert track.pending([run], tmp_path) == [run]
-    assert track.mirror("table1", "smoke", [run], [], folder=tmp_path) == 0
+    tracking.mirror("table1", "smoke", [run], [], folder=tmp_path)
+    (tmp_path / tracking.LEDGER).write_text("{ trunc")
+    assert tracking.pending([run], tmp_path) == [run]
+    assert tracking.mirror("table1", "smoke", [run], [], folder=tmp_path) == 0
     assert len(_runs(tmp_path)) == 2
 
 
 def test_another_server_gets_its_own_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = _mirror(tmp_path)
-    track.mirror("table1", "smoke", [run], [], folder=tmp_path)
+    tracking.mirror("table1", "smoke", [run], [], folder=tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/elsewhere.db")
-    assert track.pending([run], tmp_path) == [run]
-    assert track.mirror("table1", "smoke", [run], [], folder=tmp_path) == 1
+    assert tracking.pending([run], tmp_path) == [run]
+    assert tracking.mirror("table1", "smoke", [run], [], folder=tmp_path) == 1
     assert (tmp_path / "elsewhere.db").exists()
-    assert "elsewhere" not in (tmp_path / track.LEDGER).read_text()  # an address may hold a secret
+    # an address may hold a secret
+    assert "elsewhere" not in (tmp_path / tracking.LEDGER).read_text()
 
 
 KILLED = """
 import sys
 from pathlib import Path
-from harness import track
+from harness.report import tracking as track
 from tests.test_track import _mirror
 folder = Path(sys.argv[1])
 finish = track._log
@@ -150,7 +151,7 @@ def test_a_kill_in_the_middle_leaves_nothing_running(tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert {run.info.status for run in _runs(tmp_path)} == {"RUNNING"}
-    assert track.mirror("table1", "smoke", [_mirror(tmp_path)], [], folder=tmp_path) == 1
+    assert tracking.mirror("table1", "smoke", [_mirror(tmp_path)], [], folder=tmp_path) == 1
     assert [run.info.status for run in _runs(tmp_path)] == ["FINISHED", "FINISHED"]
 
 
@@ -160,7 +161,7 @@ def test_a_server_that_cannot_be_reached_is_one_line(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/file/mlflow.db")
     with pytest.raises(UserError, match="cannot be used.*--track off; `harness track` mirrors"):
-        track.mirror("table1", "smoke", [_mirror(tmp_path)], [], folder=tmp_path)
+        tracking.mirror("table1", "smoke", [_mirror(tmp_path)], [], folder=tmp_path)
 
 
 def test_the_command_mirrors_later_and_only_once(tmp_path: Path) -> None:
@@ -195,7 +196,7 @@ def test_the_command_mirrors_later_and_only_once(tmp_path: Path) -> None:
 PLAIN = """
 import sys
 from pathlib import Path
-from harness import track
+from harness.report import tracking as track
 from tests.test_track import _mirror
 track.mirror("table1", "smoke", [_mirror(Path(sys.argv[1]))], [], folder=Path(sys.argv[1]))
 """
@@ -204,15 +205,15 @@ track.mirror("table1", "smoke", [_mirror(Path(sys.argv[1]))], [], folder=Path(sy
 def test_a_kill_while_the_database_is_made_leaves_no_half_of_it(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", PLAIN, str(tmp_path)], cwd=Path.cwd())
     limit = time.monotonic() + 60
-    made = tmp_path / f"{track.DATABASE}.new"
+    made = tmp_path / f"{tracking.DATABASE}.new"
     while not (made.exists() and made.stat().st_size > 50_000):  # some of the tables
         assert process.poll() is None
         assert time.monotonic() < limit
         time.sleep(0.0005)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert not (tmp_path / track.DATABASE).exists()
-    assert track.mirror("table1", "smoke", [_mirror(tmp_path)], [], folder=tmp_path) == 1
+    assert not (tmp_path / tracking.DATABASE).exists()
+    assert tracking.mirror("table1", "smoke", [_mirror(tmp_path)], [], folder=tmp_path) == 1
     assert len(list(_children(tmp_path))) == 1
     assert not list(tmp_path.glob("*.new*"))
 
@@ -220,15 +221,15 @@ def test_a_kill_while_the_database_is_made_leaves_no_half_of_it(tmp_path: Path) 
 def test_a_database_that_was_removed_is_written_anew(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", PLAIN, str(tmp_path)], cwd=Path.cwd(), check=True)
     run = _mirror(tmp_path)
-    assert track.pending([run], tmp_path) == []
-    (tmp_path / track.DATABASE).unlink()
+    assert tracking.pending([run], tmp_path) == []
+    (tmp_path / tracking.DATABASE).unlink()
     other = _mirror(tmp_path, "amt / btmd / seed 0", key="cd" * 32)
-    assert track.pending([run, other], tmp_path) == [run, other]
-    assert track.mirror("table1", "smoke", [other], [], folder=tmp_path) == 1
-    assert track.pending([run, other], tmp_path) == [run]
+    assert tracking.pending([run, other], tmp_path) == [run, other]
+    assert tracking.mirror("table1", "smoke", [other], [], folder=tmp_path) == 1
+    assert tracking.pending([run, other], tmp_path) == [run]
 
 
 def test_a_damaged_database_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
-    (tmp_path / track.DATABASE).write_text("no database")
+    (tmp_path / tracking.DATABASE).write_text("no database")
     with pytest.raises(UserError, match=r"mlflow\.db can be removed: it is written anew"):
-        track.mirror("table1", "smoke", [_mirror(tmp_path)], [], folder=tmp_path)
+        tracking.mirror("table1", "smoke", [_mirror(tmp_path)], [], folder=tmp_path)

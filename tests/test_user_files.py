@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness import catalog, user_files
 from harness.errors import UserError
+from harness.plan import catalog
+from harness.sources import user_files
 
 HELPED = "import helper\n\ndef width():\n    return helper.WIDTH\n"
 LAZY = "def width():\n    import helper\n    return helper.WIDTH\n"
@@ -188,9 +189,9 @@ def test_a_folder_of_an_installed_package_s_name_is_no_module(tmp_path: Path) ->
 def test_the_checkout_beside_a_table_is_the_house(tmp_path: Path) -> None:
     root = Path(harness.__file__).resolve().parent.parent
     (tmp_path / "baselines").symlink_to(root / "baselines")
-    import baselines.mae
+    from harness.methods.baselines import mae
 
-    assert _load(tmp_path, "from baselines import mae\n").mae is baselines.mae
+    assert _load(tmp_path, "from harness.methods.baselines import mae\n").mae is mae
 
 
 def test_settings_can_be_pickled_and_inspected(tmp_path: Path) -> None:
@@ -333,7 +334,7 @@ def test_other_errors_stay_what_they_are(
 
 def test_the_catalog_loads_by_text(tmp_path: Path) -> None:
     text = """
-        from harness.table import Table
+        from harness.spec.table import Table
         from helper import TITLE
         EXPERIMENT = Table(title=TITLE, source="", columns=(), rows=())
     """

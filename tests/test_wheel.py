@@ -62,7 +62,10 @@ def test_the_wheel_holds_exactly_the_packages(wheel: Path) -> None:
         (metadata,) = (n for n in names if n.endswith("METADATA"))
         text = archive.read(metadata).decode()
     tops = {n.split("/")[0] for n in names if ".dist-info" not in n}
-    assert tops == {"harness", "msmae", "baselines", "msmae_tvcompat.py"}
+    assert tops == {"harness", "msmae_tvcompat.py"}
+    assert len(set(names)) == len(names)
+    for name in ("msmae/method.py", "baselines/mae.py"):
+        assert f"harness/methods/{name}" in names
     assert "harness/_experiments/table1.py" in names
     assert not [n for n in names if n.endswith((".npy", ".pt", ".db", ".zip"))]
     for needed in ("torch", "timm", "mmsegmentation", "mmengine", "pandas", "optuna", "lightly"):

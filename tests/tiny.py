@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from harness.spec import Dataset, Encoders, ResNetSize, SwinSize, VitSize
-from harness.task import Batch, Progress
+from harness.spec.backbones import Encoders, ResNetSize, SwinSize, VitSize
+from harness.spec.dataset import Dataset
+from harness.train.task import Batch, Progress
 
 ENCODERS = Encoders(
     image_size=32,

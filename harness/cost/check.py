@@ -20,8 +20,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from harness.cost.conventions import CONVENTIONS
 from harness.cost.count import count
 from harness.cost.models import Model
-from harness.cost.work import Work
-from harness.spec import Dataset, Encoders, VitSize
+from harness.cost.passes import Work
+from harness.spec.backbones import Encoders, VitSize
+from harness.spec.dataset import Dataset
 
 ATTENTION = "aten::scaled_dot_product_attention"
 TOLERANCE = 0.005

@@ -18,12 +18,14 @@ from harness import seed
 from harness.canonical import digest
 from harness.cost import conventions
 from harness.cost.count import UncountedError, count
-from harness.cost.work import Work
+from harness.cost.passes import Work
 from harness.data import registry
 from harness.errors import UserError
-from harness.overview import Load
-from harness.plan import PARTS, Plan
-from harness.spec import Dataset, Encoders, NeedsMasks, Stage
+from harness.plan.plan import Plan
+from harness.plan.summary import Load
+from harness.spec.backbones import Encoders
+from harness.spec.dataset import PARTS, Dataset
+from harness.spec.recipe import NeedsMasks, Stage
 
 CONVENTION = "torch-flops"
 """Two a multiplication with its addition, attention products included: what rates are given in."""

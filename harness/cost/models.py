@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness import catalog
 from harness.errors import UserError, unknown
-from harness.plan import resolve
-from harness.spec import NeedsMasks, Profile, Stage
+from harness.plan import catalog
+from harness.plan.plan import resolve
+from harness.spec.profile import Profile
+from harness.spec.recipe import NeedsMasks, Stage
 
 TABLE = "table1"
 """Where names without a table are looked up."""

@@ -5,73 +5,19 @@ Names that point outside, links and bombs are refused before anything is decoded
 
 from __future__ import annotations
 
-import csv
-import io
 import stat
 import zipfile
 import zlib
-from abc import ABC, abstractmethod
 from pathlib import Path, PurePosixPath
-from typing import Self
 
 from harness.errors import UserError
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
-"""Images by their name's ending, in any case; the contents decide how they are decoded."""
+from harness.spec.dataset import Source
 
 MEMBER_LIMIT = 256 * 2**20
 """Largest member in bytes once inflated; the largest official image has 20 MiB."""
 
 RATIO_LIMIT = 200
 """Largest ratio of inflated to stored size of members over 1 MiB; deflate's own limit is 1032."""
-
-
-class Source(ABC):
-    """An opened archive or folder."""
-
-    def __init__(self, path: Path) -> None:
-        """Remember where it is."""
-        self.path = path
-
-    @abstractmethod
-    def names(self) -> list[str]:
-        """Return the names of all files, sorted, with forward slashes."""
-
-    @abstractmethod
-    def read(self, name: str) -> bytes:
-        """Return the contents of a file.
-
-        Raises:
-            ValueError: it cannot be read (corrupt, too large).
-        """
-
-    @abstractmethod
-    def close(self) -> None:
-        """Release what is open."""
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """Close."""
-        self.close()
-
-    def table(self, name: str) -> list[dict[str, str]]:
-        """Return the rows of a CSV file.
-
-        Raises:
-            UserError: it cannot be read as one.
-        """
-        try:
-            text = self.read(name).decode("utf-8-sig")
-            return list(csv.DictReader(io.StringIO(text), restval=""))
-        except (ValueError, csv.Error) as error:
-            raise UserError(f"{self.path}: {name} is not a table that can be read.") from error
-
-    def images(self) -> list[str]:
-        """Return the names of all images, sorted."""
-        return [n for n in self.names() if PurePosixPath(n).suffix.lower() in SUFFIXES]
 
 
 class Folder(Source):

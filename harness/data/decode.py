@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from harness.data.archive import Source
-from harness.data.store import Item
+from harness.spec.dataset import Item, Source
 
 PIXEL_LIMIT = 100_000_000
 """Largest image in pixels; the largest official one (Messidor-2) has 3.4 million."""

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from harness import files
-from harness.data import store
+from harness.data import prepared
 from harness.data.archive import open_source
 from harness.data.decode import Decoded, decode
+from harness.data.prepared import Manifest
 from harness.data.split import clean_split, paper_split
-from harness.data.store import Item, Listing, Manifest
 from harness.errors import UserError
-from harness.spec import Dataset
+from harness.spec.dataset import Dataset, Item, Listing
 
 NAMED = 20
 """Repeated names in one error; the rest is counted."""
@@ -139,7 +139,7 @@ def write_store(work: Work, root: Path, *, keep: bool = False) -> Manifest:
             f"Cannot write the store of {name!r} under {root}:"
             f" {error.strerror or error}. Free space or choose another --root."
         ) from error
-    store.write_stamp(root / name, manifest)
+    prepared.write_stamp(root / name, manifest)
     return manifest
 
 
@@ -239,12 +239,12 @@ def _describe(work: Work, folder: Path, sizes: np.ndarray, pixels: list[str]) ->
     manifest = Manifest(
         dataset=dataset.name,
         size=work.size,
-        fingerprint=store.fingerprint(hashes),
+        fingerprint=prepared.fingerprint(hashes),
         parts={s: {p: len(rows) for p, rows in parts.items()} for s, parts in splits.items()},
         files=hashes,
     )
     content = {name: getattr(manifest, name) for name in Manifest.__dataclass_fields__}
-    files.write_json(folder / "manifest.json", {"format": store.FORMAT, **content})
+    files.write_json(folder / "manifest.json", {"format": prepared.FORMAT, **content})
     return manifest
 
 

@@ -1,4 +1,4 @@
-"""Find data sets: every module of this folder that defines ``DATASET`` or ``DATASETS``."""
+"""Find data sets: every module of ``sets/`` that defines ``DATASET`` or ``DATASETS``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import importlib.metadata
 from pathlib import Path
 
 from harness.errors import unknown
-from harness.spec import Dataset
+from harness.spec.dataset import Dataset
 
 GROUP = "msmae_harness"
 """Entry points "dataset.NAME" of installed packages load a ``Dataset``."""
@@ -21,12 +21,12 @@ FAMILIES = "phantom"
 def datasets() -> dict[str, Dataset]:
     """Return all data sets by name, in alphabetical order."""
     found: list[Dataset] = []
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted((Path(__file__).parent / "sets").glob("*.py")):
         text = path.read_text(encoding="utf-8")
-        # Only data sets are imported, not the machinery beside them.
+        # Only data sets are imported, not what they share.
         if not text.count("\nDATASET = ") and not text.count("\nDATASETS = "):
             continue
-        module = importlib.import_module(f"{__package__}.{path.stem}")
+        module = importlib.import_module(f"{__package__}.sets.{path.stem}")
         found += getattr(module, "DATASETS", ()) or (module.DATASET,)
     for entry in importlib.metadata.entry_points(group=GROUP):
         if entry.name.startswith("dataset."):

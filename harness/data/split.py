@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from harness import seed
-from harness.data.store import Listing
 from harness.errors import UserError
+from harness.spec.dataset import Listing
 
 CLEAN = {"train": 0.7, "val": 0.1, "test": 0.2}
 """Shares of the clean split."""

@@ -10,13 +10,14 @@ from typing import Any
 
 import torch
 
-from harness import environment, profiles
+from harness import provenance
 from harness.cost import models
-from harness.cost.work import Work
+from harness.cost.passes import Work
 from harness.data import registry
 from harness.errors import UserError
 from harness.latency.protocol import interleave, timer, warm_up
-from harness.optimizer import build_optimizer
+from harness.spec import profiles
+from harness.train.optimizer import build_optimizer
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -32,7 +33,7 @@ def main() -> int:
 
 
 def measure(request: dict[str, Any]) -> dict[str, Any]:
-    """Time the passes of a request (``harness.latency.measure.Request``) in this process."""
+    """Time the passes of a request (``harness.latency.processes.Request``) in this process."""
     device = torch.device(request["device"])
     load = os.getloadavg()[0]
     passes = [_pass(subject, request, device) for subject in request["subjects"]]
@@ -43,7 +44,7 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
     return {
         "times": times,
         "warm_up": [{"passes": w.passes, "stable": w.stable} for w in warmed],
-        "device": environment.device_facts(device),
+        "device": provenance.device_facts(device),
         "load_before": round(load, 2),
         "state": [before, _state(device)],
         "peak_bytes": torch.cuda.max_memory_allocated() if device.type == "cuda" else None,

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from harness import stats
-from harness.merit import Quantity
 from harness.report.numbers import bracket, fixed, shown, signed
 from harness.report.values import (
     NOTHING,
@@ -18,8 +17,9 @@ from harness.report.values import (
     GridColumn,
     State,
 )
+from harness.spec.quantity import Quantity
+from harness.spec.table import Row
 from harness.stats import Interval
-from harness.table import Row
 
 STALE = "†"
 COLLAPSED = "collapsed"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness import stats
-from harness.report import alike
+from harness.report import same_run
 from harness.report.numbers import bracket, signed
 from harness.report.values import Cell, Comparison, GridColumn, GridRow, Note
-from harness.table import Table
+from harness.spec.table import Table
 
 
 def compare(
@@ -64,7 +64,7 @@ def notes(table: Table, comparisons: Sequence[Comparison]) -> tuple[Note, ...]:
     """Return one note a pair of rows."""
     texts: dict[str, list[str]] = {}
     for each in comparisons:
-        rows = [alike.label(table, row.row) for row in (each.row, each.reference)]
+        rows = [same_run.label(table, row.row) for row in (each.row, each.reference)]
         digits = each.column.metric.digits
         shown = (
             f"{each.column.heading} {signed(each.difference, digits)}"

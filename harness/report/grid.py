@@ -11,11 +11,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from harness.cost.quantities import COSTS
 from harness.errors import unknown
-from harness.measures import METRICS
-from harness.merit import Quantity
-from harness.report import alike, cells, compare, computed, notes
+from harness.evaluate.registry import METRICS
+from harness.report import cells, compare, computed, notes, same_run
 from harness.report.values import (
     Cell,
     ColumnContext,
@@ -28,7 +26,9 @@ from harness.report.values import (
     Group,
     Part,
 )
-from harness.table import Row, Table
+from harness.spec.costs import COSTS
+from harness.spec.quantity import Quantity
+from harness.spec.table import Row, Table
 
 __all__ = ["Cell", "ColumnContext", "Context", "Entry", "Grid", "GridColumn", "lay_out"]
 
@@ -61,7 +61,7 @@ def lay_out(
     found = _sorted_in(table, entries, columns, context)
     grid_columns = _columns(table, columns, metrics)
     marks = _marks(entries)
-    same = alike.find(_rivals(table), entries, columns)
+    same = same_run.find(_rivals(table), entries, columns)
 
     def cell(row: Row, column: GridColumn) -> Cell:
         place = row.name, column.name
@@ -71,7 +71,7 @@ def lay_out(
 
     def of(column: GridColumn) -> dict[str, Cell]:
         made = {row.name: cell(row, column) for row in table.rows}
-        return cells.footnote(alike.mark(_rank(table, made, column), same), marks)
+        return cells.footnote(same_run.mark(_rank(table, made, column), same), marks)
 
     by_column = {column.name: of(column) for column in grid_columns}
     rows = _across(table, by_column)
@@ -88,7 +88,7 @@ def lay_out(
         columns=grid_columns,
         groups=_groups(table, rows),
         computed=seen.computed,
-        footnotes=(*alike.footnotes(table, same), *notes.footnotes(seen.cells, marks)),
+        footnotes=(*same_run.footnotes(table, same), *notes.footnotes(seen.cells, marks)),
         notes=notes.notes(table, seen, entries, context),
         comparisons=comparisons,
         compared=compare.notes(table, comparisons),

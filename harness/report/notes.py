@@ -6,11 +6,12 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.cost.quantities import NOTES
-from harness.report import alike, cells
-from harness.report.numbers import MINUS, short
+from harness.canonical import short
+from harness.report import cells, same_run
+from harness.report.numbers import MINUS
 from harness.report.values import Cell, ComputedRow, Context, Entry, GridColumn, GridRow, Note
-from harness.table import Table
+from harness.spec.costs import NOTES
+from harness.spec.table import Table
 
 LONGEST_ERROR = 200
 """Characters of an error in a footnote; the JSON has all of it."""
@@ -185,5 +186,5 @@ def keys(table: Table, rows: Sequence[GridRow], columns: Sequence[GridColumn]) -
                 listed = " ".join(short(e.key) for e in entries)
                 texts.append(f"{column.heading} {listed}")
         if texts:
-            found.append(Note(label=alike.label(table, row.row), text="; ".join(texts)))
+            found.append(Note(label=same_run.label(table, row.row), text="; ".join(texts)))
     return tuple(found)

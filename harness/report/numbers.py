@@ -30,10 +30,3 @@ def bracket(interval: Interval, digits: int) -> str:
 def shown(value: float, digits: int) -> float:
     """Return the number that a reader sees; numbers that look equal rank equal."""
     return round(value, digits) + 0.0  # -0.0 becomes 0.0
-
-
-def short(digest: str) -> str:
-    """Shorten a SHA-256 or a commit to 12 digits, keeping what follows the digest ("+changes")."""
-    head, plus, rest = digest.partition("+")
-    is_digest = len(head) >= 40 and set(head) <= set("0123456789abcdef")
-    return (head[:12] if is_digest else head) + plus + rest

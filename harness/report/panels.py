@@ -7,14 +7,23 @@ from __future__ import annotations
 
 import hashlib
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from harness import files
-from harness.data.store import ImageStore
+from harness.data.prepared import ImageStore, open_store, subset
 from harness.errors import UserError
+from harness.plan import outputs
+from harness.plan.columns import ColumnPlan
+from harness.plan.plan import Plan
+from harness.report import notes
+from harness.report.values import Context
+from harness.spec.dataset import PARTS
+from harness.spec.table import Panels, file_name
+from harness.store.record import Records
 
 INCHES = 1.4
 """Side of one picture."""
@@ -120,7 +129,8 @@ def compare(
 
     Args:
         chosen: the images, see ``pick``.
-        predictions: the file of each method's run, see ``harness.segmentation.arrays``, by label.
+        predictions: the file of each method's run, see ``harness.evaluate.segmentation.arrays``, by
+            label.
         path: of the PNG.
         rule: the epoch, "last" or "best".
         title: of the whole.
@@ -140,7 +150,7 @@ def compare(
 
 def _read(path: Path, names: Sequence[str], rule: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the truth and a run's predictions (n, H, W) bool of the named images."""
-    from harness.segmentation import unpack
+    from harness.evaluate.segmentation import unpack
 
     if not path.exists():
         raise UserError(f"The predictions {path} are missing; run the table with --fresh.")
@@ -154,3 +164,74 @@ def _read(path: Path, names: Sequence[str], rule: str) -> tuple[np.ndarray, np.n
         rows = [position[name] for name in names]
         side = int(kept["side"])
         return unpack(kept["truth"][rows], side), unpack(kept[rule][rows], side)
+
+
+def write(
+    plan: Plan,
+    context: Context,
+    folder: Path,
+    *,
+    with_images: bool = True,
+    tell: Callable[[str], None] = print,
+) -> list[Path]:
+    """Write the table's pictures, a PNG a data set, and return the paths.
+
+    The first seed is drawn, at the epoch that the table reports; without the data set's own images
+    if they are not wanted. ``tell`` receives a line that names the rows left out for want of a
+    finished run.
+
+    Raises:
+        UserError: predictions are missing or hold no masks, or a PNG cannot be written.
+    """
+    asked = plan.table.panels
+    if asked is None:
+        return []
+    paths = []
+    for dataset, columns in outputs.by_dataset(plan).items():
+        # Columns under other metrics show the same runs; costs have none.
+        shown = next(c for c in columns if c.column.cost is None and c.column.probe is None)
+        path = folder / f"{file_name(asked.name, dataset, plan.own)}.png"
+        found, missing = _predictions(plan, shown)
+        if missing:
+            tell(f"{path.name} leaves out rows without a finished run: {', '.join(missing)}.")
+        if found:
+            compare(
+                pick(_reported(plan, shown), asked.count),
+                found,
+                path,
+                rule=plan.options.rule,
+                title=_title(plan, asked, shown, context),
+                with_images=with_images,
+            )
+            paths.append(path)
+    return paths
+
+
+def _predictions(plan: Plan, column: ColumnPlan) -> tuple[dict[str, Path], list[str]]:
+    """Return the files of the rows that have a finished run, by label, and the others' names."""
+    records = Records(plan.options.runs)
+    found, missing = {}, []
+    for unit in plan.units:
+        if unit.column != column.column or unit.seed != plan.seeds[0]:
+            continue
+        record = records.read(unit.run.key())
+        if record is not None and record.status == "done":
+            found[unit.row.label] = records.predictions_path(record.key)
+        else:
+            missing.append(unit.row.name)
+    return found, missing
+
+
+def _reported(plan: Plan, column: ColumnPlan) -> ImageStore:
+    """Return the evaluated images."""
+    options = plan.options
+    store = open_store(options.data, column.used.name)
+    return subset(store.part(options.split, PARTS[options.split][2]), options.profile.eval_images)
+
+
+def _title(plan: Plan, asked: Panels, column: ColumnPlan, context: Context) -> str:
+    """Return the headline, and what is drawn."""
+    figure = replace(plan.table, title=asked.title, source=asked.source)
+    generated = " Generated images." if column.phantom else ""
+    drawn = f"{column.used.title}, seed {plan.seeds[0]}, {context.rule} epoch.{generated}"
+    return " ".join([*notes.headline(figure, context), drawn])

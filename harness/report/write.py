@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness import files
 from harness.errors import unknown
-from harness.report import data, figures, latex, markdown
+from harness.report import data, latex, markdown, scatter
 from harness.report.values import Grid
 
 
@@ -26,7 +26,7 @@ FORMATS: Mapping[str, Callable[[Grid], str | bytes]] = {
     "tex": latex.render,
     "json": _json,
     "csv": _csv,
-    "png": figures.scatter,
+    "png": scatter.scatter,
 }
 """Renderers by the ending of their files."""
 

@@ -1,0 +1,203 @@
+"""``harness cost``: parses, prints, chooses exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from harness.cost.stage import Cost
+    from harness.latency.processes import Latency
+    from harness.spec.backbones import Encoders
+    from harness.spec.dataset import Dataset
+
+
+def add_parser(commands: Any) -> None:
+    """Add the ``cost`` command to the command line."""
+    cost = commands.add_parser(
+        "cost",
+        help="count multiplications and parameters of a model",
+        description="Count the multiplications of a model under named conventions, per image. It"
+        " runs on shapes alone and takes no time. An operator that cannot be counted is an error.",
+    )
+    cost.add_argument(
+        "model",
+        help="vit_base_patch16, swin_tiny, resnet50, a row of Table 1 (mae: its pre-training,"
+        " mae.finetune: its fine-tuning), or TABLE/ROW",
+    )
+    cost.add_argument(
+        "--tokens",
+        type=_tokens,
+        default=(),
+        metavar="197,50",
+        help="tokens with [CLS] that pass the blocks of a ViT classifier; all patches are embedded",
+    )
+    cost.add_argument(
+        "--convention",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="thop-macs, fvcore-macs or torch-flops (default: all)",
+    )
+    cost.add_argument("--compare", metavar="MODEL", help="a second model, against the first")
+    cost.add_argument("--dataset", default="messidor2", help="gives the number of classes")
+    cost.add_argument("--profile", default="paper", help="smoke, laptop or paper: the sizes")
+    cost.add_argument("--json", type=Path, metavar="PATH", help="also write JSON")
+    cost.add_argument(
+        "--check",
+        action="store_true",
+        help="also count with fvcore and torch's counter, and say where they differ",
+    )
+    _latency_options(cost.add_argument_group("latency"))
+
+
+def _latency_options(group: Any) -> None:
+    group.add_argument("--latency", action="store_true", help="also time it, on this machine")
+    group.add_argument(
+        "--throughput",
+        action="store_true",
+        help="time a training step and say its FLOPs a second, for `harness plan --rate`",
+    )
+    group.add_argument(
+        "--batch-size", type=int, metavar="N", help="default 1; --throughput: the recipe's"
+    )
+    group.add_argument(
+        "--pass",
+        dest="kind",
+        choices=("deployed", "training", "step"),
+        help="what is timed: a classifier's forward over all (or --tokens) patches, the masked"
+        " forward of training, or a training step (default: deployed; a pre-training: training)",
+    )
+    group.add_argument(
+        "--precision",
+        choices=("fp32", "bf16", "fp16"),
+        help="default fp32; --throughput with CUDA: bf16, as training is",
+    )
+    group.add_argument("--rounds", type=int, default=30, help="times a pass and process")
+    group.add_argument("--processes", type=int, default=3, help="one after the other")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Count, print and write; with ``--check`` exit with 1 if a counter disagrees."""
+    from harness import files, provenance
+    from harness.cost import conventions, models, terminal
+    from harness.cost.stage import measure
+    from harness.data import registry
+    from harness.spec import profiles
+
+    chosen = tuple(conventions.find(name) for name in args.convention)
+    chosen = chosen or tuple(conventions.CONVENTIONS.values())
+    profile = profiles.find(args.profile)
+    dataset = registry.find(args.dataset)
+    found = [models.find(name) for name in (args.model, args.compare) if name is not None]
+    costs = [
+        measure(m, dataset, profile.encoders, tokens=args.tokens, conventions=chosen) for m in found
+    ]
+    commit, dirty = provenance.commit()
+    context = {
+        "profile": profile.name,
+        "image_size": profile.encoders.image_size,
+        "dataset": dataset.name,
+        "classes": len(dataset.classes),
+        "commit": commit,
+        "dirty": dirty,
+        "versions": provenance.versions(),
+    }
+    print(
+        f"Per image of {profile.encoders.image_size} px, {len(dataset.classes)} classes"
+        f" ({dataset.name}), profile {profile.name!r}."
+    )
+    terminal.show(costs)
+    sys.stdout.flush()
+    written = terminal.to_json(costs, context)
+    if args.throughput:
+        written |= _throughput(args, costs, dataset, profile.encoders)
+    elif args.latency:
+        written["latency"] = _written(_latency(args, costs))
+    if args.json is not None:
+        files.write_json(args.json, written)
+        print(f"Written: {args.json}")
+    return _check(costs, dataset, profile.encoders) if args.check else 0
+
+
+def _latency(args: argparse.Namespace, costs: list[Cost]) -> Latency:
+    from harness.latency import processes
+    from harness.latency import terminal as latency_terminal
+    from harness.provenance import choose_device
+
+    if args.tokens and args.kind not in (None, "deployed"):
+        raise UserError(
+            f"--tokens goes with --pass deployed; --pass {args.kind} keeps what the method keeps."
+        )
+    kinds = [args.kind or _usual(cost) for cost in costs]
+    request = processes.Request(
+        subjects=processes.subjects([c.model.name for c in costs], args.tokens, kinds),
+        profile=args.profile,
+        dataset=args.dataset,
+        batch=1 if args.batch_size is None else args.batch_size,
+        precision=args.precision or "fp32",
+        device=choose_device().type,
+        rounds=args.rounds,
+    )
+    latency = processes.run(request, args.processes)
+    latency_terminal.show(latency)
+    return latency
+
+
+def _throughput(
+    args: argparse.Namespace, costs: list[Cost], dataset: Dataset, encoders: Encoders
+) -> dict[str, Any]:
+    """Time training steps at the first model's batch; return the times and FLOPs a second."""
+    from harness.cost import estimate
+    from harness.provenance import choose_device
+
+    if args.tokens or args.kind not in (None, "step"):
+        raise UserError("--throughput times a training step; leave --tokens and --pass out.")
+    args.kind = "step"
+    if args.batch_size is None:
+        args.batch_size = costs[0].model.stage.recipe.batch_size
+    args.precision = args.precision or ("bf16" if choose_device().type == "cuda" else "fp32")
+    latency = _latency(args, costs)
+    rates = {}
+    for cost, times in zip(costs, latency.times, strict=True):
+        flops = estimate.size(cost.model.stage, dataset, encoders).flops * args.batch_size
+        rates[cost.model.name] = flops / times.p50 / 1e12
+        print(
+            f"{cost.model.name}: {rates[cost.model.name]:.4g} TFLOPS ({estimate.CONVENTION}) in a"
+            f" training step without loading and augmentation{' (noisy)' if times.noisy else ''};"
+            f" `harness plan ... --rate {rates[cost.model.name]:.4g}` turns FLOPs into hours."
+        )
+    return {"latency": _written(latency), "throughput_tflops": rates}
+
+
+def _written(latency: Latency) -> dict[str, Any]:
+    from harness import provenance
+
+    return {**latency.to_json(), "versions": provenance.versions()}
+
+
+def _usual(cost: Cost) -> Literal["deployed", "training"]:
+    return "training" if cost.model.stage.phase == "pretrain" else "deployed"
+
+
+def _check(costs: list[Cost], dataset: Dataset, encoders: Encoders) -> int:
+    from harness.cost import check
+
+    agree = True
+    for cost in costs:
+        for line, fine in check.compare(cost.model, dataset, encoders):
+            print(line)
+            agree = agree and fine
+    return 0 if agree else 1
+
+
+def _tokens(text: str) -> tuple[int, ...]:
+    try:
+        numbers = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers like 197,50") from None
+    return numbers

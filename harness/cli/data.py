@@ -1,0 +1,124 @@
+"""``harness data list | prepare | verify``: parses, prints, chooses exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from harness.data import registry
+from harness.errors import UserError
+
+
+def add_parser(commands: Any) -> None:
+    """Add the ``data`` command to the command line."""
+    data = commands.add_parser("data", help="list, prepare and verify data sets")
+    actions = data.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, text in (
+        ("list", "data sets, what is prepared, where to get the rest"),
+        ("prepare", "decode an official archive, or generate the phantoms"),
+        ("verify", "hash a prepared store and compare with its fingerprint"),
+    ):
+        action = actions.add_parser(name, help=text)
+        action.add_argument(
+            "--root",
+            "--data",
+            dest="root",
+            type=Path,
+            default=Path(os.environ.get("HARNESS_DATA", "data")),
+            help="folder of prepared data (HARNESS_DATA)",
+        )
+        if name == "list":
+            continue
+        action.add_argument("name", help="a data set, or phantom for all generated families")
+        if name == "prepare":
+            action.add_argument(
+                "--from", dest="source", type=Path, help="official archive, zip or folder"
+            )
+            action.add_argument("--size", type=int, help="side in pixels (default 256)")
+            action.add_argument("--workers", type=int, help="decoding threads")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the action and return the exit code."""
+    if args.action == "list":
+        return _list(args)
+    return _prepare(args) if args.action == "prepare" else _verify(args)
+
+
+def _list(args: argparse.Namespace) -> int:
+    from harness.data.prepared import read_manifest
+
+    for dataset in registry.datasets().values():
+        manifest = read_manifest(args.root, dataset.name)
+        state = (
+            f"prepared, {manifest.size} px, {manifest.fingerprint[:12]}"
+            if manifest
+            else "not prepared"
+        )
+        print(f"{dataset.name:<20} {dataset.title}: {state}")
+        print(
+            f"{'':<20} {sum(dataset.counts)} images,"
+            f" {len(dataset.classes)} classes ({', '.join(dataset.classes)})"
+        )
+        print(f"{'':<20} {dataset.source}; {dataset.licence}")
+    return 0
+
+
+def _prepare(args: argparse.Namespace) -> int:
+    from harness.data.prepare import bar, prepare
+    from harness.data.sets import phantom
+
+    for dataset in registry.expand(args.name):
+        if dataset.name in phantom.FAMILIES:
+            if args.source is not None:
+                raise UserError("Phantom images are generated; leave out --from.")
+            manifest = phantom.ensure(
+                args.root, dataset.name, size=args.size or phantom.SIZE, again=True
+            )
+        elif args.source is None:
+            raise UserError(
+                f"{dataset.title} needs its official archive: harness data prepare"
+                f" {dataset.name} --from ARCHIVE ({dataset.source})."
+            )
+        else:
+            with bar(dataset.title) as advance:
+                manifest = prepare(
+                    dataset,
+                    args.source,
+                    root=args.root,
+                    size=args.size or 256,
+                    workers=args.workers,
+                    advance=advance,
+                )
+        counts = ", ".join(
+            f"{name} {count}" for name, count in zip(dataset.classes, dataset.counts, strict=True)
+        )
+        print(f"{dataset.name}: {sum(dataset.counts)} images ({counts})")
+        for split, parts in manifest.parts.items():
+            print(f"  {split}: " + ", ".join(f"{part} {n}" for part, n in parts.items()))
+        print(f"  {manifest.size} px, fingerprint {manifest.fingerprint[:12]}, in {args.root}")
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from harness.data.prepared import differences, read_manifest, write_stamp
+
+    code = 0
+    for dataset in registry.expand(args.name):
+        manifest = read_manifest(args.root, dataset.name)
+        if manifest is None:
+            raise UserError(
+                f"Data set {dataset.name!r} is not prepared under {args.root}; run"
+                f" `harness data prepare {dataset.name}`."
+            )
+        wrong = differences(args.root / dataset.name, manifest)
+        if wrong:
+            print(f"{dataset.name}: {'; '.join(wrong)}", file=sys.stderr)
+            code = 2
+            continue
+        write_stamp(args.root / dataset.name, manifest)
+        print(f"{dataset.name}: verified, fingerprint {manifest.fingerprint}")
+    return code

@@ -1,0 +1,25 @@
+"""``harness doctor``: show versions, the device and the prepared data."""
+
+from __future__ import annotations
+
+import argparse
+
+from harness import provenance
+from harness.data import registry
+from harness.data.prepared import read_manifest
+from harness.provenance import choose_device
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print versions, device and prepared data."""
+    commit, dirty = provenance.commit()
+    print(f"commit    {commit}{' with changes' if dirty else ''}")
+    for name, version in provenance.versions().items():
+        print(f"{name:<14}{version}")
+    facts = provenance.device_facts(choose_device())
+    print(f"device    {facts['kind']} ({facts['name']}), {facts['threads']} threads")
+    for dataset in registry.datasets().values():
+        manifest = read_manifest(args.data, dataset.name)
+        state = f"{manifest.size} px, {manifest.fingerprint[:12]}" if manifest else "not prepared"
+        print(f"data      {dataset.name:<20} {state}")
+    return 0

@@ -1,0 +1,42 @@
+"""``harness list``: what there is, read from docstrings without importing anything heavy."""
+
+from __future__ import annotations
+
+import argparse
+
+from harness.data import registry
+from harness.plan import catalog
+from harness.spec.profiles import PROFILES
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print experiments, methods, data sets and profiles."""
+    del args
+    found = catalog.experiments().values()
+    experiments = [(c.name, c.summary) for c in found if not c.sweep]
+    sweeps = [(c.name, c.summary) for c in found if c.sweep]
+    methods = [(c.name, c.summary) for c in catalog.methods().values()]
+    datasets = [
+        (d.name, f"{d.title}: {sum(d.counts)} images, {len(d.classes)} classes")
+        for d in registry.datasets().values()
+    ]
+    profiles = [
+        (
+            p.name,
+            f"{p.encoders.image_size} px, ViT {p.encoders.vit.width}x{p.encoders.vit.depth},"
+            f" at most {p.train_images or 'all'} training images",
+        )
+        for p in PROFILES.values()
+    ]
+    for title, lines in (
+        ("Experiments", experiments),
+        ("Sweeps (harness sweep NAME)", sweeps),
+        ("Methods", methods),
+        ("Data sets", datasets),
+        ("Profiles", profiles),
+    ):
+        print(f"{title}:")
+        width = max((len(name) for name, _ in lines), default=0)
+        for name, text in lines:
+            print(f"  {name:<{width}}  {text}")
+    return 0

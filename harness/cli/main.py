@@ -1,0 +1,182 @@
+"""The command line: parses, prints, chooses exit codes, nothing else.
+
+Exit codes: 0 done, 1 some runs failed, 2 a user's error (one clear line), 130 interrupted, 143
+terminated.
+Nothing heavy is imported before a command needs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from harness import __version__
+from harness.cli import options
+from harness.cli.options import (
+    add_execution,
+    add_folders,
+    add_narrowing,
+    add_output,
+    add_overrides,
+    add_selection,
+    add_study,
+)
+from harness.errors import UserError
+from harness.interrupt import Stopped
+
+DESCRIPTION = """Run MSMAE against its rivals and lay the results beside the paper's numbers.
+Start with `harness list`, then `harness run table1`."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser()
+    args = parser.parse_args(words)
+    args.command_line = ["harness", *words]
+    try:
+        return _dispatch(args, parser)
+    except UserError as error:
+        print(f"harness: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader (head, less) has gone; leave without a second error at shutdown.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        # The machine's fault, not ours: a folder that cannot be read, a disk that is full.
+        where = f" {error.filename}" if error.filename else ""
+        print(f"harness: cannot use{where}: {error.strerror or error}.", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as stopped:
+        code = stopped.code if isinstance(stopped, Stopped) else 130
+        how = "interrupted" if code == 130 else "terminated"
+        print(
+            f"\nharness: {how}; the same command goes on from the last checkpoint.",
+            file=sys.stderr,
+        )
+        return code
+
+
+def _dispatch(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    if args.command is None:
+        parser.print_help()
+        return 0
+    # Only the module of this command is imported; some import torch.
+    module = importlib.import_module(f"harness.cli.{args.command}")
+    code: int = module.run(args)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="harness", description=DESCRIPTION)
+    parser.add_argument("--version", action="version", version=f"harness {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    run = commands.add_parser("run", help="train what is missing and write the table")
+    add_selection(run)
+    run.add_argument("--fresh", action="store_true", help="train everything anew")
+    add_execution(run)
+    add_output(run)
+
+    _plan(commands.add_parser("plan", help="show the unique stages and what is missing"))
+    _sweep(commands.add_parser("sweep", help="search the settings of one row with Optuna"))
+
+    report = commands.add_parser("report", help="write the table or the sweep from the records")
+    add_selection(report)
+    add_output(report)
+    add_study(report)
+
+    track = commands.add_parser("track", help="mirror finished records to MLflow")
+    add_selection(track)
+    add_study(track)
+
+    commands.add_parser("list", help="list experiments, methods, data sets and profiles")
+    doctor = commands.add_parser("doctor", help="show versions, device and prepared data")
+    add_folders(doctor)
+
+    _status(commands.add_parser("status", help="show what is being trained, and what failed"))
+    _clean(commands.add_parser("clean", help="remove checkpoints that nothing needs"))
+
+    from harness.cli.cost import add_parser as add_cost_parser
+    from harness.cli.data import add_parser as add_data_parser
+
+    add_data_parser(commands)
+    add_cost_parser(commands)
+    return parser
+
+
+def _plan(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Show the unique stages of one experiment, or of several together: which they share and"
+        " what is missing. With several, every option applies to each of them; a row of --rows and"
+        " a field of --set need to exist in one of them only."
+    )
+    parser.add_argument(
+        "experiments",
+        nargs="+",
+        metavar="experiment",
+        help="names from `harness list`, or paths of files",
+    )
+    add_narrowing(parser)
+    parser.add_argument(
+        "--cost",
+        action=argparse.BooleanOptionalAction,
+        help="also count FLOPs and disk (default: with the paper profile)",
+    )
+    parser.add_argument(
+        "--rate",
+        type=options.rate,
+        metavar="TFLOPS",
+        help="sustained in training: also say GPU-hours",
+    )
+    parser.add_argument("--json", action="store_true", help="machine-readable")
+
+
+def _sweep(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Search the settings of one row: trials are chosen by the accuracy on the validation part"
+        " of the clean split. Interrupted or killed, the same command goes on."
+    )
+    parser.add_argument("experiment", help="a sweep from `harness list`, or the path of a file")
+    parser.add_argument("--trials", type=int, metavar="N", help="finished trials wanted in all")
+    parser.add_argument("--timeout", type=float, metavar="S", help="start no trial after S seconds")
+    parser.add_argument("--sampler", choices=("tpe", "grid", "random", "cmaes"))
+    parser.add_argument("--pruner", choices=("hyperband", "median", "none"))
+    add_study(parser)
+    parser.add_argument("--profile", help="smoke, laptop or paper")
+    parser.add_argument("--datasets", type=options.names, metavar="A,B", help="a study each")
+    parser.add_argument("--seeds", type=options.seeds, metavar="N", help="one seed")
+    add_overrides(parser)
+    add_folders(parser)
+    add_execution(parser)
+    add_output(parser, figures=False)
+    parser.set_defaults(split="paper", rule="last", rows=None, probes=False)
+
+
+def _status(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="machine-readable")
+    add_folders(parser)
+
+
+def _clean(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Remove checkpoints that no pending stage of a known experiment needs, claims of dead"
+        " owners and interrupted writes; never records. Known are all that `harness list` shows,"
+        " under every profile, and those named here."
+    )
+    parser.add_argument("experiments", nargs="*", metavar="experiment", help="known, too")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be removed")
+    parser.add_argument(
+        "--keep",
+        choices=("all", "needed", "last"),
+        default="needed",
+        help="checkpoints to keep: all; those that pending stages need (default); these and the"
+        " models of finished chains",
+    )
+    parser.add_argument("--seeds", type=options.seeds, metavar="0,1|0-4", help="known, too")
+    add_overrides(parser)
+    add_folders(parser)

@@ -1,0 +1,175 @@
+"""Options that several commands share, and how their text becomes values."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+FORMATS = ("md", "tex", "json", "csv")
+
+
+def count(text: str) -> int:
+    """Read a whole number from 1 on."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no count; give a whole number from 1 on")
+    return number
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Read names between commas."""
+    found = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not found:
+        raise argparse.ArgumentTypeError("give at least one name")
+    return found
+
+
+def formats(text: str) -> tuple[str, ...]:
+    """Read formats between commas."""
+    found = names(text)
+    for name in found:
+        if name not in FORMATS:
+            raise argparse.ArgumentTypeError(f"no format {name!r}; known: {', '.join(FORMATS)}")
+    return found
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """Read seeds and ranges of them, such as 0-4, between commas."""
+    found: list[int] = []
+    for part in text.split(","):
+        low, dash, high = part.strip().partition("-")
+        try:
+            first = int(low)
+            last = int(high) if dash else first
+        except ValueError:
+            raise argparse.ArgumentTypeError(
+                f"{part!r} is not a seed or a range like 0-4"
+            ) from None
+        if last < first:
+            raise argparse.ArgumentTypeError(f"the range {part!r} is empty")
+        found.extend(range(first, last + 1))
+    if len(set(found)) != len(found):
+        raise argparse.ArgumentTypeError(f"{text!r} names a seed twice")
+    return tuple(found)
+
+
+def rate(text: str) -> float:
+    """Read a number of TFLOPS."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of TFLOPS above 0")
+    return found
+
+
+def add_execution(parser: argparse.ArgumentParser) -> None:
+    """Add how stages are trained: processes, parts of a batch, tracking."""
+    parser.add_argument(
+        "--jobs",
+        type=count,
+        default=1,
+        metavar="N",
+        help="processes that train at once; each has 1/N of the cores",
+    )
+    parser.add_argument(
+        "--micro-batch",
+        type=count,
+        metavar="N",
+        help="take a batch's gradient N images at a time: less memory, the same numbers up to"
+        " rounding",
+    )
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--track", choices=("on", "off"), default="on", help="mirror to MLflow")
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """Add the experiment and what narrows it down."""
+    parser.add_argument("experiment", help="a name from `harness list`, or the path of a file")
+    add_narrowing(parser)
+
+
+def add_study(parser: argparse.ArgumentParser) -> None:
+    """Add which study of a sweep is meant, and where it is kept."""
+    parser.add_argument(
+        "--storage", metavar="URL", help="database of sweeps (default: a file in the run store)"
+    )
+    parser.add_argument("--study", metavar="NAME", help="another study of the same sweep")
+    parser.add_argument(
+        "--objectives",
+        type=names,
+        metavar="A[,B]",
+        help="of a sweep: accuracy, or accuracy,training_macs",
+    )
+
+
+def add_output(parser: argparse.ArgumentParser, *, figures: bool = True) -> None:
+    """Add where tables are written, and in which formats."""
+    parser.add_argument("--out", type=Path, help="folder of the tables (default reports/PROFILE)")
+    parser.add_argument("--format", type=formats, default=("md", "tex", "json"), metavar="F,F")
+    if figures:
+        parser.add_argument(
+            "--figures",
+            action="store_true",
+            help="also write the experiment's figures and their data",
+        )
+        parser.add_argument(
+            "--no-images",
+            action="store_true",
+            help="figures show masks alone, where a data set's images may not be passed on",
+        )
+
+
+def add_narrowing(parser: argparse.ArgumentParser) -> None:
+    """Add which part of an experiment is meant, and how it is run."""
+    parser.add_argument("--profile", help="smoke, laptop or paper")
+    parser.add_argument("--datasets", type=names, metavar="A,B", help="only these data sets")
+    parser.add_argument("--rows", type=names, metavar="X,Y", help="only these rows")
+    parser.add_argument("--seeds", type=seeds, metavar="0,1|0-4", help="seeds to run")
+    parser.add_argument("--split", choices=("paper", "clean"), default="paper")
+    parser.add_argument(
+        "--rule",
+        choices=("last", "best"),
+        default="last",
+        help="epoch that is reported: the last, or the best on the selection part",
+    )
+    parser.add_argument(
+        "--probes",
+        action="store_true",
+        help="also show a linear and a k-NN probe of each pre-trained encoder",
+    )
+    add_overrides(parser)
+    add_folders(parser)
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """Add ``--set``."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="[PHASE.]recipe.FIELD=VALUE, [PHASE.]method.FIELD=VALUE, or finetune=own: each"
+        " method's own published fine-tuning; a PHASE's value stands above that of all",
+    )
+
+
+def add_folders(parser: argparse.ArgumentParser) -> None:
+    """Add the folders of prepared data and of records."""
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path(os.environ.get("HARNESS_DATA", "data")),
+        help="folder of prepared data (HARNESS_DATA)",
+    )
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=Path(os.environ.get("HARNESS_RUNS", "runs")),
+        help="folder of records and checkpoints (HARNESS_RUNS)",
+    )

@@ -1,0 +1,32 @@
+"""``harness plan``: show the unique stages of experiments and what is missing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+
+from harness.cli.planning import plan_options
+from harness.cost import estimate
+from harness.plan import catalog, plan, summary
+from harness.spec.profiles import PAPER
+from harness.store.record import Records
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the unique stages of all experiments: what is done, missing and shared."""
+    options = replace(plan_options(args), unprepared=True)
+    plans = plan.make_all([catalog.load(name) for name in args.experiments], options)
+    records = Records(options.runs)
+    facts = summary.overview(plans, records)
+    if args.cost or args.rate or (args.cost is None and options.profile.name == PAPER.name):
+        loads = summary.unique_loads(plans, records)
+        print(f"Counting {len(loads)} stages on shapes ...", file=sys.stderr)
+        facts["work"] = estimate.estimate(plans, loads, args.rate)
+    if args.json:
+        print(json.dumps(facts, indent=1))
+    else:
+        work = estimate.lines(facts["work"]) if "work" in facts else []
+        print("\n".join([*summary.lines(facts), *work]))
+    return 0

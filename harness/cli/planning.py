@@ -1,0 +1,69 @@
+"""Turn the options of a command line into a plan."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+
+import torch
+
+from harness.plan import catalog, plan
+from harness.plan.options import Options
+from harness.plan.plan import Plan
+from harness.spec import profiles
+
+UNTOLD = ("--data", "--runs", "--out", "--storage", "--jobs")
+"""Options that make no number: where files lie, and how many processes share the work."""
+
+
+def make_plan(args: argparse.Namespace) -> Plan:
+    """Plan the experiment that the command line names."""
+    options = plan_options(args)
+    return plan.make(*catalog.load(args.experiment), options)
+
+
+def plan_options(args: argparse.Namespace) -> Options:
+    """Return the options of a plan, and say which profile is taken."""
+    profile, reason = _profile(args.profile)
+    print(f"Profile {profile!r}: {reason}.", file=sys.stderr if _quiet(args) else sys.stdout)
+    sys.stdout.flush()
+    return Options(
+        profile=profiles.find(profile),
+        split=args.split,
+        rule=args.rule,
+        datasets=args.datasets,
+        rows=args.rows,
+        seeds=args.seeds,
+        overrides=tuple(args.set),
+        probes=args.probes,
+        data=args.data,
+        runs=args.runs,
+    )
+
+
+def _quiet(args: argparse.Namespace) -> bool:
+    return bool(getattr(args, "json", False))
+
+
+def _profile(asked: str | None) -> tuple[str, str]:
+    if asked is not None:
+        return asked, "as asked with --profile"
+    if torch.cuda.is_available():
+        return "paper", "this machine has a CUDA device; --profile smoke is the quick check"
+    return "smoke", "this machine has no CUDA device; --profile laptop runs real images"
+
+
+def typed_command(args: argparse.Namespace) -> str:
+    """Return the command as typed, without what makes no number.
+
+    Threads do, on a CPU, and stand in every record. The URL of a database may hold a password, too.
+    """
+    kept: list[str] = []
+    words = iter(args.command_line)
+    for word in words:
+        if word in UNTOLD:
+            next(words, None)
+        elif not word.startswith(tuple(f"{option}=" for option in UNTOLD)):
+            kept.append(word)
+    return shlex.join(kept)

@@ -1,0 +1,153 @@
+"""A method's passes at a profile's size, on any device: deployed, over some tokens, in training."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from harness import seed
+from harness.cost.count import CountingMode
+from harness.errors import UserError
+from harness.spec.backbones import Encoders
+from harness.spec.dataset import Dataset
+from harness.spec.recipe import Stage, backbone_of
+from harness.train.task import Batch, Progress, Task
+
+
+@runtime_checkable
+class KeepsTokens(Protocol):
+    """A classifier that can be asked to look at some patches only."""
+
+    def classify(self, images: Tensor, ids_keep: Tensor | None = None) -> Tensor:
+        """Return logits (B, K) from the patches ``ids_keep`` (B, visible), or from all."""
+        ...
+
+
+class Work:
+    """A stage's task with one batch of noise.
+
+    Args:
+        stage: what is trained; its recipe's last epoch is the one that is looked at.
+        dataset: gives the number of classes.
+        encoders: the profile's sizes.
+        device: "meta" has shapes alone, which is what counting needs.
+        batch: number of images B.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        dataset: Dataset,
+        encoders: Encoders,
+        device: torch.device,
+        batch: int,
+    ) -> None:
+        """Build the task on the device."""
+        self.stage = stage
+        self.dataset = dataset
+        self.encoders = encoders
+        with seed.third_party("cost", "build"), device:
+            own = encoders.restricted(backbone_of(stage.method))
+            self.task: Task = stage.method.build(dataset, own)
+        self.task.to(device)
+        self.batch = _batch(self.task, encoders.image_size, device, batch)
+
+    @property
+    def images(self) -> int:
+        """Images B in the batch."""
+        return len(self.batch.labels)
+
+    @property
+    def tokens(self) -> int | None:
+        """Tokens of all patches with [CLS], None where the method cannot leave patches out."""
+        return self.encoders.grid**2 + 1 if isinstance(self.task, KeepsTokens) else None
+
+    def deployed(self, tokens: int | None = None) -> Callable[[], Tensor]:
+        """Return the forward pass of a classifier or segmenter in eval mode.
+
+        Args:
+            tokens: how many of the patches plus one ([CLS]) are kept after all were embedded;
+                None or all of them for none left out.
+
+        Raises:
+            UserError: the stage is a pre-training, or has not such tokens.
+        """
+        task, images = self.task, self.batch.images[0]
+        forward = task.deployed
+        if forward is None:
+            raise UserError("A pre-training has no deployed forward; ask for its fine-tuning.")
+        task.eval()
+        if tokens is None or tokens == self.tokens:
+            return lambda: forward(images)
+        if not isinstance(task, KeepsTokens) or self.tokens is None:
+            raise UserError(
+                f"--tokens {tokens}: this model cannot leave patches out; leave --tokens out or"
+                " take a ViT classifier (vit_base_patch16)."
+            )
+        if not 2 <= tokens <= self.tokens:
+            raise UserError(
+                f"--tokens {tokens} cannot be: allowed are 2 to {self.tokens} ([CLS] and at least"
+                f" one of {self.tokens - 1} patches at {self.encoders.image_size} px)."
+            )
+        # Which patches are kept does not change the cost.
+        ids = torch.arange(tokens - 1, device=images.device).expand(len(images), -1)
+        return lambda: task.classify(images, ids)
+
+    def training(self) -> Callable[[], Tensor]:
+        """Return the training forward with its loss, masked as in the last epoch.
+
+        Raises:
+            UserError: the method cannot train on such a batch.
+        """
+        recipe = dataclasses.replace(self.stage.recipe, batch_size=self.images)
+        check = getattr(self.stage.method, "check", None)
+        if check is not None:
+            check(recipe=recipe, images=self.dataset.sizes["train"], encoders=self.encoders)
+        task, epochs = self.task, recipe.epochs
+        task.eval()
+        looked = False
+
+        def look(function: Callable[[Tensor], Tensor]) -> Tensor:
+            nonlocal looked
+            looked = True
+            with torch.no_grad():
+                return function(self.batch.images[0])
+
+        # On the meta device the mode lets boxes and maps pass to the CPU, as zeros.
+        with CountingMode(()) if self.batch.images.is_meta else nullcontext():
+            for epoch in reversed(range(epochs)):
+                task.before_epoch(epoch, look)
+                if looked:
+                    break
+        task.train()
+
+        def forward() -> Tensor:
+            at = Progress(
+                epoch=epochs - 1, epochs=epochs, step=0, steps=1, generator=torch.Generator()
+            )
+            return task.losses(self.batch, at)["total"]
+
+        return forward
+
+
+def _batch(task: Task, size: int, device: torch.device, count: int) -> Batch:
+    views = len(task.augmentations)
+    whole = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(views, count, 4)
+    shape = (views, count, 3, size, size)
+    # Noise: zeros take less power, and so less time, on some devices.
+    images = torch.empty(shape, device=device)
+    if device.type != "meta":
+        images = torch.randn(shape, generator=seed.generator("cost", "images")).to(device)
+    return Batch(
+        images=images,
+        labels=torch.zeros(count, dtype=torch.int64, device=device),
+        ids=torch.arange(count).to(device),
+        boxes=whole.to(device),
+        flips=torch.zeros(views, count, dtype=torch.bool, device=device),
+        masks=torch.zeros(views, count, 1, size, size, device=device) if task.segments else None,
+    )

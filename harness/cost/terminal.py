@@ -1,0 +1,109 @@
+"""Costs as a rich table and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.cost.conventions import CONVENTIONS
+from harness.cost.memory import Memory
+from harness.cost.stage import Cost, Pass
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+UNLIMITED = 400
+"""Columns assumed where the output is no terminal: lines in a log are not folded."""
+
+
+def show(costs: Sequence[Cost], console: Console | None = None) -> None:
+    """Print one table: a line a pass, and how much less each takes than the first."""
+    from rich.console import Console as Terminal
+    from rich.text import Text
+
+    if console is None:
+        console = Terminal()
+        if not console.is_terminal:
+            console = Terminal(width=UNLIMITED)
+    console.print(table(costs))
+    for cost in costs:
+        counts = cost.parameters
+        console.print(
+            Text(
+                f"{cost.model.name}: {counts['total'] / 1e6:.2f} M parameters,"
+                f" {counts['trainable'] / 1e6:.2f} M trained. {cost.model.label}."
+            )
+        )
+        if cost.memory is not None:
+            console.print(Text(f"{cost.model.name}: {_memory(cost.memory)}"))
+    for name in costs[0].passes[0].forward:
+        convention = CONVENTIONS[name]
+        console.print(Text(f"{name} (G{convention.unit}): {convention.text}."))
+
+
+def _memory(memory: Memory) -> str:
+    each = memory.activations / memory.batch / 2**20
+    return (
+        f"a training step of {memory.batch} images in fp32 keeps {each:.1f} MiB an image for the"
+        f" backward pass and takes {memory.peak / 2**30:.2f} GiB at most, the optimiser's state"
+        " not counted (from shapes, attention fused)."
+    )
+
+
+def table(costs: Sequence[Cost]) -> Table:
+    """Return the costs as a rich table, in G per image."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for head in ("Model", "Pass", "Tokens", "Batch"):
+        made.add_column(f"\n{head}", justify="left" if head in ("Model", "Pass") else "right")
+    first = costs[0].passes[0]
+    for name in first.forward:
+        made.add_column(f"{name}\nG{CONVENTIONS[name].unit}", justify="right")
+        made.add_column("\nchange", justify="right")
+    for name in first.step:
+        made.add_column(f"{name}, step\nG{CONVENTIONS[name].unit}", justify="right")
+    for cost in costs:
+        for made_pass in cost.passes:
+            made.add_row(cost.model.name, *_cells(made_pass, first))
+        made.add_section()
+    return made
+
+
+def _cells(one: Pass, first: Pass) -> list[str]:
+    cells = [one.name, "–" if one.tokens is None else str(one.tokens), str(one.batch)]
+    for name, value in one.forward.items():
+        cells += [giga(value), "" if one is first else percent(value, first.forward[name])]
+    return cells + [giga(value) for value in one.step.values()]
+
+
+def giga(value: float) -> str:
+    """Return a count in G to two decimals, small ones to three digits."""
+    return f"{value / 1e9:.2f}" if value >= 1e8 else f"{value / 1e9:.3g}"
+
+
+def percent(value: float, base: float) -> str:
+    """Return a change in per cent, with its sign."""
+    return f"{100 * (value - base) / base:+.1f} %".replace("-", "−")
+
+
+def to_json(costs: Sequence[Cost], context: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain values: how it was counted, then models, passes and changes against the first.
+
+    Counts are per image, in single MACs or FLOPs.
+    """
+    first = costs[0].passes[0].forward
+    conventions = {
+        name: {"unit": CONVENTIONS[name].unit, "counts": CONVENTIONS[name].text} for name in first
+    }
+    models = []
+    for cost in costs:
+        values = cost.to_json()
+        for entry in values["passes"]:
+            entry["change"] = {
+                name: value / first[name] - 1 for name, value in entry["forward"].items()
+            }
+        models.append(values)
+    return {**context, "conventions": conventions, "models": models}

@@ -1,0 +1,278 @@
+"""The prepared form of a data set: one memory-mapped uint8 array with labels, groups and splits.
+
+On disk under ROOT/NAME: ``images.npy``, ``masks.npy`` where there are masks, ``index.json`` and
+``manifest.json`` with the SHA-256 of each and one fingerprint over all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness import files, seed
+from harness.canonical import digest
+from harness.errors import UserError
+
+FORMAT = 1
+"""Raised whenever the layout changes; other versions are refused."""
+
+STAMP = ".verified.json"
+"""Sizes and times of files whose contents were hashed; spares hashing them again."""
+
+CHUNK = 256
+"""Images resized at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a prepared store holds.
+
+    Attributes:
+        size: side of the square images in pixels.
+        fingerprint: SHA-256 over all contents: images, labels, names, groups, splits.
+        parts: images per part of each split.
+        files: SHA-256 of each file.
+    """
+
+    dataset: str
+    size: int
+    fingerprint: str
+    parts: Mapping[str, Mapping[str, int]]
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageStore:
+    """Some images of a store, in order.
+
+    Attributes:
+        images: (N, S, S, C) uint8, memory-mapped: the whole store.
+        index: (n,) rows of these images in it.
+        labels: (n,) int64.
+        names: the n stems.
+        groups: lesion or patient ids, None where the data set has none.
+        sizes: (n, 2) int64, original height and width in pixels.
+        masks: (N, S, S) uint8 in {0, 1}, memory-mapped, or None.
+    """
+
+    dataset: str
+    images: np.ndarray
+    index: np.ndarray
+    labels: np.ndarray
+    names: tuple[str, ...]
+    groups: tuple[str, ...] | None
+    sizes: np.ndarray
+    masks: np.ndarray | None
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self.index)
+
+    def take(self, rows: np.ndarray) -> ImageStore:
+        """Return the images at the given positions of this part, in that order."""
+        return replace(
+            self,
+            index=self.index[rows],
+            labels=self.labels[rows],
+            names=tuple(self.names[r] for r in rows),
+            groups=None if self.groups is None else tuple(self.groups[r] for r in rows),
+            sizes=self.sizes[rows],
+        )
+
+    def load(self, size: int | None = None) -> np.ndarray:
+        """Return the images in memory, (n, S, S, C) uint8, averaged down to ``size``.
+
+        A size at or above the store's returns the store's: nothing is enlarged.
+        """
+        return _load(self.images, self.index, size)
+
+    def load_masks(self, size: int | None = None) -> np.ndarray:
+        """Return the masks in memory, (n, S, S) uint8 in {0, 1}: 1 where half a pixel is.
+
+        Raises:
+            UserError: the data set has no masks.
+        """
+        if self.masks is None:
+            raise UserError(f"Data set {self.dataset!r} has no masks; choose one that has (busi).")
+        masks = self.masks[self.index][..., None] * np.uint8(255)
+        scaled = _load(masks, np.arange(len(masks)), size)
+        return (scaled[..., 0] >= 128).astype(np.uint8)
+
+
+def _load(images: np.ndarray, index: np.ndarray, size: int | None) -> np.ndarray:
+    side = images.shape[1]
+    if size is None or size >= side:
+        return np.ascontiguousarray(images[index])
+    result = np.empty((len(index), size, size, images.shape[3]), np.uint8)
+    matrix = _area_matrix(side, size)
+    for begin in range(0, len(index), CHUNK):
+        rows = index[begin : begin + CHUNK]
+        pixels = images[rows].transpose(0, 3, 1, 2).astype(np.float32)
+        scaled = matrix @ pixels @ matrix.T
+        result[begin : begin + CHUNK] = np.rint(scaled).astype(np.uint8).transpose(0, 2, 3, 1)
+    return result
+
+
+def _area_matrix(source: int, target: int) -> np.ndarray:
+    """Return (target, source) weights: each target pixel averages the pixels that it covers."""
+    edges = np.linspace(0, source, target + 1)
+    pixel = np.arange(source)
+    low = np.maximum(edges[:-1, None], pixel)
+    high = np.minimum(edges[1:, None], pixel + 1)
+    matrix: np.ndarray = (np.maximum(high - low, 0) * (target / source)).astype(np.float32)
+    return matrix
+
+
+class Store:
+    """An opened store."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        """Map the arrays; nothing is read yet."""
+        self.manifest = manifest
+        index = _json(folder / "index.json")
+        self._splits: dict[str, dict[str, list[int]]] = index["splits"]
+        masks = folder / "masks.npy"
+        count = len(index["labels"])
+        self._all = ImageStore(
+            dataset=manifest.dataset,
+            images=np.load(folder / "images.npy", mmap_mode="r"),
+            index=np.arange(count),
+            labels=np.asarray(index["labels"], np.int64),
+            names=tuple(index["names"]),
+            groups=None if index["groups"] is None else tuple(index["groups"]),
+            sizes=np.asarray(index["sizes"], np.int64),
+            masks=np.load(masks, mmap_mode="r") if masks.exists() else None,
+        )
+
+    def part(self, split: str, part: str) -> ImageStore:
+        """Return a part ("train", "eval", "val", "test") of a split ("paper", "clean")."""
+        return self._all.take(np.asarray(self._splits[split][part], np.int64))
+
+    def everything(self) -> ImageStore:
+        """Return all images, ordered by name."""
+        return self._all
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_bytes())
+
+
+def read_manifest(root: Path, name: str) -> Manifest | None:
+    """Return the manifest of a prepared data set, None where it is not prepared.
+
+    Raises:
+        UserError: it is truncated or of another version.
+    """
+    path = root / name / "manifest.json"
+    advice = f"run `harness data prepare {name}` again."
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise UserError(f"{path} cannot be read (truncated?); {advice}") from error
+    found = content.pop("format", None) if isinstance(content, dict) else None
+    if found != FORMAT:
+        raise UserError(f"{path} has format {found!r}, this version reads {FORMAT}; {advice}")
+    try:
+        return Manifest(**content)
+    except TypeError as error:
+        raise UserError(f"{path} lacks fields of its format; {advice}") from error
+
+
+def open_store(root: Path, name: str) -> Store:
+    """Open a prepared data set after checking that its contents are what the manifest says.
+
+    Files are hashed once; as long as their sizes and times do not change, that is trusted.
+
+    Raises:
+        UserError: it is not prepared, or a file's contents have changed.
+    """
+    manifest = read_manifest(root, name)
+    if manifest is None:
+        raise UserError(
+            f"Data set {name!r} is not prepared under {root}; run"
+            f" `harness data prepare {name} --from ARCHIVE`."
+        )
+    folder = root / name
+    if _stamp(folder, manifest) != _read_stamp(folder):
+        wrong = differences(folder, manifest)
+        if wrong:
+            raise UserError(
+                f"The store {folder} does not match its fingerprint"
+                f" {manifest.fingerprint[:12]}: {'; '.join(wrong)}."
+                f" Run `harness data prepare {name}` again."
+            )
+        write_stamp(folder, manifest)
+    return Store(folder, manifest)
+
+
+def differences(folder: Path, manifest: Manifest) -> list[str]:
+    """Hash all files and say which differ from the manifest."""
+    wrong = []
+    for name, expected in manifest.files.items():
+        path = folder / name
+        if not path.exists():
+            wrong.append(f"{name} is missing")
+        elif files.sha256(path) != expected:
+            wrong.append(f"{name} has changed")
+    if not wrong and fingerprint(manifest.files) != manifest.fingerprint:
+        wrong.append("manifest.json has changed")
+    return wrong
+
+
+def fingerprint(hashes: Mapping[str, str]) -> str:
+    """Return the fingerprint over the files' hashes."""
+    return digest({"format": FORMAT, "files": dict(hashes)})
+
+
+def _stamp(folder: Path, manifest: Manifest) -> dict[str, Any]:
+    stats = {}
+    for name in (*manifest.files, "manifest.json"):
+        path = folder / name
+        if path.exists():
+            stat = path.stat()
+            stats[name] = [stat.st_size, stat.st_mtime_ns]
+    return {"fingerprint": manifest.fingerprint, "files": stats}
+
+
+def _read_stamp(folder: Path) -> dict[str, Any] | None:
+    try:
+        stamp: dict[str, Any] = json.loads((folder / STAMP).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return stamp
+
+
+def write_stamp(folder: Path, manifest: Manifest) -> None:
+    """Remember that the files were hashed; a store that cannot be written stays unstamped."""
+    if files.writable(folder):
+        files.write_json(folder / STAMP, _stamp(folder, manifest))
+
+
+def subset(store: ImageStore, count: int | None) -> ImageStore:
+    """Pick ``count`` images, stratified by class, the same for every seed; None keeps all.
+
+    Each class keeps its share (largest remainder, at least one image of a class that exists).
+    """
+    if count is None or count >= len(store.labels):
+        return store
+    labels = store.labels
+    classes, sizes = np.unique(labels, return_counts=True)
+    share = sizes * (count / len(labels))
+    take = np.maximum(np.floor(share).astype(int), 1)
+    for position in np.argsort(take - share, kind="stable"):
+        if take.sum() >= count:
+            break
+        take[position] += 1
+    random = np.random.default_rng(seed.derive("subset", store.dataset, count, len(labels)))
+    rows = [
+        random.permutation(np.flatnonzero(labels == c))[:t]
+        for c, t in zip(classes, take, strict=True)
+    ]
+    return store.take(np.sort(np.concatenate(rows)))

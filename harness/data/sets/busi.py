@@ -1,0 +1,98 @@
+"""Breast Ultrasound Images: 780 images in three classes with 798 lesion masks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+
+from harness.errors import UserError
+from harness.spec.dataset import Dataset, Item, Listing, Source
+
+CLASSES = ("benign", "malignant", "normal")
+HEALTHY = "normal"
+"""The class whose masks are empty."""
+
+NAMED = 20
+"""Files named in one error; the rest is counted."""
+
+MASK = re.compile(r"_mask(_\d+)?$")
+
+
+def listing(source: Source) -> Listing:
+    """List ``CLASS/NAME (k)`` with its masks ``NAME (k)_mask``, ``_mask_1``, ...
+
+    Raises:
+        UserError: an image has no mask, a mask no image, or a file lies in another class's
+            folder.
+    """
+    misplaced: list[str] = []
+    images: dict[str, tuple[str, str]] = {}
+    masks: dict[str, list[str]] = {}
+    for name in source.images():
+        path = PurePosixPath(name)
+        folder = path.parent.name.lower()
+        if folder not in CLASSES:
+            continue
+        stem = MASK.sub("", path.stem)
+        if not stem.lower().startswith(folder):
+            misplaced.append(name)
+        elif MASK.search(path.stem):
+            masks.setdefault(stem, []).append(name)
+        elif stem in images:
+            raise UserError(f"Two images are named {stem!r}: {images[stem][0]} and {name}.")
+        else:
+            images[stem] = (name, folder)
+    if misplaced:
+        raise UserError(
+            f"{source.path}: {len(misplaced)} images or masks lie in another class's folder than"
+            f" their names say: {_listed(misplaced)}."
+        )
+    if not images:
+        raise UserError(
+            f"{source.path} has no folders {', '.join(CLASSES)} of images;"
+            f" give the official archive ({DATASET.source})."
+        )
+    _check_pairs(source, images, masks)
+    return tuple(
+        Item(
+            name=stem,
+            label=CLASSES.index(folder),
+            image=name,
+            masks=tuple(sorted(masks[stem])),
+            lesion=folder != HEALTHY,
+        )
+        for stem, (name, folder) in images.items()
+    )
+
+
+def _check_pairs(
+    source: Source, images: dict[str, tuple[str, str]], masks: dict[str, list[str]]
+) -> None:
+    bare = sorted(name for stem, (name, _) in images.items() if stem not in masks)
+    alone = sorted(name for stem, names in masks.items() if stem not in images for name in names)
+    parts = []
+    if bare:
+        parts.append(f"{len(bare)} images without a mask: {_listed(bare)}")
+    if alone:
+        parts.append(f"{len(alone)} masks without an image: {_listed(alone)}")
+    if parts:
+        raise UserError(f"{source.path}: {'; '.join(parts)}. Get the archive again.")
+
+
+def _listed(names: list[str]) -> str:
+    more = f", and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+DATASET = Dataset(
+    name="busi",
+    title="BUSI",
+    classes=CLASSES,
+    counts=(437, 210, 133),
+    sizes={"train": 547, "eval": 233},
+    channels=3,
+    source="Cairo University, scholar.cu.edu.eg/?q=afahmy/pages/dataset",
+    licence="free for research (Al-Dhabyani et al. 2020)",
+    listing=listing,
+    phantom="phantom-ultrasound",
+)

@@ -1,0 +1,240 @@
+"""Figures of merit of a segmentation, from probability maps (n, H, W) and masks (n, H, W).
+
+Needs numpy alone, distances scipy too. A pixel is predicted as lesion where its probability is
+above the threshold. F1 is the Dice coefficient, IoU the Jaccard index, in three ways:
+
+* per image, then averaged (``f1``, ``iou``), also over the images with a lesion alone;
+* over all pixels of all images at once (``f1_pooled``, ``iou_pooled``);
+* as the released code does (``f1_released``, ``iou_released``): over the pixels of eight images
+  in file order at once, F1 out of that IoU, then averaged over these batches.
+
+An image without a lesion counts 1 where none is predicted, else 0. What is undefined is not a
+number: the lesion metrics without any lesion, the distance where no image has both outlines.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from harness.spec.quantity import Metric
+
+THRESHOLD = 0.5
+RELEASED_BATCH = 8
+RELEASED_SMOOTH = 1e-5
+"""Pixels that the released code adds to intersection and union of a batch."""
+
+DISTANCE = "hd95"
+"""The one metric that is not made from counts; it takes a hundred times as long."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Pixels of each image, (n,) int64: predicted, in truth, and both."""
+
+    predicted: np.ndarray
+    truth: np.ndarray
+    both: np.ndarray
+
+    @property
+    def union(self) -> np.ndarray:
+        """Pixels in either."""
+        union: np.ndarray = self.predicted + self.truth - self.both
+        return union
+
+    @property
+    def lesion(self) -> np.ndarray:
+        """Whether each image has a lesion."""
+        lesion: np.ndarray = self.truth > 0
+        return lesion
+
+
+def count(maps: np.ndarray, masks: np.ndarray, *, threshold: float = THRESHOLD) -> Counts:
+    """Count pixels.
+
+    Args:
+        maps: (n, H, W) probabilities, or bool.
+        masks: (n, H, W), bool or in {0, 1}.
+        threshold: a pixel is predicted where its probability is above.
+
+    Raises:
+        ValueError: shapes do not fit, a value is not finite, or masks are not binary.
+    """
+    predicted, truth = _checked(maps, masks, threshold)
+    both = predicted & truth
+    return Counts(*(np.count_nonzero(array, axis=(1, 2)) for array in (predicted, truth, both)))
+
+
+def f1_by_image(counts: Counts) -> np.ndarray:
+    """Return 2 |P and T| / (|P| + |T|) of each image, 1 where both are empty."""
+    return _share(2 * counts.both, counts.predicted + counts.truth)
+
+
+def iou_by_image(counts: Counts) -> np.ndarray:
+    """Return |P and T| / |P or T| of each image, 1 where both are empty."""
+    return _share(counts.both, counts.union)
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    result = np.ones(np.shape(whole))
+    np.divide(part, whole, out=result, where=np.asarray(whole) > 0)
+    return result
+
+
+def _pooled(counts: Counts) -> Counts:
+    return Counts(*(array.sum(keepdims=True) for array in _arrays(counts)))
+
+
+def _arrays(counts: Counts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return counts.predicted, counts.truth, counts.both
+
+
+def _over_lesions(values: np.ndarray, counts: Counts) -> float:
+    return float(values[counts.lesion].mean()) if counts.lesion.any() else math.nan
+
+
+def _released(counts: Counts) -> tuple[np.ndarray, np.ndarray]:
+    """Return each batch's IoU and its size; the last batch may be smaller."""
+    starts = np.arange(0, len(counts.both), RELEASED_BATCH)
+    both, union = (np.add.reduceat(array, starts) for array in (counts.both, counts.union))
+    sizes = np.diff(np.append(starts, len(counts.both)))
+    return (both + RELEASED_SMOOTH) / (union + RELEASED_SMOOTH), sizes
+
+
+def _released_iou(counts: Counts) -> float:
+    iou, sizes = _released(counts)
+    return float(np.average(iou, weights=sizes))
+
+
+def _released_f1(counts: Counts) -> float:
+    iou, sizes = _released(counts)
+    return float(np.average(2 * iou / (1 + iou), weights=sizes))
+
+
+def distances(
+    maps: np.ndarray, masks: np.ndarray, *, threshold: float = THRESHOLD
+) -> tuple[float | None, ...]:
+    """Return each image's Hausdorff-95 in pixels, see ``hausdorff95``."""
+    predicted, truth = _checked(maps, masks, threshold)
+    return tuple(hausdorff95(p, t) for p, t in zip(predicted, truth, strict=True))
+
+
+def hausdorff95(first: np.ndarray, second: np.ndarray) -> float | None:
+    """Return the 95th percentile of the distances between two outlines, in pixels.
+
+    The distances of every pixel of each outline to the other outline are taken together. An
+    outline is what an erosion by the four neighbours takes away; the image's border counts.
+
+    Args:
+        first: (H, W) bool.
+        second: likewise.
+
+    Returns:
+        None where either is empty.
+    """
+    if not first.any() or not second.any():
+        return None
+    from scipy.spatial import cKDTree
+
+    one, other = (np.argwhere(_outline(mask)) for mask in (first, second))
+    there, back = cKDTree(other).query(one)[0], cKDTree(one).query(other)[0]
+    return float(np.percentile(np.concatenate([there, back]), 95))
+
+
+def _outline(mask: np.ndarray) -> np.ndarray:
+    padded = np.pad(mask, 1)
+    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    outline: np.ndarray = mask & ~inside
+    return outline
+
+
+def _mean_distance(maps: np.ndarray, masks: np.ndarray) -> float:
+    known = [d for d in distances(maps, masks) if d is not None]
+    return float(np.mean(known)) if known else math.nan
+
+
+_FROM_COUNTS: Mapping[str, tuple[str, Callable[[Counts], float]]] = {
+    "f1": ("F1 (%)", lambda c: float(f1_by_image(c).mean())),
+    "iou": ("IoU (%)", lambda c: float(iou_by_image(c).mean())),
+    "f1_lesions": ("F1, lesions (%)", lambda c: _over_lesions(f1_by_image(c), c)),
+    "iou_lesions": ("IoU, lesions (%)", lambda c: _over_lesions(iou_by_image(c), c)),
+    "f1_pooled": ("F1, pooled (%)", lambda c: float(f1_by_image(_pooled(c))[0])),
+    "iou_pooled": ("IoU, pooled (%)", lambda c: float(iou_by_image(_pooled(c))[0])),
+    "f1_released": ("F1, as released (%)", _released_f1),
+    "iou_released": ("IoU, as released (%)", _released_iou),
+}
+
+
+def _metric(name: str, title: str, compute: Callable[[Counts], float]) -> Metric:
+    return Metric(
+        name=name,
+        title=title,
+        better="higher",
+        digits=2,
+        factor=100.0,
+        compute=lambda maps, masks: compute(count(maps, masks)),
+    )
+
+
+METRICS: Mapping[str, Metric] = MappingProxyType(
+    {
+        **{name: _metric(name, *rest) for name, rest in _FROM_COUNTS.items()},
+        DISTANCE: Metric(
+            name=DISTANCE,
+            title="Hausdorff-95 (px)",
+            better="lower",
+            digits=2,
+            factor=1.0,
+            compute=_mean_distance,
+        ),
+    }
+)
+"""The metrics by name. The paper does not say how it averages; ``f1`` and ``iou`` (per image,
+those without a lesion included) are what a column takes for it."""
+
+
+def from_counts(counts: Counts) -> dict[str, float]:
+    """Return every metric but the distance, by name, in natural units."""
+    return {name: compute(counts) for name, (_, compute) in _FROM_COUNTS.items()}
+
+
+def evaluate(maps: np.ndarray, masks: np.ndarray) -> dict[str, float | None]:
+    """Return every metric by name, in natural units; None where it is undefined.
+
+    Raises:
+        ValueError: see ``count``.
+    """
+    found = {**from_counts(count(maps, masks)), DISTANCE: _mean_distance(maps, masks)}
+    return {name: None if math.isnan(value) else value for name, value in found.items()}
+
+
+def constant(masks: np.ndarray, *, value: bool) -> dict[str, float | None]:
+    """Return what predicting one value on every pixel reaches: lesion everywhere, or nowhere."""
+    return evaluate(np.full(np.shape(masks), value), masks)
+
+
+def collapsed(maps: np.ndarray) -> bool:
+    """Whether every pixel of all images is predicted as background, or every one as lesion."""
+    return not maps.any() or bool(maps.all())
+
+
+def _checked(
+    maps: np.ndarray, masks: np.ndarray, threshold: float
+) -> tuple[np.ndarray, np.ndarray]:
+    maps, masks = np.asarray(maps), np.asarray(masks)
+    if maps.ndim != 3 or maps.shape != masks.shape or not maps.size:
+        raise ValueError(
+            f"Maps {maps.shape} and masks {masks.shape} do not fit; both must be (n, H, W) with"
+            " n > 0."
+        )
+    if masks.dtype != bool and not np.isin(masks, (0, 1)).all():
+        raise ValueError("Some values of the masks are neither 0 nor 1; threshold them first.")
+    if maps.dtype == bool:
+        return maps, masks.astype(bool)
+    if not np.isfinite(maps).all():
+        raise ValueError("Some probabilities are not finite; the model has diverged.")
+    return maps > threshold, masks.astype(bool)

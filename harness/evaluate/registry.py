@@ -1,0 +1,117 @@
+"""Every metric by name, and which module evaluates a task: labels or masks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import numpy as np
+
+from harness.data.prepared import ImageStore, Manifest
+from harness.errors import UserError, unknown
+from harness.evaluate import classification, metrics, overlap, segmentation
+from harness.spec.quantity import Metric
+from harness.spec.table import Column
+from harness.train.images import Images
+from harness.train.task import Task
+
+METRICS: Mapping[str, Metric] = MappingProxyType({**metrics.METRICS, **overlap.METRICS})
+
+CONSTANTS: Mapping[str, bool] = MappingProxyType({"background": False, "foreground": True})
+"""The constant segmenters: what each predicts on every pixel; ``harness.report.computed`` has
+their labels."""
+
+
+class Judge(Protocol):
+    """What a module that evaluates has."""
+
+    def evaluator(
+        self, task: Task, reported: Images, selected_on: Images, memory: dict[str, Any]
+    ) -> Callable[[int], dict[str, float]]:
+        """Return what the loop calls after every epoch; findings go into ``memory``."""
+        ...
+
+    def summary(self, memory: dict[str, Any], images: Images, epochs: int) -> dict[str, Any]:
+        """Return the evaluation part of a record."""
+        ...
+
+    def arrays(self, memory: dict[str, Any], images: Images) -> dict[str, np.ndarray]:
+        """Return the per-image predictions that are kept beside the record."""
+        ...
+
+
+def find(name: str) -> Metric:
+    """Return a metric by name.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    if name not in METRICS:
+        raise unknown("metric", name, METRICS)
+    return METRICS[name]
+
+
+def check(column: Column, manifest: Manifest) -> None:
+    """Refuse a column whose data cannot be measured by its metric.
+
+    Raises:
+        UserError: the metric is unknown, or needs masks that the data set does not have.
+    """
+    if column.cost is not None:
+        return
+    find(column.metric)
+    if column.metric in overlap.METRICS:
+        check_masks(manifest, repr(column.metric))
+
+
+def check_masks(manifest: Manifest, needed_by: str) -> None:
+    """Refuse a data set without masks.
+
+    Raises:
+        UserError: it has none.
+    """
+    if "masks.npy" not in manifest.files:
+        raise UserError(
+            f"Data set {manifest.dataset!r} has no masks, which {needed_by} needs; choose one that"
+            " has (busi)."
+        )
+
+
+def majority(name: str, labels: np.ndarray, classes: int) -> float | None:
+    """Return what answering the most frequent class reaches; None for metrics of segmenters.
+
+    Args:
+        name: of the metric.
+        labels: (n,).
+        classes: K.
+    """
+    return None if name in overlap.METRICS else metrics.majority(labels, classes, metric=name)
+
+
+def constants(name: str, reported: ImageStore, size: int) -> dict[str, float | None]:
+    """Return what the constant segmenters reach, by name; none for metrics of classifiers.
+
+    A value is None where the metric is undefined.
+
+    Args:
+        name: of the metric.
+        reported: the evaluated images.
+        size: side of the model's input, at which masks are compared.
+    """
+    if name not in overlap.METRICS:
+        return {}
+    from harness.train.images import masks_of
+
+    truth = masks_of(reported, size)
+    compute = overlap.METRICS[name].compute
+    reached = {c: compute(np.full(truth.shape, v), truth) for c, v in CONSTANTS.items()}
+    return {c: None if math.isnan(value) else value for c, value in reached.items()}
+
+
+def of(task: Task) -> Judge | None:
+    """Return what evaluates a task; None for a pre-training."""
+    if task.segments:
+        return segmentation
+    return classification if task.classifies else None

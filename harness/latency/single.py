@@ -1,0 +1,36 @@
+"""The latency of a trained stage in the process that trained it: one figure a run.
+
+One process cannot show how much processes differ, and others may share the machine: such a figure
+goes along with a run, comparisons take the protocol (``harness.latency.processes``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness.latency.protocol import interleave, timer, warm_up
+from harness.latency.summary import summarise
+from harness.train.task import Task
+
+ROUNDS = 30
+
+
+def latency(task: Task, image: Tensor) -> dict[str, Any]:
+    """Time the deployed forward of one image (1, 3, H, W), fp32, and return plain values."""
+    forward = task.deployed
+    assert forward is not None, "a pre-training has no deployed forward"
+    task.eval()
+    timed = timer(image.device)
+
+    def once() -> Tensor:
+        with torch.no_grad():
+            return forward(image)
+
+    warmed = warm_up(once, timed)
+    (times,) = interleave([once], ROUNDS, timed)
+    found = summarise([times]).to_json()
+    unstable = [] if warmed.stable else ["not stable after warming up"]
+    return {**found, "noisy": [*found["noisy"], *unstable], "batch": 1, "precision": "fp32"}

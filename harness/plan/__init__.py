@@ -1,0 +1,1 @@
+"""Plans: which stages an experiment needs, and what is written of it."""

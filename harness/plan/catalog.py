@@ -1,0 +1,140 @@
+"""Find experiments: files of ``experiments/``, a user's own file, or an installed package's."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import harness
+from harness.canonical import types_of
+from harness.errors import UserError, unknown
+from harness.sources import user_files
+from harness.sources.same_names import check_names
+from harness.spec.sweep import Sweep
+from harness.spec.table import Table
+
+GROUP = "msmae_harness"
+"""Entry points "table.NAME" of installed packages load a module with ``EXPERIMENT``."""
+
+_PACKAGE = Path(harness.__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Component:
+    """A file that offers something: its name, its docstring's first line and its path."""
+
+    name: str
+    summary: str
+    path: Path
+    sweep: bool = False
+
+
+def experiments_folder() -> Path:
+    """Return ``experiments/`` beside the package in a checkout, else the wheel's copy."""
+    beside = _PACKAGE.parent / "experiments"
+    return beside if beside.is_dir() else _PACKAGE / "_experiments"
+
+
+def experiments() -> dict[str, Component]:
+    """List the experiments that ship with the harness, without executing them."""
+    return {c.name: c for c in _scan(experiments_folder())}
+
+
+def methods() -> dict[str, Component]:
+    """List the methods: ``msmae`` and the modules of ``baselines``, without importing them."""
+    root = _PACKAGE / "methods"
+    found = {c.name: c for c in _scan(root / "baselines")}
+    ours = _component(root / "msmae" / "method.py")
+    return {"msmae": Component("msmae", ours.summary, ours.path), **found}
+
+
+def _scan(folder: Path) -> Iterator[Component]:
+    for path in sorted(folder.glob("*.py")):
+        if not path.name.startswith("_"):
+            yield _component(path)
+
+
+def _component(path: Path) -> Component:
+    tree = ast.parse(path.read_bytes())
+    text = ast.get_docstring(tree) or ""
+    built = [n.value for n in tree.body if isinstance(n, ast.Assign) and _named(n.targets[0])]
+    sweep = any(isinstance(v, ast.Call) and ast.unparse(v.func) == "Sweep" for v in built)
+    return Component(path.stem, text.partition("\n")[0], path, sweep)
+
+
+def _named(target: ast.expr) -> bool:
+    return isinstance(target, ast.Name) and target.id == "EXPERIMENT"
+
+
+def load(name: str) -> tuple[str, Table]:
+    """Execute an experiment and return its name and table.
+
+    Args:
+        name: a known name ("table1") or the path of a Python file that builds ``EXPERIMENT``.
+
+    Raises:
+        UserError: there is no such experiment, its file does not build one, or it is a sweep.
+    """
+    known, found = find(name)
+    if isinstance(found, Sweep):
+        raise UserError(
+            f"{known} is a sweep, not a table: `harness sweep {name}` runs it, `harness report"
+            f" {name}` writes what it found."
+        )
+    return known, found
+
+
+def load_sweep(name: str) -> tuple[str, Sweep]:
+    """Execute an experiment and return its name and sweep; as ``load``.
+
+    Raises:
+        UserError: as by ``load``, or it is a table.
+    """
+    known, found = find(name)
+    if isinstance(found, Table):
+        raise UserError(f"{known} is a table, not a sweep: `harness run {name}` runs it.")
+    return known, found
+
+
+def find(name: str) -> tuple[str, Table | Sweep]:
+    """Execute an experiment of either kind; as ``load``."""
+    if name.endswith(".py") or "/" in name:
+        path = Path(name)
+        if not path.is_file():
+            raise UserError(f"No experiment file {name!r}; give a path that exists or a name.")
+        return path.stem, _execute(path)
+    known = experiments()
+    if name in known:
+        return name, _execute(known[name].path)
+    plugins = {
+        e.name.removeprefix("table."): e
+        for e in importlib.metadata.entry_points(group=GROUP)
+        if e.name.startswith("table.")
+    }
+    if name in plugins:
+        return name, _experiment(plugins[name].load(), Path(name))
+    raise unknown("experiment", name, [*known, *plugins])
+
+
+def _execute(path: Path) -> Table | Sweep:
+    return _experiment(user_files.load(path), path)
+
+
+def _experiment(module: object, path: Path) -> Table | Sweep:
+    value = getattr(module, "EXPERIMENT", None)
+    if isinstance(value, Sweep):
+        check_names(types_of([value.row.stages, value.row.finetunes]))
+        return value
+    if not isinstance(value, Table):
+        found = "nothing" if value is None else type(value).__name__
+        raise UserError(
+            f"{path} builds no experiment: EXPERIMENT must be a Table or a Sweep, not {found}."
+        )
+    check_names(types_of([(row.stages, row.finetunes) for row in value.rows]))
+    names = [row.name for row in value.rows]
+    if len(set(names)) != len(names):
+        raise UserError(f"{path} has rows of the same name; every Row.name must be unique.")
+    return value

@@ -1,0 +1,71 @@
+"""What is written of a plan: its table, or one a data set where they stand apart; its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from harness.errors import UserError
+from harness.plan.columns import ColumnPlan
+from harness.plan.plan import Plan
+from harness.spec.table import file_name
+
+
+def tables(plan: Plan) -> tuple[Plan, ...]:
+    """Return a plan for each table that is written; all of them share the plan's stages.
+
+    Raises:
+        UserError: a table shows times of batches of several sizes, which are not taken in turn.
+    """
+    costs = [c.column.cost for c in plan.columns]
+    batches = sorted({c.batch for c in costs if c is not None and c.what == "seconds"})
+    if len(batches) > 1:
+        raise UserError(
+            f"{plan.name} shows times of batches of {' and '.join(map(str, batches))}; the columns"
+            " of one table must share a batch, so that its rows can be timed in turn."
+        )
+    if not plan.table.apart:
+        return (plan,)
+    return tuple(
+        _narrowed(plan, file_name(plan.name, dataset, plan.own), columns)
+        for dataset, columns in by_dataset(plan).items()
+    )
+
+
+def figures(plan: Plan) -> tuple[Plan, ...]:
+    """Return a plan for each figure that is laid out as a table is, one a data set.
+
+    Raises:
+        UserError: the experiment has no figure of any kind.
+    """
+    scatter = plan.table.scatter
+    if scatter is None:
+        if plan.table.panels is None:
+            raise UserError(f"{plan.name} has no figure; leave --figures out.")
+        return ()
+    made = []
+    for dataset, columns in by_dataset(plan).items():
+        shown = [replace(columns[0], column=c) for c in scatter.columns(dataset)]
+        name = file_name(scatter.name, dataset, scatter.dataset)
+        table = replace(plan.table, title=scatter.title, source=scatter.source, notes=())
+        made.append(_narrowed(replace(plan, table=table, is_figure=True), name, shown))
+    return tuple(made)
+
+
+def by_dataset(plan: Plan) -> dict[str, list[ColumnPlan]]:
+    """Return the columns of each data set that was asked for."""
+    found: dict[str, list[ColumnPlan]] = {}
+    for column in plan.columns:
+        found.setdefault(column.asked.name, []).append(column)
+    return found
+
+
+def _narrowed(plan: Plan, name: str, columns: Sequence[ColumnPlan]) -> Plan:
+    names = {c.column.name for c in columns}
+    return replace(
+        plan,
+        name=name,
+        table=replace(plan.table, columns=tuple(c.column for c in columns)),
+        columns=tuple(columns),
+        units=tuple(u for u in plan.units if u.column.name in names),
+    )

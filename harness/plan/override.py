@@ -1,0 +1,168 @@
+"""``--set``: ``[PHASE.]recipe.FIELD=VALUE``, ``[PHASE.]method.FIELD=VALUE``, ``finetune=NAME``.
+
+Fields are set after the profile's scaling: the value given is the value that runs, and it is part
+of the key like any other. What is said of one phase stands above what is said of all, in any order.
+A fine-tuning is exchanged before: it is scaled like the one it replaces.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import types
+import typing
+from collections.abc import Sequence
+from typing import Any
+
+from harness.errors import UserError, unknown
+from harness.spec.recipe import Phase, Stage
+from harness.spec.table import Row
+
+PHASES: tuple[str, ...] = typing.get_args(Phase)
+SWAP = "finetune"
+"""The only path without a field: it names a row's other fine-tuning."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Override:
+    """One parsed ``--set``: the phase (None: every phase), the part, the field and the text."""
+
+    phase: str | None
+    part: str
+    field: str
+    text: str
+
+    def __str__(self) -> str:
+        """Return it as it is written on the command line."""
+        phase = f"{self.phase}." if self.phase else ""
+        return f"{phase}{self.part}.{self.field}={self.text}"
+
+
+def parse(text: str) -> Override:
+    """Parse one ``--set`` argument.
+
+    Raises:
+        UserError: it is not of the form, or the phase or part is unknown.
+    """
+    path, sign, value = text.partition("=")
+    words = path.strip().split(".")
+    if not sign or len(words) not in (2, 3):
+        raise UserError(
+            f"--set {text!r} is not of the form [PHASE.]recipe.FIELD=VALUE,"
+            " [PHASE.]method.FIELD=VALUE or finetune=NAME, for instance finetune.recipe.epochs=5."
+        )
+    phase = words[0] if len(words) == 3 else None
+    if phase is not None and phase not in PHASES:
+        raise unknown("phase", phase, PHASES)
+    if words[-2] not in ("recipe", "method"):
+        raise unknown("part of a stage", words[-2], ("recipe", "method"))
+    return Override(phase, words[-2], words[-1], value.strip())
+
+
+def finetunings(rows: Sequence[Row], overrides: Sequence[str]) -> list[tuple[Stage, ...]]:
+    """Return the rows' stages under ``--set finetune=NAME``, as they are without it.
+
+    Raises:
+        UserError: it is given twice, or no row has a fine-tuning of that name.
+    """
+    names = [text.partition("=")[2].strip() for text in overrides if _swaps(text)]
+    if not names:
+        return [row.chain() for row in rows]
+    if len(names) > 1:
+        raise UserError(f"--set {SWAP}={names[0]} is given more than once; give it once.")
+    known = {name for row in rows if len(row.chain()) > 1 for name in row.finetunes}
+    if names[0] not in known:
+        raise unknown("fine-tuning", names[0], known)
+    return [row.chain(names[0]) for row in rows]
+
+
+def _swaps(text: str) -> bool:
+    path, sign, _ = text.partition("=")
+    return bool(sign) and path.strip() == SWAP
+
+
+def apply(chains: Sequence[Sequence[Stage]], overrides: Sequence[str]) -> list[tuple[Stage, ...]]:
+    """Return the chains with every override of a field applied wherever that exists.
+
+    Raises:
+        UserError: a field exists in no stage that the override names, a value has the wrong
+            type, or the same field is set twice.
+    """
+    parsed = [parse(text) for text in overrides if not _swaps(text)]
+    places = [(o.phase, o.part, o.field) for o in parsed]
+    for override, place in zip(parsed, places, strict=True):
+        if places.count(place) > 1:
+            raise UserError(f"--set {override} is given more than once; give it once.")
+        known = {
+            f.name
+            for chain in chains
+            for stage in chain
+            if override.phase in (None, stage.phase)
+            for f in dataclasses.fields(_part(stage, override))
+        }
+        if override.field not in known:
+            raise unknown(f"{override.part} field", override.field, known)
+    return [tuple(_changed(stage, parsed) for stage in chain) for chain in chains]
+
+
+def _part(stage: Stage, override: Override) -> Any:
+    return getattr(stage, override.part)
+
+
+def _changed(stage: Stage, overrides: Sequence[Override]) -> Stage:
+    ordered = sorted(overrides, key=lambda o: o.phase is not None)
+    for part in ("recipe", "method"):
+        value = getattr(stage, part)
+        names = {f.name for f in dataclasses.fields(value)}
+        changes = {
+            o.field: _read(type(value), o)
+            for o in ordered
+            if o.part == part and o.field in names and o.phase in (None, stage.phase)
+        }
+        if changes:
+            stage = dataclasses.replace(stage, **{part: dataclasses.replace(value, **changes)})
+    return stage
+
+
+def _read(owner: type, override: Override) -> Any:
+    kind = typing.get_type_hints(owner)[override.field]
+    for option in _options(kind):
+        matched, value = _convert(option, override.text)
+        if matched:
+            return value
+    raise UserError(f"--set {override}: {override.text!r} is not {_words(kind)}.")
+
+
+def _options(kind: Any) -> tuple[Any, ...]:
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return typing.get_args(kind)
+    return (kind,)
+
+
+def _convert(kind: Any, text: str) -> tuple[bool, Any]:
+    if kind is type(None):
+        return text.lower() == "none", None
+    if typing.get_origin(kind) is typing.Literal:
+        return text in typing.get_args(kind), text
+    if kind is str:
+        return True, text
+    try:
+        value = json.loads(text.lower() if kind is bool else text)
+    except ValueError:
+        return False, None
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return math.isfinite(value), float(value)
+    if typing.get_origin(kind) is tuple:
+        return isinstance(value, list), tuple(value) if isinstance(value, list) else None
+    return type(value) is kind, value
+
+
+def _words(kind: Any) -> str:
+    names = []
+    for option in _options(kind):
+        if typing.get_origin(option) is typing.Literal:
+            names += [repr(v) for v in typing.get_args(option)]
+        else:
+            names.append("none" if option is type(None) else getattr(option, "__name__", "a list"))
+    return " or ".join(names)

@@ -1,0 +1,73 @@
+"""Where a number was made: commit, versions, device."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import platform
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import harness
+
+if TYPE_CHECKING:
+    import torch
+
+SOURCES = ("*.py", "pyproject.toml", "requirements.lock")
+"""What is asked for changes against a commit: a log or a report beside them is none."""
+
+PACKAGES = ("torch", "timm", "numpy", "msmae-harness")
+
+
+@functools.cache
+def commit() -> tuple[str, bool]:
+    """Return the commit of the sources and whether they differ from it.
+
+    Sources that are not in a checkout of this project (an installed wheel) give
+    "version X", unchanged.
+    """
+    root = Path(harness.__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return f"version {harness.__version__}", False
+    try:
+        head = _git(root, "rev-parse", "HEAD")
+        changed = _git(root, "status", "--porcelain", "--untracked-files=all", "--", *SOURCES)
+    except (OSError, subprocess.CalledProcessError):
+        return f"version {harness.__version__}", True
+    return head, bool(changed)
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of what computes."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def device_facts(device: Any) -> dict[str, Any]:
+    """Describe a torch device: its kind, model and the threads in use."""
+    import torch
+
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
+    return {
+        "kind": device.type,
+        "name": name or platform.machine(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def choose_device() -> torch.device:
+    """Return the CUDA device where there is one, else the CPU."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,1 @@
+"""What sources say: their digest, and users' files loaded from their text."""

@@ -1,0 +1,1 @@
+"""Frozen values that describe experiments; nothing here imports torch."""

@@ -1,0 +1,88 @@
+"""A run: a chain of stages on one data set under one profile and seed, and its key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.canonical import describe, digest, types_of
+from harness.sources.digest import digest_of
+from harness.spec.dataset import Split
+from harness.spec.profile import Profile
+from harness.spec.recipe import Stage, backbone_of
+from harness.streams import stream_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """The unit of work: a chain of stages on one data set under one profile and seed.
+
+    ``data`` is the fingerprint of the prepared store: other contents are another run.
+    """
+
+    dataset: str
+    data: str
+    split: Split
+    profile: Profile
+    stages: tuple[Stage, ...]
+    seed: int
+
+    def definition(self, upto: int | None = None) -> dict[str, Any]:
+        """Return what defines the first ``upto`` stages, as plain JSON values.
+
+        Of the profile that is the image size, the subset and the size of each stage's own
+        backbone: neither its name, nor other backbones, nor how it scales other phases act here.
+        """
+        return {
+            "dataset": self.dataset,
+            "data": self.data,
+            "split": self.split,
+            "profile": {
+                "image_size": self.profile.encoders.image_size,
+                "train_images": self.profile.train_images,
+                "eval_images": self.profile.eval_images,
+            },
+            "stages": [self._defined(stage) for stage in self.stages[:upto]],
+            "seed": self.seed,
+        }
+
+    def _defined(self, stage: Stage) -> dict[str, Any]:
+        backbone = backbone_of(stage.method)
+        size = None if backbone is None else self.profile.encoders.of(backbone)
+        return {
+            "phase": stage.phase,
+            "method": describe(stage.method),
+            "recipe": describe(stage.recipe),
+            "backbone": describe(size),
+        }
+
+    def key(self, upto: int | None = None) -> str:
+        """Return the SHA-256 (hex) of the canonical JSON of the first ``upto`` stages."""
+        return digest(self.definition(upto))
+
+    def stream(self, upto: int | None = None) -> str:
+        """Return the name that the randomness of the last of these stages is derived from."""
+        return stream_name(self.definition(upto))
+
+
+def stage_title(definition: Mapping[str, Any]) -> str:
+    """Name the last stage of a definition: its phase, method, data set and seed."""
+    stage = definition["stages"][-1]
+    method = stage["method"]["type"]
+    return f"{stage['phase']} {method} / {definition['dataset']} / seed {definition['seed']}"
+
+
+def sources(run: Run, upto: int) -> str:
+    """Return the digest of the sources that act on the first ``upto`` stages of a run."""
+    return digest_of(kind for stage in run.stages[:upto] for kind in types_of(stage))
+
+
+def parameters(run: Run) -> dict[str, Any]:
+    """Return a run's settings as flat names and plain values, for tracking."""
+    flat: dict[str, Any] = {"dataset": run.dataset, "split": run.split, "seed": run.seed}
+    for stage in run.stages:
+        for part in ("method", "recipe"):
+            for name, value in describe(getattr(stage, part), complete=True).items():
+                flat[f"{stage.phase}.{part}.{name}"] = value
+    return flat

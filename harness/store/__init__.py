@@ -1,0 +1,1 @@
+"""The run store: records, checkpoints, claims, and what is being trained now."""

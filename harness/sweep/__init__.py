@@ -1,0 +1,1 @@
+"""Sweeps with Optuna: studies, their trials and their reports."""

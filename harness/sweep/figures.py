@@ -1,0 +1,107 @@
+"""Figures of a sweep: the best accuracy over two dimensions, and accuracy over training cost."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from harness.sweep.values import Line, Sheet
+
+
+def heat(sheet: Sheet) -> bytes:
+    """Draw the best complete trial of every pair of values as PNG; empty cells were not tried.
+
+    Dimensions without levels are drawn as points.
+    """
+    from matplotlib.figure import Figure
+
+    assert sheet.heat is not None
+    across, up = sheet.heat
+    figure = Figure(figsize=(7, 5.5), layout="constrained")
+    axes = figure.add_subplot()
+    levels = sheet.levels[across], sheet.levels[up]
+    if levels[0] is not None and levels[1] is not None:
+        best = _best(sheet.complete, across, up)
+        mapped = _cells(axes, best, levels[0], levels[1])
+    else:
+        drawn = list(reversed(sheet.complete))
+        mapped = axes.scatter(
+            [t.values[across] for t in drawn],
+            [t.values[up] for t in drawn],
+            c=[100 * (t.accuracy or 0.0) for t in drawn],
+        )
+    figure.colorbar(mapped, label="validation accuracy (%), best trial")  # type: ignore[arg-type]
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
+    return _png(figure, axes, sheet)
+
+
+def _best(trials: tuple[Line, ...], across: str, up: str) -> dict[tuple[object, object], float]:
+    """Return the best accuracy (%) by the two values; trials come the best first."""
+    found: dict[tuple[object, object], float] = {}
+    for trial in trials:
+        found.setdefault((trial.values[across], trial.values[up]), 100 * (trial.accuracy or 0.0))
+    return found
+
+
+def _cells(
+    axes: Axes,
+    best: dict[tuple[object, object], float],
+    across: tuple[float | int | str, ...],
+    up: tuple[float | int | str, ...],
+) -> object:
+    grid = [[best.get((x, y), float("nan")) for x in across] for y in up]
+    image = axes.imshow(grid, origin="lower", aspect="auto", cmap="cividis")
+    axes.set_xticks(range(len(across)), [_text(v) for v in across])
+    axes.set_yticks(range(len(up)), [_text(v) for v in up])
+    middle = (min(best.values()) + max(best.values())) / 2
+    for row, y in enumerate(up):
+        for column, x in enumerate(across):
+            if (x, y) in best:
+                colour = "black" if best[x, y] > middle else "white"
+                number = f"{best[x, y]:.1f}"
+                axes.text(column, row, number, ha="center", va="center", color=colour)
+    return image
+
+
+def _text(value: float | int | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def pareto(sheet: Sheet) -> bytes:
+    """Draw accuracy over training cost as PNG, with the trials that no other beats in both."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 5.5), layout="constrained")
+    axes = figure.add_subplot()
+    known = [t for t in sheet.complete if t.macs is not None]
+    best = sorted((t for t in known if t.front), key=lambda t: t.macs or 0.0)
+    for trials, style, label in ((known, "o", "trials"), (best, "s-", "Pareto front")):
+        cost = [(t.macs or 0.0) / 1e12 for t in trials]
+        reached = [100 * (t.accuracy or 0.0) for t in trials]
+        axes.plot(cost, reached, style, label=label, alpha=0.7)
+    for trial in best:
+        place = ((trial.macs or 0.0) / 1e12, 100 * (trial.accuracy or 0.0))
+        axes.annotate(
+            str(trial.number), place, xytext=(4, 4), textcoords="offset points", fontsize=7
+        )
+    axes.set_xlabel("FLOPs (T multiply-accumulates, thop-macs), training forwards of all stages")
+    axes.set_ylabel("validation accuracy (%)")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return _png(figure, axes, sheet)
+
+
+def _png(figure: Figure, axes: Axes, sheet: Sheet) -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    axes.set_title(" ".join(sheet.caption[:3]), fontsize=8, wrap=True)
+    stream = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(
+        stream, metadata={"Software": None, "Description": sheet.context.command}
+    )
+    return stream.getvalue()

@@ -1,0 +1,207 @@
+"""A sweep's trials as Markdown, LaTeX, JSON and CSV; every number names how it was made.
+
+Accuracies are of the validation part of the clean split: they choose, they are no result.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness import files, stats
+from harness.canonical import short
+from harness.errors import unknown
+from harness.report import latex, markdown
+from harness.report.numbers import fixed
+from harness.report.values import NOTHING
+from harness.sweep.figures import heat, pareto
+from harness.sweep.values import PART, Line, Sheet
+
+FORMAT = 1
+"""Raised whenever the layout of the JSON changes."""
+
+BEST = 10
+"""Trials in the printed table; JSON and CSV hold all."""
+
+
+def _table(sheet: Sheet) -> tuple[list[str], list[list[str]]]:
+    heads = ["Trial", *sheet.dimensions, "Validation accuracy", "Training FLOPs (T)"]
+    rows = []
+    for trial in sheet.complete[:BEST]:
+        cells = [str(trial.number), *(_value(trial.values[d]) for d in sheet.dimensions)]
+        rows.append([*cells, _accuracy(trial, sheet.n), _cost(trial)])
+    return heads, rows
+
+
+def _value(value: float | int | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def _accuracy(trial: Line, n: int) -> str:
+    if trial.accuracy is None:
+        return NOTHING
+    interval = stats.wilson(round(trial.accuracy * n), n)
+    ends = f"{fixed(100 * interval.low, 2)}, {fixed(100 * interval.high, 2)}"
+    return f"{fixed(100 * trial.accuracy, 2)} [{ends}]{' †' if trial.stale else ''}"
+
+
+def _cost(trial: Line) -> str:
+    text = NOTHING if trial.macs is None else f"{trial.macs / 1e12:.4g}"
+    return f"{text} *" if trial.front else text
+
+
+def _notes(sheet: Sheet) -> list[tuple[str, str]]:
+    context = sheet.context
+    states = ("complete", "pruned", "fail", "running", "waiting")
+    counts = ", ".join(f"{sheet.count(s)} {s}" for s in states if sheet.count(s))
+    commits = dict.fromkeys(short(t.commit) for t in sheet.trials if t.commit)
+    shares = ", ".join(f"{n} {fixed(s, 3)}" for n, s in sheet.importances.items())
+    failed = [f"trial {t.number}: {t.error}" for t in sheet.trials if t.state == "fail"]
+    return [
+        ("Trials", f"{counts or 'none'}; sampler {sheet.sampler}, pruner {sheet.pruner}"),
+        ("Selection", f"{PART}, accuracy of fine-tuning's last epoch; the reported part has none"),
+        ("FLOPs", "multiply-accumulates (thop-macs) of the forward passes of all training images"
+         " of all stages and epochs; * on the Pareto front of accuracy against them"),
+        ("Importances", (f"fANOVA's shares of the accuracy's variance: {shares}; X_share: X as a"
+         " share of the room its constraint leaves") if shares else f"none: {sheet.silent}"),
+        *([("Failed", "; ".join(failed))] if failed else []),
+        *([("†", "made by other sources than the present ones")]
+          if any(t.stale for t in sheet.trials) else []),
+        ("Best trial as --set at this profile", " ".join(sheet.settings) or NOTHING),
+        *(("Note", text) for text in sheet.notes),
+        ("Study", sheet.study),
+        ("Data", f"{sheet.dataset}, fingerprint {short(sheet.data)}, n = {sheet.n}"),
+        ("Seed and split", f"seed {context.seeds[0]}, split {context.split}"),
+        ("Overrides", " ".join(context.overrides) or "none"),
+        ("Commits of the records", ", ".join(commits) or NOTHING),
+        ("Written", f"{context.created} by `{context.command}` at {short(context.commit)}"
+         f"{'+changes' if context.dirty else ''}, {context.device}"),
+    ]  # fmt: skip
+
+
+def _markdown(sheet: Sheet) -> str:
+    title, *rest = sheet.caption
+    heads, rows = _table(sheet)
+    lines = [f"# {markdown.escape(title)}", "", markdown.escape(" ".join(rest)), ""]
+    lines.append(_piped(heads))
+    lines.append(_piped(["---:"] * len(heads)))
+    lines += [_piped([markdown.escape(cell) for cell in row]) for row in rows]
+    notes = _notes(sheet)
+    lines += ["", *(f"- **{markdown.escape(a)}:** {markdown.escape(b)}" for a, b in notes)]
+    lines += ["", *(f"![{name}]({sheet.context.name}-{name}.png)" for name in _drawn(sheet))]
+    lines += ["", "Run keys:", ""]
+    lines += [f"- trial {t.number}: {t.key[:12]}" for t in sheet.complete[:BEST]]
+    return "\n".join(lines) + "\n"
+
+
+def _piped(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _latex(sheet: Sheet) -> str:
+    heads, rows = _table(sheet)
+    lines = [
+        f"% Made by: {sheet.context.command}",
+        *(f"% Needs \\usepackage{package}" for package in latex.PACKAGES),
+        r"\begin{table}",
+        r"  \centering",
+        rf"  \caption{{{latex.escape(' '.join(sheet.caption))}}}",
+        r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        rf"    \begin{{tabular}}{{@{{}}{'r' * len(heads)}@{{}}}}",
+        r"    \toprule",
+        rf"    {' & '.join(map(latex.escape, heads))} \\",
+        r"    \midrule",
+        *(rf"    {' & '.join(map(latex.escape, row))} \\" for row in rows),
+        r"    \bottomrule",
+        r"    \end{tabular}}",
+        r"  \par\smallskip",
+        r"  \begin{minipage}{\linewidth}\scriptsize\raggedright",
+        *(rf"  \textbf{{{latex.escape(a)}:}} {latex.escape(b)}\par" for a, b in _notes(sheet)),
+        r"  \end{minipage}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def to_json(sheet: Sheet) -> dict[str, Any]:
+    """Return everything as JSON values, in natural units."""
+    values = dataclasses.asdict(sheet)
+    names = ("title", "study", "dataset", "data", "n", "sampler", "pruner", "silent")
+    return {
+        "format": FORMAT,
+        "name": sheet.context.name,
+        **{name: values[name] for name in names},
+        "part": PART,
+        "caption": " ".join(sheet.caption),
+        "context": {**values["context"], "versions": dict(sheet.context.versions)},
+        "counts": {t.state: sheet.count(t.state) for t in sheet.trials},
+        "best": values["trials"][0]["number"] if sheet.complete else None,
+        "settings": list(sheet.settings),
+        "importances": dict(sheet.importances),
+        "front": [t.number for t in sheet.trials if t.front],
+        "trials": [
+            {**trial, "interval": _interval(line, sheet.n)}
+            for trial, line in zip(values["trials"], sheet.trials, strict=True)
+        ],
+    }
+
+
+def _interval(trial: Line, n: int) -> list[float] | None:
+    if trial.accuracy is None or not n:
+        return None
+    found = stats.wilson(round(trial.accuracy * n), n)
+    return [found.low, found.high]
+
+
+def _json(sheet: Sheet) -> str:
+    return json.dumps(to_json(sheet), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _csv(sheet: Sheet) -> str:
+    fields = [f.name for f in dataclasses.fields(Line) if f.name != "values"]
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([*fields, *sheet.dimensions])
+    for trial in sheet.trials:
+        values = [trial.values.get(d, "") for d in sheet.dimensions]
+        writer.writerow([getattr(trial, name) for name in fields] + values)
+    return stream.getvalue()
+
+
+FORMATS: Mapping[str, Callable[[Sheet], str]] = {
+    "md": _markdown,
+    "tex": _latex,
+    "json": _json,
+    "csv": _csv,
+}
+
+
+def _drawn(sheet: Sheet) -> list[str]:
+    """Name the figures that have something to show."""
+    mapped = ["heat"] if sheet.heat and sheet.complete else []
+    return [*mapped, *(["pareto"] if any(t.front for t in sheet.trials) else [])]
+
+
+def write(sheet: Sheet, folder: Path, formats: Sequence[str]) -> list[Path]:
+    """Write ``NAME.FORMAT`` for every format and the figures; return the paths.
+
+    Raises:
+        UserError: a format is unknown, or the folder cannot be written.
+    """
+    for name in formats:
+        if name not in FORMATS:
+            raise unknown("format", name, FORMATS)
+    stem = sheet.context.name
+    texts = {folder / f"{stem}.{name}": FORMATS[name](sheet) for name in formats}
+    draw = {"heat": heat, "pareto": pareto}
+    pictures = {folder / f"{stem}-{name}.png": draw[name](sheet) for name in _drawn(sheet)}
+    for path, text in texts.items():
+        files.write_text(path, text)
+    for path, picture in pictures.items():
+        files.write_bytes(path, picture)
+    return [*texts, *pictures]

@@ -1,0 +1,1 @@
+"""Training: tasks, images in memory, the loop and the optimiser."""

@@ -1,0 +1,157 @@
+"""Training and evaluation images in memory, on the task's device, as one uint8 tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness import seed
+from harness.augment import central_crop, masks, view
+from harness.augment.view import Evaluation
+from harness.data.prepared import ImageStore
+from harness.errors import UserError
+from harness.spec.profile import Profile
+from harness.spec.recipe import Recipe
+from harness.train.task import Batch, Progress, Task
+
+OVERSAMPLING = 2
+"""Images are held at this multiple of the input size: the smallest crop of the paper's range
+(0.2 of the area, 0.45 of the side) then still has about one pixel a pixel."""
+
+EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """A part of a data set on a device.
+
+    Attributes:
+        pixels: (N, C, S, S) uint8, C = 1 or 3, on the device.
+        labels: (N,) int64 on the device.
+        sizes: (N, 2) int64 original height and width, on the CPU.
+        names: the N stems.
+        size: side of the model's input.
+        masks: (N, 1, S, S) uint8 in {0, 1}, on the device; None where no stage needs them.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    sizes: Tensor
+    names: tuple[str, ...]
+    size: int
+    masks: Tensor | None = None
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self.labels)
+
+    def stretched(self, batch_size: int = EVALUATION_BATCH) -> Iterator[Tensor]:
+        """Yield all images in order, whole, (B, 3, H, W)."""
+        return self.evaluated("stretch", batch_size)
+
+    def evaluated(
+        self, transform: Evaluation, batch_size: int = EVALUATION_BATCH
+    ) -> Iterator[Tensor]:
+        """Yield all images in order, (B, 3, H, W), under an evaluation transform."""
+        parts = zip(self.pixels.split(batch_size), self.sizes.split(batch_size), strict=True)
+        for rows, sizes in parts:
+            if transform == "stretch":
+                yield view.stretch(rows, self.size)
+            else:
+                yield central_crop.crop(rows, sizes, self.size)
+
+    def truth(self) -> np.ndarray:
+        """Return the masks as an evaluation compares with them, (N, H, W) bool, whole."""
+        assert self.masks is not None, "loaded without masks"
+        return masks.whole(self.masks, self.size)[:, 0].bool().cpu().numpy()
+
+
+def load(
+    store: ImageStore, profile: Profile, device: torch.device, *, with_masks: bool = False
+) -> Images:
+    """Bring a part of a store to the device at the profile's working size.
+
+    Raises:
+        UserError: masks are asked for, but there are none or all are empty.
+    """
+    size = profile.encoders.image_size
+    pixels = torch.from_numpy(store.load(size * OVERSAMPLING))
+    return Images(
+        pixels=pixels.permute(0, 3, 1, 2).contiguous().to(device),
+        labels=torch.from_numpy(np.asarray(store.labels, dtype=np.int64)).to(device),
+        sizes=torch.from_numpy(np.asarray(store.sizes, dtype=np.int64)),
+        names=store.names,
+        size=size,
+        masks=_load_masks(store, size).to(device) if with_masks else None,
+    )
+
+
+def masks_of(store: ImageStore, size: int) -> np.ndarray:
+    """Return the masks of a part as an evaluation compares with them, (n, size, size) bool."""
+    return masks.whole(_load_masks(store, size), size)[:, 0].bool().numpy()
+
+
+def _load_masks(store: ImageStore, size: int) -> Tensor:
+    found = torch.from_numpy(store.load_masks(size * OVERSAMPLING))[:, None]
+    if not bool(found.any()):
+        raise UserError(
+            f"All {len(found)} masks of a part of {store.dataset!r} are empty ({store.names[0]} to"
+            f" {store.names[-1]}); nothing can be learnt or measured on them. Prepare it again."
+        )
+    return found
+
+
+def epoch_order(count: int, recipe: Recipe, stream: str, epoch: int) -> Tensor:
+    """Return the (steps, B) rows of an epoch; the last incomplete batch is left out.
+
+    "reshuffled" draws a new permutation each epoch, so every image is seen sooner or later;
+    "fixed" keeps one, so the same images are never seen (released code, no set_epoch).
+
+    Raises:
+        UserError: there are fewer images than one batch.
+    """
+    batch = recipe.batch_size
+    if count < batch:
+        raise UserError(
+            f"recipe.batch_size is {batch}, but only {count} training images are there; choose"
+            f" at most {count}."
+        )
+    when = 0 if recipe.order == "fixed" else epoch
+    order = torch.randperm(count, generator=seed.generator(stream, "order", when))
+    steps = count // batch
+    return order[: steps * batch].view(steps, batch)
+
+
+def draw_batch(task: Task, train: Images, rows: Tensor, at: Progress) -> Batch:
+    """Augment the rows (B,) into the task's views."""
+    device = train.pixels.device
+    sizes = train.sizes[rows]
+    ids = rows.to(device, non_blocking=True)
+    pixels = train.pixels[ids]
+    truth = None
+    if task.segments:
+        assert train.masks is not None, "loaded without masks"
+        truth = train.masks[ids]
+    images, boxes, flips, targets = [], [], [], []
+    for number, settings in enumerate(task.augmentations):
+        box = task.draw_boxes(number, sizes, rows, at).float()
+        flip = torch.rand(len(rows), generator=at.generator) < settings.flip
+        drawn = view.draw(settings, len(rows), train.size, at.generator)
+        boxes.append(box.to(device, non_blocking=True))
+        flips.append(flip.to(device, non_blocking=True))
+        images.append(view.view(pixels, boxes[-1], flips[-1], train.size, settings, drawn))
+        if truth is not None:
+            turned = None if drawn.turns is None else drawn.turns.to(device, non_blocking=True)
+            targets.append(masks.cut(truth, boxes[-1], flips[-1], train.size, turned))
+    return Batch(
+        images=torch.stack(images),
+        labels=train.labels[ids],
+        ids=ids,
+        boxes=torch.stack(boxes),
+        flips=torch.stack(flips),
+        masks=torch.stack(targets) if targets else None,
+    )

@@ -1,0 +1,160 @@
+"""Parameter groups, optimisers and the learning-rate schedule of a recipe.
+
+Layer decay acts here, on the group's own factor: torch's optimisers know none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness.errors import UserError
+from harness.spec.recipe import Recipe
+from harness.train.task import Task
+
+STEP = 0.1
+"""Factor on the learning rate at a milestone."""
+
+
+def parameter_groups(task: Task, recipe: Recipe) -> list[dict[str, Any]]:
+    """Split trainable parameters by depth and weight decay.
+
+    Biases, normalisation layers (one dimension) and what ``task.no_decay`` names are free of
+    weight decay unless ``recipe.decay_all``. Each group has a ``factor`` on the learning rate.
+
+    Raises:
+        UserError: the recipe asks for layer decay and the method defines no layers.
+    """
+    layers = task.layers() if recipe.layer_decay is not None else None
+    if recipe.layer_decay is not None and layers is None:
+        raise UserError(
+            f"recipe.layer_decay is {recipe.layer_decay}, but {type(task).__name__} defines no"
+            " layers; set recipe.layer_decay=none."
+        )
+    groups: dict[tuple[int, bool], dict[str, Any]] = {}
+    for name, parameter in task.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        free = not recipe.decay_all and (
+            parameter.ndim <= 1 or name.endswith(".bias") or task.no_decay(name)
+        )
+        depth = layers.of(name) if layers else 0
+        factor = recipe.layer_decay ** (layers.count - 1 - depth) if layers else 1.0  # type: ignore[operator]
+        group = groups.setdefault(
+            (depth, free),
+            {
+                "params": [],
+                "names": [],
+                "factor": factor,
+                "weight_decay": 0.0 if free else recipe.weight_decay,
+                "adapted": not free,
+            },
+        )
+        group["params"].append(parameter)
+        group["names"].append(name)
+    return [groups[key] for key in sorted(groups)]
+
+
+def build_optimizer(task: Task, recipe: Recipe) -> torch.optim.Optimizer:
+    """Build the recipe's optimiser over the task's parameter groups."""
+    groups = parameter_groups(task, recipe)
+    for group in groups:
+        group.pop("names")
+    lr = recipe.lr
+    match recipe.optimizer:
+        case "adamw":
+            return torch.optim.AdamW(groups, lr=lr, betas=recipe.betas, fused=True)
+        case "adam":
+            return torch.optim.Adam(groups, lr=lr, betas=recipe.betas, fused=True)
+        case "sgd":
+            return torch.optim.SGD(groups, lr=lr, momentum=recipe.momentum, foreach=True)
+        case "lars":
+            return Lars(groups, lr=lr, momentum=recipe.momentum)
+
+
+def learning_rate(recipe: Recipe, time: float) -> float:
+    """Return the learning rate after ``time`` epochs (fractional), before layer factors.
+
+    "cosine": linear warm-up from ``warmup_lr``, then half a cosine to ``min_lr`` (released code,
+    per step). "cosine-whole": the cosine counts from epoch 0, warm-up included (SimMIM).
+    "cosine-by-epoch": likewise, constant within an epoch (ContrastiveCrop). "steps": times 0.1 at
+    every milestone.
+    """
+    warmup = recipe.warmup_epochs
+    if time < warmup:
+        return recipe.warmup_lr + (recipe.lr - recipe.warmup_lr) * time / warmup
+    if recipe.schedule == "steps":
+        return recipe.lr * STEP ** sum(time >= milestone for milestone in recipe.milestones)
+    if recipe.schedule == "cosine":
+        done = (time - warmup) / max(recipe.epochs - warmup, 1e-12)
+    elif recipe.schedule == "cosine-whole":
+        done = time / recipe.epochs
+    else:
+        done = math.floor(time) / recipe.epochs
+    swing = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+    return recipe.min_lr + (recipe.lr - recipe.min_lr) * swing
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Set every group's learning rate to ``lr`` times the group's factor."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["factor"]
+
+
+class Lars(torch.optim.Optimizer):
+    """Layer-wise adaptive rate scaling (You et al. 2017) with momentum.
+
+    The rate of a tensor is multiplied by ``trust * |w| / |g + decay * w|`` where its group is
+    "adapted": all but what is free of weight decay, whatever the decay; that takes plain SGD.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[dict[str, Any]],
+        *,
+        lr: float,
+        momentum: float = 0.9,
+        trust: float = 0.001,
+    ) -> None:
+        """Keep the groups; every group carries its own ``weight_decay`` and ``adapted``."""
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "trust": trust,
+            "weight_decay": 0.0,
+            "adapted": True,
+        }
+        super().__init__(params, defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Take one step on all tensors of a group at once."""
+        assert closure is None
+        for group in self.param_groups:
+            weights = [p for p in group["params"] if p.grad is not None]
+            if not weights:
+                continue
+            grads: list[Tensor] = [p.grad for p in weights if p.grad is not None]
+            if group["weight_decay"]:
+                grads = list(torch._foreach_add(grads, weights, alpha=group["weight_decay"]))
+            if group["adapted"]:
+                size = torch._foreach_norm(weights)
+                slope = torch._foreach_norm(grads)
+                rates = [
+                    torch.where((w > 0) & (g > 0), group["trust"] * w / g, torch.ones_like(w))
+                    for w, g in zip(size, slope, strict=True)
+                ]
+                grads = list(torch._foreach_mul(grads, rates))
+            momenta = []
+            for p in weights:
+                state = self.state[p]
+                if "momentum" not in state:
+                    state["momentum"] = torch.zeros_like(p)
+                momenta.append(state["momentum"])
+            torch._foreach_mul_(momenta, group["momentum"])
+            torch._foreach_add_(momenta, grads)
+            torch._foreach_add_(weights, momenta, alpha=-group["lr"])

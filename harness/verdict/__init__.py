@@ -1,0 +1,1 @@
+"""Tests of whether printed numbers are possible at all."""
