@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 from harness.methods.baselines import mae
 from harness.methods.msmae import paper
 from harness.methods.msmae.method import GuidedMasking, MaskedAutoencoder
-from harness.spec.backbones import VIT, Backbone, Encoders
+from harness.spec.backbones import VIT, Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import Stage
 from harness.train.task import Task
@@ -28,10 +28,10 @@ class AMT(GuidedMasking):
     throw_ratio: float = 0.40
     normalisation: Literal["mean-first", "per-head"] = "per-head"
 
-    def build(self, dataset: Dataset, encoders: Encoders) -> Task:
+    def build(self, dataset: Dataset, backbones: BackboneSizes) -> Task:
         """Build the pre-training task; labels play no part."""
         del dataset
-        return MaskedAutoencoder(encoders, guidance=self)
+        return MaskedAutoencoder(backbones, guidance=self)
 
 
 def stages() -> tuple[Stage, ...]:

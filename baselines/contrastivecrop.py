@@ -19,10 +19,10 @@ from harness.methods.baselines import _imagenet, supervised
 from harness.methods.baselines._backbones import residual_network
 from harness.methods.baselines._crops import boxed_crops, heat_boxes
 from harness.methods.baselines._momentum import Queue, follow, frozen_copy
-from harness.spec.backbones import RESNET, Backbone, Encoders
+from harness.spec.backbones import RESNET, Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import EPOCHS, Recipe, Stage
-from harness.train.task import Batch, Look, Progress, Task
+from harness.train.task import Batch, DatasetPass, StepContext, Task
 
 VIEW = Augmentation(scale=(0.2, 1.0), interpolation="bilinear", colour=Colour())
 """MoCo v2's: jitter (0.4, 0.4, 0.4, 0.1), grey 0.2, blur 0.5."""
@@ -90,9 +90,9 @@ class ContrastiveCrop:
                 f" {self.queue}; allowed: at least 1, 2 and 1."
             )
 
-    def check(self, *, recipe: Recipe, images: int, encoders: Encoders) -> None:
+    def check(self, *, recipe: Recipe, images: int, backbones: BackboneSizes) -> None:
         """Refuse a group of one image, and a queue that is not whole batches (MoCo)."""
-        del encoders
+        del backbones
         batch, size = recipe.batch_size, self.queue_size(images)
         if batch % self.split == 1:
             raise UserError(
@@ -112,9 +112,9 @@ class ContrastiveCrop:
         """Return how many negatives are kept when so many images are trained on."""
         return self.queue or largest_queue(images)
 
-    def build(self, dataset: Dataset, encoders: Encoders) -> Task:
+    def build(self, dataset: Dataset, backbones: BackboneSizes) -> Task:
         """Build the pre-training task; labels play no part, the training set's size does."""
-        return CropContrast(self, encoders, self.queue_size(dataset.sizes["train"]))
+        return CropContrast(self, backbones, self.queue_size(dataset.sizes["train"]))
 
 
 class CropContrast(Task):
@@ -122,15 +122,15 @@ class CropContrast(Task):
 
     needs_whole = "keys are shuffled over the batch and queued together"
 
-    def __init__(self, settings: ContrastiveCrop, encoders: Encoders, queue: int) -> None:
+    def __init__(self, settings: ContrastiveCrop, backbones: BackboneSizes, queue: int) -> None:
         """Build the encoders at the profile's size; the head keeps MoCo's proportions."""
         from lightly.models.modules.heads import MoCoProjectionHead
 
         super().__init__()
         self.augmentations = (VIEW, VIEW)
         self.settings = settings
-        self.size = encoders.image_size
-        self.encoder = residual_network(encoders.resnet, classes=0)
+        self.size = backbones.image_size
+        self.encoder = residual_network(backbones.resnet, classes=0)
         width = self.encoder.num_features
         self.projector = MoCoProjectionHead(width, width, width // 16)
         self.key_encoder = frozen_copy(self.encoder)
@@ -140,7 +140,7 @@ class CropContrast(Task):
         self._new: Tensor | None = None
         self.remarks = (f"ContrastiveCrop: a queue of {queue} keys",)
 
-    def before_epoch(self, epoch: int, look: Look) -> None:
+    def before_epoch(self, epoch: int, look: DatasetPass) -> None:
         """Fill the queue before the first epoch; renew the boxes when the schedule says so."""
         if epoch == 0 and self.settings.queue_start == "keys":
             self.queue.fill(look(self._first_keys))
@@ -159,7 +159,7 @@ class CropContrast(Task):
         heat = self.encoder.forward_features(images).float().sum(1, keepdim=True)
         return heat_boxes(heat, self.size, self.settings.threshold)
 
-    def draw_boxes(self, view: int, sizes: Tensor, ids: Tensor, at: Progress) -> Tensor:
+    def draw_boxes(self, view: int, sizes: Tensor, ids: Tensor, at: StepContext) -> Tensor:
         """Draw crops inside the boxes, or anywhere before there are boxes."""
         if self.boxes is None:
             return super().draw_boxes(view, sizes, ids, at)
@@ -167,7 +167,7 @@ class CropContrast(Task):
         regions = self.boxes[ids]
         return boxed_crops(sizes, regions, settings, self.settings.alpha, at.generator)
 
-    def losses(self, batch: Batch, at: Progress) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
         """Return InfoNCE of the first view against the queue; the second view gives the keys."""
         first, second = batch.images
         query = torch.cat([self._project(some) for some in first.split(self.settings.split)])
@@ -177,7 +177,7 @@ class CropContrast(Task):
         self._new = key
         return {"total": total}
 
-    def after_step(self, at: Progress) -> None:
+    def after_step(self, at: StepContext) -> None:
         """Push the step's keys, now that no gradient needs the old ones."""
         if self._new is not None:
             self.queue.push(self._new, (at.epoch * at.steps + at.step) * len(self._new))
@@ -188,7 +188,7 @@ class CropContrast(Task):
         return projected
 
     @torch.no_grad()
-    def _keys(self, images: Tensor, at: Progress) -> Tensor:
+    def _keys(self, images: Tensor, at: StepContext) -> Tensor:
         momentum = self.settings.momentum
         if momentum is None:
             momentum = default_momentum(at.epochs * at.steps)

@@ -14,7 +14,7 @@ from harness.methods.msmae import paper
 from harness.methods.msmae.finetune import Finetune
 from harness.methods.msmae.masking import check_ratios
 from harness.methods.msmae.method import MaskedAutoencoder
-from harness.spec.backbones import VIT, Backbone, Encoders
+from harness.spec.backbones import VIT, Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import Recipe, Stage
 from harness.train.task import Task
@@ -49,11 +49,11 @@ class MAE:
     def __post_init__(self) -> None:
         check_ratios(self.mask_ratio, 0.0)
 
-    def build(self, dataset: Dataset, encoders: Encoders) -> Task:
+    def build(self, dataset: Dataset, backbones: BackboneSizes) -> Task:
         """Build the pre-training task; labels play no part."""
         del dataset
         return MaskedAutoencoder(
-            encoders,
+            backbones,
             guidance=None,
             mask_ratio=self.mask_ratio,
             normalise_pixels=self.normalise_pixels,

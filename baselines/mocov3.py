@@ -22,10 +22,10 @@ from harness.methods.baselines._batch import NEGATIVES, need_two
 from harness.methods.baselines._momentum import follow, frozen_copy
 from harness.methods.msmae import paper
 from harness.methods.msmae.finetune import Finetune
-from harness.spec.backbones import VIT, Backbone, Encoders
+from harness.spec.backbones import VIT, Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import PER_STEP, Recipe, Stage
-from harness.train.task import Batch, Progress, Task
+from harness.train.task import Batch, StepContext, Task
 
 if TYPE_CHECKING:
     from lightly.models.modules.heads import ProjectionHead
@@ -84,15 +84,15 @@ class MoCoV3:
                 " and 0 to 1."
             )
 
-    def check(self, *, recipe: Recipe, images: int, encoders: Encoders) -> None:
+    def check(self, *, recipe: Recipe, images: int, backbones: BackboneSizes) -> None:
         """Refuse a batch without negatives."""
-        del images, encoders
+        del images, backbones
         need_two(recipe, "MoCo v3 (BatchNorm, negatives)")
 
-    def build(self, dataset: Dataset, encoders: Encoders) -> Task:
+    def build(self, dataset: Dataset, backbones: BackboneSizes) -> Task:
         """Build the pre-training task; labels play no part."""
         del dataset
-        return MomentumContrast(self, encoders)
+        return MomentumContrast(self, backbones)
 
 
 class MomentumContrast(Task):
@@ -100,18 +100,18 @@ class MomentumContrast(Task):
 
     needs_whole = NEGATIVES
 
-    def __init__(self, settings: MoCoV3, encoders: Encoders) -> None:
+    def __init__(self, settings: MoCoV3, backbones: BackboneSizes) -> None:
         """Build the encoders at the profile's size."""
         from harness.methods.msmae.vit import VisionTransformer
 
         super().__init__()
         self.augmentations = VIEWS
         self.settings = settings
-        width = encoders.vit.width
+        width = backbones.vit.width
         hidden = settings.hidden or round(4096 * width / 768)
         output = settings.output or round(256 * width / 768)
-        self.encoder = VisionTransformer(encoders.vit, encoders.image_size, rows_first=True)
-        initialise(self.encoder, encoders.vit.patch)
+        self.encoder = VisionTransformer(backbones.vit, backbones.image_size, rows_first=True)
+        initialise(self.encoder, backbones.vit.patch)
         if settings.freeze_patches:
             self.encoder.patch_embed.requires_grad_(requires_grad=False)
         self.projector = head((width, hidden, hidden, output))
@@ -119,7 +119,7 @@ class MomentumContrast(Task):
         self.momentum_encoder = frozen_copy(self.encoder)
         self.momentum_projector = frozen_copy(self.projector)
 
-    def losses(self, batch: Batch, at: Progress) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
         """Return the symmetric contrastive loss; the momentum side carries no gradient."""
         first, second = batch.images
         queries = [

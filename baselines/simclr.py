@@ -13,10 +13,10 @@ from harness.errors import UserError
 from harness.methods.baselines import supervised
 from harness.methods.baselines._backbones import residual_network
 from harness.methods.baselines._batch import NEGATIVES, need_two
-from harness.spec.backbones import RESNET, Backbone, Encoders
+from harness.spec.backbones import RESNET, Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import Recipe, Stage
-from harness.train.task import Batch, Progress, Task
+from harness.train.task import Batch, StepContext, Task
 
 if TYPE_CHECKING:
     from lightly.models.modules.heads import ProjectionHead
@@ -64,15 +64,15 @@ class SimCLR:
         if self.temperature <= 0:
             raise UserError(f"temperature is {self.temperature}; it must be above 0.")
 
-    def check(self, *, recipe: Recipe, images: int, encoders: Encoders) -> None:
+    def check(self, *, recipe: Recipe, images: int, backbones: BackboneSizes) -> None:
         """Refuse a batch without negatives."""
-        del images, encoders
+        del images, backbones
         need_two(recipe, "SimCLR (negatives)")
 
-    def build(self, dataset: Dataset, encoders: Encoders) -> Task:
+    def build(self, dataset: Dataset, backbones: BackboneSizes) -> Task:
         """Build the pre-training task; labels play no part."""
         del dataset
-        return TwoViews(self, encoders)
+        return TwoViews(self, backbones)
 
 
 class TwoViews(Task):
@@ -80,7 +80,7 @@ class TwoViews(Task):
 
     needs_whole = NEGATIVES
 
-    def __init__(self, settings: SimCLR, encoders: Encoders) -> None:
+    def __init__(self, settings: SimCLR, backbones: BackboneSizes) -> None:
         """Build the encoder at the profile's size; the head keeps SimCLR's proportions."""
         from lightly.loss import NTXentLoss
         from lightly.models.modules.heads import SimCLRProjectionHead
@@ -88,7 +88,7 @@ class TwoViews(Task):
         super().__init__()
         self.augmentations = (VIEW, VIEW)
         self.factor = 2.0 if settings.reduction == "sum" else 1.0
-        self.encoder = residual_network(encoders.resnet, classes=0)
+        self.encoder = residual_network(backbones.resnet, classes=0)
         width = self.encoder.num_features
         self.projector: ProjectionHead = SimCLRProjectionHead(
             width, width, width // 16, num_layers=2, batch_norm=settings.head != "paper"
@@ -98,7 +98,7 @@ class TwoViews(Task):
             self.projector.layers[-1].bias.requires_grad = False
         self.contrast = NTXentLoss(temperature=settings.temperature)
 
-    def losses(self, batch: Batch, at: Progress) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
         """Return NT-Xent of both views, which share one batch's statistics."""
         del at
         images = batch.images.flatten(0, 1)

@@ -13,10 +13,10 @@ from harness.augment.view import Augmentation
 from harness.errors import UserError
 from harness.methods.baselines import _imagenet, supervised
 from harness.methods.baselines._backbones import swin_transformer
-from harness.spec.backbones import SWIN, Backbone, Encoders
+from harness.spec.backbones import SWIN, Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import Recipe, Stage
-from harness.train.task import Batch, Progress, Task
+from harness.train.task import Batch, StepContext, Task
 
 VIEW = Augmentation(scale=(0.67, 1.0), interpolation="bilinear")
 """SimMIM's transform."""
@@ -63,20 +63,20 @@ class SimMIM:
         if not 0 < self.mask_ratio < 1:
             raise UserError(f"mask_ratio is {self.mask_ratio}; allowed: between 0 and 1.")
 
-    def check(self, *, recipe: Recipe, images: int, encoders: Encoders) -> None:
+    def check(self, *, recipe: Recipe, images: int, backbones: BackboneSizes) -> None:
         """Refuse blocks that do not divide the grid or are all masked."""
         del recipe, images
-        self.blocks_of(encoders)
+        self.blocks_of(backbones)
 
-    def blocks_of(self, encoders: Encoders) -> int:
+    def blocks_of(self, backbones: BackboneSizes) -> int:
         """Return the blocks along one side at a profile's size.
 
         Raises:
             UserError: there are fewer than two, they do not divide the grid of patches, or the
                 ratio masks all of them.
         """
-        grid = encoders.image_size // encoders.swin.patch
-        last = 2 ** (len(encoders.swin.depths) - 1)
+        grid = backbones.image_size // backbones.swin.patch
+        last = 2 ** (len(backbones.swin.depths) - 1)
         blocks = default_blocks(grid, last) if self.blocks is None else self.blocks
         if blocks < 2 or grid % blocks:
             allowed = ", ".join(str(n) for n in range(2, grid + 1) if grid % n == 0)
@@ -92,27 +92,27 @@ class SimMIM:
             )
         return blocks
 
-    def build(self, dataset: Dataset, encoders: Encoders) -> Task:
+    def build(self, dataset: Dataset, backbones: BackboneSizes) -> Task:
         """Build the pre-training task; labels play no part."""
         del dataset
-        return MaskedImages(self, encoders)
+        return MaskedImages(self, backbones)
 
 
 class MaskedImages(Task):
     """A Swin transformer that sees mask tokens, and a linear decoder."""
 
-    def __init__(self, settings: SimMIM, encoders: Encoders) -> None:
+    def __init__(self, settings: SimMIM, backbones: BackboneSizes) -> None:
         """Build the encoder at the profile's size."""
         super().__init__()
         self.augmentations = (VIEW,)
         self.needs_whole = None
         self.settings = settings
-        size = encoders.swin
+        size = backbones.swin
         self.patch = size.patch
         self.stride = size.patch * 2 ** (len(size.depths) - 1)
-        self.blocks = settings.blocks_of(encoders)
-        self.grid = encoders.image_size // size.patch
-        self.encoder = swin_transformer(size, encoders.image_size, classes=0)
+        self.blocks = settings.blocks_of(backbones)
+        self.grid = backbones.image_size // size.patch
+        self.encoder = swin_transformer(size, backbones.image_size, classes=0)
         self.mask_token = nn.Parameter(torch.zeros(size.width))
         nn.init.trunc_normal_(self.mask_token, std=0.02)
         self.decoder = nn.Sequential(
@@ -141,12 +141,12 @@ class MaskedImages(Task):
         tokens = self.encoder.norm(self.encoder.layers(tokens))
         return tokens.permute(0, 3, 1, 2)
 
-    def draw(self, batch: Batch, at: Progress) -> Tensor:
+    def draw(self, batch: Batch, at: StepContext) -> Tensor:
         """Draw which patches are masked, (B, grid, grid) bool, as many in every image."""
         mask = self.draw_masks(len(batch.labels), at.generator)
         return mask.to(batch.images.device, non_blocking=True)
 
-    def losses(self, batch: Batch, at: Progress) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
         """Return the L1 loss of masked pixels."""
         images = batch.images[0]
         mask = self.draw(batch, at) if batch.drawn is None else batch.drawn

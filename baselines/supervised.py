@@ -26,10 +26,10 @@ from harness.methods.baselines._backbones import (
 from harness.methods.baselines._batch import need_two
 from harness.methods.msmae import paper
 from harness.methods.msmae.finetune import CROP_AND_FLIP, Finetune, load_encoder
-from harness.spec.backbones import RESNET, SWIN, Backbone, Encoders
+from harness.spec.backbones import RESNET, SWIN, Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import Recipe, Stage
-from harness.train.task import Batch, Layers, Progress, Task
+from harness.train.task import Batch, Layers, StepContext, Task
 
 VIT_RECIPE = Recipe(
     base_lr=1e-4,
@@ -90,15 +90,15 @@ class Swin:
     def __post_init__(self) -> None:
         mixing.check(self.mixup, self.cutmix, self.label_smoothing)
 
-    def build(self, dataset: Dataset, encoders: Encoders) -> Task:
+    def build(self, dataset: Dataset, backbones: BackboneSizes) -> Task:
         """Build the classifier for the classes of a data set."""
         model = swin_transformer(
-            encoders.swin,
-            encoders.image_size,
+            backbones.swin,
+            backbones.image_size,
             classes=len(dataset.classes),
             drop_path=self.drop_path,
         )
-        return Supervised(model, self, swin_depths(encoders.swin), len(dataset.classes))
+        return Supervised(model, self, swin_depths(backbones.swin), len(dataset.classes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,19 +131,19 @@ class ResNet50:
     def __post_init__(self) -> None:
         mixing.check(self.mixup, self.cutmix, self.label_smoothing)
 
-    def check(self, *, recipe: Recipe, images: int, encoders: Encoders) -> None:
+    def check(self, *, recipe: Recipe, images: int, backbones: BackboneSizes) -> None:
         """Refuse a batch without statistics; a frozen encoder in eval mode takes none."""
-        del images, encoders
+        del images, backbones
         if not self.frozen:
             need_two(recipe, "ResNet50 (BatchNorm)")
 
-    def build(self, dataset: Dataset, encoders: Encoders) -> Task:
+    def build(self, dataset: Dataset, backbones: BackboneSizes) -> Task:
         """Build the classifier for the classes of a data set."""
-        model = residual_network(encoders.resnet, classes=len(dataset.classes))
+        model = residual_network(backbones.resnet, classes=len(dataset.classes))
         if self.head_std is not None:
             nn.init.normal_(model.fc.weight, std=self.head_std)
             nn.init.zeros_(model.fc.bias)
-        task = Supervised(model, self, resnet_depths(encoders.resnet), len(dataset.classes))
+        task = Supervised(model, self, resnet_depths(backbones.resnet), len(dataset.classes))
         if self.frozen:
             task.freeze()
         if not self.decay_head:
@@ -191,7 +191,7 @@ class Supervised(Task):
             self.encoder.eval()
         return self
 
-    def losses(self, batch: Batch, at: Progress) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
         """Return the cross-entropy of the first view, mixed if so set."""
         images, targets = mixing.mix(batch.images[0], batch.labels, self.mixing, at.generator)
         logits = self.encoder(images).float()

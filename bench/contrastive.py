@@ -25,12 +25,12 @@ from harness.methods.baselines import contrastivecrop, mocov3, simclr
 from harness.methods.baselines._momentum import follow, frozen_copy
 from harness.methods.msmae.vit import VisionTransformer
 from harness.spec import profiles
-from harness.spec.backbones import Encoders
+from harness.spec.backbones import BackboneSizes
 from harness.spec.recipe import Stage
 from harness.train.images import OVERSAMPLING, Images, draw_batch
 from harness.train.loop import look
 from harness.train.optimizer import build_optimizer
-from harness.train.task import Progress, Task
+from harness.train.task import StepContext, Task
 
 BATCH, FEW, MANY = 64, 4 * 64, 16 * 64
 """The batch of the laptop profile, and images a time: steps are slow, loaders slow to start."""
@@ -54,11 +54,11 @@ def measure() -> Iterator[dict]:
         yield {"what": title, **threads, **_against_torchvision(_images(channels, MANY))}
     for profile in (profiles.LAPTOP, profiles.PAPER):
         title = f"momentum of the {profile.name} ViT: a loop over parameters / follow"
-        yield {"what": title, **threads, **_momentum(profile.encoders)}
+        yield {"what": title, **threads, **_momentum(profile.backbones)}
 
 
 def _images(channels: int, count: int) -> Images:
-    size = profiles.LAPTOP.encoders.image_size
+    size = profiles.LAPTOP.backbones.image_size
     generator = torch.Generator().manual_seed(0)
     side = OVERSAMPLING * size
     shape = (count, channels, side, side)
@@ -93,13 +93,16 @@ def _share(stage: Stage, train: Images) -> dict:
 
 
 def _task(stage: Stage) -> Task:
-    return stage.method.build(registry.find("btmd"), profiles.LAPTOP.encoders).train()
+    return stage.method.build(registry.find("btmd"), profiles.LAPTOP.backbones).train()
 
 
-def _steps(count: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Progress]]:
+def _steps(count: int, generator: torch.Generator) -> Iterator[tuple[Tensor, StepContext]]:
     order = torch.randperm(count, generator=generator).view(-1, BATCH)
     for step, rows in enumerate(order):
-        yield rows, Progress(epoch=60, epochs=300, step=step, steps=len(order), generator=generator)
+        yield (
+            rows,
+            StepContext(epoch=60, epochs=300, step=step, steps=len(order), generator=generator),
+        )
 
 
 def _against_torchvision(train: Images) -> dict:
@@ -150,8 +153,8 @@ class _TwoViews(Dataset):
         return [self.transform(self.pixels[row]) for _ in range(2)]
 
 
-def _momentum(encoders: Encoders) -> dict:
-    own = VisionTransformer(encoders.vit, encoders.image_size)
+def _momentum(backbones: BackboneSizes) -> dict:
+    own = VisionTransformer(backbones.vit, backbones.image_size)
     twin = frozen_copy(own)
 
     @torch.no_grad()
@@ -159,7 +162,7 @@ def _momentum(encoders: Encoders) -> dict:
         for target, source in zip(twin.parameters(), own.parameters(), strict=True):
             target.mul_(0.99).add_(source, alpha=0.01)
 
-    times = 10 if encoders is profiles.PAPER.encoders else 200
+    times = 10 if backbones is profiles.PAPER.backbones else 200
     return ratio(_repeat(loop, times), _repeat(lambda: follow(twin, own, 0.99), times), rounds=9)
 
 

@@ -14,7 +14,7 @@ from harness.spec.dataset import Dataset
 from harness.spec.recipe import Recipe
 from harness.train.images import Images, draw_batch
 from harness.train.optimizer import build_optimizer
-from harness.train.task import Progress
+from harness.train.task import StepContext
 
 COUNT, BATCH = 5712, 64
 """Images of BTMD's training part and the batch of Table 4."""
@@ -22,9 +22,9 @@ COUNT, BATCH = 5712, 64
 
 def measure() -> Iterator[dict]:
     """Yield the share for MAE and MSMAE at laptop size: whole epochs, in turns."""
-    encoders = profiles.LAPTOP.encoders
+    backbones = profiles.LAPTOP.backbones
     generator = torch.Generator().manual_seed(0)
-    side = 2 * encoders.image_size
+    side = 2 * backbones.image_size
     for channels in (1, 3):
         shape = (COUNT, channels, side, side)
         train = Images(
@@ -32,10 +32,10 @@ def measure() -> Iterator[dict]:
             labels=torch.arange(COUNT) % 4,
             sizes=torch.full((COUNT, 2), 512),
             names=tuple(map(str, range(COUNT))),
-            size=encoders.image_size,
+            size=backbones.image_size,
         )
         for method in (MAE(), MSMAE()):
-            task = method.build(_dataset(), encoders)
+            task = method.build(_dataset(), backbones)
             optimizer = build_optimizer(task, Recipe(epochs=1, batch_size=BATCH, base_lr=1e-3))
 
             def data(task: object = task, train: Images = train) -> None:
@@ -56,11 +56,11 @@ def measure() -> Iterator[dict]:
             yield {"what": name, "threads": threads, **ratio(data, epoch, rounds=3)}
 
 
-def _steps(generator: torch.Generator) -> Iterator[tuple[torch.Tensor, Progress]]:
+def _steps(generator: torch.Generator) -> Iterator[tuple[torch.Tensor, StepContext]]:
     order = torch.randperm(COUNT, generator=generator)
     steps = COUNT // BATCH
     for step in range(steps):
-        at = Progress(epoch=60, epochs=300, step=step, steps=steps, generator=generator)
+        at = StepContext(epoch=60, epochs=300, step=step, steps=steps, generator=generator)
         yield order[step * BATCH : (step + 1) * BATCH], at
 
 

@@ -84,5 +84,5 @@ EXPERIMENT = Sweep(
         ),
     ),
     trials=40,
-    heat=("mask_ratio", "throw_ratio"),
+    heatmap=("mask_ratio", "throw_ratio"),
 )

@@ -123,8 +123,8 @@ def stream_name(definition: Mapping[str, Any]) -> str:
 
 
 def _with_type(profile: Mapping[str, Any]) -> dict[str, Any]:
-    encoders = {"type": "harness.encoders.Encoders", **profile["encoders"]}
-    return {**profile, "encoders": encoders}
+    backbones = {"type": "harness.encoders.Encoders", **profile["encoders"]}
+    return {**profile, "encoders": backbones}
 
 
 def _first_profile(definition: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -132,13 +132,13 @@ def _first_profile(definition: Mapping[str, Any]) -> Mapping[str, Any] | None:
     asked = definition["profile"]
     sizes = [stage["backbone"] for stage in definition["stages"]]
     for profile in _PROFILES:
-        encoders = profile["encoders"]
+        backbones = profile["encoders"]
         same = asked == {
-            "image_size": encoders["image_size"],
+            "image_size": backbones["image_size"],
             "train_images": profile["train_images"],
             "eval_images": profile["eval_images"],
         }
-        if same and all(size is not None and encoders.get(size["type"]) == size for size in sizes):
+        if same and all(size is not None and backbones.get(size["type"]) == size for size in sizes):
             return profile
     return None
 

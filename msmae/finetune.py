@@ -18,10 +18,10 @@ from harness.augment.mixup import Mixing
 from harness.augment.view import Augmentation, Evaluation
 from harness.errors import UserError
 from harness.methods.msmae import masking
-from harness.spec.backbones import VIT, Backbone, Encoders
+from harness.spec.backbones import VIT, Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import EPOCHS
-from harness.train.task import Batch, Layers, Look, Progress, Task
+from harness.train.task import Batch, DatasetPass, Layers, StepContext, Task
 
 CROP_AND_FLIP = Augmentation()
 """The paper's (Appendix B)."""
@@ -76,15 +76,15 @@ class Finetune:
         """Whether training leaves patches out (SAM)."""
         return self.mask_ratio + self.throw_ratio > 0
 
-    def build(self, dataset: Dataset, encoders: Encoders) -> Task:
+    def build(self, dataset: Dataset, backbones: BackboneSizes) -> Task:
         """Build the classifier for the classes of a data set."""
-        return Classifier(self, encoders, len(dataset.classes))
+        return Classifier(self, backbones, len(dataset.classes))
 
 
 class Classifier(Task):
     """A ViT with a linear head; trained on visible patches, tested on all."""
 
-    def __init__(self, settings: Finetune, encoders: Encoders, classes: int) -> None:
+    def __init__(self, settings: Finetune, backbones: BackboneSizes, classes: int) -> None:
         """Build the encoder at the profile's size and a new head."""
         from harness.methods.msmae.saliency import AttentionMaps, MapSettings
         from harness.methods.msmae.vit import VisionTransformer, norm_layer
@@ -100,10 +100,10 @@ class Classifier(Task):
         )
         self.needs_whole = self.mixing.ties
         self.settings = settings
-        size = encoders.vit
+        size = backbones.vit
         self.depth = size.depth
         self.encoder = VisionTransformer(
-            size, encoders.image_size, train_positions=True, drop_path=settings.drop_path
+            size, backbones.image_size, train_positions=True, drop_path=settings.drop_path
         )
         self.pool_norm: nn.Module = nn.Identity()
         if settings.pool == "mean":
@@ -115,14 +115,14 @@ class Classifier(Task):
         maps = MapSettings(
             weights=settings.weights, crop=settings.crop, normalisation=settings.normalisation
         )
-        self.maps = AttentionMaps(maps, encoders.image_size, size.patch)
+        self.maps = AttentionMaps(maps, backbones.image_size, size.patch)
 
-    def before_epoch(self, epoch: int, look: Look) -> None:
+    def before_epoch(self, epoch: int, look: DatasetPass) -> None:
         """Renew the attention maps with the model as it is now."""
         if self.settings.masks and epoch % self.settings.update_interval == 0:
             self.maps.renew(look, self.encoder)
 
-    def draw(self, batch: Batch, at: Progress) -> Tensor | None:
+    def draw(self, batch: Batch, at: StepContext) -> Tensor | None:
         """Draw the patches to keep (B, visible); None without SAM."""
         if not self.settings.masks:
             return None
@@ -130,7 +130,7 @@ class Classifier(Task):
         weights = self.maps.patch_weights(batch)
         return masking.weighted(weights, ratios, at.generator).ids_keep
 
-    def losses(self, batch: Batch, at: Progress) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
         """Return the label-smoothed cross-entropy on visible patches, of mixed images if any."""
         ids_keep = self.draw(batch, at) if batch.drawn is None else batch.drawn
         images, targets = mixing.mix(batch.images[0], batch.labels, self.mixing, at.generator)

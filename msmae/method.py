@@ -12,10 +12,10 @@ from harness.augment.view import Augmentation
 from harness.errors import UserError
 from harness.methods.msmae import masking
 from harness.methods.msmae.patches import normalise_patches, patchify
-from harness.spec.backbones import VIT, Backbone, Encoders
+from harness.spec.backbones import VIT, Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import EPOCHS
-from harness.train.task import Batch, Look, Progress, Task
+from harness.train.task import Batch, DatasetPass, StepContext, Task
 
 if TYPE_CHECKING:
     from harness.methods.msmae.saliency import AttentionMaps
@@ -102,13 +102,13 @@ class MSMAE(GuidedMasking):
                 f"classification_weight is {self.classification_weight}; it must be at least 0."
             )
 
-    def build(self, dataset: Dataset, encoders: Encoders) -> Task:
+    def build(self, dataset: Dataset, backbones: BackboneSizes) -> Task:
         """Build the pre-training task for the classes of a data set."""
-        return MaskedAutoencoder(encoders, guidance=self, head=_head(self, dataset, encoders))
+        return MaskedAutoencoder(backbones, guidance=self, head=_head(self, dataset, backbones))
 
 
-def _head(settings: MSMAE, dataset: Dataset, encoders: Encoders) -> ClassHead:
-    width, classes = encoders.vit.width, len(dataset.classes)
+def _head(settings: MSMAE, dataset: Dataset, backbones: BackboneSizes) -> ClassHead:
+    width, classes = backbones.vit.width, len(dataset.classes)
     layers: nn.Module = nn.Linear(width, classes)
     if settings.head == "mlp":
         layers = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, classes))
@@ -145,7 +145,7 @@ class MaskedAutoencoder(Task):
     """The core that MAE, AMT and MSMAE share: encode visible patches, reconstruct masked ones.
 
     Args:
-        encoders: the profile's sizes.
+        backbones: the profile's sizes.
         guidance: guided masking; None masks ``mask_ratio`` of the patches uniformly throughout.
         mask_ratio: without guidance, the share masked.
         normalise_pixels: without guidance, see ``GuidedMasking``.
@@ -154,7 +154,7 @@ class MaskedAutoencoder(Task):
 
     def __init__(
         self,
-        encoders: Encoders,
+        backbones: BackboneSizes,
         *,
         guidance: GuidedMasking | None,
         mask_ratio: float = 0.75,
@@ -168,23 +168,23 @@ class MaskedAutoencoder(Task):
         super().__init__()
         self.augmentations = (Augmentation(),)
         self.needs_whole = None
-        self.patch = encoders.vit.patch
-        self.grid = encoders.grid
+        self.patch = backbones.vit.patch
+        self.grid = backbones.grid
         self.guidance = guidance
         self.random_ratio = guidance.random_ratio if guidance else mask_ratio
         self.normalise_pixels = guidance.normalise_pixels if guidance else normalise_pixels
         self.reconstruction = guidance.reconstruction if guidance else "mse"
-        self.encoder = VisionTransformer(encoders.vit, encoders.image_size)
-        self.decoder = Decoder(encoders.vit, self.grid)
+        self.encoder = VisionTransformer(backbones.vit, backbones.image_size)
+        self.decoder = Decoder(backbones.vit, self.grid)
         self.head = head
-        self.maps = _maps(guidance, encoders) if guidance else None
+        self.maps = _maps(guidance, backbones) if guidance else None
 
-    def before_epoch(self, epoch: int, look: Look) -> None:
+    def before_epoch(self, epoch: int, look: DatasetPass) -> None:
         """Renew the attention maps when the schedule says so."""
         if self.guidance and self.maps and self.guidance.looks_before(epoch):
             self.maps.renew(look, self.encoder)
 
-    def draw_masks(self, batch: Batch, at: Progress) -> masking.Masks:
+    def draw_masks(self, batch: Batch, at: StepContext) -> masking.Masks:
         """Draw the step's masks, on the batch's device."""
         size = (len(batch.labels), self.grid**2)
         if self._guided(at) and self.maps is not None:
@@ -194,24 +194,24 @@ class MaskedAutoencoder(Task):
         order = drawn.order.to(batch.images.device, non_blocking=True)
         return masking.Masks(order, drawn.masked, drawn.thrown)
 
-    def draw(self, batch: Batch, at: Progress) -> Tensor:
+    def draw(self, batch: Batch, at: StepContext) -> Tensor:
         """Draw the orders of patches (B, L) that make the step's masks."""
         return self.draw_masks(batch, at).order
 
-    def _masks(self, batch: Batch, at: Progress) -> masking.Masks:
+    def _masks(self, batch: Batch, at: StepContext) -> masking.Masks:
         if batch.drawn is None:
             return self.draw_masks(batch, at)
         return masking.Masks(batch.drawn, *masking.counts(self.grid**2, *self._ratios(at)))
 
-    def _guided(self, at: Progress) -> bool:
+    def _guided(self, at: StepContext) -> bool:
         return self.guidance is not None and at.epoch >= self.guidance.random_epochs
 
-    def _ratios(self, at: Progress) -> tuple[float, float]:
+    def _ratios(self, at: StepContext) -> tuple[float, float]:
         if self.guidance is not None and self._guided(at):
             return self.guidance.mask_ratio, self.guidance.throw_ratio
         return self.random_ratio, 0.0
 
-    def losses(self, batch: Batch, at: Progress) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
         """Return the reconstruction loss and, with a head, the classification loss (eq. 3)."""
         images = batch.images[0]
         masks = self._masks(batch, at)
@@ -247,13 +247,13 @@ class MaskedAutoencoder(Task):
             self.maps.restore(state, self.decoder.mask_token.device)
 
 
-def _maps(guidance: GuidedMasking, encoders: Encoders) -> AttentionMaps:
+def _maps(guidance: GuidedMasking, backbones: BackboneSizes) -> AttentionMaps:
     from harness.methods.msmae.saliency import AttentionMaps, MapSettings
 
     settings = MapSettings(
         weights=guidance.weights, crop=guidance.crop, normalisation=guidance.normalisation
     )
-    return AttentionMaps(settings, encoders.image_size, encoders.vit.patch)
+    return AttentionMaps(settings, backbones.image_size, backbones.vit.patch)
 
 
 def reconstruction_loss(predicted: Tensor, target: Tensor, kind: str) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from harness.augment.resample import resample_weights
 from harness.methods.msmae.vit import VisionTransformer
-from harness.train.task import Batch, Look
+from harness.train.task import Batch, DatasetPass
 
 Weights = Literal["attention", "ones"]
 Crop = Literal["joint", "top-left"]
@@ -52,7 +52,7 @@ class AttentionMaps:
         self.grid = image_size // patch
         self.maps: Tensor | None = None
 
-    def renew(self, look: Look, encoder: VisionTransformer) -> None:
+    def renew(self, look: DatasetPass, encoder: VisionTransformer) -> None:
         """Look at the unaugmented training set with the encoder as it is now."""
         if self.settings.weights == "attention":
             self.maps = look(lambda images: self._map(encoder.class_attention(images)))

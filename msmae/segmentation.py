@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from harness.augment.view import MEAN, STD, Augmentation, RotatingAugmentation
 from harness.errors import UserError
 from harness.methods.msmae.finetune import load_encoder
-from harness.spec.backbones import VIT, Backbone, Encoders
+from harness.spec.backbones import VIT, Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import Recipe
-from harness.train.task import Batch, Progress, Task
+from harness.train.task import Batch, StepContext, Task
 
 WHOLE = (1.0, 1.0)
 """Scale of an augmentation that crops nothing: its box is the image, whatever the aspect."""
@@ -98,10 +98,10 @@ class Segment:
         if self.channels is not None and self.channels < 1:
             raise UserError(f"channels is {self.channels}; it must be at least 1, or none.")
 
-    def check(self, *, recipe: Recipe, images: int, encoders: Encoders) -> None:
+    def check(self, *, recipe: Recipe, images: int, backbones: BackboneSizes) -> None:
         """Refuse a patch size that doubling cannot undo."""
         del recipe, images
-        upsamplings(encoders.vit.patch)
+        upsamplings(backbones.vit.patch)
 
     def ready(self) -> None:
         """Refuse a machine without mmsegmentation."""
@@ -109,16 +109,16 @@ class Segment:
 
         require()
 
-    def build(self, dataset: Dataset, encoders: Encoders) -> Task:
+    def build(self, dataset: Dataset, backbones: BackboneSizes) -> Task:
         """Build the segmenter; lesion or not is the only question, whatever the classes."""
         del dataset
-        return Segmenter(self, encoders)
+        return Segmenter(self, backbones)
 
 
 class Segmenter(Task):
     """SETR with one channel of logits, trained on Dice and cross-entropy."""
 
-    def __init__(self, settings: Segment, encoders: Encoders) -> None:
+    def __init__(self, settings: Segment, backbones: BackboneSizes) -> None:
         """Build the network at the profile's size.
 
         Raises:
@@ -131,8 +131,8 @@ class Segmenter(Task):
         self.needs_whole = None  # but for the head's BatchNorm
         self.settings = settings
         self.threshold = settings.threshold
-        self.depth = encoders.vit.depth
-        self.network = build_network(settings, encoders)
+        self.depth = backbones.vit.depth
+        self.network = build_network(settings, backbones)
 
     @property
     def encoder(self) -> nn.Module:
@@ -140,7 +140,7 @@ class Segmenter(Task):
         backbone: nn.Module = self.network.backbone
         return backbone
 
-    def losses(self, batch: Batch, at: Progress) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
         """Return dice + λ bce (eq. 9) over the first view's masks.
 
         Raises:
@@ -158,7 +158,7 @@ class Segmenter(Task):
         parts = [images] if self.training else images.split(EVALUATION_BATCH)
         return torch.cat([self.network(prepare(part, self.settings)) for part in parts])
 
-    def draw_boxes(self, view: int, sizes: Tensor, ids: Tensor, at: Progress) -> Tensor:
+    def draw_boxes(self, view: int, sizes: Tensor, ids: Tensor, at: StepContext) -> Tensor:
         """Draw crops as set; with a scale of (1, 1) the image is taken whole."""
         if self.settings.augmentation.scale == WHOLE:
             return torch.tensor([0.0, 0.0, 1.0, 1.0], dtype=torch.float64).repeat(len(sizes), 1)

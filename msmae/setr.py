@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from harness.errors import UserError
 from harness.methods.msmae.segmentation import Segment, upsamplings
 from harness.methods.msmae.vit import VisionTransformer
-from harness.spec.backbones import Encoders, VitSize
+from harness.spec.backbones import BackboneSizes, VitSize
 
 BACKBONE = "MSMAEBackbone"
 """Our encoder's name in mmseg's registry."""
@@ -82,7 +82,7 @@ def taps(settings: Segment, depth: int) -> tuple[int, ...]:
     return tuple(max(depth * part // 12, 1) - 1 for part in parts)
 
 
-def build_network(settings: Segment, encoders: Encoders) -> Any:
+def build_network(settings: Segment, backbones: BackboneSizes) -> Any:
     """Build mmseg's EncoderDecoder: ``network(images)`` gives logits (B, 1, H, W).
 
     Parts are ``backbone`` (a ``Backbone``), ``decode_head`` and, with ``heads="four"``,
@@ -91,7 +91,7 @@ def build_network(settings: Segment, encoders: Encoders) -> Any:
     Raises:
         UserError: mmseg is not installed, or the patch size is no power of two.
     """
-    config = _config(settings, encoders)
+    config = _config(settings, backbones)
     models, wrap = _mmseg()
     with _silence():
         network = models.build(wrap(config))
@@ -103,8 +103,8 @@ def build_network(settings: Segment, encoders: Encoders) -> Any:
     return network
 
 
-def _config(settings: Segment, encoders: Encoders) -> dict[str, Any]:
-    size = encoders.vit
+def _config(settings: Segment, backbones: BackboneSizes) -> dict[str, Any]:
+    size = backbones.vit
     places = taps(settings, size.depth)
     head = {
         "type": "SETRUPHead",
@@ -127,7 +127,7 @@ def _config(settings: Segment, encoders: Encoders) -> dict[str, Any]:
         "backbone": {
             "type": BACKBONE,
             "size": size,
-            "image_size": encoders.image_size,
+            "image_size": backbones.image_size,
             "taps": places,
             "qkv_bias": settings.qkv_bias,
             "final_norm": settings.final_norm,

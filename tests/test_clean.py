@@ -15,7 +15,7 @@ from harness.cli.main import main
 from harness.data.sets import phantom
 from harness.plan import catalog, plan
 from harness.plan.options import Options
-from harness.plan.plan import Plan, Step
+from harness.plan.plan import Plan, StageRun
 from harness.spec import profiles
 from harness.store.claim import claim
 from harness.store.record import Record, Records
@@ -40,11 +40,11 @@ def _write(kind: str, key: str, content: bytes = b"1234") -> Path:
     return path
 
 
-def _record(step: Step, status: str = "done") -> Path:
+def _record(step: StageRun, status: str = "done") -> Path:
     record = Record(
         key=step.key,
         status=status,
-        definition=step.run.definition(step.upto),
+        definition=step.run.definition(step.num_stages),
         result={},
         provenance={},
         error=None if status == "done" else "no",
@@ -58,7 +58,7 @@ def _clean(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def test_what_pending_stages_need_stays(made: Plan, capsys: pytest.CaptureFixture[str]) -> None:
-    pretrain, finetune = made.steps
+    pretrain, finetune = made.stage_runs
     record = _record(pretrain)
     weights, state = _write("weights", pretrain.key), _write("checkpoints", finetune.key)
     unknown = _write("checkpoints", "f" * 64, b"x" * 2500)
@@ -75,12 +75,12 @@ def test_finished_chains_need_nothing_but_what_is_asked(
     made: Plan, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Every experiment and seed that shares the pre-training is done, as far as `keep` looks.
-    pretrain, finetune = made.steps
+    pretrain, finetune = made.stage_runs
     other = replace(pretrain.run, seed=7)
-    alone = Step(run=other, upto=2, key=other.key(2))
-    records = [_record(alone), _record(Step(run=other, upto=1, key=other.key(1)))]
+    alone = StageRun(run=other, num_stages=2, key=other.key(2))
+    records = [_record(alone), _record(StageRun(run=other, num_stages=1, key=other.key(1)))]
     old = replace(finetune.run, data="0" * 64)  # of data that are gone: nothing pends on it
-    chain = [Step(run=old, upto=n, key=old.key(n)) for n in (1, 2)]
+    chain = [StageRun(run=old, num_stages=n, key=old.key(n)) for n in (1, 2)]
     records += [_record(step) for step in chain]
     first, last = (_write("weights", step.key) for step in chain)
     state = _write("checkpoints", chain[1].key)
@@ -97,7 +97,7 @@ def test_settings_that_are_named_are_known(made: Plan, capsys: pytest.CaptureFix
     overrides = ("pretrain.recipe.epochs=70",)
     name, table = catalog.load("table1")
     changed = plan.make(name, table, replace(made.options, overrides=overrides, seeds=(3,)))
-    state = _write("checkpoints", changed.steps[0].key)
+    state = _write("checkpoints", changed.stage_runs[0].key)
     assert _clean(capsys, "--dry-run").lstrip().startswith("4 B")
     assert _clean(capsys, "--set", *overrides, "--seeds", "3").startswith("0 files")
     assert state.exists()
@@ -106,7 +106,7 @@ def test_settings_that_are_named_are_known(made: Plan, capsys: pytest.CaptureFix
 def test_settings_that_fit_nothing_and_data_elsewhere_are_refused(
     made: Plan, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    state, record = _write("checkpoints", "f" * 64), _record(made.steps[0])
+    state, record = _write("checkpoints", "f" * 64), _record(made.stage_runs[0])
     assert main(["clean", "--set", "recipe.epoch=7"]) == 2
     assert "No known experiment can be run with --set recipe.epoch=7" in capsys.readouterr().err
     for path in (record, None):
@@ -149,7 +149,7 @@ def test_claims_of_the_dead_and_halves_of_files_go(
 def test_the_unknown_is_left_alone_while_something_runs(
     made: Plan, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pretrain, finetune = made.steps
+    pretrain, finetune = made.stage_runs
     for step in (pretrain, finetune):
         _record(step)
     done, unknown = _write("checkpoints", finetune.key), _write("checkpoints", "f" * 64)

@@ -249,7 +249,7 @@ def test_image_sizes_that_the_patch_does_not_divide_are_refused() -> None:
 
     for size in (30, 0, 225):
         with pytest.raises(UserError, match=f"Image size {size} is not a multiple of the vit"):
-            replace(profiles.SMOKE.encoders, image_size=size)
+            replace(profiles.SMOKE.backbones, image_size=size)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from harness.spec.recipe import Checked, Recipe
 from harness.train.optimizer import parameter_groups
 from tests import tiny
 
-PAPER = profiles.PAPER.encoders
+PAPER = profiles.PAPER.backbones
 
 
 def _count(module: nn.Module, *, trained: bool = False) -> int:
@@ -375,9 +375,9 @@ def test_masked_l1_by_hand() -> None:
 
 
 def test_masks_are_whole_blocks_of_a_fixed_number() -> None:
-    encoders = dataclasses.replace(PAPER)
+    backbones = dataclasses.replace(PAPER)
     with torch.device("meta"):
-        task = SimMIM().build(tiny.dataset(), encoders)
+        task = SimMIM().build(tiny.dataset(), backbones)
     masks = task.draw_masks(6, torch.Generator().manual_seed(0))  # type: ignore[operator]
     assert masks.shape == (6, 56, 56)
     assert masks.sum((1, 2)).tolist() == [30 * 64] * 6
@@ -479,7 +479,7 @@ def test_what_cannot_be_trained_is_refused_by_the_settings(
 ) -> None:
     recipe = Recipe(epochs=1, batch_size=batch, base_lr=1.0)
     with pytest.raises(UserError, match=message):
-        method.check(recipe=recipe, images=100, encoders=tiny.ENCODERS)
+        method.check(recipe=recipe, images=100, backbones=tiny.ENCODERS)
 
 
 def test_numpy_is_not_asked_for_randomness() -> None:

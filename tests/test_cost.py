@@ -16,7 +16,7 @@ from harness.cli.main import main
 from harness.cost import check, models
 from harness.cost.conventions import CONVENTIONS
 from harness.cost.count import Norm, UncountedError, count
-from harness.cost.passes import Work
+from harness.cost.passes import StagePasses
 from harness.cost.stage import META, measure, of_stage
 from harness.data import registry
 from harness.errors import UserError
@@ -44,7 +44,7 @@ def _(a: Tensor, b: Tensor) -> Tensor:
 
 
 def test_vit_b_costs_what_the_paper_and_the_other_counters_say() -> None:
-    cost = measure(models.find("vit_base_patch16"), FIVE, PAPER.encoders, tokens=(197, 50))
+    cost = measure(models.find("vit_base_patch16"), FIVE, PAPER.backbones, tokens=(197, 50))
     for one in cost.passes:
         assert one.tokens is not None
         shown = {name: f"{value / 1e9:.2f}" for name, value in one.forward.items()}
@@ -56,14 +56,14 @@ def test_vit_b_costs_what_the_paper_and_the_other_counters_say() -> None:
 
 @pytest.mark.parametrize("tokens", [197, 50, 2])
 def test_vit_b_agrees_with_the_closed_form(tokens: int) -> None:
-    work = Work(models.find("vit").stage, FIVE, PAPER.encoders, META, 1)
+    work = StagePasses(models.find("vit").stage, FIVE, PAPER.backbones, META, 1)
     counted = count(work.task, work.deployed(tokens)).total
-    assert counted == check.vit_products(PAPER.encoders.vit, 224, 5, tokens)
+    assert counted == check.vit_products(PAPER.backbones.vit, 224, 5, tokens)
 
 
 @pytest.mark.parametrize("name", ["vit_base_patch16", "swin_tiny", "resnet50", "mae", "msmae"])
 def test_counters_agree(name: str) -> None:
-    lines = list(check.compare(models.find(name), FIVE, PAPER.encoders))
+    lines = list(check.compare(models.find(name), FIVE, PAPER.backbones))
     assert all(fine for _, fine in lines), lines
     # They agree to the last digit once what is named is left out.
     assert all("+0.000 %" in line for line, _ in lines), lines
@@ -74,7 +74,7 @@ def test_counters_agree(name: str) -> None:
 @pytest.mark.parametrize("tokens", [65, 17])
 def test_thop_itself_agrees_where_layer_norm_is_plain(tokens: int) -> None:
     thop = pytest.importorskip("thop")
-    work = Work(models.find("vit").stage, FIVE, SMOKE.encoders, torch.device("cpu"), 1)
+    work = StagePasses(models.find("vit").stage, FIVE, SMOKE.backbones, torch.device("cpu"), 1)
     forward = work.deployed(tokens)
     ours = CONVENTIONS["thop-macs"].of(count(work.task, forward))
     work.task.forward = lambda _: forward()  # type: ignore[method-assign]
@@ -84,14 +84,14 @@ def test_thop_itself_agrees_where_layer_norm_is_plain(tokens: int) -> None:
 @pytest.mark.parametrize("profile", ["smoke", pytest.param("paper", marks=pytest.mark.slow)])
 def test_every_row_of_table_1_can_be_counted_in_every_profile(profile: str) -> None:
     for model in models.models().values():
-        cost = measure(model, FIVE, PROFILES[profile].encoders)
+        cost = measure(model, FIVE, PROFILES[profile].backbones)
         for one in cost.passes:
             assert all(value > 0 for value in one.forward.values())
             assert one.step["torch-flops"] > 1.5 * one.forward["torch-flops"]
 
 
 def test_masks_in_finetuning_keep_a_quarter_of_the_patches() -> None:
-    masked = measure(models.find("msmae.finetune"), FIVE, PAPER.encoders)
+    masked = measure(models.find("msmae.finetune"), FIVE, PAPER.backbones)
     training = {p.name: p for p in masked.passes}["training forward"]
     deployed = {p.name: p for p in masked.passes}["deployed forward"]
     assert f"{training.forward['thop-macs'] / 1e9:.2f}" == SIX[50]["thop-macs"]
@@ -180,7 +180,7 @@ def test_an_operator_without_a_formula_is_refused_by_name() -> None:
 @pytest.mark.parametrize("tokens", [1, 198])
 def test_tokens_that_cannot_be(tokens: int) -> None:
     with pytest.raises(UserError, match="allowed are 2 to 197"):
-        measure(models.find("vit"), FIVE, PAPER.encoders, tokens=(tokens,))
+        measure(models.find("vit"), FIVE, PAPER.backbones, tokens=(tokens,))
 
 
 def test_rows_of_other_tables_have_names_too() -> None:
@@ -253,7 +253,7 @@ def test_every_run_has_its_cost_in_the_record_and_as_metrics(
     )
     (run,) = collect.mirrors(plan.make(*catalog.load("table1"), options))
     found = {name: value for name, value in run.metrics.items() if name.startswith("cost/")}
-    counted = measure(models.find("mae.finetune"), registry.find("phantom-mri"), SMOKE.encoders)
+    counted = measure(models.find("mae.finetune"), registry.find("phantom-mri"), SMOKE.backbones)
     deployed, training = counted.passes
     latency = {name: found.pop(name) for name in list(found) if "latency" in name}
     assert set(latency) == {f"cost/latency_{n}_ms" for n in ("p50", "p90", "p99", "iqr")}
@@ -299,5 +299,5 @@ def test_a_stage_that_cannot_be_counted_is_trained_and_says_why(
 
 def test_counting_draws_nothing_from_the_global_stream() -> None:
     before = torch.get_rng_state()
-    of_stage(models.find("simclr").stage, FIVE, SMOKE.encoders)
+    of_stage(models.find("simclr").stage, FIVE, SMOKE.backbones)
     assert torch.equal(before, torch.get_rng_state())

@@ -144,7 +144,7 @@ def test_the_work_is_flops_of_a_step_times_images_times_epochs(tmp_path: Path) -
     for load, epochs in zip(loads, (15, 60, 20), strict=True):  # ViT; then MSMAE's two
         stage = load.step.stage
         assert (load.images, load.epochs) == (256, epochs)
-        cost = of_stage(stage, dataset, profiles.SMOKE.encoders)
+        cost = of_stage(stage, dataset, profiles.SMOKE.backbones)
         expected += cost["step"]["torch-flops"] * 256 * epochs
         weights = cost["memory"]["parameter_bytes"]
         bytes_ += weights
@@ -211,10 +211,10 @@ def test_throughput_is_flops_of_a_step_over_its_time(
     assert "TFLOPS (torch-flops)" in capsys.readouterr().out
     written = json.loads(path.read_text())
     (step,) = written["latency"]["seconds"].values()
-    encoders = profiles.SMOKE.encoders
+    backbones = profiles.SMOKE.backbones
     stage = catalog.load("table7")[1].rows[2].stages
     assert stage is not None
-    per_image = estimate.size(stage[0], registry.find("messidor2"), encoders).flops
+    per_image = estimate.size(stage[0], registry.find("messidor2"), backbones).flops
     assert written["throughput_tflops"]["vit"] == pytest.approx(8 * per_image / step["p50"] / 1e12)
     assert main(["cost", "vit", *timed, "--tokens", "10"]) == 2
     assert "leave --tokens and --pass out" in capsys.readouterr().err

@@ -85,7 +85,7 @@ def test_sweeps_conform(name: str) -> None:
     assert sweep.dataset in registry.datasets()
     assert set(sweep.objectives) <= set(OBJECTIVES)
     names = {d.name for d in sweep.space.dimensions}
-    assert sweep.heat is None or set(sweep.heat) <= names
+    assert sweep.heatmap is None or set(sweep.heatmap) <= names
     assert sweep.space.grid()
     for values in sweep.space.corners():
         (chain,) = override.apply([sweep.row.chain()], settings(sweep.space, values))
@@ -223,7 +223,7 @@ def _stages(experiment: str) -> dict[str, tuple[str, ...]]:
                 stages=row.stages,
                 seed=0,
             )
-            keys[row.name] = tuple(run.key(upto + 1) for upto in range(len(row.stages)))
+            keys[row.name] = tuple(run.key(num_stages + 1) for num_stages in range(len(row.stages)))
     return keys
 
 

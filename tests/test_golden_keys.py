@@ -62,7 +62,7 @@ def _found(name: str, profile: Profile) -> dict[str, list[str]]:
     """Return key and stream by "EXPERIMENT PROFILE ROW COLUMN STAGE [SETTING]"."""
     found = {}
     for setting, plan in _plans(name, profile):
-        for unit in plan.units:
+        for unit in plan.cell_runs:
             for number in range(1, len(unit.run.stages) + 1):
                 place = (name, profile.name, unit.row.name, unit.column.name, str(number), setting)
                 digests = unit.run.key(number), unit.run.stream(number)
@@ -92,9 +92,9 @@ def test_no_key_of_a_shipped_row_has_moved() -> None:
 
 
 def _wider_resnet(profile: Profile) -> Profile:
-    size = dataclasses.replace(profile.encoders.resnet, width=72)
-    encoders = dataclasses.replace(profile.encoders, given={"resnet": size})
-    return dataclasses.replace(profile, encoders=encoders)
+    size = dataclasses.replace(profile.backbones.resnet, width=72)
+    backbones = dataclasses.replace(profile.backbones, given={"resnet": size})
+    return dataclasses.replace(profile, backbones=backbones)
 
 
 @pytest.mark.parametrize("profile", profiles.PROFILES.values(), ids=lambda p: p.name)
@@ -102,7 +102,7 @@ def _wider_resnet(profile: Profile) -> Profile:
 def test_the_width_of_resnet_moves_the_keys_of_rows_on_it_only(name: str, profile: Profile) -> None:
     for _, plan in _plans(name, profile):
         wider = _wider_resnet(profile)
-        for unit in plan.units:
+        for unit in plan.cell_runs:
             on_resnet = [stage.method.backbone is RESNET for stage in unit.run.stages]
             run = dataclasses.replace(unit.run, profile=wider)
             for number in range(1, len(on_resnet) + 1):
@@ -120,7 +120,7 @@ def test_what_does_not_act_on_a_stage_is_not_in_its_key() -> None:
         pretrain=profiles.SMOKE.pretrain,
         phantoms=True,
     )
-    for unit in plan.units:
+    for unit in plan.cell_runs:
         run = dataclasses.replace(unit.run, profile=other)
         assert run.key() == unit.run.key()
         assert run.stream() == unit.run.stream()
@@ -160,7 +160,7 @@ def test_a_new_field_with_its_value_as_before_moves_no_key() -> None:
 def test_no_module_of_the_house_is_named_in_a_definition() -> None:
     for name in catalog.experiments():
         for _, plan in _plans(name, profiles.SMOKE):
-            for unit in plan.units:
+            for unit in plan.cell_runs:
                 text = canonical(unit.run.definition())
                 for package in ("harness.", "msmae.", "baselines.", "experiments"):
                     assert package not in text
@@ -177,7 +177,7 @@ def test_a_method_that_names_no_backbone_is_refused() -> None:
     from harness.spec.recipe import backbone_of
 
     class Mine:
-        def build(self, dataset: object, encoders: object) -> object:
+        def build(self, dataset: object, backbones: object) -> object:
             raise NotImplementedError
 
     with pytest.raises(UserError, match="Mine does not say which backbone"):
@@ -185,16 +185,16 @@ def test_a_method_that_names_no_backbone_is_refused() -> None:
 
 
 def test_a_method_sees_no_other_backbone_than_it_declares() -> None:
-    encoders = profiles.PAPER.encoders.restricted(VIT)
-    assert encoders.vit.width == 768 and encoders.grid == 14
+    backbones = profiles.PAPER.backbones.restricted(VIT)
+    assert backbones.vit.width == 768 and backbones.grid == 14
     with pytest.raises(ValueError, match="declares the backbone 'vit' and is built on 'resnet'"):
-        _ = encoders.resnet
+        _ = backbones.resnet
     with pytest.raises(ValueError, match="is built on 'vit'"):
-        _ = profiles.PAPER.encoders.restricted(None).vit
+        _ = profiles.PAPER.backbones.restricted(None).vit
 
 
 def test_streams_of_runs_that_version_0_1_could_not_have_are_their_keys() -> None:
     plan = make("table1", _table("table1"), Options(**_nowhere(profiles.PAPER)))
     other = dataclasses.replace(profiles.PAPER, train_images=999)
-    run = dataclasses.replace(plan.units[0].run, profile=other)
+    run = dataclasses.replace(plan.cell_runs[0].run, profile=other)
     assert run.stream() == run.key() == digest(run.definition())

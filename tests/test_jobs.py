@@ -26,7 +26,7 @@ from harness.execute.workers import threads_of
 from harness.interrupt import Stop, Stopped
 from harness.methods.msmae import paper
 from harness.plan.options import Options
-from harness.plan.plan import Plan, Step
+from harness.plan.plan import Plan, StageRun
 from harness.plan.plan import make as make_plan
 from harness.progress import Progress
 from harness.spec import profiles
@@ -193,7 +193,7 @@ class _Scripted(Executor):
         outer = self
 
         class Writes:
-            def train(self, step: Step, progress: Progress) -> Record:
+            def train(self, step: StageRun, progress: Progress) -> Record:
                 outer.order.append(step.key)
                 status = "failed" if step.key == failing else "done"
                 made = Record(
@@ -215,7 +215,7 @@ def test_a_stage_claimed_elsewhere_is_put_off(
 ) -> None:
     monkeypatch.setattr(executing, "POLL", 0.01)
     plan = _plan(tmp_path)
-    pretrain, finetune, other = (step.key for step in plan.steps)
+    pretrain, finetune, other = (step.key for step in plan.stage_runs)
     executor = _Scripted(plan)
     with claim(tmp_path / "runs", pretrain) as ours:
         assert ours
@@ -232,7 +232,7 @@ def test_a_stage_claimed_elsewhere_is_put_off(
 
 def test_an_old_failure_is_tried_again_and_a_new_one_is_not(tmp_path: Path) -> None:
     plan = _plan(tmp_path)
-    pretrain = plan.steps[0].key
+    pretrain = plan.stage_runs[0].key
     first = _Scripted(plan, failing=pretrain).execute()
     assert [r.key for r in first.failed] == [pretrain]
     executor = _Scripted(plan)
@@ -252,10 +252,10 @@ def test_threads_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_more_processes_than_fit_are_refused(tmp_path: Path) -> None:
     plan = _plan(tmp_path)
     cpu = torch.device("cpu")
-    need = memory.estimate(plan, plan.steps, cpu, None)
+    need = memory.estimate(plan, plan.stage_runs, cpu, None)
     assert need.images == (256 + 128) * 2 * 64**2
     assert 1e6 < need.step < 1e9
-    assert memory.estimate(plan, plan.steps, cpu, 4).step < need.step / 2
+    assert memory.estimate(plan, plan.stage_runs, cpu, 4).step < need.step / 2
     memory.check(3, need, 3.1 * need.total, "memory")
     memory.check(1, need, 0, "memory")
     with pytest.raises(UserError, match=r"--jobs 4 needs .* choose at most --jobs 3"):

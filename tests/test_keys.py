@@ -49,9 +49,9 @@ def _keys(options: Options, table: Table = TABLE) -> dict[tuple[str, str, int, i
     """Keys of every stage by row, data set, seed and place in the chain."""
     made: Plan = make(NAME, table, options)
     return {
-        (unit.row.name, unit.run.dataset, unit.seed, upto): unit.run.key(upto)
-        for unit in made.units
-        for upto in range(1, len(unit.run.stages) + 1)
+        (unit.row.name, unit.run.dataset, unit.seed, num_stages): unit.run.key(num_stages)
+        for unit in made.cell_runs
+        for num_stages in range(1, len(unit.run.stages) + 1)
     }
 
 
@@ -83,7 +83,7 @@ def test_seeds_have_keys_of_their_own(seeds: set[int]) -> None:
 def test_no_two_trainings_share_random_numbers() -> None:
     tables = [catalog.load(c.name) for c in catalog.experiments().values() if not c.sweep]
     plans = make_all(tables, replace(PAPER, seeds=(0, 1, 2, 3, 4)))
-    keys = {step.key for plan in plans for step in plan.steps}
+    keys = {step.key for plan in plans for step in plan.stage_runs}
     purposes = [("build",), *((what, epoch) for what in ("epoch", "step") for epoch in range(10))]
     streams = {derive(key, *purpose) for key in keys for purpose in purposes}
     assert len(keys) > 500
@@ -94,9 +94,9 @@ def test_no_two_trainings_share_random_numbers() -> None:
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_the_data_s_fingerprint_is_part_of_every_key(one: str, two: str) -> None:
     asked = replace(PAPER, rows=("msmae",), datasets=("btmd",))
-    run = make(NAME, TABLE, asked).units[0].run
-    for upto in (1, 2):
-        same = replace(run, data=one).key(upto) == replace(run, data=two).key(upto)
+    run = make(NAME, TABLE, asked).cell_runs[0].run
+    for num_stages in (1, 2):
+        same = replace(run, data=one).key(num_stages) == replace(run, data=two).key(num_stages)
         assert same == (one == two)
 
 
@@ -128,7 +128,7 @@ def test_a_profile_s_subset_and_encoder_change_keys() -> None:
     for other in (
         replace(profiles.PAPER, train_images=1000),
         replace(profiles.PAPER, eval_images=100),
-        replace(profiles.PAPER, encoders=replace(profiles.PAPER.encoders, image_size=192)),
+        replace(profiles.PAPER, backbones=replace(profiles.PAPER.backbones, image_size=192)),
     ):
         keys, others = _keys(PAPER), _keys(replace(PAPER, profile=other))
         assert not set(keys.values()) & set(others.values())

@@ -19,7 +19,7 @@ from harness.data.prepared import open_store
 from harness.evaluate import classification
 from harness.plan import catalog, plan
 from harness.plan.options import Options
-from harness.plan.plan import Step
+from harness.plan.plan import StageRun
 from harness.spec import profiles
 from harness.store.checkpoint import Checkpoints
 from harness.train import images
@@ -32,12 +32,12 @@ _, TABLE = catalog.load("table1")
 PRETRAINED = [row.name for row in TABLE.rows if row.stages and row.stages[0].phase == "pretrain"]
 
 
-def _pretrainings(row: str, data: Path) -> list[Step]:
+def _pretrainings(row: str, data: Path) -> list[StageRun]:
     options = Options(
         profile=profiles.SMOKE, datasets=(FAMILY,), rows=(row,), seeds=SEEDS, data=data
     )
     made = plan.make("table1", TABLE, options)
-    return [step for step in made.steps if step.stage.phase == "pretrain"]
+    return [step for step in made.stage_runs if step.stage.phase == "pretrain"]
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def _probed(step: Step, data: Path, folder: Path) -> tuple[int, int]:
+def _probed(step: StageRun, data: Path, folder: Path) -> tuple[int, int]:
     """Return how many of 128 images a linear probe has right before and after the training."""
     store, cpu = open_store(data, FAMILY), torch.device("cpu")
     train, reported = (
@@ -59,7 +59,7 @@ def _probed(step: Step, data: Path, folder: Path) -> tuple[int, int]:
         registry.find(FAMILY), sizes={"train": len(train), "eval": len(reported)}
     )
     with seed.third_party(step.key, "build"):
-        task = step.stage.method.build(dataset, profiles.SMOKE.encoders)
+        task = step.stage.method.build(dataset, profiles.SMOKE.backbones)
 
     def correct() -> int:
         found = classification.probes(task, train, reported, classes=len(dataset.classes))

@@ -15,7 +15,7 @@ from harness.spec.recipe import Recipe
 from harness.store.checkpoint import Checkpoints, load_weights
 from harness.train.images import Images, epoch_order
 from harness.train.loop import DivergedError, Job, fit
-from harness.train.task import Batch, Look, Progress, Task
+from harness.train.task import Batch, DatasetPass, StepContext, Task
 
 KEY = "k" * 64
 
@@ -32,11 +32,11 @@ class Toy(Task):
         self.steps = 0
         self.explode_at = explode_at
 
-    def before_epoch(self, epoch: int, look: Look) -> None:
+    def before_epoch(self, epoch: int, look: DatasetPass) -> None:
         if epoch % 2 == 0:
             self.map = look(lambda images: images.mean((1, 2, 3)))
 
-    def losses(self, batch: Batch, at: Progress) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
         logits = self.head(self.dropout(batch.images[0].flatten(1)))
         loss = nn.functional.cross_entropy(logits, batch.labels, reduction="none")
         noise = torch.rand(len(loss), generator=at.generator)
@@ -45,7 +45,7 @@ class Toy(Task):
             total = total * float("nan")
         return {"total": total}
 
-    def after_step(self, at: Progress) -> None:
+    def after_step(self, at: StepContext) -> None:
         self.steps += 1
 
     def predict(self, images: Tensor) -> Tensor:

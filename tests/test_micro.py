@@ -26,7 +26,7 @@ from harness.store.checkpoint import Checkpoints
 from harness.store.record import Records
 from harness.train import backward
 from harness.train.loop import Job, fit
-from harness.train.task import Batch, Progress, Task
+from harness.train.task import Batch, StepContext, Task
 from tests import tiny
 from tests.test_loop import Toy, _images
 
@@ -149,7 +149,7 @@ class Hungry(Task):
 
     needs_whole = None
 
-    def losses(self, batch: Batch, at: Progress) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
         if len(batch.labels) > 3:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return {"total": torch.zeros((), requires_grad=True)}
@@ -181,7 +181,7 @@ def test_a_stage_that_runs_out_of_memory_goes_on_in_parts(
 ) -> None:
     plain = backward.backward
 
-    def small(task: Task, batch: Batch, at: Progress, size: int | None) -> dict[str, Tensor]:
+    def small(task: Task, batch: Batch, at: StepContext, size: int | None) -> dict[str, Tensor]:
         if (size or len(batch.labels)) > 8:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return plain(task, batch, at, size)
@@ -199,7 +199,7 @@ def test_a_stage_that_runs_out_of_memory_goes_on_in_parts(
     made = plan.make(*catalog.load("table1"), options)
     outcome = Executor(made, torch.device("cpu"), Shown()).execute()
     assert outcome.trained == 1
-    vit = next(s for s in made.steps if type(s.stage.method) is Finetune)
+    vit = next(s for s in made.stage_runs if type(s.stage.method) is Finetune)
     record = Records(options.runs).read(vit.key)
     assert record is not None
     assert record.provenance["micro_batch"] == 8

@@ -260,7 +260,7 @@ def test_variants_differ_where_the_paper_and_the_code_do() -> None:
 
 
 def _built(stage: Stage, dataset: Dataset) -> Task:
-    return stage.method.build(dataset, profiles.PAPER.encoders)
+    return stage.method.build(dataset, profiles.PAPER.backbones)
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from harness.spec.recipe import Recipe, Stage
 from harness.spec.table import Row
 
 if TYPE_CHECKING:
-    from harness.spec.backbones import Encoders
+    from harness.spec.backbones import BackboneSizes
     from harness.spec.dataset import Dataset
     from harness.train.task import Task
 
@@ -32,7 +32,7 @@ class Masked:
         if self.mask_ratio >= 1:
             raise UserError(f"mask_ratio is {self.mask_ratio}; it must be below 1.")
 
-    def build(self, dataset: Dataset, encoders: Encoders) -> Task:
+    def build(self, dataset: Dataset, backbones: BackboneSizes) -> Task:
         raise NotImplementedError
 
 

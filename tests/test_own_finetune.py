@@ -115,7 +115,7 @@ def test_table1_offers_them_to_every_pretrained_row(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     plain, own = _table1(), _table1("finetune=own")
-    for before, after in zip(plain.units, own.units, strict=True):
+    for before, after in zip(plain.cell_runs, own.cell_runs, strict=True):
         name, first, second = before.row.name, before.run, after.run
         if name in OWN:
             assert second.stages == (first.stages[0], profiles.SMOKE.scaled(OWN[name]()))
@@ -124,7 +124,7 @@ def test_table1_offers_them_to_every_pretrained_row(
         else:
             assert second.key() == first.key()
     short = _table1("finetune=own", "finetune.recipe.epochs=5")
-    for unit, before in zip(short.units, own.units, strict=True):
+    for unit, before in zip(short.cell_runs, own.cell_runs, strict=True):
         tuned = len(unit.run.stages) > 1
         assert (unit.run.key() != before.run.key()) == tuned
         assert unit.run.stages[-1].recipe.epochs == (5 if tuned else 15)

@@ -56,7 +56,7 @@ def _write(path: Path, *, name: str, strength: int = 1, title: str = "T") -> Pat
 def _keys(table: Table) -> list[str]:
     nowhere = Path("nowhere")
     options = Options(profile=PAPER, data=nowhere, runs=nowhere, unprepared=True)
-    return [unit.run.key() for unit in make("t", table, options).units]
+    return [unit.run.key() for unit in make("t", table, options).cell_runs]
 
 
 def test_two_files_with_the_same_method_share_its_keys(tmp_path: Path) -> None:

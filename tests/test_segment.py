@@ -25,7 +25,7 @@ from harness.methods.msmae.segmentation import (
 )
 from harness.plan import override
 from harness.spec import profiles
-from harness.spec.backbones import Encoders
+from harness.spec.backbones import BackboneSizes
 from harness.store.checkpoint import Checkpoints
 from harness.train.backward import autocast
 from harness.train.optimizer import build_optimizer
@@ -33,7 +33,7 @@ from harness.train.task import Batch
 from tests import tiny
 from tests.segment_cases import segmenter
 
-PAPER = profiles.PAPER.encoders
+PAPER = profiles.PAPER.backbones
 VARIANTS = pytest.mark.parametrize(
     "settings", [paper.SEGMENT, paper.SEGMENT_RELEASED], ids=["described", "released"]
 )
@@ -103,13 +103,13 @@ def test_settings_that_make_no_sense_are_refused(changes: dict[str, Any]) -> Non
         Segment(**changes)
 
 
-@pytest.mark.parametrize("encoders", [profiles.SMOKE.encoders, profiles.LAPTOP.encoders], ids=str)
+@pytest.mark.parametrize("encoders", [profiles.SMOKE.backbones, profiles.LAPTOP.backbones], ids=str)
 @VARIANTS
 def test_logits_have_the_images_size_in_every_profile(
-    encoders: Encoders, settings: Segment
+    backbones: BackboneSizes, settings: Segment
 ) -> None:
-    task = settings.build(tiny.dataset(), encoders).eval()
-    side = encoders.image_size
+    task = settings.build(tiny.dataset(), backbones).eval()
+    side = backbones.image_size
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("error")
         logits = task.segment(torch.randn(2, 3, side, side))
@@ -121,11 +121,11 @@ def test_logits_have_the_images_size_in_every_profile(
 def test_only_powers_of_two_can_be_doubled_to_the_images_size() -> None:
     assert [upsamplings(patch) for patch in (2, 4, 8, 16)] == [1, 2, 3, 4]
     vit = dataclasses.replace(tiny.ENCODERS.vit, patch=12)
-    encoders = dataclasses.replace(tiny.ENCODERS, image_size=36, given={"vit": vit})
+    backbones = dataclasses.replace(tiny.ENCODERS, image_size=36, given={"vit": vit})
     with pytest.raises(UserError, match="patch size is 12"):
-        Segment().check(recipe=paper.SEGMENTATION, images=8, encoders=encoders)
+        Segment().check(recipe=paper.SEGMENTATION, images=8, backbones=backbones)
     with pytest.raises(UserError, match="power of two"):
-        Segment().build(tiny.dataset(), encoders)
+        Segment().build(tiny.dataset(), backbones)
     with pytest.raises(UserError, match="patch size is 1;"):
         upsamplings(1)
 

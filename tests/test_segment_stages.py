@@ -12,7 +12,7 @@ import torch
 
 from harness import seed
 from harness.cost import models
-from harness.cost.passes import Work
+from harness.cost.passes import StagePasses
 from harness.cost.stage import META, measure, of_stage
 from harness.data import registry
 from harness.errors import UserError
@@ -221,9 +221,9 @@ def test_a_killed_and_resumed_segmenter_gives_the_same_bits(tmp_path: Path) -> N
 @VARIANTS
 @pytest.mark.parametrize("profile", profiles.PROFILES)
 def test_a_segmentation_is_counted_on_shapes(settings: Segment, profile: str) -> None:
-    encoders = profiles.find(profile).encoders
+    backbones = profiles.find(profile).backbones
     stage = Stage(phase="finetune", method=settings, recipe=paper.SEGMENTATION)
-    found = of_stage(stage, registry.find("busi"), encoders)
+    found = of_stage(stage, registry.find("busi"), backbones)
     assert found.keys() == {"deployed", "training", "step", "memory"}
     assert found["memory"]["batch"] == 8
     # Nothing is masked away in training; only BatchNorm cannot be folded there.
@@ -231,13 +231,13 @@ def test_a_segmentation_is_counted_on_shapes(settings: Segment, profile: str) ->
 
 
 def test_the_described_network_costs_its_encoder_and_four_convolutions() -> None:
-    size = profiles.PAPER.encoders.vit
+    size = profiles.PAPER.backbones.vit
     tokens, width = 14**2 + 1, size.width
     encoder = 14**2 * 3 * 16**2 * width + 12 * (12 * tokens * width**2 + 2 * tokens**2 * width)
     # Each convolution stands before its doubling: 14, 28, 56 and 112 pixels a side.
     head = 9 * 256 * sum(c * n**2 for c, n in ((width, 14), (256, 28), (256, 56), (256, 112)))
     stage = Stage(phase="finetune", method=paper.SEGMENT, recipe=paper.SEGMENTATION)
-    found = of_stage(stage, registry.find("busi"), profiles.PAPER.encoders)
+    found = of_stage(stage, registry.find("busi"), profiles.PAPER.backbones)
     assert found["deployed"]["torch-flops"] / 2 == encoder + head + 224**2 * 256
 
 
@@ -247,7 +247,7 @@ def test_segmenters_have_names_and_deployed_passes_as_classifiers_have() -> None
     assert {name: known[name].label.rpartition(", ")[2] for name in names} == names
     cost = measure(known["mae.finetune"], registry.find("busi"), tiny.ENCODERS, memory=False)
     assert [one.name for one in cost.passes] == ["deployed forward", "training forward"]
-    work = Work(known["baseline"].stage, registry.find("busi"), tiny.ENCODERS, META, 2)
+    work = StagePasses(known["baseline"].stage, registry.find("busi"), tiny.ENCODERS, META, 2)
     assert work.deployed()().shape == (2, 1, 32, 32)
     with pytest.raises(UserError, match="cannot leave patches out"):
         work.deployed(5)

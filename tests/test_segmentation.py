@@ -24,7 +24,7 @@ from harness.plan.options import Options
 from harness.progress import Progress as Shown
 from harness.report import collect
 from harness.spec import profiles
-from harness.spec.backbones import Encoders
+from harness.spec.backbones import BackboneSizes
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import Recipe, Stage
 from harness.spec.table import Column, Row, Table
@@ -33,7 +33,7 @@ from harness.store.record import Records
 from harness.train import images as loading
 from harness.train.images import Images
 from harness.train.loop import Job, fit
-from harness.train.task import Batch, Progress, Task
+from harness.train.task import Batch, StepContext, Task
 
 KEY = "s" * 64
 SIDE = 16
@@ -48,10 +48,10 @@ class OneLayer(Task):
         self.layer = nn.Conv2d(3, 1, 3, padding=1)
         nn.init.constant_(self.layer.bias, bias)  # type: ignore[arg-type]
 
-    def draw_boxes(self, view: int, sizes: Tensor, ids: Tensor, at: Progress) -> Tensor:
+    def draw_boxes(self, view: int, sizes: Tensor, ids: Tensor, at: StepContext) -> Tensor:
         return torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(len(sizes), 4)
 
-    def losses(self, batch: Batch, at: Progress) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
         assert batch.masks is not None
         logits = self.layer(batch.images[0])
         loss = nn.functional.binary_cross_entropy_with_logits(logits, batch.masks[0])
@@ -71,7 +71,7 @@ class Segment:
 
     bias: float = 0.0
 
-    def build(self, dataset: Dataset, encoders: Encoders) -> Task:
+    def build(self, dataset: Dataset, backbones: BackboneSizes) -> Task:
         return OneLayer(self.bias)
 
 
@@ -94,10 +94,10 @@ def _images(seed: int, count: int = 20) -> Images:
     )
 
 
-Watch = Callable[[int, int, dict[str, float]], None]
+EpochCallback = Callable[[int, int, dict[str, float]], None]
 
 
-def _job(folder: Path, task: Task | None = None, watch: Watch | None = None) -> Job:
+def _job(folder: Path, task: Task | None = None, watch: EpochCallback | None = None) -> Job:
     torch.manual_seed(0)
     task = task or OneLayer()
     memory: dict[str, object] = {}
@@ -229,14 +229,14 @@ COLUMNS = tuple(Column(dataset="phantom-ultrasound", metric=name) for name in ov
 
 def test_a_table_of_masks_is_run_and_every_metric_is_found(folder: Path) -> None:
     made = plan.make("masks", _table(*COLUMNS), _options(folder))
-    assert len(made.steps) == 1
+    assert len(made.stage_runs) == 1
     outcome = Executor(made, torch.device("cpu"), Shown()).execute()
     assert (outcome.trained, outcome.failed) == (1, ())
     entries = collect.entries(made)
     assert [e.column for e in entries] == [f"phantom-ultrasound.{name}" for name in overlap.METRICS]
     assert all(e.n == 24 and e.status == "done" for e in entries)
     assert all(c.majority is None for c in collect.column_contexts(made))
-    record = Records(folder / "runs").read(made.steps[0].key)
+    record = Records(folder / "runs").read(made.stage_runs[0].key)
     assert record is not None
     values = {e.column.partition(".")[2]: e.last for e in entries}
     assert values == record.result["evaluation"]["last"]["metrics"]

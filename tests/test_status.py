@@ -20,7 +20,7 @@ from harness.plan.plan import Plan
 from harness.progress import Progress
 from harness.spec import profiles
 from harness.store import heartbeat
-from harness.store.heartbeat import Place, Whereabouts
+from harness.store.heartbeat import Heartbeat, StageProgress
 from harness.store.record import Record, Records
 
 
@@ -64,7 +64,7 @@ def test_a_training_is_seen_from_outside(
     seen = [told["running"] for told in asks.told]
     assert [len(running) for running in seen] == [1, 1, 1]
     first, second, last = (running[0] for running in seen)
-    assert first["key"] == made.steps[0].key
+    assert first["key"] == made.stage_runs[0].key
     assert first["title"] == "supervised finetune / phantom-mri / seed 0"
     assert (first["host"], first["pid"]) == (socket.gethostname(), os.getpid())
     assert [r["epoch"] for r in (first, second, last)] == [1, 2, 3]
@@ -77,13 +77,13 @@ def test_a_training_is_seen_from_outside(
 
 
 def test_time_left_counts_from_where_this_process_began() -> None:
-    place = Place(title="t", started=100.0, updated=130.0, epoch=23, epochs=43, first=20)
+    place = StageProgress(title="t", started=100.0, updated=130.0, epoch=23, epochs=43, first=20)
     assert place.left == 200.0  # three epochs in thirty seconds, twenty to go
-    assert Place(title="t", started=0.0, updated=0.0, epoch=0, epochs=9).left is None
+    assert StageProgress(title="t", started=0.0, updated=0.0, epoch=0, epochs=9).left is None
 
 
 def test_files_are_written_now_and_then_and_go(tmp_path: Path) -> None:
-    with Whereabouts(tmp_path, "k", "title", 500) as place:
+    with Heartbeat(tmp_path, "k", "title", 500) as place:
         for epoch in range(400):
             place.epoch(epoch, 500)
         assert [(key, at.epoch) for key, at in heartbeat.read(tmp_path)] == [("k", 0)]
@@ -94,7 +94,7 @@ def test_failures_and_the_dead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (step,) = _plan().steps
+    (step,) = _plan().stage_runs
     record = Record(
         key=step.key,
         status="failed",

@@ -67,7 +67,7 @@ def test_table_2_runs_on_generated_images(ran: Path) -> None:
         assert all(cell["state"] == "complete" for cell in made["cells"].values())
     store = open_store(ran.parents[1] / "data", "phantom-ultrasound")
     part = subset(store.part("paper", "eval"), profiles.SMOKE.eval_images)
-    truth = loading.masks_of(part, profiles.SMOKE.encoders.image_size)
+    truth = loading.masks_of(part, profiles.SMOKE.backbones.image_size)
     for name, value in (("background", False), ("foreground", True)):
         expected = overlap.constant(truth, value=value)
         for metric in METRICS:
@@ -195,8 +195,8 @@ def test_costs_stand_beside_the_metrics_of_masks(folder: Path) -> None:
     _, table = catalog.load("table2")
     names = ("f1", "deployed_macs", "training_macs")
     columns = tuple(Column(dataset="busi", metric=name) for name in names)
-    priced = dataclasses.replace(table, columns=columns)
-    made = plan.make("table2", priced, Options(profile=profiles.SMOKE))
+    cost_cell = dataclasses.replace(table, columns=columns)
+    made = plan.make("table2", cost_cell, Options(profile=profiles.SMOKE))
     found = fill(made, None)
     assert len(found) == 6 * 2
     one, other = (found[row, "busi.deployed_macs"].value for row in ("msmae", "released"))

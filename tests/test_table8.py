@@ -67,7 +67,7 @@ def _stages(profile: Profile, experiment: str = "table8") -> dict[str, tuple[Sta
 
 def _keys(chain: tuple[Stage, ...], profile: Profile) -> tuple[str, ...]:
     run = Run(dataset="btmd", data="d", split="paper", profile=profile, stages=chain, seed=0)
-    return tuple(run.key(upto) for upto in (1, 2))
+    return tuple(run.key(num_stages) for num_stages in (1, 2))
 
 
 def test_the_papers_numbers_stand_in_its_six_small_tables() -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from harness.spec.backbones import Encoders, ResNetSize, SwinSize, VitSize
+from harness.spec.backbones import BackboneSizes, ResNetSize, SwinSize, VitSize
 from harness.spec.dataset import Dataset
-from harness.train.task import Batch, Progress
+from harness.train.task import Batch, StepContext
 
-ENCODERS = Encoders(
+ENCODERS = BackboneSizes(
     image_size=32,
     given={
         "vit": VitSize(
@@ -68,7 +68,7 @@ def batch(count: int = 8, *, classes: int = 4, views: int = 1, size: int = 32) -
     )
 
 
-def progress(epoch: int = 0, *, epochs: int = 100, seed: int = 0) -> Progress:
+def progress(epoch: int = 0, *, epochs: int = 100, seed: int = 0) -> StepContext:
     """Return the first step of an epoch of ten steps."""
     generator = torch.Generator().manual_seed(seed)
-    return Progress(epoch=epoch, epochs=epochs, step=0, steps=10, generator=generator)
+    return StepContext(epoch=epoch, epochs=epochs, step=0, steps=10, generator=generator)

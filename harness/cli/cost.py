@@ -12,7 +12,7 @@ from harness.errors import UserError
 if TYPE_CHECKING:
     from harness.cost.stage import Cost
     from harness.latency.processes import Latency
-    from harness.spec.backbones import Encoders
+    from harness.spec.backbones import BackboneSizes
     from harness.spec.dataset import Dataset
 
 
@@ -95,12 +95,13 @@ def run(args: argparse.Namespace) -> int:
     dataset = registry.find(args.dataset)
     found = [models.find(name) for name in (args.model, args.compare) if name is not None]
     costs = [
-        measure(m, dataset, profile.encoders, tokens=args.tokens, conventions=chosen) for m in found
+        measure(m, dataset, profile.backbones, tokens=args.tokens, conventions=chosen)
+        for m in found
     ]
     commit, dirty = provenance.commit()
     context = {
         "profile": profile.name,
-        "image_size": profile.encoders.image_size,
+        "image_size": profile.backbones.image_size,
         "dataset": dataset.name,
         "classes": len(dataset.classes),
         "commit": commit,
@@ -108,20 +109,20 @@ def run(args: argparse.Namespace) -> int:
         "versions": provenance.versions(),
     }
     print(
-        f"Per image of {profile.encoders.image_size} px, {len(dataset.classes)} classes"
+        f"Per image of {profile.backbones.image_size} px, {len(dataset.classes)} classes"
         f" ({dataset.name}), profile {profile.name!r}."
     )
     terminal.show(costs)
     sys.stdout.flush()
     written = terminal.to_json(costs, context)
     if args.throughput:
-        written |= _throughput(args, costs, dataset, profile.encoders)
+        written |= _throughput(args, costs, dataset, profile.backbones)
     elif args.latency:
         written["latency"] = _written(_latency(args, costs))
     if args.json is not None:
         files.write_json(args.json, written)
         print(f"Written: {args.json}")
-    return _check(costs, dataset, profile.encoders) if args.check else 0
+    return _check(costs, dataset, profile.backbones) if args.check else 0
 
 
 def _latency(args: argparse.Namespace, costs: list[Cost]) -> Latency:
@@ -149,7 +150,7 @@ def _latency(args: argparse.Namespace, costs: list[Cost]) -> Latency:
 
 
 def _throughput(
-    args: argparse.Namespace, costs: list[Cost], dataset: Dataset, encoders: Encoders
+    args: argparse.Namespace, costs: list[Cost], dataset: Dataset, backbones: BackboneSizes
 ) -> dict[str, Any]:
     """Time training steps at the first model's batch; return the times and FLOPs a second."""
     from harness.cost import estimate
@@ -164,7 +165,7 @@ def _throughput(
     latency = _latency(args, costs)
     rates = {}
     for cost, times in zip(costs, latency.times, strict=True):
-        flops = estimate.size(cost.model.stage, dataset, encoders).flops * args.batch_size
+        flops = estimate.size(cost.model.stage, dataset, backbones).flops * args.batch_size
         rates[cost.model.name] = flops / times.p50 / 1e12
         print(
             f"{cost.model.name}: {rates[cost.model.name]:.4g} TFLOPS ({estimate.CONVENTION}) in a"
@@ -184,12 +185,12 @@ def _usual(cost: Cost) -> Literal["deployed", "training"]:
     return "training" if cost.model.stage.phase == "pretrain" else "deployed"
 
 
-def _check(costs: list[Cost], dataset: Dataset, encoders: Encoders) -> int:
+def _check(costs: list[Cost], dataset: Dataset, backbones: BackboneSizes) -> int:
     from harness.cost import check
 
     agree = True
     for cost in costs:
-        for line, fine in check.compare(cost.model, dataset, encoders):
+        for line, fine in check.compare(cost.model, dataset, backbones):
             print(line)
             agree = agree and fine
     return 0 if agree else 1

@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     profiles = [
         (
             p.name,
-            f"{p.encoders.image_size} px, ViT {p.encoders.vit.width}x{p.encoders.vit.depth},"
+            f"{p.backbones.image_size} px, ViT {p.backbones.vit.width}x{p.backbones.vit.depth},"
             f" at most {p.train_images or 'all'} training images",
         )
         for p in PROFILES.values()

@@ -20,8 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from harness.cost.conventions import CONVENTIONS
 from harness.cost.count import count
 from harness.cost.models import Model
-from harness.cost.passes import Work
-from harness.spec.backbones import Encoders, VitSize
+from harness.cost.passes import StagePasses
+from harness.spec.backbones import BackboneSizes, VitSize
 from harness.spec.dataset import Dataset
 
 ATTENTION = "aten::scaled_dot_product_attention"
@@ -62,7 +62,7 @@ class _Traced(nn.Module):
         return self.pass_(images)
 
 
-def fvcore(work: Work, forward: Callable[[], Tensor]) -> Check:
+def fvcore(work: StagePasses, forward: Callable[[], Tensor]) -> Check:
     """Count a pass with fvcore, attention included.
 
     It traces, which the meta device does not bear: ``work`` must be on the CPU, and runs.
@@ -130,7 +130,7 @@ def vit_products(size: VitSize, image_size: int, classes: int, tokens: int) -> i
     return embedding + size.depth * block + width * classes
 
 
-def compare(model: Model, dataset: Dataset, encoders: Encoders) -> Iterator[tuple[str, bool]]:
+def compare(model: Model, dataset: Dataset, backbones: BackboneSizes) -> Iterator[tuple[str, bool]]:
     """Count a model's pass with all counters.
 
     A classifier's deployed forward, a pre-training's training forward on two images.
@@ -141,8 +141,8 @@ def compare(model: Model, dataset: Dataset, encoders: Encoders) -> Iterator[tupl
     deployed = model.stage.phase != "pretrain"
     batch = 1 if deployed else 2
 
-    def work(device: str) -> tuple[Work, Callable[[], Tensor]]:
-        made = Work(model.stage, dataset, encoders, torch.device(device), batch)
+    def work(device: str) -> tuple[StagePasses, Callable[[], Tensor]]:
+        made = StagePasses(model.stage, dataset, backbones, torch.device(device), batch)
         return made, made.deployed() if deployed else made.training()
 
     meta, forward = work("meta")

@@ -18,12 +18,12 @@ from harness import seed
 from harness.canonical import digest
 from harness.cost import conventions
 from harness.cost.count import UncountedError, count
-from harness.cost.passes import Work
+from harness.cost.passes import StagePasses
 from harness.data import registry
 from harness.errors import UserError
 from harness.plan.plan import Plan
-from harness.plan.summary import Load
-from harness.spec.backbones import Encoders
+from harness.plan.summary import StageWork
+from harness.spec.backbones import BackboneSizes
 from harness.spec.dataset import PARTS, Dataset
 from harness.spec.recipe import NeedsMasks, Stage
 
@@ -49,14 +49,14 @@ class Size:
     moments: int
 
 
-def size(stage: Stage, dataset: Dataset, encoders: Encoders) -> Size:
+def size(stage: Stage, dataset: Dataset, backbones: BackboneSizes) -> Size:
     """Count a stage at its recipe's batch, on shapes alone.
 
     Raises:
         UserError: it cannot be built or trained on such data, or an operator has no formula.
     """
     with seed.third_party("cost", "count"):
-        work = Work(stage, dataset, encoders, torch.device("meta"), stage.recipe.batch_size)
+        work = StagePasses(stage, dataset, backbones, torch.device("meta"), stage.recipe.batch_size)
         forward = work.training()
         tally = count(work.task, lambda: forward().sum(), backward=True)
     trained = [p for p in work.task.parameters() if p.requires_grad]
@@ -74,7 +74,7 @@ def _bytes(tensor: Tensor) -> int:
 
 
 def estimate(
-    plans: Sequence[Plan], loads: Sequence[Load], rate: float | None = None
+    plans: Sequence[Plan], loads: Sequence[StageWork], rate: float | None = None
 ) -> dict[str, Any]:
     """Return the work of unique stages as plain JSON values.
 
@@ -95,7 +95,7 @@ def estimate(
         known = digest([stage.method, stage.recipe.batch_size, len(dataset.classes), load.images])
         if known not in sizes:
             seen = dataclasses.replace(dataset, sizes={**dataset.sizes, "train": load.images})
-            sizes[known] = _size(stage, seen, options.profile.encoders)
+            sizes[known] = _size(stage, seen, options.profile.backbones)
         found = sizes[known]
         if isinstance(found, str):
             uncounted[load.step.title] = found
@@ -105,7 +105,7 @@ def estimate(
             missing += flops[load.step.key]
             weights += found.weights
             state = max(state, found.weights + found.moments)
-            records += _kept(load, _reported(plans, load), options.profile.encoders)
+            records += _kept(load, _reported(plans, load), options.profile.backbones)
     return {
         "convention": CONVENTION,
         "flops": sum(flops.values()),
@@ -123,14 +123,14 @@ def estimate(
     }
 
 
-def _size(stage: Stage, dataset: Dataset, encoders: Encoders) -> Size | str:
+def _size(stage: Stage, dataset: Dataset, backbones: BackboneSizes) -> Size | str:
     try:
-        return size(stage, dataset, encoders)
+        return size(stage, dataset, backbones)
     except (UncountedError, UserError) as error:
         return str(error)
 
 
-def _reported(plans: Sequence[Plan], load: Load) -> int:
+def _reported(plans: Sequence[Plan], load: StageWork) -> int:
     """Count the images whose predictions a stage keeps."""
     options = plans[0].options
     used = {c.used.name: c for made in plans for c in made.columns}
@@ -139,7 +139,7 @@ def _reported(plans: Sequence[Plan], load: Load) -> int:
     return min(images, options.profile.eval_images or images)
 
 
-def _kept(load: Load, reported: int, encoders: Encoders) -> int:
+def _kept(load: StageWork, reported: int, backbones: BackboneSizes) -> int:
     """Return the bytes of a stage's record and of its predictions (last and best epoch)."""
     stage = load.step.stage
     record = RECORD_BYTES + EPOCH_BYTES * load.epochs
@@ -147,7 +147,7 @@ def _kept(load: Load, reported: int, encoders: Encoders) -> int:
         return record
     classes = len(registry.find(load.step.run.dataset).classes)
     masks = isinstance(stage.method, NeedsMasks)
-    image = 3 * encoders.image_size**2 // 8 if masks else 2 * 4 * classes
+    image = 3 * backbones.image_size**2 // 8 if masks else 2 * 4 * classes
     return record + reported * (image + NAME_BYTES)
 
 

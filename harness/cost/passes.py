@@ -13,10 +13,10 @@ from torch import Tensor
 from harness import seed
 from harness.cost.count import CountingMode
 from harness.errors import UserError
-from harness.spec.backbones import Encoders
+from harness.spec.backbones import BackboneSizes
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import Stage, backbone_of
-from harness.train.task import Batch, Progress, Task
+from harness.train.task import Batch, StepContext, Task
 
 
 @runtime_checkable
@@ -28,13 +28,13 @@ class KeepsTokens(Protocol):
         ...
 
 
-class Work:
+class StagePasses:
     """A stage's task with one batch of noise.
 
     Args:
         stage: what is trained; its recipe's last epoch is the one that is looked at.
         dataset: gives the number of classes.
-        encoders: the profile's sizes.
+        backbones: the profile's sizes.
         device: "meta" has shapes alone, which is what counting needs.
         batch: number of images B.
     """
@@ -43,19 +43,19 @@ class Work:
         self,
         stage: Stage,
         dataset: Dataset,
-        encoders: Encoders,
+        backbones: BackboneSizes,
         device: torch.device,
         batch: int,
     ) -> None:
         """Build the task on the device."""
         self.stage = stage
         self.dataset = dataset
-        self.encoders = encoders
+        self.backbones = backbones
         with seed.third_party("cost", "build"), device:
-            own = encoders.restricted(backbone_of(stage.method))
+            own = backbones.restricted(backbone_of(stage.method))
             self.task: Task = stage.method.build(dataset, own)
         self.task.to(device)
-        self.batch = _batch(self.task, encoders.image_size, device, batch)
+        self.batch = _batch(self.task, backbones.image_size, device, batch)
 
     @property
     def images(self) -> int:
@@ -65,7 +65,7 @@ class Work:
     @property
     def tokens(self) -> int | None:
         """Tokens of all patches with [CLS], None where the method cannot leave patches out."""
-        return self.encoders.grid**2 + 1 if isinstance(self.task, KeepsTokens) else None
+        return self.backbones.grid**2 + 1 if isinstance(self.task, KeepsTokens) else None
 
     def deployed(self, tokens: int | None = None) -> Callable[[], Tensor]:
         """Return the forward pass of a classifier or segmenter in eval mode.
@@ -92,7 +92,7 @@ class Work:
         if not 2 <= tokens <= self.tokens:
             raise UserError(
                 f"--tokens {tokens} cannot be: allowed are 2 to {self.tokens} ([CLS] and at least"
-                f" one of {self.tokens - 1} patches at {self.encoders.image_size} px)."
+                f" one of {self.tokens - 1} patches at {self.backbones.image_size} px)."
             )
         # Which patches are kept does not change the cost.
         ids = torch.arange(tokens - 1, device=images.device).expand(len(images), -1)
@@ -107,7 +107,7 @@ class Work:
         recipe = dataclasses.replace(self.stage.recipe, batch_size=self.images)
         check = getattr(self.stage.method, "check", None)
         if check is not None:
-            check(recipe=recipe, images=self.dataset.sizes["train"], encoders=self.encoders)
+            check(recipe=recipe, images=self.dataset.sizes["train"], backbones=self.backbones)
         task, epochs = self.task, recipe.epochs
         task.eval()
         looked = False
@@ -127,7 +127,7 @@ class Work:
         task.train()
 
         def forward() -> Tensor:
-            at = Progress(
+            at = StepContext(
                 epoch=epochs - 1, epochs=epochs, step=0, steps=1, generator=torch.Generator()
             )
             return task.losses(self.batch, at)["total"]

@@ -14,9 +14,9 @@ from harness.cost.conventions import CONVENTIONS, Convention
 from harness.cost.count import count
 from harness.cost.memory import Memory, of_step
 from harness.cost.models import Model
-from harness.cost.passes import Work
+from harness.cost.passes import StagePasses
 from harness.evaluate import classification
-from harness.spec.backbones import Encoders
+from harness.spec.backbones import BackboneSizes
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import Stage
 
@@ -72,7 +72,7 @@ class Cost:
         }
 
 
-def of_stage(stage: Stage, dataset: Dataset, encoders: Encoders) -> dict[str, Any]:
+def of_stage(stage: Stage, dataset: Dataset, backbones: BackboneSizes) -> dict[str, Any]:
     """Return what a stage costs per image, for its record.
 
     By pass ("deployed", "training", and "step", forward and backward), then by convention; and a
@@ -83,7 +83,7 @@ def of_stage(stage: Stage, dataset: Dataset, encoders: Encoders) -> dict[str, An
     """
     model = Model(name="", label="", stage=stage)
     with seed.third_party("cost", "count"):
-        cost = measure(model, dataset, encoders)
+        cost = measure(model, dataset, backbones)
     found: dict[str, Any] = {one.name.partition(" ")[0]: one.forward for one in cost.passes}
     memory = {} if cost.memory is None else {"memory": cost.memory.to_json()}
     return {**found, "step": cost.passes[-1].step, **memory}
@@ -92,7 +92,7 @@ def of_stage(stage: Stage, dataset: Dataset, encoders: Encoders) -> dict[str, An
 def measure(
     model: Model,
     dataset: Dataset,
-    encoders: Encoders,
+    backbones: BackboneSizes,
     *,
     tokens: Sequence[int] = (),
     conventions: Sequence[Convention] = tuple(CONVENTIONS.values()),
@@ -110,7 +110,9 @@ def measure(
     """
     stage = model.stage
     classifies = stage.phase != "pretrain"
-    work = Work(stage, dataset, encoders, META, 1 if classifies else stage.recipe.batch_size)
+    work = StagePasses(
+        stage, dataset, backbones, META, 1 if classifies else stage.recipe.batch_size
+    )
     passes, needed = [], None
     if tokens or classifies:
         for number in tokens or (None,):
@@ -118,7 +120,7 @@ def measure(
             kept = number or work.tokens
             passes.append(_pass("deployed forward", work, forward, kept, conventions))
     if not tokens:
-        work = Work(stage, dataset, encoders, META, stage.recipe.batch_size)
+        work = StagePasses(stage, dataset, backbones, META, stage.recipe.batch_size)
         training = work.training()
         passes.append(_pass("training forward", work, training, None, conventions))
         needed = of_step(work.task, training, work.images) if memory else None
@@ -128,7 +130,7 @@ def measure(
 
 def _pass(
     name: str,
-    work: Work,
+    work: StagePasses,
     forward: Callable[[], Tensor],
     tokens: int | None,
     conventions: Sequence[Convention],

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
-from harness.execute.stage import Manner, Trainer
+from harness.execute.stage import ExecutionOptions, Trainer
 from harness.plan.options import Options
-from harness.plan.plan import Plan, Step
+from harness.plan.plan import Plan, StageRun
 from harness.progress import Progress
 from harness.spec.recipe import Prepared
 from harness.store.checkpoint import Checkpoints
@@ -37,15 +37,19 @@ class Executor:
     """
 
     def __init__(
-        self, plan: Plan, device: torch.device, progress: Progress, manner: Manner | None = None
+        self,
+        plan: Plan,
+        device: torch.device,
+        progress: Progress,
+        execution: ExecutionOptions | None = None,
     ) -> None:
-        """Keep the plan; ``manner`` says how its stages are trained."""
+        """Keep the plan; ``execution`` says how its stages are trained."""
         self.plan = plan
         self.options: Options = plan.options
         self.progress = progress
         self.records = Records(self.options.runs)
-        self.manner = manner or Manner()
-        self.trainer = Trainer(self.options, device, self.manner)
+        self.execution = execution or ExecutionOptions()
+        self.trainer = Trainer(self.options, device, self.execution)
         self._failed: Mapping[str, str] = {}
         self._open: set[str] = set()
 
@@ -58,10 +62,10 @@ class Executor:
         """
         steps = self._in_data_order()
         # Records that are trained anew may be unreadable.
-        check(steps if self.manner.fresh else pending(steps, self.records))
-        if self.manner.fresh:
+        check(steps if self.execution.fresh else pending(steps, self.records))
+        if self.execution.fresh:
             discard(steps, self.records)
-        known = self.manner.failed
+        known = self.execution.failed
         self._failed = failures(steps, self.records) if known is None else known
         trained = found = 0
         failed: list[Record] = []
@@ -87,16 +91,16 @@ class Executor:
             waiting = later
         return Outcome(trained=trained, found=found, failed=tuple(failed))
 
-    def _in_data_order(self) -> list[Step]:
+    def _in_data_order(self) -> list[StageRun]:
         """Steps of one data set follow one another: it is loaded once."""
         order = [c.used.name for c in self.plan.columns]
-        return sorted(self.plan.steps, key=lambda step: order.index(step.run.dataset))
+        return sorted(self.plan.stage_runs, key=lambda step: order.index(step.run.dataset))
 
-    def _settle(self, step: Step, position: int, total: int) -> tuple[Record | None, bool]:
+    def _settle(self, step: StageRun, position: int, total: int) -> tuple[Record | None, bool]:
         """Return the step's record, and whether it was made now; None while others are at it."""
         if (record := self._settled(step.key)) is not None:
             return record, False
-        before = step.run.key(step.upto - 1) if step.upto > 1 else None
+        before = step.run.key(step.num_stages - 1) if step.num_stages > 1 else None
         if before in self._open and self._settled(before) is None:
             return None, False
         with claim(self.options.runs, step.key) as ours:
@@ -115,13 +119,13 @@ class Executor:
         return None if self._failed.get(key) == record.digest else record
 
 
-def failures(steps: Sequence[Step], records: Records) -> dict[str, str]:
+def failures(steps: Sequence[StageRun], records: Records) -> dict[str, str]:
     """Return the digests of failed records: these are tried again, later failures are not."""
     found = {step.key: records.read(step.key) for step in steps}
     return {k: r.digest for k, r in found.items() if r is not None and r.status == "failed"}
 
 
-def check(steps: Sequence[Step]) -> None:
+def check(steps: Sequence[StageRun]) -> None:
     """Refuse a machine that lacks what a step's method needs.
 
     Raises:
@@ -132,13 +136,13 @@ def check(steps: Sequence[Step]) -> None:
             step.stage.method.ready()
 
 
-def pending(steps: Sequence[Step], records: Records) -> list[Step]:
+def pending(steps: Sequence[StageRun], records: Records) -> list[StageRun]:
     """Return the steps that have no finished record."""
     found = [(step, records.read(step.key)) for step in steps]
     return [step for step, record in found if record is None or record.status != "done"]
 
 
-def discard(steps: Sequence[Step], records: Records) -> None:
+def discard(steps: Sequence[StageRun], records: Records) -> None:
     """Remove what was made of the steps, to train them anew."""
     for step in steps:
         records.discard(step.key)

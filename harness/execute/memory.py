@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 
 from harness.cost.memory import Memory, of_step
-from harness.cost.passes import Work
+from harness.cost.passes import StagePasses
 from harness.cost.stage import META
 from harness.data import registry
 from harness.errors import UserError
 from harness.execute.stage import FAILURES, dataset_of
-from harness.plan.plan import Plan, Step, training_images
+from harness.plan.plan import Plan, StageRun, training_images
 from harness.spec.dataset import PARTS
 from harness.train.images import OVERSAMPLING
 
@@ -28,7 +28,7 @@ PRECISION = {"cpu": 1.0, "cuda": 0.5}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Need:
+class MemoryEstimate:
     """Estimated bytes of one process: its base, its largest data set and its largest step."""
 
     base: float
@@ -41,7 +41,7 @@ class Need:
         return self.base + self.images + self.step
 
 
-def check(jobs: int, need: Need, free: float, where: str) -> None:
+def check(jobs: int, need: MemoryEstimate, free: float, where: str) -> None:
     """Refuse more processes than fit.
 
     Args:
@@ -77,17 +77,17 @@ def free(device: torch.device) -> tuple[float, str]:
 
 
 def estimate(
-    plan: Plan, steps: Sequence[Step], device: torch.device, micro_batch: int | None
-) -> Need:
+    plan: Plan, steps: Sequence[StageRun], device: torch.device, micro_batch: int | None
+) -> MemoryEstimate:
     """Estimate what a process needs for the largest of the steps."""
-    return Need(
+    return MemoryEstimate(
         base=BASE[device.type],
         images=max((_images(plan, name) for name in {s.run.dataset for s in steps}), default=0),
         step=max((_step(plan, step, device, micro_batch) for step in _distinct(steps)), default=0),
     )
 
 
-def _distinct(steps: Sequence[Step]) -> list[Step]:
+def _distinct(steps: Sequence[StageRun]) -> list[StageRun]:
     """Leave out steps that differ in their seed alone."""
     return list({(step.stage, step.run.dataset): step for step in steps}.values())
 
@@ -101,17 +101,17 @@ def _images(plan: Plan, name: str) -> float:
     for part, limit in zip(PARTS[split], limits, strict=True):
         size = manifest.parts[split][part]
         counts[part] = size if limit is None else min(size, limit)
-    side = min(manifest.size, OVERSAMPLING * profile.encoders.image_size)
+    side = min(manifest.size, OVERSAMPLING * profile.backbones.image_size)
     # One more channel for the masks.
     return sum(counts.values()) * (registry.find(name).channels + 1) * side**2
 
 
-def _step(plan: Plan, step: Step, device: torch.device, micro_batch: int | None) -> float:
+def _step(plan: Plan, step: StageRun, device: torch.device, micro_batch: int | None) -> float:
     """Return the bytes of a training step with its optimiser; 0 where it cannot be counted."""
     batch = min(step.stage.recipe.batch_size, micro_batch or step.stage.recipe.batch_size)
     dataset = dataset_of(step, training_images(plan, step.run))
     try:
-        work = Work(step.stage, dataset, plan.options.profile.encoders, META, batch)
+        work = StagePasses(step.stage, dataset, plan.options.profile.backbones, META, batch)
         found: Memory = of_step(work.task, work.training(), work.images)
     except FAILURES:
         return 0.0

@@ -19,14 +19,14 @@ from harness.evaluate import registry as evaluate_registry
 from harness.interrupt import Stop
 from harness.latency.single import latency
 from harness.plan.options import Options
-from harness.plan.plan import Step
+from harness.plan.plan import StageRun
 from harness.progress import Progress
 from harness.spec.dataset import PARTS, Dataset
 from harness.spec.profile import Profile
 from harness.spec.recipe import backbone_of
 from harness.spec.run import Run, sources
 from harness.store.checkpoint import Checkpoints, load_weights
-from harness.store.heartbeat import Whereabouts
+from harness.store.heartbeat import Heartbeat
 from harness.store.record import Record, Records
 from harness.train import backward, images
 from harness.train.images import Images
@@ -47,7 +47,7 @@ a full disk or an interrupt ends the whole command."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Manner:
+class ExecutionOptions:
     """How stages are trained: nothing here is part of a key.
 
     Attributes:
@@ -70,7 +70,7 @@ class _Told:
     """Who follows a stage: the terminal, and other processes."""
 
     progress: Progress
-    place: Whereabouts
+    place: Heartbeat
 
     def line(self, text: str) -> None:
         self.progress.line(text)
@@ -83,16 +83,16 @@ class _Told:
 class Trainer:
     """Train single stages on one device; the data of the last one are kept."""
 
-    def __init__(self, options: Options, device: torch.device, manner: Manner) -> None:
+    def __init__(self, options: Options, device: torch.device, execution: ExecutionOptions) -> None:
         """Begin without data."""
         self.options = options
         self.device = device
-        self.manner = manner
+        self.execution = execution
         self.records = Records(options.runs)
         self._stores: dict[str, Store] = {}
         self._loaded: tuple[str, tuple[Images, Images, Images]] | None = None
 
-    def train(self, step: Step, progress: Progress) -> Record:
+    def train(self, step: StageRun, progress: Progress) -> Record:
         """Train a stage whose predecessors are done; a failure is a record, too.
 
         Raises:
@@ -103,7 +103,7 @@ class Trainer:
         result: dict[str, Any] = {}
         measured: dict[str, Any] = {}
         error: str | None = None
-        place = Whereabouts(self.options.runs, step.key, step.title, step.stage.recipe.epochs)
+        place = Heartbeat(self.options.runs, step.key, step.title, step.stage.recipe.epochs)
         with place:
             data = self._data(step.run)
             try:
@@ -116,7 +116,7 @@ class Trainer:
             key=step.key,
             status="failed" if error else "done",
             error=error,
-            definition=step.run.definition(step.upto),
+            definition=step.run.definition(step.num_stages),
             result=result,
             provenance={
                 **self._provenance(step, started, time.monotonic() - begin),
@@ -127,12 +127,12 @@ class Trainer:
         Checkpoints(self.options.runs, step.key).discard_state()
         return record
 
-    def _provenance(self, step: Step, started: datetime, seconds: float) -> dict[str, Any]:
+    def _provenance(self, step: StageRun, started: datetime, seconds: float) -> dict[str, Any]:
         commit, dirty = provenance.commit()
         return {
             "commit": commit,
             "dirty": dirty,
-            "sources": sources(step.run, step.upto),
+            "sources": sources(step.run, step.num_stages),
             "versions": provenance.versions(),
             "device": provenance.device_facts(self.device),
             "started": started.isoformat(timespec="seconds"),
@@ -141,7 +141,7 @@ class Trainer:
 
     def _result(
         self,
-        step: Step,
+        step: StageRun,
         data: tuple[Images, Images, Images],
         measured: dict[str, Any],
         told: _Told,
@@ -151,7 +151,7 @@ class Trainer:
             torch.cuda.reset_peak_memory_stats(self.device)
         (task, data, memory, history), size = backward.within_memory(
             lambda size: self._fit(step, data, size, told),
-            size=self.manner.micro_batch,
+            size=self.execution.micro_batch,
             batch=step.stage.recipe.batch_size,
             tell=told.line,
         )
@@ -184,7 +184,7 @@ class Trainer:
 
     def _fit(
         self,
-        step: Step,
+        step: StageRun,
         data: tuple[Images, Images, Images],
         size: int | None,
         told: _Told,
@@ -203,24 +203,24 @@ class Trainer:
                 task=task,
                 recipe=step.stage.recipe,
                 train=train,
-                stream=step.run.stream(step.upto),
+                stream=step.run.stream(step.num_stages),
                 checkpoints=Checkpoints(self.options.runs, step.key),
                 evaluate=judged.evaluator(task, reported, selected_on, memory) if judged else None,
                 memory=memory,
                 watch=told.epoch,
                 micro_batch=size,
-                stop=self.manner.stop,
+                stop=self.execution.stop,
             )
         )
         return task, data, memory, history
 
-    def _task(self, step: Step, images: int) -> Task:
+    def _task(self, step: StageRun, images: int) -> Task:
         dataset = dataset_of(step, images)
-        with seed.third_party(step.run.stream(step.upto), "build"):
-            encoders = self.options.profile.encoders.restricted(backbone_of(step.stage.method))
-            task = step.stage.method.build(dataset, encoders)
-            if step.upto > 1:
-                before = self.records.read(step.run.key(step.upto - 1))
+        with seed.third_party(step.run.stream(step.num_stages), "build"):
+            backbones = self.options.profile.backbones.restricted(backbone_of(step.stage.method))
+            task = step.stage.method.build(dataset, backbones)
+            if step.num_stages > 1:
+                before = self.records.read(step.run.key(step.num_stages - 1))
                 if before is None or before.status != "done":
                     raise RuntimeError("the stage before it failed")
                 digest = before.result["weights"]
@@ -251,22 +251,22 @@ class Trainer:
         return self._stores[run.dataset]
 
 
-def task_classes(step: Step) -> int:
+def task_classes(step: StageRun) -> int:
     """Return the number of classes of a step's data set."""
     return len(registry.find(step.run.dataset).classes)
 
 
-def dataset_of(step: Step, images: int) -> Dataset:
+def dataset_of(step: StageRun, images: int) -> Dataset:
     """Return what a method sees: the profile's subset, or the clean split's part."""
     dataset = registry.find(step.run.dataset)
     return replace(dataset, sizes={**dataset.sizes, "train": images})
 
 
-def _cost(step: Step, images: int, profile: Profile) -> dict[str, Any]:
+def _cost(step: StageRun, images: int, profile: Profile) -> dict[str, Any]:
     """Count a stage; a method that cannot be counted is trained all the same, and says why."""
     from harness.cost.stage import of_stage
 
     try:
-        return of_stage(step.stage, dataset_of(step, images), profile.encoders)
+        return of_stage(step.stage, dataset_of(step, images), profile.backbones)
     except FAILURES as failure:
         return {"error": f"{type(failure).__name__}: {str(failure).partition(chr(10))[0]}"}

@@ -26,7 +26,7 @@ import harness
 from harness.errors import UserError
 from harness.execute import memory
 from harness.execute.executor import Executor, Outcome, check, discard, failures, pending
-from harness.execute.stage import Manner
+from harness.execute.stage import ExecutionOptions
 from harness.interrupt import GRACE, Stop, Stopped
 from harness.plan.plan import Plan
 from harness.progress import Progress
@@ -61,11 +61,11 @@ def execute(args: argparse.Namespace, plan: Plan, device: torch.device, stop: St
         UserError: see ``Executor.execute``, or the memory is too small for so many.
         Stopped: as asked.
     """
-    manner = Manner(fresh=args.fresh, micro_batch=args.micro_batch, stop=stop)
+    execution = ExecutionOptions(fresh=args.fresh, micro_batch=args.micro_batch, stop=stop)
     if args.jobs == 1:
-        return Executor(plan, device, Progress(), manner).execute()
-    records, steps = Records(plan.options.runs), plan.steps
-    if manner.fresh:
+        return Executor(plan, device, Progress(), execution).execute()
+    records, steps = Records(plan.options.runs), plan.stage_runs
+    if execution.fresh:
         check(steps)
         discard(steps, records)
     missing = pending(steps, records)
@@ -182,10 +182,10 @@ def _tell(workers: Sequence[subprocess.Popen[bytes]]) -> None:
 def work(args: argparse.Namespace, plan: Plan, device: torch.device) -> int:
     """Be a worker: train what is free, write no table; return the exit code."""
     orders = taken()
-    manner = Manner(micro_batch=args.micro_batch, failed=orders.failed)
+    execution = ExecutionOptions(micro_batch=args.micro_batch, failed=orders.failed)
     try:
         with employed() as stop:
-            told = replace(manner, stop=stop)
+            told = replace(execution, stop=stop)
             outcome = Executor(plan, device, Progress(plain=True), told).execute()
     except Stopped as stopped:
         return stopped.code

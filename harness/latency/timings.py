@@ -154,7 +154,7 @@ def _request(
 def _path(plan: Plan, request: Request, device: Any) -> Path:
     defined = {
         "stages": [describe(chain[-1]) for chain in plan.chains.values()],
-        "image_size": plan.options.profile.encoders.image_size,
+        "image_size": plan.options.profile.backbones.image_size,
         "backbones": [_backbone(plan, chain[-1]) for chain in plan.chains.values()],
         "request": request.to_json(),
         "processes": PROCESSES,
@@ -165,4 +165,4 @@ def _path(plan: Plan, request: Request, device: Any) -> Path:
 
 def _backbone(plan: Plan, stage: Stage) -> Any:
     backbone = backbone_of(stage.method)
-    return None if backbone is None else describe(plan.options.profile.encoders.of(backbone))
+    return None if backbone is None else describe(plan.options.profile.backbones.of(backbone))

@@ -12,7 +12,7 @@ import torch
 
 from harness import provenance
 from harness.cost import models
-from harness.cost.passes import Work
+from harness.cost.passes import StagePasses
 from harness.data import registry
 from harness.errors import UserError
 from harness.latency.protocol import interleave, timer, warm_up
@@ -56,10 +56,10 @@ def _pass(
 ) -> Callable[[], object]:
     profile = profiles.find(request["profile"])
     settings = (profile, request["overrides"]) if request["scaled"] else ()
-    work = Work(
+    work = StagePasses(
         models.find(subject["model"], *settings).stage,
         registry.find(request["dataset"]),
-        profile.encoders,
+        profile.backbones,
         device,
         request["batch"],
     )

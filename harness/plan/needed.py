@@ -47,13 +47,13 @@ def find(data: Path, records: Records, named: Named) -> Needs:
     seeds = {*named.seeds, *(seed for r in made.values() for seed in _seeds(r))}
     needs = Needs()
     for one in _plans(data, records.folder, named, seeds):
-        for step in one.steps:
+        for step in one.stage_runs:
             needs.known.add(step.key)
             if step.key in done:
                 continue
             needs.pending.add(step.key)
-            if step.upto > 1:
-                needs.weights.add(step.run.key(step.upto - 1))
+            if step.num_stages > 1:
+                needs.weights.add(step.run.key(step.num_stages - 1))
     return needs
 
 

@@ -24,7 +24,7 @@ def tables(plan: Plan) -> tuple[Plan, ...]:
             f"{plan.name} shows times of batches of {' and '.join(map(str, batches))}; the columns"
             " of one table must share a batch, so that its rows can be timed in turn."
         )
-    if not plan.table.apart:
+    if not plan.table.table_per_dataset:
         return (plan,)
     return tuple(
         _narrowed(plan, file_name(plan.name, dataset, plan.own), columns)
@@ -67,5 +67,5 @@ def _narrowed(plan: Plan, name: str, columns: Sequence[ColumnPlan]) -> Plan:
         name=name,
         table=replace(plan.table, columns=tuple(c.column for c in columns)),
         columns=tuple(columns),
-        units=tuple(u for u in plan.units if u.column.name in names),
+        cell_runs=tuple(u for u in plan.cell_runs if u.column.name in names),
     )

@@ -25,7 +25,7 @@ from harness.spec.table import Column, Row, Table
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unit:
+class CellRun:
     """One cell and seed of a table, with the run that fills it."""
 
     row: Row
@@ -35,22 +35,22 @@ class Unit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class StageRun:
     """One unique stage: the run that first needs it and how far along its chain it stands."""
 
     run: Run
-    upto: int
+    num_stages: int
     key: str
 
     @property
     def stage(self) -> Stage:
         """The stage itself."""
-        return self.run.stages[self.upto - 1]
+        return self.run.stages[self.num_stages - 1]
 
     @property
     def title(self) -> str:
         """A line for progress: phase, method, data set, seed."""
-        return stage_title(self.run.definition(self.upto))
+        return stage_title(self.run.definition(self.num_stages))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,19 +68,19 @@ class Plan:
     options: Options
     seeds: tuple[int, ...]
     columns: tuple[ColumnPlan, ...]
-    units: tuple[Unit, ...]
+    cell_runs: tuple[CellRun, ...]
     own: str
     chains: Mapping[str, tuple[Stage, ...]]
     is_figure: bool = False
 
     @property
-    def steps(self) -> tuple[Step, ...]:
+    def stage_runs(self) -> tuple[StageRun, ...]:
         """The unique stages, each after those it stands on."""
-        unique: dict[str, Step] = {}
-        for unit in self.units:
-            for upto in range(1, len(unit.run.stages) + 1):
-                key = unit.run.key(upto)
-                unique.setdefault(key, Step(run=unit.run, upto=upto, key=key))
+        unique: dict[str, StageRun] = {}
+        for unit in self.cell_runs:
+            for num_stages in range(1, len(unit.run.stages) + 1):
+                key = unit.run.key(num_stages)
+                unique.setdefault(key, StageRun(run=unit.run, num_stages=num_stages, key=key))
         return tuple(unique.values())
 
 
@@ -146,8 +146,8 @@ def _resolve(
     if len(set(seeds)) != len(seeds):
         raise UserError(f"Seeds {list(seeds)} name one twice; give each once.")
     columns = resolve_columns(table, options)
-    units = [
-        Unit(
+    cell_runs = [
+        CellRun(
             row=row,
             column=plan.column,
             seed=seed,
@@ -171,7 +171,7 @@ def _resolve(
         options=options,
         seeds=tuple(seeds),
         columns=columns,
-        units=tuple(units),
+        cell_runs=tuple(cell_runs),
         own=table.columns[0].dataset,
         chains={row.name: chain for row, chain in trained},
     )
@@ -185,9 +185,9 @@ def _check_stages(plan: Plan) -> None:
     A batch larger than the training part, a segmentation of data without masks, and what methods
     themselves object to.
     """
-    encoders = plan.options.profile.encoders
+    backbones = plan.options.profile.backbones
     manifests = {c.used.name: c.manifest for c in plan.columns if c.prepared}
-    for unit in plan.units:
+    for unit in plan.cell_runs:
         count = training_images(plan, unit.run)
         for stage in unit.run.stages:
             if stage.recipe.batch_size > count:
@@ -199,7 +199,7 @@ def _check_stages(plan: Plan) -> None:
                 if isinstance(stage.method, NeedsMasks) and unit.run.dataset in manifests:
                     registry.check_masks(manifests[unit.run.dataset], "a segmentation")
                 if isinstance(stage.method, Checked):
-                    stage.method.check(recipe=stage.recipe, images=count, encoders=encoders)
+                    stage.method.check(recipe=stage.recipe, images=count, backbones=backbones)
             except UserError as error:
                 where = f"Row {unit.row.name!r}, {stage.phase} on {unit.run.dataset}"
                 raise UserError(f"{where}: {error}") from error

@@ -6,33 +6,33 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.plan.plan import Plan, Step, training_images
+from harness.plan.plan import Plan, StageRun, training_images
 from harness.store.record import Records
 
 
 @dataclass(frozen=True, kw_only=True)
-class Load:
+class StageWork:
     """How much work a step is, and whether it is "done", "failed" or "missing".
 
     "unknown": its data are not prepared here, so that its key, and thereby its record, cannot be
     known. It counts as missing.
     """
 
-    step: Step
+    step: StageRun
     status: str
     images: int
     epochs: int
 
 
-def loads(plan: Plan, records: Records) -> tuple[Load, ...]:
+def loads(plan: Plan, records: Records) -> tuple[StageWork, ...]:
     """Say of every unique stage what is known of it, and its images x epochs."""
     found = []
     unprepared = {c.used.name for c in plan.columns if not c.prepared}
-    for step in plan.steps:
+    for step in plan.stage_runs:
         unknown = step.run.dataset in unprepared
         record = None if unknown else records.read(step.key)
         found.append(
-            Load(
+            StageWork(
                 step=step,
                 status=record.status if record else "unknown" if unknown else "missing",
                 images=training_images(plan, step.run),
@@ -116,7 +116,7 @@ def overview(plans: Sequence[Plan], records: Records) -> dict[str, Any]:
     }
 
 
-def unique_loads(plans: Sequence[Plan], records: Records) -> tuple[Load, ...]:
+def unique_loads(plans: Sequence[Plan], records: Records) -> tuple[StageWork, ...]:
     """Return every stage of the plans once."""
     found = {load.step.key: load for made in plans for load in loads(made, records)}
     return tuple(found.values())
@@ -136,20 +136,20 @@ def _users(plans: Sequence[Plan]) -> dict[str, list[tuple[str, str]]]:
     """Return the experiments' and rows' names of every stage, each once, in the plans' order."""
     users: dict[str, dict[tuple[str, str], None]] = {}
     for made in plans:
-        for unit in made.units:
-            for upto in range(1, len(unit.run.stages) + 1):
-                users.setdefault(unit.run.key(upto), {})[made.name, unit.row.name] = None
+        for unit in made.cell_runs:
+            for num_stages in range(1, len(unit.run.stages) + 1):
+                users.setdefault(unit.run.key(num_stages), {})[made.name, unit.row.name] = None
     return {key: list(names) for key, names in users.items()}
 
 
-def _sums(plans: Sequence[Plan], stages: Iterable[Load]) -> dict[str, Any]:
+def _sums(plans: Sequence[Plan], stages: Iterable[StageWork]) -> dict[str, Any]:
     stages = list(stages)
     missing = [load for load in stages if load.status != "done"]
     # Columns that show one run under several metrics need it once.
     runs = {
         (made.name, unit.row.name, unit.run.key()): len(unit.run.stages)
         for made in plans
-        for unit in made.units
+        for unit in made.cell_runs
     }
     return {
         "profile": plans[0].options.profile.name,

@@ -79,7 +79,7 @@ def make(
     )
 
 
-def priced(row: Row, column: GridColumn, costing: Costing | None) -> Cell:
+def cost_cell(row: Row, column: GridColumn, costing: Costing | None) -> Cell:
     """Return a cell of a cost, None where it was not found."""
     metric, printed = column.metric, row.printed_in(column.context.column)
     paper = NOTHING if printed is None else fixed(printed, metric.digits)

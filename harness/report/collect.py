@@ -12,7 +12,7 @@ from harness.data.prepared import Store, open_store, subset
 from harness.errors import UserError
 from harness.evaluate import registry
 from harness.plan.columns import ColumnPlan
-from harness.plan.plan import Plan, Unit
+from harness.plan.plan import CellRun, Plan
 from harness.report.tracking import Mirror
 from harness.report.values import ColumnContext, Context, Entry
 from harness.spec.dataset import PARTS
@@ -26,10 +26,10 @@ PROBE_TITLES = {"linear": "linear probe", "knn": "k-NN probe"}
 def entries(plan: Plan) -> tuple[Entry, ...]:
     """Return one entry a cell and seed, from the records alone."""
     records = Records(plan.options.runs)
-    return tuple(_entry(unit, records.read(unit.run.key()), plan) for unit in plan.units)
+    return tuple(_entry(unit, records.read(unit.run.key()), plan) for unit in plan.cell_runs)
 
 
-def _entry(unit: Unit, record: Record | None, plan: Plan) -> Entry:
+def _entry(unit: CellRun, record: Record | None, plan: Plan) -> Entry:
     metric = registry.find(unit.column.metric)
     done = record is not None and record.status == "done"
     evaluation = record.evaluation(unit.column.probe) if record is not None and done else None
@@ -73,7 +73,7 @@ def _commit(record: Record | None) -> str:
     return f"{commit}+changes" if record.provenance["dirty"] else commit
 
 
-def is_stale(unit: Unit, record: Record) -> bool:
+def is_stale(unit: CellRun, record: Record) -> bool:
     """Whether the record was made by other sources than those that would make it now."""
     made_by: str = record.provenance["sources"]
     return made_by != sources(unit.run, len(unit.run.stages))
@@ -102,7 +102,7 @@ def _column(plan: Plan, column: ColumnPlan) -> ColumnContext:
         phantom=column.phantom or column.used.name.startswith("phantom"),
         n=len(part),
         majority=registry.majority(metric, part.labels, classes),
-        constants=registry.constants(metric, part, plan.options.profile.encoders.image_size),
+        constants=registry.constants(metric, part, plan.options.profile.backbones.image_size),
         data=column.manifest.fingerprint,
         printed_n=column.asked.sizes.get("eval"),
     )
@@ -132,7 +132,7 @@ def mirrors(plan: Plan) -> list[Mirror]:
     """Return every finished run of the plan, done or failed, as tracking wants it."""
     records = Records(plan.options.runs)
     found = []
-    for unit in {(unit.row.name, unit.run.key()): unit for unit in plan.units}.values():
+    for unit in {(unit.row.name, unit.run.key()): unit for unit in plan.cell_runs}.values():
         record = records.read(unit.run.key())
         if record is not None:
             found.append(_mirror(plan, unit, record, records))
@@ -163,7 +163,7 @@ def _latency(provenance: Mapping[str, Any]) -> dict[str, float]:
     return named if peak is None else {**named, "cost/measured_peak_bytes": float(peak)}
 
 
-def _mirror(plan: Plan, unit: Unit, record: Record, records: Records) -> Mirror:
+def _mirror(plan: Plan, unit: CellRun, record: Record, records: Records) -> Mirror:
     evaluation = record.result.get("evaluation", {})
     figures = {
         f"{rule}/{name}": value

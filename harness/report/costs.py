@@ -14,7 +14,7 @@ from harness.latency.timings import Timing
 from harness.plan.columns import ColumnPlan
 from harness.plan.plan import Plan
 from harness.report.values import Costing
-from harness.spec.backbones import Encoders
+from harness.spec.backbones import BackboneSizes
 from harness.spec.costs import CONVENTION
 from harness.spec.dataset import Dataset
 from harness.spec.profiles import PAPER
@@ -50,20 +50,20 @@ def fill(plan: Plan, timing: Timing | None) -> Mapping[tuple[str, str], Costing]
 def _macs(
     plan: Plan, column: ColumnPlan, cost: CostQuantity, counted: dict[str, tuple[Pass, ...]]
 ) -> Places:
-    encoders = (PAPER if cost.size == "paper" else plan.options.profile).encoders
+    backbones = (PAPER if cost.size == "paper" else plan.options.profile).backbones
     found: Places = {}
     base: float | None = None
     for row, chain in plan.chains.items():
-        key = digest([chain[-1], encoders])
+        key = digest([chain[-1], backbones])
         if key not in counted:
-            counted[key] = _passes(chain[-1], column.used, encoders)
+            counted[key] = _passes(chain[-1], column.used, backbones)
         (one,) = (p for p in counted[key] if p.name.startswith(cost.kind))
         value = one.forward[CONVENTION]
         base = value if base is None else base
         detail = {
             "convention": CONVENTION,
             "pass": one.name,
-            "image_size": encoders.image_size,
+            "image_size": backbones.image_size,
             "classes": len(column.used.classes),
             "batch": one.batch,
         }
@@ -73,11 +73,11 @@ def _macs(
     return found
 
 
-def _passes(stage: Stage, dataset: Dataset, encoders: Encoders) -> tuple[Pass, ...]:
+def _passes(stage: Stage, dataset: Dataset, backbones: BackboneSizes) -> tuple[Pass, ...]:
     convention = conventions.find(CONVENTION)
     with seed.third_party("cost", "count"):
         model = Model(name="", label="", stage=stage)
-        return measure(model, dataset, encoders, conventions=(convention,), memory=False).passes
+        return measure(model, dataset, backbones, conventions=(convention,), memory=False).passes
 
 
 def _seconds(rows: Iterable[str], column: ColumnPlan, cost: CostQuantity, timing: Timing) -> Places:

@@ -66,7 +66,7 @@ def lay_out(
     def cell(row: Row, column: GridColumn) -> Cell:
         place = row.name, column.name
         if column.context.column.cost is not None:
-            return cells.priced(row, column, costings.get(place))
+            return cells.cost_cell(row, column, costings.get(place))
         return cells.make(row, column.context, column.metric, found[place], context)
 
     def of(column: GridColumn) -> dict[str, Cell]:

@@ -211,7 +211,7 @@ def _predictions(plan: Plan, column: ColumnPlan) -> tuple[dict[str, Path], list[
     """Return the files of the rows that have a finished run, by label, and the others' names."""
     records = Records(plan.options.runs)
     found, missing = {}, []
-    for unit in plan.units:
+    for unit in plan.cell_runs:
         if unit.column != column.column or unit.seed != plan.seeds[0]:
             continue
         record = records.read(unit.run.key())

@@ -9,10 +9,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
+import harness
 from harness.errors import UserError
 
 HOUSE = ("harness", "msmae", "baselines")
 """The packages of this distribution."""
+
+_RETIRED = tuple(
+    str(Path(harness.__file__).resolve().parent.parent / name / "__init__.py")
+    for name in ("msmae", "baselines")
+)
+"""What refuses an import under the bare name that these packages had in version 0.1."""
 
 
 def explained(
@@ -61,7 +68,7 @@ def _place(
         file = trace.tb_frame.f_code.co_filename
         if file in texts:
             place = file, trace.tb_lineno
-        elif file != through and not file.startswith("<frozen importlib"):
+        elif file != through and not file.startswith(("<frozen importlib", *_RETIRED)):
             place = None
         trace = trace.tb_next
     return place

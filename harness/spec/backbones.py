@@ -128,7 +128,7 @@ BACKBONES: Mapping[str, Backbone[Any]] = {b.name: b for b in (VIT, SWIN, RESNET)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Encoders:
+class BackboneSizes:
     """The size of every backbone at one scale, and the image size that they are built for.
 
     Attributes:
@@ -188,7 +188,7 @@ class Encoders:
         self._check(backbone)
         return self._size(backbone)
 
-    def restricted(self, backbone: Backbone[Any] | None) -> Encoders:
+    def restricted(self, backbone: Backbone[Any] | None) -> BackboneSizes:
         """Return the same sizes, of which only this backbone's may be asked for."""
         return replace(self, only="" if backbone is None else backbone.name)
 

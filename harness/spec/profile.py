@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from harness.spec.backbones import Encoders
+from harness.spec.backbones import BackboneSizes
 from harness.spec.recipe import Stage
 
 
@@ -41,7 +41,7 @@ class Profile:
     """
 
     name: str
-    encoders: Encoders
+    backbones: BackboneSizes
     pretrain: Scale = Scale()
     finetune: Scale = Scale()
     supervised: Scale = Scale()

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from harness.errors import unknown
-from harness.spec.backbones import Encoders
+from harness.spec.backbones import BackboneSizes
 from harness.spec.profile import Profile, Scale
 
 PAPER = Profile(
     name="paper",
-    encoders=Encoders(image_size=224, scale="paper"),
+    backbones=BackboneSizes(image_size=224, scale="paper"),
 )
 """The paper's Appendix B to the letter: ViT-B/16 at 224 px, all images, full recipes."""
 
 LAPTOP = Profile(
     name="laptop",
-    encoders=Encoders(image_size=64, scale="laptop"),
+    backbones=BackboneSizes(image_size=64, scale="laptop"),
     pretrain=Scale(epochs=1 / 25, batch_size=64, lr=4.0),
     finetune=Scale(epochs=1 / 5, batch_size=64, lr=2.0),
     supervised=Scale(epochs=1 / 20, batch_size=64, lr=2.5, drop_path=0.0),
@@ -25,7 +25,7 @@ LAPTOP = Profile(
 
 SMOKE = Profile(
     name="smoke",
-    encoders=Encoders(image_size=32, scale="smoke"),
+    backbones=BackboneSizes(image_size=32, scale="smoke"),
     pretrain=Scale(epochs=1 / 5, batch_size=32, lr=6.0),
     finetune=Scale(epochs=1 / 5, batch_size=32, lr=2.0),
     supervised=Scale(epochs=1 / 20, batch_size=32, lr=2.5),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from harness.errors import UserError
-from harness.spec.backbones import Backbone, Encoders
+from harness.spec.backbones import Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Method(Protocol):
         """The backbone that the task is built on."""
         ...
 
-    def build(self, dataset: Dataset, encoders: Encoders) -> Task:
+    def build(self, dataset: Dataset, backbones: BackboneSizes) -> Task:
         """Build the task for a data set (its classes) at a profile's size."""
         ...
 
@@ -115,13 +115,13 @@ class Method(Protocol):
 class Checked(Protocol):
     """A method that can refuse what it is to be trained with, before anything is trained."""
 
-    def check(self, *, recipe: Recipe, images: int, encoders: Encoders) -> None:
+    def check(self, *, recipe: Recipe, images: int, backbones: BackboneSizes) -> None:
         """Check the stage as it would run: scaled by the profile, every override applied.
 
         Args:
             recipe: of the stage.
             images: that are trained on, a profile's subset or a split's part.
-            encoders: the profile's sizes.
+            backbones: the profile's sizes.
 
         Raises:
             UserError: they cannot work together. Name fields as ``recipe.X`` and ``method.X``;

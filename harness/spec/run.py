@@ -28,8 +28,8 @@ class Run:
     stages: tuple[Stage, ...]
     seed: int
 
-    def definition(self, upto: int | None = None) -> dict[str, Any]:
-        """Return what defines the first ``upto`` stages, as plain JSON values.
+    def definition(self, num_stages: int | None = None) -> dict[str, Any]:
+        """Return what defines the first ``num_stages`` stages, as plain JSON values.
 
         Of the profile that is the image size, the subset and the size of each stage's own
         backbone: neither its name, nor other backbones, nor how it scales other phases act here.
@@ -39,17 +39,17 @@ class Run:
             "data": self.data,
             "split": self.split,
             "profile": {
-                "image_size": self.profile.encoders.image_size,
+                "image_size": self.profile.backbones.image_size,
                 "train_images": self.profile.train_images,
                 "eval_images": self.profile.eval_images,
             },
-            "stages": [self._defined(stage) for stage in self.stages[:upto]],
+            "stages": [self._defined(stage) for stage in self.stages[:num_stages]],
             "seed": self.seed,
         }
 
     def _defined(self, stage: Stage) -> dict[str, Any]:
         backbone = backbone_of(stage.method)
-        size = None if backbone is None else self.profile.encoders.of(backbone)
+        size = None if backbone is None else self.profile.backbones.of(backbone)
         return {
             "phase": stage.phase,
             "method": describe(stage.method),
@@ -57,13 +57,13 @@ class Run:
             "backbone": describe(size),
         }
 
-    def key(self, upto: int | None = None) -> str:
-        """Return the SHA-256 (hex) of the canonical JSON of the first ``upto`` stages."""
-        return digest(self.definition(upto))
+    def key(self, num_stages: int | None = None) -> str:
+        """Return the SHA-256 (hex) of the canonical JSON of the first ``num_stages`` stages."""
+        return digest(self.definition(num_stages))
 
-    def stream(self, upto: int | None = None) -> str:
+    def stream(self, num_stages: int | None = None) -> str:
         """Return the name that the randomness of the last of these stages is derived from."""
-        return stream_name(self.definition(upto))
+        return stream_name(self.definition(num_stages))
 
 
 def stage_title(definition: Mapping[str, Any]) -> str:
@@ -73,9 +73,9 @@ def stage_title(definition: Mapping[str, Any]) -> str:
     return f"{stage['phase']} {method} / {definition['dataset']} / seed {definition['seed']}"
 
 
-def sources(run: Run, upto: int) -> str:
-    """Return the digest of the sources that act on the first ``upto`` stages of a run."""
-    return digest_of(kind for stage in run.stages[:upto] for kind in types_of(stage))
+def sources(run: Run, num_stages: int) -> str:
+    """Return the digest of the sources that act on the first ``num_stages`` stages of a run."""
+    return digest_of(kind for stage in run.stages[:num_stages] for kind in types_of(stage))
 
 
 def parameters(run: Run) -> dict[str, Any]:

@@ -19,7 +19,7 @@ class Sweep:
         row: the chain of stages; a field that the space does not name keeps its value.
         objectives: of ``OBJECTIVES``, the first is the accuracy; two search a Pareto front.
         trials: how many, where the command line does not say.
-        heat: two dimensions that the report maps.
+        heatmap: two dimensions that the report maps.
     """
 
     title: str
@@ -28,5 +28,5 @@ class Sweep:
     space: Space
     objectives: tuple[str, ...] = ("accuracy",)
     trials: int = 30
-    heat: tuple[str, str] | None = None
+    heatmap: tuple[str, str] | None = None
     notes: tuple[str, ...] = ()

@@ -132,7 +132,7 @@ class Table:
     Attributes:
         heading: of the rows' labels.
         modules: heads of columns with a check mark in the rows that have the module.
-        apart: every data set gets a table of its own, see ``file_name``.
+        table_per_dataset: every data set gets a table of its own, see ``file_name``.
         subtables: headings of the rows' labels by group, in order. Where there are any, each
             group is a small table, (a), (b), ..., in which its rows are ranked.
         references: rows that others are compared with over several seeds: that of their group, else
@@ -149,7 +149,7 @@ class Table:
     notes: tuple[str, ...] = ()
     heading: str = "Method"
     modules: tuple[str, ...] = ()
-    apart: bool = False
+    table_per_dataset: bool = False
     subtables: Mapping[str, str] = field(default_factory=dict)
     references: tuple[str, ...] = ()
     scatter: Scatter | None = None

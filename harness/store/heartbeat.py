@@ -20,7 +20,7 @@ EVERY = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class StageProgress:
     """How far a training is.
 
     Attributes:
@@ -48,14 +48,14 @@ class Place:
         return (self.updated - self.started) / done * (self.epochs - self.epoch)
 
 
-class Whereabouts:
+class Heartbeat:
     """Keep the file of one stage up to date; it goes when the ``with`` block ends."""
 
     def __init__(self, folder: Path, key: str, title: str, epochs: int) -> None:
         """Begin now, in a run store that holds the stage's claim."""
         self.path = folder / "claims" / f"{key}{SUFFIX}"
         now = time.time()
-        self.place = Place(title=title, started=now, updated=now, epoch=0, epochs=epochs)
+        self.place = StageProgress(title=title, started=now, updated=now, epoch=0, epochs=epochs)
         self._written = 0.0
 
     def __enter__(self) -> Self:
@@ -87,8 +87,8 @@ class Whereabouts:
         self._written = time.monotonic()
 
 
-def read(folder: Path) -> Iterator[tuple[str, Place]]:
+def read(folder: Path) -> Iterator[tuple[str, StageProgress]]:
     """Yield the key and place of every stage that has a file."""
     for path in sorted(folder.glob(f"claims/[!.]*{SUFFIX}")):
         with contextlib.suppress(FileNotFoundError, ValueError, TypeError):
-            yield path.stem, Place(**json.loads(path.read_text(encoding="utf-8")))
+            yield path.stem, StageProgress(**json.loads(path.read_text(encoding="utf-8")))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.store import claim, heartbeat
-from harness.store.heartbeat import Place
+from harness.store.heartbeat import StageProgress
 from harness.store.record import Record, Records
 
 
@@ -19,7 +19,7 @@ class Running:
     key: str
     host: str
     pid: int
-    place: Place | None
+    place: StageProgress | None
 
     def to_json(self, now: float) -> dict[str, Any]:
         """Return plain values; durations in seconds, counted from ``now``."""
@@ -59,7 +59,7 @@ def failures(folder: Path) -> list[Record]:
     return [r for r in found if r.status == "failed" and r.key not in owned]
 
 
-def seconds_left(place: Place | None, now: float) -> float | None:
+def seconds_left(place: StageProgress | None, now: float) -> float | None:
     """Return the seconds that a stage will take from now; None while unknown."""
     if place is None or place.left is None:
         return None

@@ -32,7 +32,7 @@ def lay_out(study: Study, device: torch.device, *, name: str, command: str) -> S
     rest = [t for state in ("pruned", "fail", "running", "waiting") for t in trials
             if t.state == state]  # fmt: skip
     leading = {t.number for t in front(trials)}
-    importances, silent = study.importances()
+    importances, importance_error = study.importances()
     facts = provenance.device_facts(device)
     column = made.base.columns[0]
     context = collect.context(made.base, command=command, device=f"{facts['kind']} {facts['name']}")
@@ -47,10 +47,10 @@ def lay_out(study: Study, device: torch.device, *, name: str, command: str) -> S
         pruner=study.pruner,
         dimensions=tuple(d.name for d in made.space.dimensions),
         levels={d.name: _levels(made.space, d.name) for d in made.space.dimensions},
-        heat=_heat(made),
+        heatmap=_heat(made),
         trials=tuple(_line(made, t, records, front=t.number in leading) for t in [*best, *rest]),
         importances=importances,
-        silent=silent,
+        importance_error=importance_error,
         settings=_settings(made, best[0]) if best else (),
         notes=made.sweep.notes,
     )
@@ -58,8 +58,8 @@ def lay_out(study: Study, device: torch.device, *, name: str, command: str) -> S
 
 def _heat(made: Design) -> tuple[str, str] | None:
     names = {d.name for d in made.space.dimensions}
-    heat = made.sweep.heat
-    return heat if heat is not None and set(heat) <= names else None
+    heatmap = made.sweep.heatmap
+    return heatmap if heatmap is not None and set(heatmap) <= names else None
 
 
 def _levels(space: Space, name: str) -> tuple[float | int | str, ...] | None:
@@ -83,14 +83,14 @@ def _line(made: Design, trial: Trial, records: Records, *, front: bool) -> Line:
         key=trial.key,
         front=front,
         commit=record.commit if record else "",
-        stale=bool(record and collect.is_stale(made.plan(trial.values).units[0], record)),
+        stale=bool(record and collect.is_stale(made.plan(trial.values).cell_runs[0], record)),
         error=trial.error,
     )
 
 
 def _settings(made: Design, best: Trial) -> tuple[str, ...]:
     """Return the best trial's fields as the profile scaled them."""
-    stages = {s.phase: s for s in made.plan(best.values).units[0].run.stages}
+    stages = {s.phase: s for s in made.plan(best.values).cell_runs[0].run.stages}
     paths = [text.partition("=")[0] for text in settings(made.space, best.values)]
     scaled = []
     for path in paths:
@@ -115,7 +115,7 @@ def mirrors(study: Study) -> list[Mirror]:
 
 
 def _mirrored(made: Design, trial: Trial, records: Records) -> Mirror:
-    run = made.plan(trial.values).units[0].run
+    run = made.plan(trial.values).cell_runs[0].run
     status = {"complete": "done", "pruned": "pruned"}.get(trial.state, "failed")
     record: Record | None = records.read(trial.key) if trial.state == "complete" else None
     named = {"trial/accuracy": trial.accuracy, "trial/macs": trial.macs}

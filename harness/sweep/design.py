@@ -31,7 +31,7 @@ CORNERS = 256
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawing:
+class SearchOptions:
     """How trials are drawn and cut short; None leaves it to the study, or to the default."""
 
     sampler: str | None = None
@@ -66,7 +66,7 @@ class Design:
     @property
     def epochs(self) -> int:
         """Return the epochs of the last stage."""
-        return self.base.units[0].run.stages[-1].recipe.epochs
+        return self.base.cell_runs[0].run.stages[-1].recipe.epochs
 
     def plan(self, values: Mapping[str, Value]) -> Plan:
         """Return the plan of one trial.
@@ -95,7 +95,7 @@ class Design:
 
         The run store is part of it: its claims say which trials are alive.
         """
-        run = self.base.units[0].run.definition()
+        run = self.base.cell_runs[0].run.definition()
         space = describe(self.space)
         named = {d["name"]: d for d in space["dimensions"]}
         return {
@@ -105,7 +105,7 @@ class Design:
             "store": _identity(self.options.runs),
         }
 
-    def agree(self, stored: str | None, asked: Drawing) -> tuple[Drawing, str]:
+    def agree(self, stored: str | None, asked: SearchOptions) -> tuple[SearchOptions, str]:
         """Hold a study's stored definition against this design.
 
         Args:
@@ -123,7 +123,7 @@ class Design:
         several = len(self.sweep.objectives) > 1
         sampler = asked.sampler or old.get("sampler", "tpe")
         usual = "none" if several or sampler == "grid" else "hyperband"
-        drawing = Drawing(sampler=sampler, pruner=asked.pruner or old.get("pruner", usual))
+        drawing = SearchOptions(sampler=sampler, pruner=asked.pruner or old.get("pruner", usual))
         if several and drawing.pruner != "none":
             raise UserError("Two objectives cannot be pruned by one; give --pruner none.")
         if drawing.sampler == "grid":

@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from harness.sweep.values import Line, Sheet
 
 
-def heat(sheet: Sheet) -> bytes:
+def heatmap(sheet: Sheet) -> bytes:
     """Draw the best complete trial of every pair of values as PNG; empty cells were not tried.
 
     Dimensions without levels are drawn as points.
     """
     from matplotlib.figure import Figure
 
-    assert sheet.heat is not None
-    across, up = sheet.heat
+    assert sheet.heatmap is not None
+    across, up = sheet.heatmap
     figure = Figure(figsize=(7, 5.5), layout="constrained")
     axes = figure.add_subplot()
     levels = sheet.levels[across], sheet.levels[up]

@@ -19,7 +19,7 @@ from harness.errors import unknown
 from harness.report import latex, markdown
 from harness.report.numbers import fixed
 from harness.report.values import NOTHING
-from harness.sweep.figures import heat, pareto
+from harness.sweep.figures import heatmap, pareto
 from harness.sweep.values import PART, Line, Sheet
 
 FORMAT = 1
@@ -68,7 +68,7 @@ def _notes(sheet: Sheet) -> list[tuple[str, str]]:
         ("FLOPs", "multiply-accumulates (thop-macs) of the forward passes of all training images"
          " of all stages and epochs; * on the Pareto front of accuracy against them"),
         ("Importances", (f"fANOVA's shares of the accuracy's variance: {shares}; X_share: X as a"
-         " share of the room its constraint leaves") if shares else f"none: {sheet.silent}"),
+         " share of the room its constraint leaves") if shares else f"none: {sheet.importance_error}"),  # noqa: E501
         *([("Failed", "; ".join(failed))] if failed else []),
         *([("†", "made by other sources than the present ones")]
           if any(t.stale for t in sheet.trials) else []),
@@ -183,7 +183,7 @@ FORMATS: Mapping[str, Callable[[Sheet], str]] = {
 
 def _drawn(sheet: Sheet) -> list[str]:
     """Name the figures that have something to show."""
-    mapped = ["heat"] if sheet.heat and sheet.complete else []
+    mapped = ["heat"] if sheet.heatmap and sheet.complete else []
     return [*mapped, *(["pareto"] if any(t.front for t in sheet.trials) else [])]
 
 
@@ -198,7 +198,7 @@ def write(sheet: Sheet, folder: Path, formats: Sequence[str]) -> list[Path]:
             raise unknown("format", name, FORMATS)
     stem = sheet.context.name
     texts = {folder / f"{stem}.{name}": FORMATS[name](sheet) for name in formats}
-    draw = {"heat": heat, "pareto": pareto}
+    draw = {"heat": heatmap, "pareto": pareto}
     pictures = {folder / f"{stem}-{name}.png": draw[name](sheet) for name in _drawn(sheet)}
     for path, text in texts.items():
         files.write_text(path, text)

@@ -15,7 +15,7 @@ from harness.data import registry
 from harness.errors import UserError
 from harness.execute import memory, workers
 from harness.execute.executor import Executor
-from harness.execute.stage import Manner
+from harness.execute.stage import ExecutionOptions
 from harness.interrupt import Stop, Stopped
 from harness.plan.options import Options
 from harness.plan.override import SWAP
@@ -27,10 +27,10 @@ from harness.spec.sweep import Sweep
 from harness.spec.table import file_name
 from harness.sweep import collect
 from harness.sweep import report as pages
-from harness.sweep.design import Design, Drawing, design
+from harness.sweep.design import Design, SearchOptions, design
 from harness.sweep.storage import reachable
 from harness.sweep.study import Study
-from harness.sweep.trial import Attempt, Pruned, Result, Watch, train
+from harness.sweep.trial import Attempt, Pruned, Result, TrialProgress, train
 from harness.sweep.values import PART
 
 
@@ -88,7 +88,7 @@ def search(args: argparse.Namespace, made: Sequence[Design], command: str) -> in
         raise UserError(f"--trials is {limits.trials}; it must be at least 1.")
     if limits.timeout is not None and limits.timeout <= 0:
         raise UserError(f"--timeout is {limits.timeout:g} seconds; it must be above 0.")
-    drawing = Drawing(sampler=args.sampler, pruner=args.pruner)
+    drawing = SearchOptions(sampler=args.sampler, pruner=args.pruner)
     studies = [Study(each, storage(args), drawing, make=True) for each in made]
     if args.worker:
         return _work(args, studies, limits)
@@ -122,9 +122,9 @@ def _employ(args: argparse.Namespace, studies: Sequence[Study], *, most: int) ->
         )
 
 
-def _need(args: argparse.Namespace, made: Design, device: torch.device) -> memory.Need:
+def _need(args: argparse.Namespace, made: Design, device: torch.device) -> memory.MemoryEstimate:
     """Estimate the memory of the largest trial, which is at a corner of the space."""
-    steps = [step for plan in made.corners() for step in plan.steps]
+    steps = [step for plan in made.corners() for step in plan.stage_runs]
     return memory.estimate(made.base, steps, device, args.micro_batch)
 
 
@@ -142,10 +142,10 @@ def _work(args: argparse.Namespace, studies: Sequence[Study], limits: Limits) ->
 
 
 def _walk(args: argparse.Namespace, studies: Sequence[Study], limits: Limits, stop: Stop) -> None:
-    manner = Manner(micro_batch=args.micro_batch, stop=stop)
+    execution = ExecutionOptions(micro_batch=args.micro_batch, stop=stop)
     for study in studies:
         tell = _mirror(study) if args.track == "on" else None
-        executor = Executor(study.design.base, choose_device(), Progress(), manner)
+        executor = Executor(study.design.base, choose_device(), Progress(), execution)
         _search(study, limits, executor, tell, plain=args.worker)
 
 
@@ -178,7 +178,7 @@ def _search(
             if attempt is None:
                 break
             name = f"trial {attempt.number}"
-            watch = Watch(name, attempt.see, plain=plain)
+            watch = TrialProgress(name, attempt.see, plain=plain)
             watch.line(f"{name}: {_shown(attempt.values)}")
             result = _attempt(executor, study.design, attempt, watch)
             study.finish(attempt, result)
@@ -194,13 +194,15 @@ def _shown(values: Mapping[str, Value]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
-def _attempt(executor: Executor, made: Design, attempt: Attempt, watch: Watch) -> Result | None:
+def _attempt(
+    executor: Executor, made: Design, attempt: Attempt, watch: TrialProgress
+) -> Result | None:
     """Train one trial; None where the study cut it short."""
     try:
         plan = made.plan(attempt.values)
     except UserError as error:  # a trial that somebody put into the study by hand
         return Result(accuracy=None, macs=None, error=str(error))
-    attempt.note("key", plan.units[0].run.key())
+    attempt.note("key", plan.cell_runs[0].run.key())
     try:
         result = train(executor, plan, watch)
     except Pruned:
@@ -212,7 +214,7 @@ def _attempt(executor: Executor, made: Design, attempt: Attempt, watch: Watch) -
 
 def open_studies(args: argparse.Namespace, made: Sequence[Design]) -> list[Study]:
     """Open the studies of designs; all must exist."""
-    return [Study(each, storage(args), Drawing(), make=False) for each in made]
+    return [Study(each, storage(args), SearchOptions(), make=False) for each in made]
 
 
 def report(args: argparse.Namespace, study: Study, command: str) -> list[Path]:

@@ -20,7 +20,7 @@ from harness import seed
 from harness.errors import UserError
 from harness.spec.space import SHARE, Choice, Space, Value, Whole
 from harness.store.claim import claim, living
-from harness.sweep.design import Design, Drawing
+from harness.sweep.design import Design, SearchOptions
 from harness.sweep.storage import open_storage, reachable
 from harness.sweep.trial import Attempt, Pruned, Result, State, Trial
 
@@ -34,7 +34,7 @@ DEATHS = 10
 TAKEN = ("COMPLETE", "PRUNED", "RUNNING")
 """States of trials that count towards those that are wanted."""
 
-AIMS: tuple[Literal["maximize", "minimize"], ...] = ("maximize", "minimize")
+DIRECTIONS: tuple[Literal["maximize", "minimize"], ...] = ("maximize", "minimize")
 """Directions of ``harness.spec.sweep.OBJECTIVES``."""
 
 POLL = 0.2
@@ -44,7 +44,7 @@ POLL = 0.2
 class Study:
     """A study under a design, opened or made."""
 
-    def __init__(self, design: Design, url: str, asked: Drawing, *, make: bool) -> None:
+    def __init__(self, design: Design, url: str, asked: SearchOptions, *, make: bool) -> None:
         """Open the study of a design; with ``make``, create it where there is none.
 
         Trials that have failed by now are ``lost``: they do not count as this command's.
@@ -75,7 +75,7 @@ class Study:
             self.study = optuna.create_study(
                 storage=storage,
                 study_name=design.study,
-                directions=AIMS[: len(design.sweep.objectives)],
+                directions=DIRECTIONS[: len(design.sweep.objectives)],
                 pruner=_pruner(self.pruner, design.epochs),
                 load_if_exists=True,
             )

@@ -74,7 +74,7 @@ class Attempt:
     note: Callable[[str, str | float | None], None]
 
 
-class Watch(Progress):
+class TrialProgress(Progress):
     """Progress of one trial; hands every validation accuracy on."""
 
     def __init__(
@@ -102,7 +102,7 @@ class Watch(Progress):
             self.seen(epoch, figures[VALIDATION])
 
 
-def train(executor: Executor, made: Plan, watch: Watch) -> Result:
+def train(executor: Executor, made: Plan, watch: TrialProgress) -> Result:
     """Train what a trial lacks and return what it reached.
 
     Args:
@@ -118,7 +118,7 @@ def train(executor: Executor, made: Plan, watch: Watch) -> Result:
     outcome = executor.execute()
     if outcome.failed:
         return Result(accuracy=None, macs=None, error=outcome.failed[0].error)
-    run = made.units[0].run
+    run = made.cell_runs[0].run
     records = [executor.records.read(run.key(n + 1)) for n in range(len(run.stages))]
     return reached([record for record in records if record is not None])
 

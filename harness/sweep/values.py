@@ -44,8 +44,9 @@ class Sheet:
     Attributes:
         trials: the best first, then pruned, failed and unfinished ones.
         levels: values that each dimension can take, None where they are too many to list.
-        heat: two dimensions that are mapped.
-        importances: shares of the accuracy's variance by parameter; ``silent`` says why none.
+        heatmap: two dimensions that are mapped.
+        importances: shares of the accuracy's variance by parameter.
+        importance_error: why there are no importances.
         n: images of the validation part.
         settings: of the best trial, as ``--set`` writes them at this profile.
     """
@@ -60,10 +61,10 @@ class Sheet:
     pruner: str
     dimensions: tuple[str, ...]
     levels: Mapping[str, tuple[float | int | str, ...] | None]
-    heat: tuple[str, str] | None
+    heatmap: tuple[str, str] | None
     trials: tuple[Line, ...]
     importances: Mapping[str, float]
-    silent: str
+    importance_error: str
     settings: tuple[str, ...]
     notes: tuple[str, ...]
 

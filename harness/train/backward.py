@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
 
-from harness.train.task import Batch, Progress, Task
+from harness.train.task import Batch, StepContext, Task
 
 T = TypeVar("T")
 
@@ -57,7 +57,7 @@ def check(task: Task, size: int, batch: int) -> None:
         )
 
 
-def backward(task: Task, batch: Batch, at: Progress, size: int | None) -> dict[str, Tensor]:
+def backward(task: Task, batch: Batch, at: StepContext, size: int | None) -> dict[str, Tensor]:
     """Add the gradient of a batch's "total" and return its losses, without gradient.
 
     Args:

@@ -16,7 +16,7 @@ from harness.data.prepared import ImageStore
 from harness.errors import UserError
 from harness.spec.profile import Profile
 from harness.spec.recipe import Recipe
-from harness.train.task import Batch, Progress, Task
+from harness.train.task import Batch, StepContext, Task
 
 OVERSAMPLING = 2
 """Images are held at this multiple of the input size: the smallest crop of the paper's range
@@ -78,7 +78,7 @@ def load(
     Raises:
         UserError: masks are asked for, but there are none or all are empty.
     """
-    size = profile.encoders.image_size
+    size = profile.backbones.image_size
     pixels = torch.from_numpy(store.load(size * OVERSAMPLING))
     return Images(
         pixels=pixels.permute(0, 3, 1, 2).contiguous().to(device),
@@ -126,7 +126,7 @@ def epoch_order(count: int, recipe: Recipe, stream: str, epoch: int) -> Tensor:
     return order[: steps * batch].view(steps, batch)
 
 
-def draw_batch(task: Task, train: Images, rows: Tensor, at: Progress) -> Batch:
+def draw_batch(task: Task, train: Images, rows: Tensor, at: StepContext) -> Batch:
     """Augment the rows (B,) into the task's views."""
     device = train.pixels.device
     sizes = train.sizes[rows]

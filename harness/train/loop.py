@@ -23,14 +23,14 @@ from harness.train import backward
 from harness.train.backward import autocast
 from harness.train.images import EVALUATION_BATCH, Images, draw_batch, epoch_order
 from harness.train.optimizer import build_optimizer, learning_rate, set_learning_rate
-from harness.train.task import Progress, Task
+from harness.train.task import StepContext, Task
 
 
 class DivergedError(RuntimeError):
     """Report that a loss is not finite, with epoch and step; lower the learning rate or clip."""
 
 
-class Watch(Protocol):
+class EpochCallback(Protocol):
     """Follow a training from outside, for progress on a terminal or in a log."""
 
     def __call__(self, epoch: int, epochs: int, figures: dict[str, float]) -> None:
@@ -59,7 +59,7 @@ class Job:
     checkpoints: Checkpoints
     evaluate: Callable[[int], dict[str, float]] | None = None
     memory: dict[str, Any] = field(default_factory=dict)
-    watch: Watch | None = None
+    watch: EpochCallback | None = None
     micro_batch: int | None = None
     stop: Stop = field(default_factory=Stop)
 
@@ -114,7 +114,7 @@ def _train_epoch(job: Job, optimizer: torch.optim.Optimizer, epoch: int) -> dict
     logged: dict[str, list[Tensor]] = {}
     task.train()
     for step, rows in enumerate(order):
-        at = Progress(
+        at = StepContext(
             epoch=epoch, epochs=recipe.epochs, step=step, steps=len(order), generator=generator
         )
         batch = draw_batch(task, job.train, rows, at)

@@ -36,7 +36,7 @@ class Batch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class StepContext:
     """Where training stands (all 0-based) and the step's only source of randomness.
 
     ``generator`` lives on the CPU: the same draws are made on every device.
@@ -54,7 +54,7 @@ class Progress:
         return self.epoch + self.step / self.steps
 
 
-class Look(Protocol):
+class DatasetPass(Protocol):
     """Apply a function to the whole unaugmented training set, in order."""
 
     def __call__(self, function: Callable[[Tensor], Tensor]) -> Tensor:
@@ -100,11 +100,11 @@ class Task(nn.Module):
     losses are means over images that see nothing of each other, and that ``draw`` makes all draws
     from ``at.generator``; BatchNorm and dropout are found without being named."""
 
-    def losses(self, batch: Batch, at: Progress) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
         """Return scalar losses; "total" is minimised, the others are logged. No host sync."""
         raise NotImplementedError
 
-    def draw(self, batch: Batch, at: Progress) -> Tensor | None:
+    def draw(self, batch: Batch, at: StepContext) -> Tensor | None:
         """Draw what every image needs, such as its mask, (B, ...); None where nothing is drawn.
 
         ``losses`` calls it where ``batch.drawn`` is None: a batch that is trained in parts is
@@ -112,7 +112,7 @@ class Task(nn.Module):
         """
         return None
 
-    def draw_boxes(self, view: int, sizes: Tensor, ids: Tensor, at: Progress) -> Tensor:
+    def draw_boxes(self, view: int, sizes: Tensor, ids: Tensor, at: StepContext) -> Tensor:
         """Draw a view's crops, (B, 4) on the CPU; by default at random over the image.
 
         Args:
@@ -124,10 +124,10 @@ class Task(nn.Module):
         del ids
         return random_boxes(sizes, self.augmentations[view], at.generator)
 
-    def before_epoch(self, epoch: int, look: Look) -> None:
+    def before_epoch(self, epoch: int, look: DatasetPass) -> None:
         """Prepare an epoch, for instance renew attention maps with ``look``."""
 
-    def after_step(self, at: Progress) -> None:
+    def after_step(self, at: StepContext) -> None:
         """Follow an optimiser step, for instance move a momentum encoder."""
 
     def predict(self, images: Tensor) -> Tensor:
