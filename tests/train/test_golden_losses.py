@@ -1,7 +1,8 @@
 """Golden losses: three epochs of every stage of the paper's methods at toy size.
 
 A change that should not alter numbers leaves ``golden/losses.json`` untouched. One that should
-says so in the changelog and writes it anew: ``HARNESS_WRITE_GOLDEN=1 pytest tests/test_golden.py``.
+says so in the changelog and writes it anew:
+``HARNESS_WRITE_GOLDEN=1 pytest tests/train/test_golden_losses.py``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from harness.train.images import Images
 from harness.train.loop import Job, fit
 from tests import tiny
 
-GOLDEN = Path(__file__).parent / "golden/losses.json"
+GOLDEN = Path(__file__).parents[1] / "golden/losses.json"
 RELATIVE = 2e-4
 """Room for other processors' kernels; any change of an algorithm moves a loss by far more."""
 

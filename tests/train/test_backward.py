@@ -28,7 +28,7 @@ from harness.train import backward
 from harness.train.loop import Job, fit
 from harness.train.task import Batch, StepContext, Task
 from tests import tiny
-from tests.test_loop import Toy, _images
+from tests.train.test_loop import Toy, _images
 
 DIVISIBLE: dict[str, Stage] = {
     "mae": mae.stages()[0],

@@ -35,7 +35,7 @@ from harness.store.checkpoint import Checkpoints
 from harness.store.claim import claim
 from harness.store.record import Record, Records
 from harness.train.loop import fit
-from tests.test_loop import KEY, _job
+from tests.train.test_loop import KEY, _job
 
 SHORT = (
     *("run", "table1", "--profile", "smoke", "--datasets", "phantom-mri"),

@@ -128,7 +128,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from harness.report import tracking as track
-from tests.test_track import _mirror
+from tests.report.test_tracking import _mirror
 folder = Path(sys.argv[1])
 finish = track._log
 def slow(client, run_id, run):
@@ -197,7 +197,7 @@ PLAIN = """
 import sys
 from pathlib import Path
 from harness.report import tracking as track
-from tests.test_track import _mirror
+from tests.report.test_tracking import _mirror
 track.mirror("table1", "smoke", [_mirror(Path(sys.argv[1]))], [], folder=Path(sys.argv[1]))
 """
 

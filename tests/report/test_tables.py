@@ -22,7 +22,7 @@ from harness.report.values import Entry
 from harness.report.write import FORMATS, write
 from tests.report_cases import BTMD, column, entry, every_kind, grid, row
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 @pytest.mark.parametrize("name", ["md", "tex", "json", "csv"])

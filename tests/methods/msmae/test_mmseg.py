@@ -14,7 +14,7 @@ import torch
 from harness.errors import UserError
 from tests.segment_cases import segmenter
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[3]
 
 
 def test_mmsegs_own_dice_is_inverted_for_one_channel() -> None:

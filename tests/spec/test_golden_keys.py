@@ -2,7 +2,7 @@
 
 A change of ``golden/keys.json`` makes users train again, so it is a line of the changelog and comes
 with a migration (``docs/keys.md``). Written anew by
-``HARNESS_WRITE_GOLDEN=1 pytest tests/test_golden_keys.py``.
+``HARNESS_WRITE_GOLDEN=1 pytest tests/spec/test_golden_keys.py``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from harness.spec.profile import Profile
 from harness.spec.sweep import Sweep
 from harness.spec.table import Column, Table
 
-GOLDEN = Path(__file__).parent / "golden/keys.json"
+GOLDEN = Path(__file__).parents[1] / "golden/keys.json"
 NOWHERE = Path("nowhere")
 SETTINGS = {"": (), "own": ("finetune=own",)}
 DIGITS = 16
