@@ -30,7 +30,7 @@ from harness.spec.recipe import Stage
 from harness.train.images import OVERSAMPLING, Images, draw_batch
 from harness.train.loop import look
 from harness.train.optimizer import build_optimizer
-from harness.train.task import StepContext, Task
+from harness.train.task import StepContext, Task, build_task
 
 BATCH, FEW, MANY = 64, 4 * 64, 16 * 64
 """The batch of the laptop profile, and images a time: steps are slow, loaders slow to start."""
@@ -93,7 +93,7 @@ def _share(stage: Stage, train: Images) -> dict:
 
 
 def _task(stage: Stage) -> Task:
-    return stage.method.build(registry.find("btmd"), profiles.LAPTOP.backbones).train()
+    return build_task(stage.method, registry.find("btmd"), profiles.LAPTOP.backbones).train()
 
 
 def _steps(count: int, generator: torch.Generator) -> Iterator[tuple[Tensor, StepContext]]:

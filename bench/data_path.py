@@ -14,7 +14,7 @@ from harness.spec.dataset import Dataset
 from harness.spec.recipe import Recipe
 from harness.train.images import Images, draw_batch
 from harness.train.optimizer import build_optimizer
-from harness.train.task import StepContext
+from harness.train.task import StepContext, build_task
 
 COUNT, BATCH = 5712, 64
 """Images of BTMD's training part and the batch of Table 4."""
@@ -35,7 +35,7 @@ def measure() -> Iterator[dict]:
             size=backbones.image_size,
         )
         for method in (MAE(), MSMAE()):
-            task = method.build(_dataset(), backbones)
+            task = build_task(method, _dataset(), backbones)
             optimizer = build_optimizer(task, Recipe(epochs=1, batch_size=BATCH, base_lr=1e-3))
 
             def data(task: object = task, train: Images = train) -> None:

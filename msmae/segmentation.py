@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from harness.augment.view import MEAN, STD, Augmentation, RotatingAugmentation
 from harness.errors import UserError
 from harness.methods.msmae.finetune import load_encoder
+from harness.methods.msmae.setr import build_network, require, upsamplings
 from harness.spec.backbones import VIT, Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import Recipe
@@ -105,8 +106,6 @@ class Segment:
 
     def ready(self) -> None:
         """Refuse a machine without mmsegmentation."""
-        from harness.methods.msmae.setr import require
-
         require()
 
     def build(self, dataset: Dataset, backbones: BackboneSizes) -> Task:
@@ -124,8 +123,6 @@ class Segmenter(Task):
         Raises:
             UserError: mmseg is not installed, or the patch size is no power of two.
         """
-        from harness.methods.msmae.setr import build_network
-
         super().__init__()
         self.augmentations = (settings.augmentation,)
         self.needs_whole = None  # but for the head's BatchNorm
@@ -184,20 +181,6 @@ class Segmenter(Task):
     def no_decay(self, name: str) -> bool:
         """Spare positions and [CLS] where the recipe does not decay all."""
         return name in ("network.backbone.pos_embed", "network.backbone.cls_token")
-
-
-def upsamplings(patch: int) -> int:
-    """Return how often a map is doubled until it has the image's size.
-
-    Raises:
-        UserError: the patch size is not 2, 4, 8 or another power of two.
-    """
-    if patch < 2 or patch & (patch - 1):
-        raise UserError(
-            f"The patch size is {patch}; SETR's head doubles its map step by step, so it must be a"
-            " power of two (2, 4, 8, 16, ...). Choose another profile."
-        )
-    return patch.bit_length() - 1
 
 
 def prepare(images: Tensor, settings: Segment) -> Tensor:

@@ -15,13 +15,12 @@ import types
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from harness.errors import UserError
-from harness.methods.msmae.segmentation import Segment, upsamplings
 from harness.methods.msmae.vit import VisionTransformer
 from harness.spec.backbones import BackboneSizes, VitSize
 
@@ -32,6 +31,50 @@ PACKAGES = ("mmengine", "mmcv", "mmseg", "ftfy", "regex")
 """What must be there; mmseg imports the last two without declaring them."""
 
 INSTALL = 'pip install "mmengine>=0.10.7" "mmcv-lite>=2.1,<2.2" "mmsegmentation>=1.2.2" ftfy regex'
+
+
+class NetworkSettings(Protocol):
+    """What the network reads of a segmentation's settings, see ``segmentation.Segment``."""
+
+    @property
+    def channels(self) -> int | None:
+        """Width of the head; None: a third of the encoder's."""
+        ...
+
+    @property
+    def heads(self) -> Literal["last", "four"]:
+        """Which blocks feed a head."""
+        ...
+
+    @property
+    def head_norm(self) -> bool:
+        """Whether a LayerNorm stands before the head."""
+        ...
+
+    @property
+    def final_norm(self) -> bool:
+        """Whether the encoder's final norm acts on the last block."""
+        ...
+
+    @property
+    def final_conv(self) -> Literal["1x1", "3x3"]:
+        """Size of the head's last convolution."""
+        ...
+
+    @property
+    def conv_bias(self) -> bool:
+        """Whether convolutions before BatchNorm have biases."""
+        ...
+
+    @property
+    def align_corners(self) -> bool:
+        """How the bilinear upsampling aligns."""
+        ...
+
+    @property
+    def qkv_bias(self) -> bool:
+        """Whether queries, keys and values have biases."""
+        ...
 
 
 class Backbone(VisionTransformer):
@@ -73,7 +116,21 @@ class Backbone(VisionTransformer):
         return tuple(maps[number] for number in self.taps)
 
 
-def taps(settings: Segment, depth: int) -> tuple[int, ...]:
+def upsamplings(patch: int) -> int:
+    """Return how often a map is doubled until it has the image's size.
+
+    Raises:
+        UserError: the patch size is not 2, 4, 8 or another power of two.
+    """
+    if patch < 2 or patch & (patch - 1):
+        raise UserError(
+            f"The patch size is {patch}; SETR's head doubles its map step by step, so it must be a"
+            " power of two (2, 4, 8, 16, ...). Choose another profile."
+        )
+    return patch.bit_length() - 1
+
+
+def taps(settings: NetworkSettings, depth: int) -> tuple[int, ...]:
     """Return the blocks that feed heads: the last, or those at 4, 6, 8 and 12 twelfths.
 
     That is blocks 3, 5, 7 and 11 of ViT-B; in a shallow encoder some are the same.
@@ -82,7 +139,7 @@ def taps(settings: Segment, depth: int) -> tuple[int, ...]:
     return tuple(max(depth * part // 12, 1) - 1 for part in parts)
 
 
-def build_network(settings: Segment, backbones: BackboneSizes) -> Any:
+def build_network(settings: NetworkSettings, backbones: BackboneSizes) -> Any:
     """Build mmseg's EncoderDecoder: ``network(images)`` gives logits (B, 1, H, W).
 
     Parts are ``backbone`` (a ``Backbone``), ``decode_head`` and, with ``heads="four"``,
@@ -103,7 +160,7 @@ def build_network(settings: Segment, backbones: BackboneSizes) -> Any:
     return network
 
 
-def _config(settings: Segment, backbones: BackboneSizes) -> dict[str, Any]:
+def _config(settings: NetworkSettings, backbones: BackboneSizes) -> dict[str, Any]:
     size = backbones.vit
     places = taps(settings, size.depth)
     head = {
@@ -138,7 +195,7 @@ def _config(settings: Segment, backbones: BackboneSizes) -> dict[str, Any]:
     }
 
 
-def _finish(head: Any, settings: Segment) -> None:
+def _finish(head: Any, settings: NetworkSettings) -> None:
     """Change what SETRUPHead has no option for, and initialise its last layer as mmseg does."""
     if not settings.head_norm:
         head.norm = nn.Identity()

@@ -52,22 +52,6 @@ ROOMS = (
 )
 """Folders of ``harness``; each imports itself and those before it. "" is the files beside them."""
 
-TOLERATED: frozenset[tuple[str, str]] = frozenset(
-    {
-        # Method.build names what it returns; the type acts at no run time.
-        ("harness/spec/recipe.py", "harness.train.task"),
-    }
-)
-"""Imports of a later room, by file and module."""
-
-CIRCLES: frozenset[tuple[str, str]] = frozenset(
-    {
-        # Settings build their network, which is built after the settings; mmseg takes seconds.
-        ("msmae/segmentation.py", "harness.methods.msmae.setr"),
-    }
-)
-"""Imports inside functions that close a circle, by file and module."""
-
 FORBIDDEN_NAMES = ("utils", "util", "helpers", "common", "misc")
 
 
@@ -129,13 +113,7 @@ def test_a_room_imports_only_itself_and_rooms_before_it(path: Path) -> None:
     own = "cli" if words[-1] == "__main__" else _room(words)
     for module in _modules(path):
         room = _room(module.split("."))
-        if (_name(path), module) not in TOLERATED:
-            assert ROOMS.index(room) <= ROOMS.index(own), f"{_name(path)} imports {module}"
-
-
-def test_every_exception_is_needed() -> None:
-    for name, module in TOLERATED | CIRCLES:
-        assert module in _modules(ROOT / name), f"{name} does not import {module}"
+        assert ROOMS.index(room) <= ROOMS.index(own), f"{_name(path)} imports {module}"
 
 
 def test_every_folder_is_a_room() -> None:
@@ -144,7 +122,7 @@ def test_every_folder_is_a_room() -> None:
 
 
 def test_no_circle_of_modules() -> None:
-    graph = {p: [_file(m) for m in _modules(p) if (_name(p), m) not in CIRCLES] for p in SOURCES}
+    graph = {p: [_file(m) for m in _modules(p)] for p in SOURCES}
     try:
         graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as error:

@@ -15,8 +15,8 @@ from harness.cost.count import CountingMode
 from harness.errors import UserError
 from harness.spec.backbones import BackboneSizes
 from harness.spec.dataset import Dataset
-from harness.spec.recipe import Stage, backbone_of
-from harness.train.task import Batch, StepContext, Task
+from harness.spec.recipe import Stage
+from harness.train.task import Batch, StepContext, Task, build_task
 
 
 @runtime_checkable
@@ -52,8 +52,7 @@ class StagePasses:
         self.dataset = dataset
         self.backbones = backbones
         with seed.third_party("cost", "build"), device:
-            own = backbones.restricted(backbone_of(stage.method))
-            self.task: Task = stage.method.build(dataset, own)
+            self.task: Task = build_task(stage.method, dataset, backbones)
         self.task.to(device)
         self.batch = _batch(self.task, backbones.image_size, device, batch)
 

@@ -23,7 +23,6 @@ from harness.plan.plan import StageRun
 from harness.progress import Progress
 from harness.spec.dataset import PARTS, Dataset
 from harness.spec.profile import Profile
-from harness.spec.recipe import backbone_of
 from harness.spec.run import Run, sources
 from harness.store.checkpoint import Checkpoints, load_weights
 from harness.store.heartbeat import Heartbeat
@@ -31,7 +30,7 @@ from harness.store.record import Record, Records
 from harness.train import backward, images
 from harness.train.images import Images
 from harness.train.loop import Job, fit
-from harness.train.task import Task
+from harness.train.task import Task, build_task
 
 FAILURES = (
     ArithmeticError,
@@ -217,8 +216,7 @@ class Trainer:
     def _task(self, step: StageRun, images: int) -> Task:
         dataset = dataset_of(step, images)
         with seed.third_party(step.run.stream(step.num_stages), "build"):
-            backbones = self.options.profile.backbones.restricted(backbone_of(step.stage.method))
-            task = step.stage.method.build(dataset, backbones)
+            task = build_task(step.stage.method, dataset, self.options.profile.backbones)
             if step.num_stages > 1:
                 before = self.records.read(step.run.key(step.num_stages - 1))
                 if before is None or before.status != "done":

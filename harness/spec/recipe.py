@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from harness.errors import UserError
 from harness.spec.backbones import Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
-
-if TYPE_CHECKING:
-    from harness.train.task import Task
-
 
 Phase = Literal["pretrain", "finetune", "supervised"]
 
@@ -106,8 +102,8 @@ class Method(Protocol):
         """The backbone that the task is built on."""
         ...
 
-    def build(self, dataset: Dataset, backbones: BackboneSizes) -> Task:
-        """Build the task for a data set (its classes) at a profile's size."""
+    def build(self, dataset: Dataset, backbones: BackboneSizes) -> object:
+        """Build the task (a ``Task`` of ``train.task``) for a data set at a profile's size."""
         ...
 
 

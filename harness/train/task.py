@@ -10,6 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from harness.augment.view import Augmentation, Evaluation, random_boxes
+from harness.spec.backbones import BackboneSizes
+from harness.spec.dataset import Dataset
+from harness.spec.recipe import Method, backbone_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,3 +185,18 @@ class Task(nn.Module):
     def layers(self) -> Layers | None:
         """Depths for ``Recipe.layer_decay``; None where the method defines none."""
         return None
+
+
+def build_task(method: Method, dataset: Dataset, backbones: BackboneSizes) -> Task:
+    """Build a method's task, which may ask for the size of the backbone that it declares only.
+
+    Raises:
+        TypeError: what ``build`` returns is no task.
+    """
+    task = method.build(dataset, backbones.restricted(backbone_of(method)))
+    if not isinstance(task, Task):
+        raise TypeError(
+            f"{type(method).__qualname__}.build returned {type(task).__name__}; it must return a"
+            " Task"
+        )
+    return task

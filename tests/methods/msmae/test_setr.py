@@ -21,8 +21,8 @@ from harness.methods.msmae.segmentation import (
     Segmenter,
     dice_loss,
     prepare,
-    upsamplings,
 )
+from harness.methods.msmae.setr import upsamplings
 from harness.plan import override
 from harness.spec import profiles
 from harness.spec.backbones import BackboneSizes
@@ -103,7 +103,9 @@ def test_settings_that_make_no_sense_are_refused(changes: dict[str, Any]) -> Non
         Segment(**changes)
 
 
-@pytest.mark.parametrize("backbones", [profiles.SMOKE.backbones, profiles.LAPTOP.backbones], ids=str)
+@pytest.mark.parametrize(
+    "backbones", [profiles.SMOKE.backbones, profiles.LAPTOP.backbones], ids=str
+)
 @VARIANTS
 def test_logits_have_the_images_size_in_every_profile(
     backbones: BackboneSizes, settings: Segment
