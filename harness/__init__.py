@@ -1,3 +1,3 @@
 """Framework that turns a published table into runs, records and a verdict; it knows no method."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
