@@ -19,9 +19,6 @@ HOUSE = ROOT / "harness"
 BESIDE = ("msmae", "baselines", "experiments")
 """Packages beside ``harness``; the methods are linked into it."""
 
-LAZY = HOUSE / "api.py"
-"""Its imports are written for type checkers and made when a name is asked for."""
-
 
 def _sources() -> Iterator[Path]:
     for package in ("harness", *BESIDE):
@@ -45,21 +42,8 @@ def _room(module: str) -> str:
     return words[1] if len(words) > 1 and _is_room(words[1]) else "root"
 
 
-def _only_for_types(tree: ast.Module) -> set[ast.AST]:
-    guarded = (
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-    )
-    return {inner for node in guarded for inner in ast.walk(node)}
-
-
 def _imported(path: Path) -> Iterator[str]:
-    tree = ast.parse(path.read_bytes())
-    ignored = set() if path == LAZY else _only_for_types(tree)
-    for node in ast.walk(tree):
-        if node in ignored:
-            continue
+    for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
