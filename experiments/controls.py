@@ -15,14 +15,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.methods.baselines import supervised
-from harness.methods.baselines.amt import AMT
-from harness.methods.baselines.mae import MAE
-from harness.methods.msmae import paper
-from harness.methods.msmae.finetune import Finetune
-from harness.methods.msmae.method import MSMAE
-from harness.spec.recipe import Method, Recipe, Stage
-from harness.spec.table import Column, Row, Table
+from harness.api import (
+    AMT,
+    MAE,
+    MSMAE,
+    Column,
+    Finetune,
+    Method,
+    Recipe,
+    Row,
+    Stage,
+    Table,
+    paper,
+    supervised,
+)
 
 LAMBDA = 0.1
 UNIFORM = MSMAE(weights="ones")

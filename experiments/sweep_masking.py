@@ -23,10 +23,7 @@ fixes all but the two ratios and fills their map.
 
 from __future__ import annotations
 
-from harness.methods.msmae import paper
-from harness.spec.space import Real, Space, SumAtMost, Whole
-from harness.spec.sweep import Sweep
-from harness.spec.table import Row
+from harness.api import Real, Row, Space, SumAtMost, Sweep, Whole, paper
 
 EXPERIMENT = Sweep(
     title="MSMAE's masks: ratios, intervals, lambda and random epochs",

@@ -12,9 +12,20 @@ self-supervised encoder is fine-tuned on Table 5's protocol, MSMAE with masks in
 
 from __future__ import annotations
 
-from harness.methods.baselines import amt, contrastivecrop, mae, mocov3, simclr, simmim, supervised
-from harness.methods.msmae import paper
-from harness.spec.table import Column, Row, Scatter, Table
+from harness.api import (
+    Column,
+    Row,
+    Scatter,
+    Table,
+    amt,
+    contrastivecrop,
+    mae,
+    mocov3,
+    paper,
+    simclr,
+    simmim,
+    supervised,
+)
 
 CONTRASTIVE = "Contrastive self-supervised learning"
 MASKED = "MIM self-supervised learning"

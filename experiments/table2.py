@@ -12,9 +12,7 @@ the images with what each row predicts (the paper's Figures 9 and 10).
 
 from __future__ import annotations
 
-from harness.methods.baselines import amt, mae, supervised
-from harness.methods.msmae import paper
-from harness.spec.table import Column, Panels, Row, Table
+from harness.api import Column, Panels, Row, Table, amt, mae, paper, supervised
 
 PAPER = "Settings of the paper"
 RELEASED = "What the released code does"

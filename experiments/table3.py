@@ -12,11 +12,7 @@ stages with it. Every data set gets a table of its own.
 
 from __future__ import annotations
 
-from harness.methods.baselines.amt import AMT
-from harness.methods.baselines.mae import MAE
-from harness.methods.msmae import paper
-from harness.spec.recipe import Method, Stage
-from harness.spec.table import Column, Row, Table
+from harness.api import AMT, MAE, Column, Method, Row, Stage, Table, paper
 
 RANDOM, AMT_MASKS, SAM, FINETUNE_SAM = MODULES = ("P-RM", "P-AMT", "P-SAM", "F-SAM")
 

@@ -10,9 +10,7 @@ are 181, 173, 170 and 154 of them, one image is 0.43 points, and always answerin
 
 from __future__ import annotations
 
-from harness.methods.baselines import amt, mae, supervised
-from harness.methods.msmae import paper
-from harness.spec.table import Column, Row, Table
+from harness.api import Column, Row, Table, amt, mae, paper, supervised
 
 SELF_SUPERVISED = "Self-supervised learning"
 SUPERVISED = "Supervised learning"

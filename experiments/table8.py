@@ -29,9 +29,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from harness.methods.msmae import paper
-from harness.spec.recipe import Stage
-from harness.spec.table import Column, Row, Table
+from harness.api import Column, Row, Stage, Table, paper
 
 USUAL_BATCH = {"pretrain": paper.PRETRAIN.batch_size, "finetune": paper.FINETUNE.batch_size}
 

@@ -52,6 +52,9 @@ ROOMS = (
 )
 """Folders of ``harness``; each imports itself and those before it. "" is the files beside them."""
 
+PUBLIC = "harness/api.py"
+"""What users import from; it alone names the methods, too."""
+
 FORBIDDEN_NAMES = ("utils", "util", "helpers", "common", "misc")
 
 
@@ -100,11 +103,18 @@ def _room(words: list[str]) -> str:
 
 @pytest.mark.parametrize("path", SOURCES, ids=_name)
 def test_a_package_imports_only_itself_and_what_stands_left_of_it(path: Path) -> None:
-    own = PACKAGES.index(_name(path).split("/")[0])
+    own = PACKAGES.index("baselines" if _name(path) == PUBLIC else _name(path).split("/")[0])
     for module in _imports(path):
         top = _package(module)
         assert top not in PACKAGES[own + 1 :], f"{_name(path)} imports {module}"
         assert top not in ("tests", "bench", "reports")
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.parent.name == "experiments"], ids=_name)
+def test_experiments_import_the_public_module_alone(path: Path) -> None:
+    """They are what users copy."""
+    ours = {m for m in _imports(path) if m.split(".")[0] in PACKAGES}
+    assert ours == {"harness.api"}
 
 
 @pytest.mark.parametrize("path", [p for p in SOURCES if _name(p).startswith("harness/")], ids=_name)

@@ -155,7 +155,7 @@ def _lazy(tree: ast.Module) -> dict[str, Import]:
     That is read from its imports for type checkers, or from a table of texts,
     ``{"Name": "package.module"}`` or ``{"package.module": ("Name", ...)}``.
     """
-    if not any(isinstance(n, ast.FunctionDef) and n.name == "__getattr__" for n in tree.body):
+    if not _provides(tree.body):
         return {}
     found: dict[str, Import] = {}
     for node in ast.walk(tree):
@@ -166,6 +166,16 @@ def _lazy(tree: ast.Module) -> dict[str, Import]:
         if for_checkers(top):
             found |= {n: i[0] for n, i in _by_imports(bindings(top.body)).items()}  # type: ignore[attr-defined]
     return found
+
+
+def _provides(body: Iterable[ast.stmt]) -> bool:
+    """Whether a module's statements, or those of an ``if`` among them, define ``__getattr__``."""
+    for node in body:
+        if isinstance(node, ast.If) and _provides([*node.body, *node.orelse]):
+            return True
+        if isinstance(node, ast.FunctionDef) and node.name == "__getattr__":
+            return True
+    return False
 
 
 def _entries(key: ast.expr | None, value: ast.expr) -> Iterator[tuple[str, Import]]:

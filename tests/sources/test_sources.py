@@ -265,10 +265,22 @@ API = """
 """
 
 
-def test_a_lazy_module_is_looked_through(house: Callable[[Files], str]) -> None:
+HIDDEN_API = """
+    from typing import TYPE_CHECKING
+    if TYPE_CHECKING:
+        from harness.colour import GAIN, shift
+        from harness.other import Other
+    if not TYPE_CHECKING:
+        def __getattr__(name):
+            return load(name)
+"""
+
+
+@pytest.mark.parametrize("api", [API, HIDDEN_API], ids=["table", "imports alone"])
+def test_a_lazy_module_is_looked_through(house: Callable[[Files], str], api: str) -> None:
     text = BASE["baselines/mine.py"].replace("import colour", "import api")
     text = text.replace("colour.", "api.")
-    files = {**BASE, "baselines/mine.py": text, "harness/api.py": API, "harness/other.py": "A = 1"}
+    files = {**BASE, "baselines/mine.py": text, "harness/api.py": api, "harness/other.py": "A = 1"}
     assert house(files) == house(BASE)
     assert house({**files, "harness/other.py": "A = 2"}) == house(BASE)
     changed = BASE["harness/colour.py"].replace("1.5", "2.5")
