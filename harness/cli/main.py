@@ -42,6 +42,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"harness: {error}", file=sys.stderr)
         return 2
+    except (ImportError, AttributeError) as error:
+        from harness.sources import plugins  # not needed where all goes well
+
+        told = plugins.explain(error)
+        if told is None:
+            raise
+        print(f"harness: {told}", file=sys.stderr)
+        return 2
     except BrokenPipeError:
         # The reader (head, less) has gone; leave without a second error at shutdown.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.metadata
 from pathlib import Path
 
 from harness.errors import unknown
+from harness.sources import plugins
 from harness.spec.dataset import Dataset
-
-GROUP = "msmae_harness"
-"""Entry points "dataset.NAME" of installed packages load a ``Dataset``."""
 
 FAMILIES = "phantom"
 """The name that stands for all generated families."""
@@ -28,9 +25,7 @@ def datasets() -> dict[str, Dataset]:
             continue
         module = importlib.import_module(f"{__package__}.sets.{path.stem}")
         found += getattr(module, "DATASETS", ()) or (module.DATASET,)
-    for entry in importlib.metadata.entry_points(group=GROUP):
-        if entry.name.startswith("dataset."):
-            found.append(entry.load())
+    found += [plugins.load(entry) for entry in plugins.entries("dataset").values()]
     return {d.name: d for d in sorted(found, key=lambda d: d.name)}
 
 

@@ -21,6 +21,7 @@ from harness.latency.single import latency
 from harness.plan.options import Options
 from harness.plan.plan import StageRun
 from harness.progress import Progress
+from harness.sources import plugins
 from harness.spec.dataset import PARTS, Dataset
 from harness.spec.profile import Profile
 from harness.spec.run import Run, sources
@@ -35,6 +36,7 @@ from harness.train.task import Task, build_task
 FAILURES = (
     ArithmeticError,
     AttributeError,
+    ImportError,
     LookupError,
     MemoryError,
     RuntimeError,
@@ -110,7 +112,7 @@ class Trainer:
             except UserError:
                 raise
             except FAILURES as failure:
-                error = f"{type(failure).__name__}: {str(failure).partition(chr(10))[0]}"
+                error = _line(failure)
         record = Record(
             key=step.key,
             status="failed" if error else "done",
@@ -267,4 +269,9 @@ def _cost(step: StageRun, images: int, profile: Profile) -> dict[str, Any]:
     try:
         return of_stage(step.stage, dataset_of(step, images), profile.backbones)
     except FAILURES as failure:
-        return {"error": f"{type(failure).__name__}: {str(failure).partition(chr(10))[0]}"}
+        return {"error": _line(failure)}
+
+
+def _line(failure: BaseException) -> str:
+    told = plugins.explain(failure)
+    return str(told) if told else f"{type(failure).__name__}: {str(failure).partition(chr(10))[0]}"

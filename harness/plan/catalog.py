@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.metadata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +10,10 @@ from pathlib import Path
 import harness
 from harness.canonical import types_of
 from harness.errors import UserError, unknown
-from harness.sources import user_files
+from harness.sources import plugins, user_files
 from harness.sources.same_names import check_names
 from harness.spec.sweep import Sweep
 from harness.spec.table import Table
-
-GROUP = "msmae_harness"
-"""Entry points "table.NAME" of installed packages load a module with ``EXPERIMENT``."""
 
 _PACKAGE = Path(harness.__file__).resolve().parent
 
@@ -109,14 +105,10 @@ def find(name: str) -> tuple[str, Table | Sweep]:
     known = experiments()
     if name in known:
         return name, _execute(known[name].path)
-    plugins = {
-        e.name.removeprefix("table."): e
-        for e in importlib.metadata.entry_points(group=GROUP)
-        if e.name.startswith("table.")
-    }
-    if name in plugins:
-        return name, _experiment(plugins[name].load(), Path(name))
-    raise unknown("experiment", name, [*known, *plugins])
+    installed = plugins.entries("table")
+    if name in installed:
+        return name, _experiment(plugins.load(installed[name]), Path(name))
+    raise unknown("experiment", name, [*known, *installed])
 
 
 def _execute(path: Path) -> Table | Sweep:

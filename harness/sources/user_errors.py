@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import importlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 
 import harness
 from harness.errors import UserError
@@ -20,6 +21,21 @@ _RETIRED = tuple(
     for name in ("msmae", "baselines")
 )
 """What refuses an import under the bare name that these packages had in version 0.1."""
+
+_TRANSPARENT = ("<frozen importlib", importlib.__file__, *_RETIRED)
+"""Files whose code stands between an import and its failure."""
+
+RENAMED: Mapping[str, str] = MappingProxyType(
+    {
+        "harness.spec.Encoders": "BackboneSizes",
+        "harness.encoders.Encoders": "BackboneSizes",
+        "harness.task.Progress": "StepContext",
+        "harness.task.Look": "DatasetPass",
+        "harness.catalog.load": "load_table",
+        "harness.plan.make": "make_plan",
+    }
+)
+"""What version 0.1 called some names of ``harness.api``, by where they stood."""
 
 
 def explained(
@@ -48,14 +64,12 @@ def explained(
         return None
     file, line = place
     missing = _missing(error, texts[file], line)
-    if missing is None:
+    if not missing:
         return None
-    symbol = missing.rpartition(".")[2]
     verb = "imports" if isinstance(error, ImportError) else "uses"
-    hint = f"from harness.api import {symbol}" if symbol in _offered() else "see harness.api"
     return UserError(
-        f"{given if file == entry else file}, line {line}, {verb} {missing}, which is not"
-        f" there; plug-ins import from harness.api: {hint}"
+        f"{given if file == entry else file}, line {line}, {verb} {missing[0]}, which is not"
+        f" there; plug-ins import from harness.api: {_advice(missing)}"
     )
 
 
@@ -68,20 +82,20 @@ def _place(
         file = trace.tb_frame.f_code.co_filename
         if file in texts:
             place = file, trace.tb_lineno
-        elif file != through and not file.startswith(("<frozen importlib", *_RETIRED)):
+        elif file != through and not file.startswith(_TRANSPARENT):
             place = None
         trace = trace.tb_next
     return place
 
 
-def _missing(error: ImportError | AttributeError, text: bytes, line: int) -> str | None:
-    """Return the dotted name of the house that is missing."""
+def _missing(error: ImportError | AttributeError, text: bytes, line: int) -> list[str]:
+    """Return the dotted names of the house that are missing."""
     if isinstance(error, AttributeError):
         owner = error.obj.__name__ if isinstance(error.obj, ModuleType) else ""
-        return f"{owner}.{error.name}" if owner.split(".")[0] in HOUSE else None
-    if (error.name or "").split(".")[0] not in HOUSE:
-        return None
-    return next(_unavailable(text, line), error.name)
+        return [f"{owner}.{error.name}"] if owner.split(".")[0] in HOUSE else []
+    if error.name is None or error.name.split(".")[0] not in HOUSE:
+        return []
+    return list(_unavailable(text, line)) or [error.name]
 
 
 def _unavailable(text: bytes, line: int) -> Iterator[str]:
@@ -97,6 +111,26 @@ def _unavailable(text: bytes, line: int) -> Iterator[str]:
                 full = f"{module}.{alias.name}" if isinstance(node, ast.ImportFrom) else module
                 if full not in sys.modules and not hasattr(sys.modules.get(module), alias.name):
                     yield full
+
+
+def _advice(missing: Sequence[str]) -> str:
+    """Say how to import what is missing, as far as ``harness.api`` offers it."""
+    offered = _offered()
+    names: list[str] = []
+    remarks: list[str] = []
+    for full in missing:
+        symbol, owner = full.split(".")[-1], full.split(".")[-2]
+        name = RENAMED.get(full, symbol)
+        if name in offered:
+            names.append(name)
+            remarks += [f"{symbol} is now {name}"] if name != symbol else []
+        elif owner in offered:  # a function of a method's module
+            names.append(owner)
+            remarks.append(f"then {owner}.{symbol}")
+        elif close := difflib.get_close_matches(symbol, offered, n=1):
+            remarks.append(f"did you mean {close[0]}?")
+    advice = f"from harness.api import {', '.join(dict.fromkeys(names))}"
+    return (advice if names else "see harness.api") + "".join(f" ({r})" for r in remarks)
 
 
 def _offered() -> Sequence[str]:
