@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -224,6 +225,14 @@ def test_the_example_of_contributing_trains(harness: Harness) -> None:
     code, out, err = harness("run", "table.py", *ONCE, "--track", "off")
     assert code == 0, err
     assert "2 stages trained, 0 found done, 0 failed" in out
+
+
+def test_the_table_of_the_readme_is_planned(harness: Harness) -> None:
+    indented = (ROOT / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    Path("my_table.py").write_text(textwrap.dedent(indented))
+    code, out, err = harness("plan", "my_table.py", "--profile", "smoke")
+    assert code == 0, err
+    assert "4 unique stages" in out
 
 
 def test_every_file_of_the_page_is_tested() -> None:
