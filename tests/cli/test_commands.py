@@ -6,17 +6,15 @@ import json
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from harness.cli.main import main
 from harness.data.sets import phantom
+from tests.conftest import Harness
 
-Harness = Callable[..., tuple[int, str, str]]
 QUICK = (
     "--profile",
     "smoke",
@@ -31,25 +29,6 @@ QUICK = (
     "--set",
     "recipe.warmup_epochs=0",
 )
-
-
-@pytest.fixture
-def harness(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Harness:
-    """Run the command in an empty folder and return its code, output and errors."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        capfd.readouterr()
-        try:
-            code = main(list(arguments))
-        except SystemExit as end:  # argparse
-            code = int(end.code or 0)
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return run
 
 
 def refused(answer: tuple[int, str, str], *parts: str) -> None:

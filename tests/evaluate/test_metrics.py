@@ -11,7 +11,6 @@ from hypothesis.extra.numpy import arrays
 from harness import stats
 from harness.evaluate import metrics
 from harness.evaluate.metrics import METRICS
-from harness.verdict.grim import grim
 
 # Six images of three classes; the fourth column of the thought is the prediction.
 LABELS = np.array([0, 0, 0, 1, 1, 2])
@@ -128,16 +127,3 @@ def test_statistics_refuse_too_few_values() -> None:
         stats.wilson(5, 4)
     with pytest.raises(ValueError, match="level"):
         stats.wilson(1, 4, level=1.0)
-
-
-def test_grim_of_the_papers_majority_rows() -> None:
-    """58.43 % of 522 is 305 images, 67.01 % of 3001 is 2011."""
-    assert grim(58.43, 522) == [305]
-    assert grim(67.01, 3001) == [2011]
-    assert grim(68.41, 522) == []  # the released README's Messidor figure is no count
-
-
-@given(n=st.integers(1, 4000), data=st.data())
-def test_grim_finds_every_count_that_was_printed(n: int, data: st.DataObject) -> None:
-    k = data.draw(st.integers(0, n))
-    assert k in grim(round(100 * k / n, 2), n)

@@ -35,7 +35,7 @@ from harness.store.checkpoint import Checkpoints
 from harness.store.claim import claim
 from harness.store.record import Record, Records
 from harness.train.loop import fit
-from tests.train.test_loop import KEY, _job
+from tests.train import toy
 
 SHORT = (
     *("run", "table1", "--profile", "smoke", "--datasets", "phantom-mri"),
@@ -282,11 +282,11 @@ def test_a_signal_in_training_waits_for_the_epoch_and_its_checkpoint(tmp_path: P
 
     with Stop() as stop, pytest.raises(Stopped) as stopped:
         # Writing is too dear but for the signal.
-        checkpoints = Checkpoints(tmp_path, KEY, overhead=0.0)
+        checkpoints = Checkpoints(tmp_path, toy.KEY, overhead=0.0)
         checkpoints._cost = 1.0
-        fit(_job(tmp_path, watch=interrupt, stop=stop, checkpoints=checkpoints))
+        fit(toy.job(tmp_path, watch=interrupt, stop=stop, checkpoints=checkpoints))
     assert stopped.value.code == 143
-    state = Checkpoints(tmp_path, KEY).load()
+    state = Checkpoints(tmp_path, toy.KEY).load()
     assert state is not None
     assert len(state["history"]) == 2
 

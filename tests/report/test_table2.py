@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
-from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
 
@@ -40,19 +39,24 @@ METRICS = ("f1", "iou", "f1_released", "iou_released", "f1_lesions", "iou_lesion
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("table2")
     phantom.ensure(made / "data", "phantom-ultrasound")
-    with chdir(made):
-        yield made
+    return made
 
 
 @pytest.fixture(scope="module")
 def ran(folder: Path) -> Path:
     rows = ("--rows", "baseline,msmae")
     written = ("--format", "md,tex,json,csv", "--figures", "--track", "off")
-    assert main(["run", "table2", *SHORT, *rows, *written]) == 0
+    with chdir(folder):
+        assert main(["run", "table2", *SHORT, *rows, *written]) == 0
     return folder / "reports/smoke"
+
+
+@pytest.fixture(autouse=True)
+def inside(folder: Path, own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
 
 
 @pytest.mark.slow
@@ -179,9 +183,8 @@ def test_a_machine_without_mmseg_is_told_before_any_training(
         importlib.util, "find_spec", lambda name: None if name == "mmseg" else real(name)
     )
     words = ["table2", *SHORT, "--rows", "msmae", "--runs", str(tmp_path)]
-    with chdir(folder):
-        assert main(["plan", *words]) == 0
-        assert main(["run", *words, "--track", "off"]) == 2
+    assert main(["plan", *words]) == 0
+    assert main(["run", *words, "--track", "off"]) == 2
     assert "needs mmseg, not installed here: pip install" in capsys.readouterr().err
     assert not (tmp_path / "records").exists()
 

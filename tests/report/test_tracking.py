@@ -16,32 +16,10 @@ import pytest
 
 from harness.errors import UserError
 from harness.report import tracking
-from harness.report.tracking import Mirror
+from tests.conftest import ROOT
+from tests.report.mirrors import mirror
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-
-
-def _mirror(folder: Path, name: str = "mae / btmd / seed 0", **changes: Any) -> Mirror:
-    artifact = folder / "record.json"
-    artifact.write_text("{}")
-    made = Mirror(
-        table="table1",
-        name=name,
-        key="ab" * 32,
-        status="done",
-        parameters={"pretrain.recipe.base_lr": 1e-3, "note": "x" * 7000},
-        metrics={"last/accuracy": 0.75},
-        history=[{"epoch": 0.0, "loss/total": 2.0}, {"epoch": 1.0, "loss/total": 1.5}],
-        tags={"commit": "c" * 40, "data": "d" * 64, "profile": "smoke"},
-        artifacts=(artifact,),
-        digest="1",
-    )
-    return replace(made, **changes)
 
 
 def _store(folder: Path) -> Any:
@@ -62,8 +40,8 @@ def _children(folder: Path) -> Iterator[Any]:
 
 def test_one_parent_a_table_and_one_child_a_run(tmp_path: Path) -> None:
     runs = [
-        _mirror(tmp_path),
-        _mirror(tmp_path, name="amt / btmd / seed 0", key="cd" * 32, status="failed"),
+        mirror(tmp_path),
+        mirror(tmp_path, name="amt / btmd / seed 0", key="cd" * 32, status="failed"),
     ]
     table = tmp_path / "table1.md"
     table.write_text("| |")
@@ -92,8 +70,8 @@ def test_one_parent_a_table_and_one_child_a_run(tmp_path: Path) -> None:
 
 
 def test_again_adds_nothing_and_changes_replace(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-c", PLAIN, str(tmp_path)], cwd=Path.cwd(), check=True)
-    run = _mirror(tmp_path)
+    subprocess.run([sys.executable, "-c", PLAIN, str(tmp_path)], cwd=ROOT, check=True)
+    run = mirror(tmp_path)
     assert tracking.pending([run], tmp_path) == []
     assert tracking.mirror("table1", "smoke", [run], [], folder=tmp_path) == 0
     assert len(_runs(tmp_path)) == 2
@@ -105,7 +83,7 @@ def test_again_adds_nothing_and_changes_replace(tmp_path: Path) -> None:
 
 
 def test_a_lost_ledger_makes_no_duplicates(tmp_path: Path) -> None:
-    run = _mirror(tmp_path)
+    run = mirror(tmp_path)
     tracking.mirror("table1", "smoke", [run], [], folder=tmp_path)
     (tmp_path / tracking.LEDGER).write_text("{ trunc")
     assert tracking.pending([run], tmp_path) == [run]
@@ -114,7 +92,7 @@ def test_a_lost_ledger_makes_no_duplicates(tmp_path: Path) -> None:
 
 
 def test_another_server_gets_its_own_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = _mirror(tmp_path)
+    run = mirror(tmp_path)
     tracking.mirror("table1", "smoke", [run], [], folder=tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/elsewhere.db")
     assert tracking.pending([run], tmp_path) == [run]
@@ -128,7 +106,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from harness.report import tracking as track
-from tests.report.test_tracking import _mirror
+from tests.report.mirrors import mirror
 folder = Path(sys.argv[1])
 finish = track._log
 def slow(client, run_id, run):
@@ -137,12 +115,12 @@ def slow(client, run_id, run):
     import time
     time.sleep(60)
 track._log = slow
-track.mirror("table1", "smoke", [_mirror(folder)], [], folder=folder)
+track.mirror("table1", "smoke", [mirror(folder)], [], folder=folder)
 """
 
 
 def test_a_kill_in_the_middle_leaves_nothing_running(tmp_path: Path) -> None:
-    process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], cwd=Path.cwd())
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], cwd=ROOT)
     limit = time.monotonic() + 60
     while not (tmp_path / "inside").exists():
         assert process.poll() is None
@@ -151,7 +129,7 @@ def test_a_kill_in_the_middle_leaves_nothing_running(tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert {run.info.status for run in _runs(tmp_path)} == {"RUNNING"}
-    assert tracking.mirror("table1", "smoke", [_mirror(tmp_path)], [], folder=tmp_path) == 1
+    assert tracking.mirror("table1", "smoke", [mirror(tmp_path)], [], folder=tmp_path) == 1
     assert [run.info.status for run in _runs(tmp_path)] == ["FINISHED", "FINISHED"]
 
 
@@ -161,7 +139,7 @@ def test_a_server_that_cannot_be_reached_is_one_line(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/file/mlflow.db")
     with pytest.raises(UserError, match="cannot be used.*--track off; `harness track` mirrors"):
-        tracking.mirror("table1", "smoke", [_mirror(tmp_path)], [], folder=tmp_path)
+        tracking.mirror("table1", "smoke", [mirror(tmp_path)], [], folder=tmp_path)
 
 
 def test_the_command_mirrors_later_and_only_once(tmp_path: Path) -> None:
@@ -197,13 +175,13 @@ PLAIN = """
 import sys
 from pathlib import Path
 from harness.report import tracking as track
-from tests.report.test_tracking import _mirror
-track.mirror("table1", "smoke", [_mirror(Path(sys.argv[1]))], [], folder=Path(sys.argv[1]))
+from tests.report.mirrors import mirror
+track.mirror("table1", "smoke", [mirror(Path(sys.argv[1]))], [], folder=Path(sys.argv[1]))
 """
 
 
 def test_a_kill_while_the_database_is_made_leaves_no_half_of_it(tmp_path: Path) -> None:
-    process = subprocess.Popen([sys.executable, "-c", PLAIN, str(tmp_path)], cwd=Path.cwd())
+    process = subprocess.Popen([sys.executable, "-c", PLAIN, str(tmp_path)], cwd=ROOT)
     limit = time.monotonic() + 60
     made = tmp_path / f"{tracking.DATABASE}.new"
     while not (made.exists() and made.stat().st_size > 50_000):  # some of the tables
@@ -213,17 +191,17 @@ def test_a_kill_while_the_database_is_made_leaves_no_half_of_it(tmp_path: Path) 
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not (tmp_path / tracking.DATABASE).exists()
-    assert tracking.mirror("table1", "smoke", [_mirror(tmp_path)], [], folder=tmp_path) == 1
+    assert tracking.mirror("table1", "smoke", [mirror(tmp_path)], [], folder=tmp_path) == 1
     assert len(list(_children(tmp_path))) == 1
     assert not list(tmp_path.glob("*.new*"))
 
 
 def test_a_database_that_was_removed_is_written_anew(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-c", PLAIN, str(tmp_path)], cwd=Path.cwd(), check=True)
-    run = _mirror(tmp_path)
+    subprocess.run([sys.executable, "-c", PLAIN, str(tmp_path)], cwd=ROOT, check=True)
+    run = mirror(tmp_path)
     assert tracking.pending([run], tmp_path) == []
     (tmp_path / tracking.DATABASE).unlink()
-    other = _mirror(tmp_path, "amt / btmd / seed 0", key="cd" * 32)
+    other = mirror(tmp_path, "amt / btmd / seed 0", key="cd" * 32)
     assert tracking.pending([run, other], tmp_path) == [run, other]
     assert tracking.mirror("table1", "smoke", [other], [], folder=tmp_path) == 1
     assert tracking.pending([run, other], tmp_path) == [run]
@@ -232,4 +210,4 @@ def test_a_database_that_was_removed_is_written_anew(tmp_path: Path) -> None:
 def test_a_damaged_database_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / tracking.DATABASE).write_text("no database")
     with pytest.raises(UserError, match=r"mlflow\.db can be removed: it is written anew"):
-        tracking.mirror("table1", "smoke", [_mirror(tmp_path)], [], folder=tmp_path)
+        tracking.mirror("table1", "smoke", [mirror(tmp_path)], [], folder=tmp_path)

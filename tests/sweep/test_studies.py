@@ -15,12 +15,12 @@ from typing import Any
 import optuna
 import pytest
 
-from harness.cli.main import main
 from harness.data.sets import phantom
 from harness.execute import memory
 from harness.report import tracking
 from harness.sweep import study
 from harness.sweep.trial import Trial, front
+from tests.conftest import Harness
 
 SWEEP = '''"""A small sweep."""
 from harness.spec.space import Choice, Real, Space, SumAtMost, Whole
@@ -50,28 +50,14 @@ QUICK = (
     *("--profile", "smoke", "--set", "recipe.epochs=1", "--set", "recipe.warmup_epochs=0"),
     *("--set", "recipe.batch_size=64"),
 )
-Harness = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(own_folder: Path) -> Path:
     """A folder with generated images and the small sweep; the working directory."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    (tmp_path / "small.py").write_text(SWEEP)
-    phantom.ensure(tmp_path / "data", "phantom-mri")
-    return tmp_path
-
-
-@pytest.fixture
-def harness(folder: Path, capfd: pytest.CaptureFixture[str]) -> Harness:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        capfd.readouterr()
-        code = main(list(arguments))
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return run
+    (own_folder / "small.py").write_text(SWEEP)
+    phantom.ensure(own_folder / "data", "phantom-mri")
+    return own_folder
 
 
 def _study(folder: Path, name: str = "small-smoke-phantom-mri-seed0") -> optuna.Study:

@@ -28,7 +28,7 @@ from harness.train import backward
 from harness.train.loop import Job, fit
 from harness.train.task import Batch, StepContext, Task
 from tests import tiny
-from tests.train.test_loop import Toy, _images
+from tests.train import toy
 
 DIVISIBLE: dict[str, Stage] = {
     "mae": mae.stages()[0],
@@ -111,17 +111,17 @@ def test_a_frozen_resnet_takes_no_statistics() -> None:
 
 def test_a_task_that_says_nothing_is_refused_and_so_is_dropout() -> None:
     with pytest.raises(backward.IndivisibleError, match=r"needs_whole\); micro.*|dropout"):
-        backward.check(Toy(), 2, 4)
-    toy = Toy()
-    toy.needs_whole = None
-    assert backward.obstacle(toy.train()) == "dropout is drawn for the batch at once"
+        backward.check(toy.Toy(), 2, 4)
+    silent = toy.Toy()
+    silent.needs_whole = None
+    assert backward.obstacle(silent.train()) == "dropout is drawn for the batch at once"
 
 
 def _job(folder: Path, task: Task, size: int | None) -> Job:
     recipe = dataclasses.replace(
         mae.stages()[0].recipe, epochs=2, batch_size=4, warmup_epochs=0, clip_norm=1.0
     )
-    images = dataclasses.replace(_images(), size=32)
+    images = dataclasses.replace(toy.images(), size=32)
     return Job(
         task=task,
         recipe=recipe,

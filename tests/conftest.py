@@ -1,0 +1,53 @@
+"""Surroundings of every test: one thread, a home and a working directory that are its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+# Before torch is imported: here, and in every process that a test starts.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+
+Harness = Callable[..., tuple[int, str, str]]
+ROOT = Path(__file__).parent.parent
+os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(ROOT / ".hypothesis"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home without files, and an environment that names no store of the user's."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(folder))
+        # Listing a machine's fonts takes seconds; the list is kept from run to run.
+        patch.setenv("MPLCONFIGDIR", str(ROOT / ".pytest_cache/matplotlib"))
+        for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MLFLOW_TRACKING_URI", "COLUMNS"):
+            patch.delenv(name, raising=False)
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder, so that no test finds or leaves files of another."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def harness(own_folder: Path, capfd: pytest.CaptureFixture[str]) -> Harness:
+    """Run a command in this process; return its exit code, output and errors."""
+    from harness.cli.main import main
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        capfd.readouterr()
+        try:
+            code = main(list(arguments))
+        except SystemExit as end:  # argparse
+            code = int(end.code or 0)
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return run
