@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -23,6 +21,7 @@ from harness.spec.profile import Profile
 from harness.spec.recipe import Stage
 from harness.spec.run import Run
 from harness.spec.table import Column, Row, Table
+from tests.report import typesetting
 from tests.report_cases import CONTEXT, MESSIDOR, column, entry, row
 
 DEFAULT = (63.41, 98.39)
@@ -197,11 +196,10 @@ def test_latex_has_a_tabular_and_a_caption_each() -> None:
     assert text.count("{") == text.count("}")
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+@pytest.mark.slow
+@pytest.mark.usefixtures("pdflatex")
 def test_latex_of_small_tables_compiles(tmp_path: Path) -> None:
-    (tmp_path / "t.tex").write_text(latex.document(latex.render(_pieces())))
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    ran = typesetting.compile_document(tmp_path, latex.render(_pieces()))
     assert ran.returncode == 0, ran.stdout[-2000:]
 
 

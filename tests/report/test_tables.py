@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from harness.report.numbers import fixed, signed
 from harness.report.terminal import show
 from harness.report.values import Entry
 from harness.report.write import FORMATS, write
+from tests.report import typesetting
 from tests.report_cases import BTMD, column, entry, every_kind, grid, row
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -202,18 +201,11 @@ def test_any_label_gives_a_table_of_the_same_shape(labels: list[str]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+@pytest.mark.usefixtures("pdflatex")
 def test_latex_compiles(tmp_path: Path) -> None:
     nasty = row("nasty", label=r"\input{x} & % $ # _ { } ~ ^ < > | -- ?` é ß λ ≤ 肺 😀 ’ “ …")
     text = latex.render(every_kind()) + latex.render(grid([nasty], [entry("nasty", 0.5)]))
-    (tmp_path / "table.tex").write_text(latex.document(text))
-    ran = subprocess.run(
-        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "table.tex"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ran = typesetting.compile_document(tmp_path, text)
     assert ran.returncode == 0, ran.stdout[-2000:]
     assert (tmp_path / "table.pdf").stat().st_size > 1000
 
