@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.data.sets import phantom
+from tests import prepared
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +47,7 @@ def _finish(folder: Path, *arguments: str) -> str:
 
 def _folder(tmp_path: Path, name: str) -> Path:
     folder = tmp_path / name
-    phantom.ensure(folder / "data", "phantom-mri")
+    prepared.ensure(folder / "data")
     return folder
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from harness.data.sets import phantom
+from tests import prepared
 from tests.conftest import Harness
 
 QUICK = (
@@ -29,6 +30,12 @@ QUICK = (
     "--set",
     "recipe.warmup_epochs=0",
 )
+
+
+@pytest.fixture(autouse=True)
+def images(own_folder: Path) -> None:
+    """Generated brains stand where the commands look; the other families do not."""
+    prepared.ensure(own_folder / "data")
 
 
 def refused(answer: tuple[int, str, str], *parts: str) -> None:
@@ -373,7 +380,6 @@ def test_folders_that_cannot_be_written(harness: Harness, tmp_path: Path) -> Non
 @pytest.mark.parametrize("limit", [2_000, 60_000])
 def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path: Path, limit: int) -> None:
     """A limit on the size of files stands for a full disk: writes fail in the middle."""
-    phantom.ensure(tmp_path / "data", "phantom-mri")
     command = [sys.executable, "-m", "harness", "run", "table1", *QUICK]
     tight = subprocess.run(
         command,
@@ -483,6 +489,7 @@ def test_doctor_tells_versions_and_data(harness: Harness) -> None:
 
 
 def test_data_list_prepare_and_verify(harness: Harness) -> None:
+    shutil.rmtree("data")
     assert harness("data", "list")[1].count("not prepared") >= 8
     code, out, _ = harness("data", "prepare", "phantom", "--size", "32")
     assert code == 0

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from harness.augment.view import RotatingAugmentation
 from harness.data.prepared import ImageStore, open_store
-from harness.data.sets import phantom
 from harness.errors import UserError
 from harness.evaluate import overlap, registry, segmentation
 from harness.execute.executor import Executor
@@ -34,6 +33,7 @@ from harness.train import images as loading
 from harness.train.images import Images
 from harness.train.loop import Job, fit
 from harness.train.task import Batch, StepContext, Task
+from tests import prepared
 
 KEY = "s" * 64
 SIDE = 16
@@ -214,7 +214,7 @@ def _table(*columns: Column, bias: float = 0.0) -> Table:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("segmentation")
-    phantom.ensure(made / "data", "phantom-ultrasound", size=32)
+    prepared.ensure(made / "data", "phantom-ultrasound", size=32)
     return made
 
 

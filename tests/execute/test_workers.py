@@ -17,7 +17,6 @@ import psutil
 import pytest
 import torch
 
-from harness.data.sets import phantom
 from harness.errors import UserError
 from harness.execute import executor as executing
 from harness.execute import memory
@@ -35,6 +34,7 @@ from harness.store.checkpoint import Checkpoints
 from harness.store.claim import claim
 from harness.store.record import Record, Records
 from harness.train.loop import fit
+from tests import prepared
 from tests.train import toy
 
 SHORT = (
@@ -57,7 +57,7 @@ def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 def _folder(tmp_path: Path, name: str) -> Path:
     folder = tmp_path / name
-    phantom.ensure(folder / "data", "phantom-mri")
+    prepared.ensure(folder / "data")
     return folder
 
 
@@ -168,7 +168,7 @@ def test_workers_stop_where_their_parent_was_killed(tmp_path: Path) -> None:
 
 
 def _plan(tmp_path: Path) -> Plan:
-    phantom.ensure(tmp_path / "data", "phantom-mri")
+    prepared.ensure(tmp_path / "data")
     table = Table(
         title="t",
         source="s",

@@ -16,7 +16,6 @@ from PIL import Image
 from harness.cli.main import main
 from harness.data.prepare import prepare
 from harness.data.prepared import open_store, subset
-from harness.data.sets import phantom
 from harness.evaluate import overlap, registry
 from harness.latency import worker
 from harness.plan import catalog, plan
@@ -28,7 +27,7 @@ from harness.spec import profiles
 from harness.spec.table import Column
 from harness.store.record import Records
 from harness.train import images as loading
-from tests import archives
+from tests import archives, prepared
 
 SHORT = (
     *("--profile", "smoke", "--set", "finetune.recipe.epochs=2"),
@@ -41,7 +40,7 @@ METRICS = ("f1", "iou", "f1_released", "iou_released", "f1_lesions", "iou_lesion
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("table2")
-    phantom.ensure(made / "data", "phantom-ultrasound")
+    prepared.ensure(made / "data", "phantom-ultrasound")
     return made
 
 

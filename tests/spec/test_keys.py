@@ -13,13 +13,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from harness.canonical import canonical, digest
-from harness.data.sets import phantom
 from harness.plan import catalog
 from harness.plan.options import Options
 from harness.plan.plan import Plan, make, make_all
 from harness.seed import derive
 from harness.spec import profiles
 from harness.spec.table import Column, Table
+from tests import prepared
 
 NAME, TABLE = catalog.load("table1")
 NOWHERE = Path("nowhere")
@@ -101,7 +101,7 @@ def test_the_data_s_fingerprint_is_part_of_every_key(one: str, two: str) -> None
 
 
 def test_another_store_under_the_same_name_has_other_keys(tmp_path: Path) -> None:
-    phantom.ensure(tmp_path / "a", "phantom-mri")
+    prepared.ensure(tmp_path / "a")
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     path = tmp_path / "b/phantom-mri/manifest.json"
     content = json.loads(path.read_text())

@@ -12,20 +12,20 @@ from pathlib import Path
 import pytest
 
 from harness.cli.main import main
-from harness.data.sets import phantom
 from harness.plan import catalog, plan
 from harness.plan.options import Options
 from harness.plan.plan import Plan, StageRun
 from harness.spec import profiles
 from harness.store.claim import claim
 from harness.store.record import Record, Records
+from tests import prepared
 
 
 @pytest.fixture
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     """Return a plan of table 1's MAE on a phantom, in the working directory."""
     monkeypatch.chdir(tmp_path)
-    phantom.ensure(Path("data"), "phantom-mri")
+    prepared.ensure(Path("data"))
     name, table = catalog.load("table1")
     options = Options(
         profile=profiles.SMOKE, datasets=("phantom-mri",), rows=("mae",), data=Path("data")

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from harness.cli.main import main
-from harness.data.sets import phantom
 from harness.execute.executor import Executor
 from harness.plan import catalog, plan
 from harness.plan.options import Options
@@ -22,6 +21,7 @@ from harness.spec import profiles
 from harness.store import heartbeat
 from harness.store.heartbeat import Heartbeat, StageProgress
 from harness.store.record import Record, Records
+from tests import prepared
 
 
 def _show(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -30,7 +30,7 @@ def _show(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def _plan() -> Plan:
-    phantom.ensure(Path("data"), "phantom-mri")
+    prepared.ensure(Path("data"))
     options = Options(
         profile=profiles.SMOKE,
         datasets=("phantom-mri",),

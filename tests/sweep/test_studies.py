@@ -15,11 +15,11 @@ from typing import Any
 import optuna
 import pytest
 
-from harness.data.sets import phantom
 from harness.execute import memory
 from harness.report import tracking
 from harness.sweep import study
 from harness.sweep.trial import Trial, front
+from tests import prepared
 from tests.conftest import Harness
 
 SWEEP = '''"""A small sweep."""
@@ -56,7 +56,7 @@ QUICK = (
 def folder(own_folder: Path) -> Path:
     """A folder with generated images and the small sweep; the working directory."""
     (own_folder / "small.py").write_text(SWEEP)
-    phantom.ensure(own_folder / "data", "phantom-mri")
+    prepared.ensure(own_folder / "data")
     return own_folder
 
 

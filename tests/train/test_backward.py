@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from harness import seed
-from harness.data.sets import phantom
 from harness.execute.executor import Executor
 from harness.methods.baselines import amt, contrastivecrop, mae, mocov3, simclr, simmim, supervised
 from harness.methods.msmae import paper
@@ -27,7 +26,7 @@ from harness.store.record import Records
 from harness.train import backward
 from harness.train.loop import Job, fit
 from harness.train.task import Batch, StepContext, Task
-from tests import tiny
+from tests import prepared, tiny
 from tests.train import toy
 
 DIVISIBLE: dict[str, Stage] = {
@@ -187,7 +186,7 @@ def test_a_stage_that_runs_out_of_memory_goes_on_in_parts(
         return plain(task, batch, at, size)
 
     monkeypatch.setattr(backward, "backward", small)
-    phantom.ensure(tmp_path / "data", "phantom-mri")
+    prepared.ensure(tmp_path / "data")
     options = Options(
         profile=profiles.SMOKE,
         datasets=("phantom-mri",),

@@ -1,0 +1,35 @@
+"""Generated images, drawn once a session and copied into the folder of each test."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import tempfile
+from pathlib import Path
+
+from harness.data.prepared import Manifest, read_manifest
+from harness.data.sets import phantom
+
+
+def ensure(root: Path, name: str = "phantom-mri", *, size: int = phantom.SIZE) -> Manifest:
+    """Put a family into a folder of stores as ``phantom.ensure`` does, which takes half a second.
+
+    The files are copies: a test may damage them.
+    """
+    shutil.copytree(_drawn(name, size), root / name)
+    manifest = read_manifest(root, name)
+    assert manifest is not None
+    return manifest
+
+
+@functools.cache
+def _drawn(name: str, size: int) -> Path:
+    folder = Path(_folder().name, str(size))
+    phantom.ensure(folder, name, size=size)
+    return folder / name
+
+
+@functools.cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder that is removed with the process."""
+    return tempfile.TemporaryDirectory(prefix="harness-phantoms-")
