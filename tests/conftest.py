@@ -51,3 +51,9 @@ def harness(own_folder: Path, capfd: pytest.CaptureFixture[str]) -> Harness:
         return code, out, err
 
     return run
+
+
+@pytest.fixture(params=[0, *(pytest.param(i, marks=pytest.mark.slow) for i in range(1, 10))])
+def ten_times(request: pytest.FixtureRequest) -> int:
+    """Repeat a test: one that edits a file within a second may fail now and then alone."""
+    return int(request.param)

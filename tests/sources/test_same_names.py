@@ -59,6 +59,7 @@ def _keys(table: Table) -> list[str]:
     return [unit.run.key() for unit in make("t", table, options).cell_runs]
 
 
+@pytest.mark.usefixtures("ten_times")
 def test_two_files_with_the_same_method_share_its_keys(tmp_path: Path) -> None:
     one = catalog.load(str(_write(tmp_path / "one.py", name="test.copied")))[1]
     two = catalog.load(str(_write(tmp_path / "two.py", name="test.copied", title="Other")))[1]
@@ -66,6 +67,7 @@ def test_two_files_with_the_same_method_share_its_keys(tmp_path: Path) -> None:
     assert _keys(one) == _keys(two)
 
 
+@pytest.mark.usefixtures("ten_times")
 def test_unequal_types_of_one_name_are_refused_with_both_files(tmp_path: Path) -> None:
     first = catalog.load(str(_write(tmp_path / "first.py", name="test.differs")))
     path = _write(tmp_path / "second.py", name="test.differs", strength=2)

@@ -548,6 +548,7 @@ def test_an_edit_of_equal_length_and_time_is_seen(
     assert len(found) == 10
 
 
+@pytest.mark.usefixtures("ten_times")
 def test_a_user_s_file_counts_as_it_was_loaded(tmp_path: Path) -> None:
     """An edit during a training is not what was trained with."""
     table = "import helper\nclass Mine:\n    def build(self):\n        return helper.WIDTH\n"
@@ -589,6 +590,7 @@ def _load(folder: Path, table: str, helpers: Files | None = None) -> ModuleType:
     return user_files.load(folder / "table.py")
 
 
+@pytest.mark.usefixtures("ten_times")
 def test_a_copy_has_the_same_definition_and_an_edited_copy_has_not(tmp_path: Path) -> None:
     one = _load(tmp_path / "one", TABLE)
     copy = _load(tmp_path / "two", TABLE.replace('"A table"', '"A copy"'))
@@ -607,6 +609,7 @@ def test_a_definition_covers_the_helpers_it_reaches(tmp_path: Path) -> None:
     assert found[0] == found[1] != found[2]
 
 
+@pytest.mark.usefixtures("ten_times")
 def test_the_class_before_an_edit_is_told_from_the_one_after(tmp_path: Path) -> None:
     table = "class Mine:\n    def build(self):\n        return 3\n"
     before = _load(tmp_path, table).Mine

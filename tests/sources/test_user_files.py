@@ -45,6 +45,7 @@ def test_an_edit_of_equal_length_is_seen_at_once(tmp_path: Path, table: str) -> 
         assert (module.NUMBER, module.width()) == (number, number)
 
 
+@pytest.mark.usefixtures("ten_times")
 def test_no_bytecode_is_read_or_written(tmp_path: Path) -> None:
     _write(tmp_path, {"helper.py": "WIDTH = 1\n", "pkg/__init__.py": "", "pkg/sub.py": "A = 1\n"})
     subprocess.run([sys.executable, "-m", "compileall", "-q", str(tmp_path)], check=True)
@@ -116,6 +117,7 @@ def test_a_table_inside_a_package_finds_the_package(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("beside", ["helper.py", "folder/deep.py"])
+@pytest.mark.usefixtures("ten_times")
 def test_the_folder_on_the_path_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: str
 ) -> None:
@@ -151,6 +153,7 @@ def test_tables_of_a_folder_share_its_helper(tmp_path: Path) -> None:
     assert two.width is one.width
 
 
+@pytest.mark.usefixtures("ten_times")
 def test_a_helper_that_appears_or_becomes_a_package_is_seen(tmp_path: Path) -> None:
     table = "try:\n    import helper\nexcept ImportError:\n    helper = None\n"
     assert _load(tmp_path, table).helper is None
@@ -206,6 +209,7 @@ def test_settings_can_be_pickled_and_inspected(tmp_path: Path) -> None:
     assert inspect.getsource(module.Net) == "class Net:\n    b = 2\n"
 
 
+@pytest.mark.usefixtures("ten_times")
 def test_a_traceback_shows_the_line_that_was_executed(tmp_path: Path) -> None:
     _load(tmp_path, "def width():\n    return 1 / 0  # old\n")
     module = _load(tmp_path, "def width():\n    return 0 / 0  # new\n")
@@ -332,6 +336,7 @@ def test_other_errors_stay_what_they_are(
     ]
 
 
+@pytest.mark.usefixtures("ten_times")
 def test_the_catalog_loads_by_text(tmp_path: Path) -> None:
     text = """
         from harness.spec.table import Table

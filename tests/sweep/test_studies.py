@@ -466,6 +466,7 @@ def test_a_database_of_something_else_is_refused(folder: Path, harness: Harness)
     _refused(harness("sweep", "small.py", *QUICK, "--storage", url), "cannot be used")
 
 
+@pytest.mark.usefixtures("ten_times")
 def test_a_study_of_another_space_is_refused_with_the_difference(
     folder: Path, harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
