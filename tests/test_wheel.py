@@ -66,6 +66,7 @@ def test_the_wheel_holds_exactly_the_packages(wheel: Path) -> None:
     assert len(set(names)) == len(names)
     for name in ("msmae/method.py", "baselines/mae.py"):
         assert f"harness/methods/{name}" in names
+    assert "harness/py.typed" in names  # of every package below it too
     assert "harness/_experiments/table1.py" in names
     assert not [n for n in names if n.endswith((".npy", ".pt", ".db", ".zip"))]
     for needed in ("torch", "timm", "mmsegmentation", "mmengine", "pandas", "optuna", "lightly"):
