@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import resource
 import shutil
 import subprocess
 import sys
+from contextlib import chdir, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from harness.cli.main import main
 from tests import prepared
 from tests.conftest import Harness
 
@@ -238,12 +241,21 @@ def test_image_sizes_that_the_patch_does_not_divide_are_refused() -> None:
             replace(profiles.SMOKE.backbones, image_size=size)
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder where one stage was trained; tests get copies of it."""
+    folder = tmp_path_factory.mktemp("trained")
+    prepared.ensure(folder / "data")
+    with chdir(folder), redirect_stdout(io.StringIO()) as out:
+        assert main(["run", "table1", *QUICK]) == 0
+    assert "1 stages trained, 0 found done, 0 failed" in out.getvalue()
+    return folder
+
+
 @pytest.fixture
-def ran(harness: Harness) -> Harness:
+def ran(trained: Path, own_folder: Path, harness: Harness) -> Harness:
     """Return the command in a folder where one stage was trained."""
-    code, out, err = harness("run", "table1", *QUICK)
-    assert code == 0, err
-    assert "1 stages trained, 0 found done, 0 failed" in out
+    shutil.copytree(trained, own_folder, dirs_exist_ok=True)
     return harness
 
 
@@ -292,6 +304,7 @@ def test_truncated_and_old_records_are_named(ran: Harness) -> None:
     assert "1 stages trained" in out
 
 
+@pytest.mark.slow
 def test_truncated_weights_and_checkpoints_are_named(harness: Harness) -> None:
     rows = [a if a != "resnet50" else "mae" for a in QUICK]
     assert harness("run", "table1", *rows)[0] == 0
