@@ -43,6 +43,7 @@ def _(a: Tensor, b: Tensor) -> Tensor:
     return a.new_empty(a.shape[0], b.shape[1])
 
 
+@pytest.mark.slow
 def test_vit_b_costs_what_the_paper_and_the_other_counters_say() -> None:
     cost = measure(models.find("vit_base_patch16"), FIVE, PAPER.backbones, tokens=(197, 50))
     for one in cost.passes:
@@ -61,7 +62,13 @@ def test_vit_b_agrees_with_the_closed_form(tokens: int) -> None:
     assert counted == check.vit_products(PAPER.backbones.vit, 224, 5, tokens)
 
 
-@pytest.mark.parametrize("name", ["vit_base_patch16", "swin_tiny", "resnet50", "mae", "msmae"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("vit_base_patch16", "swin_tiny", "resnet50"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("mae", "msmae")),
+    ],
+)
 def test_counters_agree(name: str) -> None:
     lines = list(check.compare(models.find(name), FIVE, PAPER.backbones))
     assert all(fine for _, fine in lines), lines
@@ -81,7 +88,8 @@ def test_thop_itself_agrees_where_layer_norm_is_plain(tokens: int) -> None:
     assert ours == thop.profile(work.task, (work.batch.images[0],), verbose=False)[0]
 
 
-@pytest.mark.parametrize("profile", ["smoke", pytest.param("paper", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", ["smoke", "paper"])
 def test_every_row_of_table_1_can_be_counted_in_every_profile(profile: str) -> None:
     for model in models.models().values():
         cost = measure(model, FIVE, PROFILES[profile].backbones)
@@ -236,6 +244,7 @@ def test_mistakes_get_one_line(
     assert told in err and err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_every_run_has_its_cost_in_the_record_and_as_metrics(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

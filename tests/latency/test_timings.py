@@ -188,6 +188,7 @@ def test_tokens_go_with_the_deployed_pass(capsys: pytest.CaptureFixture[str]) ->
     assert "--tokens goes with --pass deployed" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_a_process_refuses_reaches_the_user() -> None:
     subject = Subject(model="simclr", kind="training")
     with pytest.raises(UserError, match="needs other images in the batch"):
