@@ -12,6 +12,7 @@ from harness.latency import processes
 from harness.latency.processes import Request
 
 
+@pytest.mark.slow
 def test_the_record_of_gpu_latencies_has_every_batch_and_precision() -> None:
     subjects = processes.subjects([gpu_latency.MODEL], (65, 17), ["deployed"])
     asked = [

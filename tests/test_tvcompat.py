@@ -24,6 +24,7 @@ def _python(program: str, **environment: str) -> subprocess.CompletedProcess[str
     )
 
 
+@pytest.mark.slow
 def test_torch_runs_it_by_itself() -> None:
     points = importlib.metadata.entry_points(group="torch.backends")
     assert "msmae_tvcompat:autoload" in {point.value for point in points}

@@ -212,6 +212,7 @@ def test_a_frozen_encoder_needs_no_second_image(harness: Harness) -> None:
     refused(harness("plan", "table1", *chosen, "simclr", *own), "recipe.batch_size is 1")
 
 
+@pytest.mark.slow
 def test_planning_imports_no_model_library(tmp_path: Path) -> None:
     (tmp_path / "rivals.py").write_text(RIVALS)
     program = (

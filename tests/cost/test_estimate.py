@@ -202,6 +202,7 @@ def test_rates_give_hours_at_any_profile(facts: Any, capsys: pytest.CaptureFixtu
     assert "'0' is not a number of TFLOPS above 0" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_throughput_is_flops_of_a_step_over_its_time(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -195,6 +195,7 @@ def test_what_a_process_refuses_reaches_the_user() -> None:
         latency_processes.run(Request(subjects=(subject,), profile="smoke"), 1)
 
 
+@pytest.mark.slow
 def test_the_command_times_in_processes_of_its_own(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -90,6 +90,7 @@ def test_table3_has_the_papers_flops_before_anything_is_trained() -> None:
     assert r"\ding{51}" in tex and r"\usepackage{pifont}" in tex
 
 
+@pytest.mark.slow
 def test_rows_are_timed_once_together_and_found_again(asked: list[Request]) -> None:
     words = ["table3", *MRI, *SHORT, "--rows", "random-plain,random-sam"]
     assert main(["run", *words, "--track", "off"]) == 0
@@ -142,6 +143,7 @@ def test_every_data_set_has_a_table_of_its_own() -> None:
     assert own.name == "table3" and own.columns[0].phantom
 
 
+@pytest.mark.slow
 def test_figure7_is_drawn_over_the_rows_that_are_done(asked: list[Request]) -> None:
     words = ["run", "table1", *MRI, *SHORT, "--rows", "vit,resnet50", "--track", "off"]
     assert main([*words, "--figures"]) == 0

@@ -56,6 +56,7 @@ def test_nothing_of_mmengine_leaks() -> None:
     assert "mmcv._ext" not in sys.modules or importlib.util.find_spec("mmcv._ext") is not None
 
 
+@pytest.mark.slow
 def test_building_prints_nothing_and_a_compiled_op_refuses() -> None:
     program = (
         "import sys, warnings\n"
@@ -75,6 +76,7 @@ def test_building_prints_nothing_and_a_compiled_op_refuses() -> None:
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_mmseg_is_imported_by_a_segmentation_alone() -> None:
     program = (
         "import sys\n"
