@@ -245,10 +245,7 @@ def test_mistakes_get_one_line(
 
 
 @pytest.mark.slow
-def test_every_run_has_its_cost_in_the_record_and_as_metrics(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_every_run_has_its_cost_in_the_record_and_as_metrics(tmp_path: Path) -> None:
     words = "run table1 --profile smoke --datasets phantom-mri --rows mae --track off"
     sets = ["recipe.epochs=1", "recipe.warmup_epochs=0"]
     assert main([*words.split(), *(word for one in sets for word in ("--set", one))]) == 0
@@ -293,7 +290,6 @@ def test_a_stage_that_cannot_be_counted_is_trained_and_says_why(
         raise UncountedError("The operator x.y has no formula.")
 
     monkeypatch.setattr("harness.cost.stage.of_stage", exotic)
-    monkeypatch.chdir(tmp_path)
     words = "run table1 --profile smoke --datasets phantom-mri --rows resnet50 --track off"
     assert main([*words.split(), "--set", "recipe.epochs=1"]) == 0
     (path,) = (tmp_path / "runs" / "records").glob("*.json")

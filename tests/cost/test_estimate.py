@@ -22,11 +22,8 @@ TABLES = ("table1", "table2", "table3", "table7", "table8")
 
 
 @pytest.fixture
-def facts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Any:
+def facts(own_folder: Path, capsys: pytest.CaptureFixture[str]) -> Any:
     """Run `harness plan ... --json` in an empty folder and return what it prints."""
-    monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> dict[str, Any]:
         assert main(["plan", *arguments, "--json"]) == 0

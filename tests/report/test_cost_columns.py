@@ -24,6 +24,7 @@ from harness.spec.costs import COSTS
 from harness.spec.profiles import SMOKE
 from harness.spec.table import Column, Table
 from harness.stats import Interval
+from tests import prepared
 from tests.report_cases import CONTEXT, column, entry, row
 
 META = torch.device("meta")
@@ -57,8 +58,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def images(own_folder: Path) -> None:
+    """Generated brains stand where the commands look."""
+    prepared.ensure(own_folder / "data")
 
 
 def _cells(name: str, column: str) -> dict[str, dict[str, Any]]:

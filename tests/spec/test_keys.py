@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -136,6 +137,7 @@ def test_a_profile_s_subset_and_encoder_change_keys() -> None:
 
 @many
 @given(data=st.data(), values=FLAGS)
+@pytest.mark.slow
 def test_no_order_of_writing_changes_a_key(data: st.DataObject, values: dict[str, float]) -> None:
     def shuffled(items: Any) -> tuple[Any, ...]:
         return tuple(data.draw(st.permutations(list(items))))

@@ -13,24 +13,16 @@ import pytest
 
 from harness.cli.main import main
 from harness.plan import catalog, plan
-from harness.plan.options import Options
 from harness.plan.plan import Plan, StageRun
-from harness.spec import profiles
 from harness.store.claim import claim
 from harness.store.record import Record, Records
-from tests import prepared
+from tests import plans
 
 
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+def made(own_folder: Path) -> Plan:
     """Return a plan of table 1's MAE on a phantom, in the working directory."""
-    monkeypatch.chdir(tmp_path)
-    prepared.ensure(Path("data"))
-    name, table = catalog.load("table1")
-    options = Options(
-        profile=profiles.SMOKE, datasets=("phantom-mri",), rows=("mae",), data=Path("data")
-    )
-    return plan.make(name, table, options)
+    return plans.of_table1("mae")
 
 
 def _write(kind: str, key: str, content: bytes = b"1234") -> Path:
@@ -71,6 +63,7 @@ def test_what_pending_stages_need_stays(made: Plan, capsys: pytest.CaptureFixtur
     assert weights.exists() and state.exists() and record.exists()
 
 
+@pytest.mark.slow
 def test_finished_chains_need_nothing_but_what_is_asked(
     made: Plan, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -93,6 +86,7 @@ def test_finished_chains_need_nothing_but_what_is_asked(
     assert all(path.exists() for path in records)
 
 
+@pytest.mark.slow
 def test_settings_that_are_named_are_known(made: Plan, capsys: pytest.CaptureFixture[str]) -> None:
     overrides = ("pretrain.recipe.epochs=70",)
     name, table = catalog.load("table1")

@@ -13,15 +13,12 @@ import torch
 
 from harness.cli.main import main
 from harness.execute.executor import Executor
-from harness.plan import catalog, plan
-from harness.plan.options import Options
 from harness.plan.plan import Plan
 from harness.progress import Progress
-from harness.spec import profiles
 from harness.store import heartbeat
 from harness.store.heartbeat import Heartbeat, StageProgress
 from harness.store.record import Record, Records
-from tests import prepared
+from tests import plans
 
 
 def _show(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -30,14 +27,7 @@ def _show(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def _plan() -> Plan:
-    prepared.ensure(Path("data"))
-    options = Options(
-        profile=profiles.SMOKE,
-        datasets=("phantom-mri",),
-        rows=("vit",),
-        overrides=("recipe.epochs=3", "recipe.warmup_epochs=0"),
-    )
-    return plan.make(*catalog.load("table1"), options)
+    return plans.of_table1("vit", overrides=("recipe.epochs=3", "recipe.warmup_epochs=0"))
 
 
 class _Asks(Progress):
@@ -55,9 +45,8 @@ class _Asks(Progress):
 
 
 def test_a_training_is_seen_from_outside(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(heartbeat, "EVERY", 0.0)
     made, asks = _plan(), _Asks(capsys)
     Executor(made, torch.device("cpu"), asks).execute()
@@ -90,10 +79,7 @@ def test_files_are_written_now_and_then_and_go(tmp_path: Path) -> None:
     assert list(heartbeat.read(tmp_path)) == []
 
 
-def test_failures_and_the_dead(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_failures_and_the_dead(capsys: pytest.CaptureFixture[str]) -> None:
     (step,) = _plan().stage_runs
     record = Record(
         key=step.key,

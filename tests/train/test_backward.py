@@ -16,17 +16,14 @@ from harness.execute.executor import Executor
 from harness.methods.baselines import amt, contrastivecrop, mae, mocov3, simclr, simmim, supervised
 from harness.methods.msmae import paper
 from harness.methods.msmae.finetune import Finetune
-from harness.plan import catalog, plan
-from harness.plan.options import Options
 from harness.progress import Progress as Shown
-from harness.spec import profiles
 from harness.spec.recipe import Stage
 from harness.store.checkpoint import Checkpoints
 from harness.store.record import Records
 from harness.train import backward
 from harness.train.loop import Job, fit
 from harness.train.task import Batch, StepContext, Task
-from tests import prepared, tiny
+from tests import plans, tiny
 from tests.train import toy
 
 DIVISIBLE: dict[str, Stage] = {
@@ -186,20 +183,11 @@ def test_a_stage_that_runs_out_of_memory_goes_on_in_parts(
         return plain(task, batch, at, size)
 
     monkeypatch.setattr(backward, "backward", small)
-    prepared.ensure(tmp_path / "data")
-    options = Options(
-        profile=profiles.SMOKE,
-        datasets=("phantom-mri",),
-        rows=("vit", "resnet50"),
-        overrides=("recipe.epochs=1", "recipe.warmup_epochs=0"),
-        data=tmp_path / "data",
-        runs=tmp_path / "runs",
-    )
-    made = plan.make(*catalog.load("table1"), options)
+    made = plans.of_table1("vit", "resnet50", root=tmp_path, overrides=plans.ONE_EPOCH)
     outcome = Executor(made, torch.device("cpu"), Shown()).execute()
     assert outcome.trained == 1
     vit = next(s for s in made.stage_runs if type(s.stage.method) is Finetune)
-    record = Records(options.runs).read(vit.key)
+    record = Records(made.options.runs).read(vit.key)
     assert record is not None
     assert record.provenance["micro_batch"] == 8
     assert "micro_batch" not in json.dumps(record.definition)

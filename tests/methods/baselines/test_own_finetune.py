@@ -110,10 +110,7 @@ def _table1(*overrides: str, rows: tuple[str, ...] | None = None) -> plan.Plan:
     return plan.make("table1", table, options)
 
 
-def test_table1_offers_them_to_every_pretrained_row(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_table1_offers_them_to_every_pretrained_row() -> None:
     plain, own = _table1(), _table1("finetune=own")
     for before, after in zip(plain.cell_runs, own.cell_runs, strict=True):
         name, first, second = before.row.name, before.run, after.run
