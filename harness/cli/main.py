@@ -35,8 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     parser = _parser()
-    args = parser.parse_args(words)
-    args.command_line = ["harness", *words]
+    args = parser.parse_args(words, argparse.Namespace(words=tuple(words)))
     try:
         return _dispatch(args, parser)
     except UserError as error:

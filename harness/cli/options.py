@@ -78,6 +78,12 @@ def add_execution(parser: argparse.ArgumentParser) -> None:
         help="processes that train at once; each has 1/N of the cores",
     )
     parser.add_argument(
+        "--launcher",
+        metavar="NAME",
+        help="what starts the work: here (this process; default for one job), local (processes of"
+        " this machine; default for several), or one of an installed package",
+    )
+    parser.add_argument(
         "--micro-batch",
         type=count,
         metavar="N",

@@ -5,15 +5,20 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Sequence
 
 import torch
 
+from harness.execute.launch import LaunchOptions
 from harness.plan import catalog, plan
 from harness.plan.options import Options
 from harness.plan.plan import Plan
 from harness.spec import profiles
 
-UNTOLD = ("--data", "--runs", "--out", "--storage", "--jobs")
+LAUNCHING = ("--jobs", "--launcher")
+"""Options that say who does the work; workers are not told them."""
+
+UNTOLD = ("--data", "--runs", "--out", "--storage", *LAUNCHING)
 """Options that make no number: where files lie, and how many processes share the work."""
 
 
@@ -59,11 +64,27 @@ def typed_command(args: argparse.Namespace) -> str:
 
     Threads do, on a CPU, and stand in every record. The URL of a database may hold a password, too.
     """
+    return shlex.join(["harness", *_without(args.words, UNTOLD)])
+
+
+def launch_options(args: argparse.Namespace) -> LaunchOptions:
+    """Return how the command's work is started.
+
+    Raises:
+        UserError: there is no such launcher, or it takes one job alone.
+    """
+    return LaunchOptions(
+        jobs=args.jobs, launcher=args.launcher, arguments=_without(args.words, LAUNCHING)
+    )
+
+
+def _without(words: Sequence[str], options: Sequence[str]) -> list[str]:
+    """Leave options out of a command's words, each with its value."""
     kept: list[str] = []
-    words = iter(args.command_line)
-    for word in words:
-        if word in UNTOLD:
-            next(words, None)
-        elif not word.startswith(tuple(f"{option}=" for option in UNTOLD)):
+    rest = iter(words)
+    for word in rest:
+        if word in options:
+            next(rest, None)
+        elif not word.startswith(tuple(f"{option}=" for option in options)):
             kept.append(word)
-    return shlex.join(kept)
+    return kept

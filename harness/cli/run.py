@@ -5,35 +5,32 @@ from __future__ import annotations
 import argparse
 import sys
 
-from harness.cli.planning import make_plan
+from harness.cli.planning import launch_options, make_plan
 from harness.cli.tables import write_tables, written_plans
 from harness.cli.track import mirror
-from harness.execute import workers
+from harness.execute.stage import ExecutionOptions
+from harness.execute.workers import train_plan, work_on_plan
 from harness.interrupt import Stop
-from harness.plan.plan import Plan
 from harness.provenance import choose_device
 
 
 def run(args: argparse.Namespace) -> int:
     """Train what is missing, write the table, print it and mirror it to MLflow."""
-    made = make_plan(args)
+    launch = launch_options(args)
+    made, device = make_plan(args), choose_device()
     if args.worker:
-        return workers.work(args, made, choose_device())
+        return work_on_plan(made, device, ExecutionOptions(micro_batch=args.micro_batch))
     with Stop() as stop:
-        return _run(args, made, stop)
-
-
-def _run(args: argparse.Namespace, made: Plan, stop: Stop) -> int:
-    written = written_plans(args, made)
-    device = choose_device()
-    outcome = workers.execute(args, made, device, stop)
-    paths = write_tables(args, made, written, device, measure=True)
-    print(
-        f"{outcome.trained} stages trained, {outcome.found} found done,"
-        f" {len(outcome.failed)} failed. Written: {', '.join(str(p) for p in paths)}"
-    )
-    if args.track == "on":
-        mirror(made, paths)
+        written = written_plans(args, made)
+        execution = ExecutionOptions(micro_batch=args.micro_batch, stop=stop)
+        outcome = train_plan(made, device, execution, launch, fresh=args.fresh)
+        paths = write_tables(args, made, written, device, measure=True)
+        print(
+            f"{outcome.trained} stages trained, {outcome.found} found done,"
+            f" {len(outcome.failed)} failed. Written: {', '.join(str(p) for p in paths)}"
+        )
+        if args.track == "on":
+            mirror(made, paths)
     for record in outcome.failed:
         print(f"failed: {record.key[:12]}: {record.error}", file=sys.stderr)
     return 1 if outcome.failed else 0

@@ -10,13 +10,14 @@ from harness.cli.sweep import find_studies
 from harness.plan import outputs
 from harness.plan.plan import Plan
 from harness.report import collect, tracking
-from harness.sweep import search
+from harness.sweep import publish
 
 
 def run(args: argparse.Namespace) -> int:
     """Mirror finished records to MLflow, without duplicates."""
     if studies := find_studies(args):
-        search.mirror(studies)
+        for study in studies:
+            publish.mirror(study)
         return 0
     made = make_plan(args)
     folder = Path("reports") / made.options.profile.name

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
@@ -30,50 +31,55 @@ class Outcome:
     failed: tuple[Record, ...]
 
 
+class StageTrainer(Protocol):
+    """What trains one stage at a time."""
+
+    def train(self, step: StageRun, progress: Progress) -> Record:
+        """Return the record of a stage whose predecessors are done."""
+
+
 class Executor:
-    """Train what a plan lacks, one stage after the other, on one device.
+    """Train what plans lack, one stage after the other, on one device.
 
     A stage that another process trains is put off, and only waited for when no other is free.
+    Loaded data are kept from one plan to the next under the same options.
     """
 
     def __init__(
         self,
-        plan: Plan,
         device: torch.device,
-        progress: Progress,
         execution: ExecutionOptions | None = None,
+        trainer: Callable[[Options, torch.device, ExecutionOptions], StageTrainer] = Trainer,
     ) -> None:
-        """Keep the plan; ``execution`` says how its stages are trained."""
-        self.plan = plan
-        self.options: Options = plan.options
-        self.progress = progress
-        self.records = Records(self.options.runs)
-        self.execution = execution or ExecutionOptions()
-        self.trainer = Trainer(self.options, device, self.execution)
-        self._failed: Mapping[str, str] = {}
-        self._open: set[str] = set()
+        """Keep how stages are trained; only tests give another ``trainer``."""
+        self._device = device
+        self._execution = execution or ExecutionOptions()
+        self._make_trainer = trainer
+        self._kept: tuple[Options, StageTrainer] | None = None
 
-    def execute(self) -> Outcome:
-        """Bring every step to a record and return what was done.
+    def execute(self, plan: Plan, progress: Progress) -> Outcome:
+        """Bring every step of a plan to a record and return what was done.
 
         Raises:
             UserError: the disk is full or cannot be written, a store does not match, or this
                 machine lacks what a method needs.
         """
-        steps = self._in_data_order()
-        # Records that are trained anew may be unreadable.
-        check(steps if self.execution.fresh else pending(steps, self.records))
-        if self.execution.fresh:
-            discard(steps, self.records)
-        known = self.execution.failed
-        self._failed = failures(steps, self.records) if known is None else known
+        steps, records = _in_data_order(plan), Records(plan.options.runs)
+        check(pending(steps, records))
+        known = self._execution.failed
+        settler = _Settler(
+            records=records,
+            trainer=self._trainer(plan.options),
+            progress=progress,
+            failed=failures(steps, records) if known is None else known,
+        )
         trained = found = 0
         failed: list[Record] = []
         waiting, told = list(enumerate(steps)), False
         while waiting:
-            later, self._open = [], {step.key for _, step in waiting}
+            later, unsettled = [], {step.key for _, step in waiting}
             for position, step in waiting:
-                record, ours = self._settle(step, position, len(steps))
+                record, ours = settler.settle(step, position, len(steps), unsettled)
                 if record is None:
                     later.append((position, step))
                 elif record.status == "done":
@@ -81,29 +87,48 @@ class Executor:
                 else:
                     failed.append(record)
                     if ours:  # the command names all at its end
-                        self.progress.line(f"failed: {step.title}: {record.error}")
+                        progress.line(f"failed: {step.title}: {record.error}")
             if len(later) == len(waiting):
                 if not told:
-                    title = later[0][1].title
-                    self.progress.line(f"waiting: another process trains {title}")
+                    progress.line(f"waiting: another process trains {later[0][1].title}")
                 told = True
                 time.sleep(POLL)
             waiting = later
         return Outcome(trained=trained, found=found, failed=tuple(failed))
 
-    def _in_data_order(self) -> list[StageRun]:
-        """Steps of one data set follow one another: it is loaded once."""
-        order = [c.used.name for c in self.plan.columns]
-        return sorted(self.plan.stage_runs, key=lambda step: order.index(step.run.dataset))
+    def _trainer(self, options: Options) -> StageTrainer:
+        if self._kept is None or self._kept[0] != options:
+            self._kept = None  # the data of two trainers need not fit into memory together
+            self._kept = (options, self._make_trainer(options, self._device, self._execution))
+        return self._kept[1]
 
-    def _settle(self, step: StageRun, position: int, total: int) -> tuple[Record | None, bool]:
-        """Return the step's record, and whether it was made now; None while others are at it."""
+
+@dataclass(frozen=True, kw_only=True)
+class _Settler:
+    """Bring single steps to a record; ``failed`` are digests of failures that are tried again."""
+
+    records: Records
+    trainer: StageTrainer
+    progress: Progress
+    failed: Mapping[str, str]
+
+    def settle(
+        self, step: StageRun, position: int, total: int, unsettled: Collection[str]
+    ) -> tuple[Record | None, bool]:
+        """Return the step's record, and whether it was made now; None while others are at it.
+
+        Args:
+            step: to be settled.
+            position: among ``total`` steps.
+            total: number of steps.
+            unsettled: keys of steps that had no record when this round began.
+        """
         if (record := self._settled(step.key)) is not None:
             return record, False
         before = step.run.key(step.num_stages - 1) if step.num_stages > 1 else None
-        if before in self._open and self._settled(before) is None:
+        if before is not None and before in unsettled and self._settled(before) is None:
             return None, False
-        with claim(self.options.runs, step.key) as ours:
+        with claim(self.records.folder, step.key) as ours:
             if not ours:
                 return None, False
             if (record := self._settled(step.key)) is not None:
@@ -116,7 +141,13 @@ class Executor:
         record = self.records.read(key)
         if record is None or record.status == "done":
             return record
-        return None if self._failed.get(key) == record.digest else record
+        return None if self.failed.get(key) == record.digest else record
+
+
+def _in_data_order(plan: Plan) -> list[StageRun]:
+    """Return a plan's steps so that those of one data set follow one another: it is loaded once."""
+    order = [c.used.name for c in plan.columns]
+    return sorted(plan.stage_runs, key=lambda step: order.index(step.run.dataset))
 
 
 def failures(steps: Sequence[StageRun], records: Records) -> dict[str, str]:

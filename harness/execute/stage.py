@@ -52,7 +52,6 @@ class ExecutionOptions:
     """How stages are trained: nothing here is part of a key.
 
     Attributes:
-        fresh: every stage is trained anew.
         micro_batch: images whose gradient is taken at once; None for the whole batch, in parts
             only where a GPU's memory runs out.
         failed: digests of failed records by key, which are tried again; None for those that there
@@ -60,7 +59,6 @@ class ExecutionOptions:
         stop: what may end the training early.
     """
 
-    fresh: bool = False
     micro_batch: int | None = None
     failed: Mapping[str, str] | None = None
     stop: Stop = field(default_factory=Stop)

@@ -1,84 +1,73 @@
-"""Do a command's work in several processes that share the run store.
+"""Train what a plan lacks with any number of workers, and be one of these workers.
 
-Every worker is given the same command; claims keep them from training a stage twice. Workers
-are sessions of their own, so that a terminal's Ctrl-C reaches the parent alone, which passes it
-on; a worker whose parent has gone stops, too.
+Workers share the run store: claims keep them from training a stage twice.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import signal
-import subprocess
-import sys
 import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 
 import torch
 
-import harness
 from harness.errors import UserError
-from harness.execute import memory
+from harness.execute import launch, memory
 from harness.execute.executor import Executor, Outcome, check, discard, failures, pending
+from harness.execute.launch import LaunchOptions, Work, WorkerConfig, WorkerEnd
+from harness.execute.memory import MemoryEstimate
 from harness.execute.stage import ExecutionOptions
-from harness.interrupt import GRACE, Stop, Stopped
+from harness.interrupt import Stop, Stopped
 from harness.plan.plan import Plan
 from harness.progress import Progress
 from harness.store.record import Records
 
-LOOK = 0.1
-"""Seconds between looks at the workers."""
 
-PATIENCE = 3 * GRACE
-"""Seconds that workers have to leave before they are killed."""
+def train_plan(
+    plan: Plan,
+    device: torch.device,
+    execution: ExecutionOptions,
+    options: LaunchOptions,
+    *,
+    fresh: bool = False,
+) -> Outcome:
+    """Train what a plan lacks and return what was done.
 
-
-@dataclass(frozen=True, kw_only=True)
-class Orders:
-    """What a parent tells its workers beside the command line.
-
-    Attributes:
-        threads: of each.
-        failed: digests of failed records by key: they are tried again, later failures are not.
-        lost: numbers of the trials that had failed, by study; later failures take a trial's place.
-    """
-
-    threads: int
-    failed: Mapping[str, str] = field(default_factory=dict)
-    lost: Mapping[str, Sequence[int]] = field(default_factory=dict)
-
-
-def execute(args: argparse.Namespace, plan: Plan, device: torch.device, stop: Stop) -> Outcome:
-    """Train what a plan lacks, in this process or in ``--jobs`` others.
+    Args:
+        plan: its records are read from its run store.
+        device: where each worker trains.
+        execution: how stages are trained.
+        options: how the work is started.
+        fresh: every stage is trained anew.
 
     Raises:
-        UserError: see ``Executor.execute``, or the memory is too small for so many.
+        UserError: see ``Executor.execute``, the memory is too small for so many workers, or all
+            have gone before the work was done.
         Stopped: as asked.
     """
-    execution = ExecutionOptions(fresh=args.fresh, micro_batch=args.micro_batch, stop=stop)
-    if args.jobs == 1:
-        return Executor(plan, device, Progress(), execution).execute()
     records, steps = Records(plan.options.runs), plan.stage_runs
-    if execution.fresh:
+    if fresh:  # records that are trained anew may be unreadable
         check(steps)
         discard(steps, records)
     missing = pending(steps, records)
     check(missing)
-    jobs = min(args.jobs, len(missing))
-    if jobs:
-        need = memory.estimate(plan, missing, device, args.micro_batch)
-        memory.check(jobs, need, *memory.free(device))
-    known = failures(steps, records)
-    if jobs:
-        # As many threads each as --jobs says, however many of them find something to do.
-        orders = Orders(threads=threads_of(args.jobs), failed=known)
-        employ(args.command_line[1:], jobs, orders)
+    known = failures(missing, records)
+    trained: int | None = 0
+    if missing:
+        executor = Executor(device, replace(execution, failed=known))
+        ends = run_workers(
+            options,
+            count=min(options.jobs, len(missing)),
+            config=WorkerConfig(threads=threads_of(options), failed=known),
+            device=device,
+            need=lambda: memory.estimate(plan, missing, device, execution.micro_batch),
+            here=lambda: _end(executor.execute(plan, Progress())),
+        )
+        counts = [end.trained for end in ends if end.trained is not None]
+        trained = sum(counts) if len(counts) == len(ends) else None
     left = pending(missing, records)
     failed = [r for s in left if (r := records.read(s.key)) and known.get(s.key) != r.digest]
     if len(failed) < len(left):
@@ -86,125 +75,83 @@ def execute(args: argparse.Namespace, plan: Plan, device: torch.device, stop: St
             f"All workers have gone, and {len(left) - len(failed)} stages are not trained; see"
             " above why. The same command goes on from the last checkpoints."
         )
-    return Outcome(
-        trained=len(missing) - len(left),
-        found=len(steps) - len(missing),
-        failed=tuple(failed),
-    )
+    if trained is None:
+        trained = len(missing) - len(left)
+    found = len(steps) - len(left) - trained
+    return Outcome(trained=trained, found=found, failed=tuple(failed))
 
 
-def threads_of(jobs: int) -> int:
-    """Return each worker's threads: cores must not be shared, waiting threads spin."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min((cores or 1) // jobs, torch.get_num_threads()))
+def _end(outcome: Outcome) -> WorkerEnd:
+    return WorkerEnd(code=1 if outcome.failed else 0, trained=outcome.trained)
 
 
-def employ(arguments: Sequence[str], jobs: int, orders: Orders) -> None:
-    """Start workers for a command line and wait for all of them.
+def run_workers(
+    options: LaunchOptions,
+    *,
+    count: int,
+    config: WorkerConfig,
+    device: torch.device,
+    need: Callable[[], MemoryEstimate],
+    here: Callable[[], WorkerEnd],
+) -> Sequence[WorkerEnd]:
+    """Launch workers after a check that so many fit into this machine's memory.
+
+    Args:
+        options: which launcher, and the words of the command.
+        count: of workers.
+        config: goes to every worker.
+        device: where each worker trains.
+        need: estimates the memory of one worker; called where several share this machine.
+        here: does the work in this process.
 
     Raises:
-        Stopped: after the workers have left.
+        UserError: they do not fit.
+        Stopped: as asked, after the workers have left.
     """
-    workers: list[subprocess.Popen[bytes]] = []
-    try:
-        for _ in range(jobs):
-            workers.append(_start(arguments, orders))
-        _wait(workers)
-    except Stopped:
-        _end(workers)
-        raise
-    finally:
-        for worker in workers:
-            if worker.poll() is None:
-                worker.kill()
-            worker.wait()
-            if worker.stdin is not None:
-                worker.stdin.close()
+    launcher = launch.find(options.name)
+    if launcher.shares_machine and count > 1:
+        memory.check(count, need(), *memory.free(device))
+    work = Work(arguments=options.arguments, config=config, count=count, here=here)
+    return launcher.run_workers(work)
 
 
-def _start(arguments: Sequence[str], orders: Orders) -> subprocess.Popen[bytes]:
-    house = str(Path(harness.__file__).resolve().parent.parent)
-    path = [house, *filter(None, [os.environ.get("PYTHONPATH")])]
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "harness", *arguments, "--worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        env={
-            **os.environ,
-            "OMP_NUM_THREADS": str(orders.threads),
-            "PYTHONPATH": os.pathsep.join(path),
-        },
-        start_new_session=True,
-    )
-    assert worker.stdin is not None
-    # The pipe stays open: its end tells a worker that the parent has gone.
-    worker.stdin.write(json.dumps(asdict(orders)).encode() + b"\n")
-    worker.stdin.flush()
-    return worker
+def threads_of(options: LaunchOptions) -> int:
+    """Return each worker's threads: cores must not be shared, waiting threads spin.
+
+    They are as many as ``--jobs`` says, however many of the workers find something to do.
+    """
+    if not launch.find(options.name).shares_machine:
+        return torch.get_num_threads()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min((cores or 1) // options.jobs, torch.get_num_threads()))
 
 
-def _wait(workers: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Wait for the end of all; a dead worker's claim is free as soon as it is reaped."""
-    running = dict(enumerate(workers, 1))
-    while running:
-        for number, worker in list(running.items()):
-            code = worker.poll()
-            if code is not None:
-                del running[number]
-                if code not in (0, 1):
-                    reason = f"by {signal.Signals(-code).name}" if code < 0 else f"with {code}"
-                    others = f"; {len(running)} go on" if running else ""
-                    print(
-                        f"worker {number} ended {reason}{others}",
-                        file=sys.stderr,
-                        flush=True,
-                    )
-        time.sleep(LOOK)
-
-
-def _end(workers: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Let workers finish their checkpoint; a second signal lets them leave at once."""
-    limit = time.monotonic() + PATIENCE
-    _tell(workers)
-    while any(worker.poll() is None for worker in workers) and time.monotonic() < limit:
-        try:
-            time.sleep(LOOK)
-        except Stopped:
-            _tell(workers)
-
-
-def _tell(workers: Sequence[subprocess.Popen[bytes]]) -> None:
-    for worker in workers:
-        if worker.poll() is None:
-            worker.terminate()
-
-
-def work(args: argparse.Namespace, plan: Plan, device: torch.device) -> int:
+def work_on_plan(plan: Plan, device: torch.device, execution: ExecutionOptions) -> int:
     """Be a worker: train what is free, write no table; return the exit code."""
-    orders = taken()
-    execution = ExecutionOptions(micro_batch=args.micro_batch, failed=orders.failed)
+    config = read_config()
     try:
-        with employed() as stop:
-            told = replace(execution, stop=stop)
-            outcome = Executor(plan, device, Progress(plain=True), told).execute()
+        with worker_stop(config) as stop:
+            told = replace(execution, failed=config.failed, stop=stop)
+            outcome = Executor(device, told).execute(plan, Progress(plain=True))
     except Stopped as stopped:
         return stopped.code
-    return 1 if outcome.failed else 0
+    return _end(outcome).code
 
 
-def taken() -> Orders:
-    """Return this worker's orders, after taking as many threads as they say."""
+def read_config() -> WorkerConfig:
+    """Return this worker's configuration, after taking as many threads as it says."""
     with open(0, "rb", buffering=0, closefd=False) as stream:
-        orders = Orders(**json.loads(stream.readline()))
-    torch.set_num_threads(orders.threads)
-    return orders
+        config = WorkerConfig.from_line(stream.readline())
+    torch.set_num_threads(config.threads)
+    return config
 
 
 @contextmanager
-def employed() -> Iterator[Stop]:
-    """Listen for signals within the block, and for the end of the parent."""
+def worker_stop(config: WorkerConfig) -> Iterator[Stop]:
+    """Listen for signals within the block and, where configured, for the end of the parent."""
     with Stop() as stop:
-        threading.Thread(target=_follow_parent, daemon=True).start()
+        if config.follow_input:
+            threading.Thread(target=_follow_parent, daemon=True).start()
         yield stop
 
 

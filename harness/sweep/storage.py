@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
@@ -16,6 +17,14 @@ DRIVERS = (
     " mysql+pymysql:// with `pip install pymysql`"
 )
 """URLs of servers that need nothing but a wheel."""
+
+
+def url_of(given: str | None, runs: Path) -> str:
+    """Return the URL of the studies' database: a file in the run store unless one is given."""
+    if given:
+        return given
+    runs.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{runs.resolve()}/optuna.db"
 
 
 @contextlib.contextmanager

@@ -44,10 +44,24 @@ POLL = 0.2
 class Study:
     """A study under a design, opened or made."""
 
-    def __init__(self, design: Design, url: str, asked: SearchOptions, *, make: bool) -> None:
-        """Open the study of a design; with ``make``, create it where there is none.
+    def __init__(
+        self,
+        design: Design,
+        url: str,
+        asked: SearchOptions,
+        *,
+        make: bool,
+        lost: Sequence[int] | None = None,
+    ) -> None:
+        """Open the study of a design.
 
-        Trials that have failed by now are ``lost``: they do not count as this command's.
+        Args:
+            design: what is searched.
+            url: of the storage.
+            asked: how trials are drawn.
+            make: create the study where there is none.
+            lost: numbers of failed trials that do not count as this command's; None for those
+                that have failed by now.
 
         Raises:
             UserError: the storage cannot be reached, there is no such study, or it searches
@@ -81,7 +95,8 @@ class Study:
             )
             if known is None:
                 self.study.set_user_attr("definition", definition)
-            self.lost: Sequence[int] = [t.number for t in self._frozen("FAIL")]
+            failed = [t.number for t in self._frozen("FAIL")]
+            self.lost: Sequence[int] = failed if lost is None else lost
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
@@ -106,7 +121,7 @@ class Study:
         """
         with contextlib.ExitStack() as held:
             with self._lock():
-                attempt = self._left(held) or self._new(target, held)
+                attempt = self._take_over(held) or self._new(target, held)
             try:
                 yield attempt
             except (KeyboardInterrupt, UserError):
@@ -115,7 +130,7 @@ class Study:
                     attempt.note("stops", known.user_attrs.get("stops", 0) + 1)
                 raise
 
-    def _left(self, held: contextlib.ExitStack) -> Attempt | None:
+    def _take_over(self, held: contextlib.ExitStack) -> Attempt | None:
         import optuna
 
         for frozen in self._frozen("RUNNING"):

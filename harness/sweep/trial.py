@@ -15,7 +15,7 @@ from harness.plan.plan import Plan
 from harness.progress import Progress
 from harness.spec.costs import CONVENTION
 from harness.spec.space import Value
-from harness.store.record import Record
+from harness.store.record import Record, Records
 
 VALIDATION = "validation/accuracy"
 """The figure of an epoch that trials are compared by."""
@@ -114,13 +114,13 @@ def train(executor: Executor, made: Plan, watch: TrialProgress) -> Result:
         Pruned: by the watch; stages before it are done, the last keeps its checkpoint.
         UserError: see ``Executor.execute``.
     """
-    executor.plan, executor.progress = made, watch
-    outcome = executor.execute()
+    outcome = executor.execute(made, watch)
     if outcome.failed:
         return Result(accuracy=None, macs=None, error=outcome.failed[0].error)
     run = made.cell_runs[0].run
-    records = [executor.records.read(run.key(n + 1)) for n in range(len(run.stages))]
-    return reached([record for record in records if record is not None])
+    records = Records(made.options.runs)
+    chain = [records.read(run.key(n + 1)) for n in range(len(run.stages))]
+    return reached([record for record in chain if record is not None])
 
 
 def reached(records: Sequence[Record]) -> Result:

@@ -230,7 +230,7 @@ COLUMNS = tuple(Column(dataset="phantom-ultrasound", metric=name) for name in ov
 def test_a_table_of_masks_is_run_and_every_metric_is_found(folder: Path) -> None:
     made = plan.make("masks", _table(*COLUMNS), _options(folder))
     assert len(made.stage_runs) == 1
-    outcome = Executor(made, torch.device("cpu"), Shown()).execute()
+    outcome = Executor(torch.device("cpu")).execute(made, Shown())
     assert (outcome.trained, outcome.failed) == (1, ())
     entries = collect.entries(made)
     assert [e.column for e in entries] == [f"phantom-ultrasound.{name}" for name in overlap.METRICS]
@@ -251,7 +251,7 @@ def test_a_table_of_masks_is_run_and_every_metric_is_found(folder: Path) -> None
 
 def test_undefined_distances_are_kept_as_none(folder: Path) -> None:
     made = plan.make("empty", _table(*COLUMNS, bias=-1e4), _options(folder))
-    assert Executor(made, torch.device("cpu"), Shown()).execute().failed == ()
+    assert Executor(torch.device("cpu")).execute(made, Shown()).failed == ()
     values = {e.column.partition(".")[2]: e for e in collect.entries(made)}
     assert values["hd95"].value is None
     assert values["f1_pooled"].value == 0
@@ -262,7 +262,7 @@ def test_undefined_distances_are_kept_as_none(folder: Path) -> None:
 def test_columns_must_fit_what_is_evaluated(folder: Path) -> None:
     table = _table(Column(dataset="phantom-ultrasound"))
     made = plan.make("wrong", table, _options(folder, runs=folder / "other"))
-    Executor(made, torch.device("cpu"), Shown()).execute()
+    Executor(torch.device("cpu")).execute(made, Shown())
     with pytest.raises(UserError, match="'accuracy'.*evaluated by f1, iou"):
         collect.entries(made)
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ import torch
 from harness.errors import UserError
 from harness.execute import executor as executing
 from harness.execute import memory
-from harness.execute.executor import Executor
+from harness.execute.executor import Executor, Outcome
+from harness.execute.launch import LaunchOptions
 from harness.execute.workers import threads_of
 from harness.interrupt import Stop, Stopped
 from harness.methods.msmae import paper
@@ -102,7 +104,7 @@ def test_failures_stay_with_their_run_and_are_not_tried_by_every_worker(tmp_path
     command = (*SHORT, "--rows", "resnet50,vit", "--micro-batch", "8", "--jobs", "2")
     _, err = (process := _start(folder, *command)).communicate(timeout=300)
     assert process.returncode == 1
-    lines = [line for line in err.splitlines() if line.startswith("failed: supervised ResNet50")]
+    lines = [line for line in err.splitlines() if line.startswith("failed: supervised resnet50")]
     assert len(lines) == 1
     assert "needs its whole batch of 32 at once (BatchNorm takes" in lines[0]
     done = {r["status"]: r for r in _records(folder).values()}
@@ -184,30 +186,46 @@ def _plan(tmp_path: Path) -> Plan:
     return make_plan("t", table, options)
 
 
-class _Scripted(Executor):
-    """Writes records instead of training."""
+class _Scripted:
+    """Writes records instead of training; ``order`` holds their keys."""
 
     def __init__(self, plan: Plan, failing: str | None = None) -> None:
-        super().__init__(plan, torch.device("cpu"), Progress())
+        self.plan, self.failing = plan, failing
         self.order: list[str] = []
-        outer = self
+        self.made_for: list[Options] = []
+        self.executor = Executor(torch.device("cpu"), trainer=self._trainer)
 
-        class Writes:
-            def train(self, step: StageRun, progress: Progress) -> Record:
-                outer.order.append(step.key)
-                status = "failed" if step.key == failing else "done"
-                made = Record(
-                    key=step.key,
-                    status=status,
-                    definition={},
-                    result={},
-                    provenance={"made": time.time_ns()},
-                    error=None if status == "done" else "no",
-                )
-                outer.records.write(made)
-                return made
+    def execute(self) -> Outcome:
+        return self.executor.execute(self.plan, Progress())
 
-        self.trainer = Writes()  # type: ignore[assignment]
+    def _trainer(self, options: Options, *_: object) -> _Scripted:
+        self.made_for.append(options)
+        return self
+
+    def train(self, step: StageRun, progress: Progress) -> Record:
+        self.order.append(step.key)
+        failed = step.key == self.failing
+        made = Record(
+            key=step.key,
+            status="failed" if failed else "done",
+            definition={},
+            result={},
+            provenance={"made": time.time_ns()},
+            error="no" if failed else None,
+        )
+        Records(self.made_for[-1].runs).write(made)
+        return made
+
+
+def test_an_executor_keeps_its_trainer_while_options_stay(tmp_path: Path) -> None:
+    plan = _plan(tmp_path)
+    scripted = _Scripted(plan)
+    scripted.execute()
+    scripted.execute()
+    assert scripted.made_for == [plan.options]
+    elsewhere = replace(plan, options=replace(plan.options, runs=tmp_path / "elsewhere"))
+    assert scripted.executor.execute(elsewhere, Progress()).trained == 3
+    assert scripted.made_for == [plan.options, elsewhere.options]
 
 
 def test_a_stage_claimed_elsewhere_is_put_off(
@@ -244,9 +262,9 @@ def test_an_old_failure_is_tried_again_and_a_new_one_is_not(tmp_path: Path) -> N
 def test_threads_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
-    assert [threads_of(n) for n in (1, 2, 3, 8, 9)] == [8, 4, 2, 1, 1]
+    assert [threads_of(LaunchOptions(jobs=n)) for n in (1, 2, 3, 8, 9)] == [8, 4, 2, 1, 1]
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # OMP_NUM_THREADS=1
-    assert threads_of(2) == 1
+    assert threads_of(LaunchOptions(jobs=2)) == 1
 
 
 def test_more_processes_than_fit_are_refused(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_a_training_is_seen_from_outside(
 ) -> None:
     monkeypatch.setattr(heartbeat, "EVERY", 0.0)
     made, asks = _plan(), _Asks(capsys)
-    Executor(made, torch.device("cpu"), asks).execute()
+    Executor(torch.device("cpu")).execute(made, asks)
     seen = [told["running"] for told in asks.told]
     assert [len(running) for running in seen] == [1, 1, 1]
     first, second, last = (running[0] for running in seen)

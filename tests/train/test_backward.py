@@ -184,7 +184,7 @@ def test_a_stage_that_runs_out_of_memory_goes_on_in_parts(
 
     monkeypatch.setattr(backward, "backward", small)
     made = plans.of_table1("vit", "resnet50", root=tmp_path, overrides=plans.ONE_EPOCH)
-    outcome = Executor(made, torch.device("cpu"), Shown()).execute()
+    outcome = Executor(torch.device("cpu")).execute(made, Shown())
     assert outcome.trained == 1
     vit = next(s for s in made.stage_runs if type(s.stage.method) is Finetune)
     record = Records(made.options.runs).read(vit.key)

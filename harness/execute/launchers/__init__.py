@@ -1,0 +1,1 @@
+"""Launchers: every module that defines ``LAUNCHER`` is one way to start workers."""
