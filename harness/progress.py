@@ -72,7 +72,7 @@ class Progress:
             self._resumed_at = epoch
         done = epoch + 1 - self._resumed_at
         if epoch + 1 == epochs or now - self._logged >= LOG_EVERY:
-            left = (now - self._began) / done * (epochs - epoch - 1)
+            left = seconds_left(now - self._began, done, epochs - epoch - 1)
             self.line(f"{self._title}: epoch {epoch + 1}/{epochs}, {text}, {left:.0f} s left")
             self._logged = now
 
@@ -82,6 +82,11 @@ class Progress:
             self._rich.console.print(text, markup=False, highlight=False)
         else:
             print(text, file=sys.stderr, flush=True)
+
+
+def seconds_left(elapsed: float, done: int, remaining: int) -> float:
+    """Return the seconds that remaining epochs take, each as long as those done so far."""
+    return elapsed / done * remaining
 
 
 def _figures(figures: dict[str, float]) -> str:

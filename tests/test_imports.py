@@ -54,6 +54,21 @@ ROOMS = (
 
 PUBLIC = "harness/api.py"
 """What users import from; it alone names the methods, too."""
+SET_FROM_OUTSIDE = {
+    # Other libraries' objects are set up so.
+    ("harness/cli/main.py", "parser.description"),
+    ("harness/sources/user_files.py", "package.__path__"),
+    ("harness/sources/user_files.py", "spec.submodule_search_locations"),
+    ("harness/sweep/study.py", "self.study.sampler"),
+    # A task under a counter draws the same masks twice; it is thrown away.
+    ("harness/cost/check.py", "task.draw_masks"),
+    # Drawn in place.
+    ("harness/data/sets/_shapes.py", "canvas.lesion"),
+    # Made two lines above.
+    ("harness/sources/reach.py", "written.ordered"),
+    ("harness/sources/reach.py", "written.counts"),
+}
+"""Attributes that are set from outside their object, by file."""
 
 FORBIDDEN_NAMES = ("utils", "util", "helpers", "common", "misc")
 
@@ -210,3 +225,34 @@ def test_light_commands_import_nothing_heavy(command: list[str], tmp_path: Path)
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if _name(p).startswith("harness/")], ids=_name)
+def test_the_command_line_is_parsed_in_cli_alone(path: Path) -> None:
+    """Deeper functions take plain arguments or frozen dataclasses."""
+    if _name(path).startswith("harness/cli/"):
+        return
+    assert not [m for m in _imports(path) if m.split(".")[0] == "argparse"]
+    names = {n.id for n in ast.walk(ast.parse(path.read_bytes())) if isinstance(n, ast.Name)}
+    assert "argparse" not in names
+
+
+def test_nothing_is_mutated_from_outside() -> None:
+    """An object's attributes are set by its own methods, as ``self.NAME = ...``."""
+    assert {(_name(p), a) for p in SOURCES for a in _set_from_outside(p)} == SET_FROM_OUTSIDE
+
+
+def _set_from_outside(path: Path) -> Iterator[str]:
+    if not _name(path).startswith("harness/"):
+        return
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Assign):
+            targets = node.targets
+        elif isinstance(node, ast.AugAssign | ast.AnnAssign):
+            targets = [node.target]
+        else:
+            continue
+        for target in targets:
+            for part in target.elts if isinstance(target, ast.Tuple) else [target]:
+                if isinstance(part, ast.Attribute) and ast.unparse(part.value) != "self":
+                    yield ast.unparse(part)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +12,7 @@ from harness.errors import UserError
 
 if TYPE_CHECKING:
     from harness.cost.stage import Cost
-    from harness.latency.processes import Latency
+    from harness.latency.processes import Kind, Latency
     from harness.spec.backbones import BackboneSizes
     from harness.spec.dataset import Dataset
 
@@ -126,21 +127,33 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _latency(args: argparse.Namespace, costs: list[Cost]) -> Latency:
-    from harness.latency import processes
-    from harness.latency import terminal as latency_terminal
-    from harness.provenance import choose_device
-
     if args.tokens and args.kind not in (None, "deployed"):
         raise UserError(
             f"--tokens goes with --pass deployed; --pass {args.kind} keeps what the method keeps."
         )
     kinds = [args.kind or _usual(cost) for cost in costs]
+    batch = 1 if args.batch_size is None else args.batch_size
+    return _time(args, costs, kinds, batch, args.precision or "fp32")
+
+
+def _time(
+    args: argparse.Namespace,
+    costs: list[Cost],
+    kinds: Sequence[Kind],
+    batch: int,
+    precision: str,
+) -> Latency:
+    """Time one kind of pass of each model, and print the times."""
+    from harness.latency import processes
+    from harness.latency import terminal as latency_terminal
+    from harness.provenance import choose_device
+
     request = processes.Request(
         subjects=processes.subjects([c.model.name for c in costs], args.tokens, kinds),
         profile=args.profile,
         dataset=args.dataset,
-        batch=1 if args.batch_size is None else args.batch_size,
-        precision=args.precision or "fp32",
+        batch=batch,
+        precision=precision,
         device=choose_device().type,
         rounds=args.rounds,
     )
@@ -158,14 +171,12 @@ def _throughput(
 
     if args.tokens or args.kind not in (None, "step"):
         raise UserError("--throughput times a training step; leave --tokens and --pass out.")
-    args.kind = "step"
-    if args.batch_size is None:
-        args.batch_size = costs[0].model.stage.recipe.batch_size
-    args.precision = args.precision or ("bf16" if choose_device().type == "cuda" else "fp32")
-    latency = _latency(args, costs)
+    batch = costs[0].model.stage.recipe.batch_size if args.batch_size is None else args.batch_size
+    usual = "bf16" if choose_device().type == "cuda" else "fp32"
+    latency = _time(args, costs, ["step"] * len(costs), batch, args.precision or usual)
     rates = {}
     for cost, times in zip(costs, latency.times, strict=True):
-        flops = estimate.size(cost.model.stage, dataset, backbones).flops * args.batch_size
+        flops = estimate.size(cost.model.stage, dataset, backbones).flops * batch
         rates[cost.model.name] = flops / times.p50 / 1e12
         print(
             f"{cost.model.name}: {rates[cost.model.name]:.4g} TFLOPS ({estimate.CONVENTION}) in a"

@@ -7,7 +7,7 @@ import json
 import time
 
 from harness.spec.run import stage_title
-from harness.store.status import Running, failures, running, seconds_left
+from harness.store.status import Running, failures, running
 
 
 def run(args: argparse.Namespace) -> int:
@@ -35,7 +35,7 @@ def _line(one: Running, now: float) -> str:
     owner = f"on {one.host}, process {one.pid}"
     if one.place is None:
         return f"running  {one.key[:12]}, {owner}"
-    left = seconds_left(one.place, now)
+    left = one.seconds_left(now)
     remaining = "" if left is None else f", about {_duration(left)} left"
     return (
         f"running  {one.place.title}: epoch {one.place.epoch}/{one.place.epochs}{remaining};"

@@ -15,11 +15,11 @@ from harness.cli.planning import typed_command
 from harness.latency import timings
 from harness.plan import outputs
 from harness.plan.plan import Plan
-from harness.report import collect, panels, scatter
+from harness.report import collect, panels
 from harness.report.costs import fill
 from harness.report.grid import lay_out
 from harness.report.values import Context, Grid
-from harness.report.write import write
+from harness.report.write import FIGURE_FORMATS, write
 
 
 def written_plans(args: argparse.Namespace, made: Plan) -> tuple[Plan, ...]:
@@ -42,7 +42,7 @@ def write_tables(
     paths: list[Path] = []
     for sheet in written:
         grid = _grid(args, sheet, device, measure=measure)
-        formats = ("json", *scatter.FORMATS) if sheet.is_figure else args.format
+        formats = tuple(FIGURE_FORMATS) if sheet.is_figure else args.format
         paths += write(grid, _out(args, sheet), formats)
         if not sheet.is_figure:
             _print(grid)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness.console import wide_console
 from harness.cost.conventions import CONVENTIONS
 from harness.cost.memory import Memory
 from harness.cost.stage import Cost, Pass
@@ -13,19 +14,12 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-UNLIMITED = 400
-"""Columns assumed where the output is no terminal: lines in a log are not folded."""
-
 
 def show(costs: Sequence[Cost], console: Console | None = None) -> None:
     """Print one table: a line a pass, and how much less each takes than the first."""
-    from rich.console import Console as Terminal
     from rich.text import Text
 
-    if console is None:
-        console = Terminal()
-        if not console.is_terminal:
-            console = Terminal(width=UNLIMITED)
+    console = console or wide_console()
     console.print(table(costs))
     for cost in costs:
         counts = cost.parameters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.console import wide_console
 from harness.latency.processes import Latency
 from harness.latency.summary import Summary
 
@@ -11,21 +12,15 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-UNLIMITED = 400
-
 ENOUGH = 3
 """Processes that a number to be quoted needs."""
 
 
 def show(latency: Latency, console: Console | None = None) -> None:
     """Print the table, the circumstances and why it is noisy, if it is."""
-    from rich.console import Console as Terminal
     from rich.text import Text
 
-    if console is None:
-        console = Terminal()
-        if not console.is_terminal:
-            console = Terminal(width=UNLIMITED)
+    console = console or wide_console()
     request, device = latency.request, latency.processes[0]["device"]
     console.print(
         Text(

@@ -14,7 +14,6 @@ from harness.report.values import Grid, GridColumn, GridRow
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FORMATS = ("png",)
 """What ``--figures`` writes beside JSON."""
 
 LARGEST = 900.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.console import wide_console
 from harness.report.values import COMPARED, HEADINGS, NOTHING, Cell, ComputedRow, Grid, Part
 
 if TYPE_CHECKING:
@@ -11,22 +12,15 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-UNLIMITED = 400
-"""Columns assumed where the output is no terminal: lines in a log are not folded."""
-
 SHOWN = ("Numbers", "Costs", "Marks")
 """Notes that are printed; the written files hold all of them."""
 
 
 def show(grid: Grid, console: Console | None = None) -> None:
     """Print the caption, the table, or its small tables, and the footnotes."""
-    from rich.console import Console as Terminal
     from rich.text import Text
 
-    if console is None:
-        console = Terminal()
-        if not console.is_terminal:
-            console = Terminal(width=UNLIMITED)
+    console = console or wide_console()
     console.print(Text(" ".join(grid.caption), style="bold"))
     for title, part in grid.tables:
         if title:

@@ -21,14 +21,21 @@ def _csv(grid: Grid) -> str:
     return data.frame(grid).to_csv(index=False, lineterminator="\n")
 
 
-FORMATS: Mapping[str, Callable[[Grid], str | bytes]] = {
+Renderer = Callable[[Grid], str | bytes]
+
+TABLE_FORMATS: Mapping[str, Renderer] = {
     "md": markdown.render,
     "tex": latex.render,
     "json": _json,
     "csv": _csv,
-    "png": scatter.scatter,
 }
-"""Renderers by the ending of their files."""
+"""Renderers of tables by the ending of their files."""
+
+FIGURE_FORMATS: Mapping[str, Renderer] = {"json": _json, "png": scatter.scatter}
+"""Renderers of figures by the ending of their files; all are written."""
+
+FORMATS: Mapping[str, Renderer] = {**TABLE_FORMATS, **FIGURE_FORMATS}
+"""All renderers."""
 
 
 def write(grid: Grid, folder: Path, formats: Sequence[str]) -> list[Path]:

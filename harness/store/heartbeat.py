@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from harness.progress import seconds_left
+
 SUFFIX = ".progress"
 EVERY = 1.0
 """Seconds between two writings at least."""
@@ -45,7 +47,7 @@ class StageProgress:
         done = 0 if self.first is None else self.epoch - self.first
         if done <= 0:
             return None
-        return (self.updated - self.started) / done * (self.epochs - self.epoch)
+        return seconds_left(self.updated - self.started, done, self.epochs - self.epoch)
 
 
 class Heartbeat:

@@ -33,8 +33,14 @@ class Running:
             "since": since,
             "epoch": place and place.epoch,
             "epochs": place and place.epochs,
-            "seconds_left": seconds_left(place, now),
+            "seconds_left": self.seconds_left(now),
         }
+
+    def seconds_left(self, now: float) -> float | None:
+        """Return the seconds that the stage will take from now; None while unknown."""
+        if self.place is None or self.place.left is None:
+            return None
+        return round(max(0.0, self.place.left - (now - self.place.updated)), 1)
 
 
 def running(folder: Path) -> list[Running]:
@@ -57,13 +63,6 @@ def failures(folder: Path) -> list[Record]:
     keys = sorted(p.stem for p in folder.glob("records/[!.]*.json"))
     found = [record for key in keys if (record := records.read(key)) is not None]
     return [r for r in found if r.status == "failed" and r.key not in owned]
-
-
-def seconds_left(place: StageProgress | None, now: float) -> float | None:
-    """Return the seconds that a stage will take from now; None while unknown."""
-    if place is None or place.left is None:
-        return None
-    return round(max(0.0, place.left - (now - place.updated)), 1)
 
 
 def _instant(seconds: float) -> str:

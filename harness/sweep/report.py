@@ -131,11 +131,12 @@ def _latex(sheet: Sheet) -> str:
 def to_json(sheet: Sheet) -> dict[str, Any]:
     """Return everything as JSON values, in natural units."""
     values = dataclasses.asdict(sheet)
-    names = ("title", "study", "dataset", "data", "n", "sampler", "pruner", "silent")
+    names = ("title", "study", "dataset", "data", "n", "sampler", "pruner")
     return {
         "format": FORMAT,
         "name": sheet.context.name,
         **{name: values[name] for name in names},
+        "silent": sheet.importance_error,
         "part": PART,
         "caption": " ".join(sheet.caption),
         "context": {**values["context"], "versions": dict(sheet.context.versions)},
