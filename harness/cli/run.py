@@ -6,8 +6,7 @@ import argparse
 import sys
 
 from harness.cli.planning import launch_options, make_plan
-from harness.cli.tables import write_tables, written_plans
-from harness.cli.track import mirror
+from harness.cli.tables import mirror_runs, write_tables, written_plans
 from harness.execute.stage import ExecutionOptions
 from harness.execute.workers import train_plan, work_on_plan
 from harness.interrupt import Stop
@@ -30,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
             f" {len(outcome.failed)} failed. Written: {', '.join(str(p) for p in paths)}"
         )
         if args.track == "on":
-            mirror(made, paths)
+            mirror_runs(made, paths)
     for record in outcome.failed:
         print(f"failed: {record.key[:12]}: {record.error}", file=sys.stderr)
     return 1 if outcome.failed else 0

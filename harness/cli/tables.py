@@ -1,4 +1,4 @@
-"""Lay out, write and print the tables and figures of a plan."""
+"""Lay out, write, print and mirror the tables and figures of a plan."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.cli.planning import typed_command
 from harness.latency import timings
 from harness.plan import outputs
 from harness.plan.plan import Plan
-from harness.report import collect, panels
+from harness.report import collect, panels, terminal, tracking
 from harness.report.costs import fill
 from harness.report.grid import lay_out
 from harness.report.values import Context, Grid
@@ -45,11 +45,21 @@ def write_tables(
         formats = tuple(FIGURE_FORMATS) if sheet.is_figure else args.format
         paths += write(grid, _out(args, sheet), formats)
         if not sheet.is_figure:
-            _print(grid)
+            terminal.show(grid)
     if args.figures:
         context = _context(args, made, device)
         paths += panels.write(made, context, _out(args, made), with_images=not args.no_images)
     return paths
+
+
+def mirror_runs(made: Plan, paths: Sequence[Path]) -> None:
+    """Mirror a plan's finished runs to MLflow, with the files given."""
+    runs = collect.mirrors(made)
+    if not tracking.pending(runs, made.options.runs):
+        return
+    profile = made.options.profile.name
+    count = tracking.mirror(made.name, profile, runs, paths, folder=made.options.runs)
+    print(f"{count} runs mirrored to MLflow.")
 
 
 def _out(args: argparse.Namespace, made: Plan) -> Path:
@@ -87,9 +97,3 @@ def _timing(
         print(f"Timing the rows of {made.name} ...", file=sys.stderr)
         found = timings.take(made, args.experiment, device)
     return found
-
-
-def _print(grid: Grid) -> None:
-    from harness.report.terminal import show
-
-    show(grid)

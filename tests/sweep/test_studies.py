@@ -28,7 +28,7 @@ from harness.spec.table import Row\nfrom harness.spec.sweep import Sweep
 from harness.methods.msmae import paper
 
 EXPERIMENT = Sweep(
-    title="Small", dataset="phantom-mri", trials=3, heat=("mask", "throw"),
+    title="Small", dataset="phantom-mri", trials=3, heatmap=("mask", "throw"),
     row=Row(name="msmae", label="MSMAE", stages=paper.described()),
     space=Space(
         dimensions=(
