@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 DEATHS = 10
-"""A trial whose process died this often is failed: it may be what kills it."""
+"""After so many crashes a trial is marked failed."""
 
 TAKEN = ("COMPLETE", "PRUNED", "RUNNING")
 """States of trials that count towards those that are wanted."""
