@@ -20,11 +20,12 @@ from harness.cost import conventions
 from harness.cost.count import UncountedError, count
 from harness.cost.passes import StagePasses
 from harness.data import registry
+from harness.data.parts import part_size
 from harness.errors import UserError
 from harness.plan.plan import Plan
 from harness.plan.summary import StageWork
 from harness.spec.backbones import BackboneSizes
-from harness.spec.dataset import PARTS, Dataset
+from harness.spec.dataset import Dataset
 from harness.spec.recipe import NeedsMasks, Stage
 
 CONVENTION = "torch-flops"
@@ -134,9 +135,8 @@ def _reported(plans: Sequence[Plan], load: StageWork) -> int:
     """Count the images whose predictions a stage keeps."""
     options = plans[0].options
     used = {c.used.name: c for made in plans for c in made.columns}
-    sizes = used[load.step.run.dataset].manifest.parts[options.split]
-    images = sizes[PARTS[options.split][2]]
-    return min(images, options.profile.eval_images or images)
+    manifest = used[load.step.run.dataset].manifest
+    return part_size(manifest, options.split, options.profile, "reported")
 
 
 def _kept(load: StageWork, reported: int, backbones: BackboneSizes) -> int:

@@ -11,10 +11,10 @@ from harness.cost.memory import Memory, of_step
 from harness.cost.passes import StagePasses
 from harness.cost.stage import META
 from harness.data import registry
+from harness.data.parts import USES, part_name, part_size
 from harness.errors import UserError
 from harness.execute.stage import FAILURES, dataset_of
 from harness.plan.plan import Plan, StageRun, training_images
-from harness.spec.dataset import PARTS
 from harness.train.images import OVERSAMPLING
 
 BASE = {"cpu": 500e6, "cuda": 600e6}
@@ -96,11 +96,7 @@ def _images(plan: Plan, name: str) -> float:
     """Return the bytes of what is held of a data set, with masks where it has some."""
     profile, split = plan.options.profile, plan.options.split
     manifest = next(c.manifest for c in plan.columns if c.used.name == name)
-    limits = (profile.train_images, profile.eval_images, profile.eval_images)
-    counts = {}
-    for part, limit in zip(PARTS[split], limits, strict=True):
-        size = manifest.parts[split][part]
-        counts[part] = size if limit is None else min(size, limit)
+    counts = {part_name(split, use): part_size(manifest, split, profile, use) for use in USES}
     side = min(manifest.size, OVERSAMPLING * profile.backbones.image_size)
     # One more channel for the masks.
     return sum(counts.values()) * (registry.find(name).channels + 1) * side**2

@@ -12,7 +12,8 @@ import torch
 
 from harness import provenance, seed
 from harness.data import registry
-from harness.data.prepared import Store, open_store, subset
+from harness.data.parts import USES, part_name, part_of
+from harness.data.prepared import Store, open_store
 from harness.errors import UserError
 from harness.evaluate import classification
 from harness.evaluate import registry as evaluate_registry
@@ -22,7 +23,7 @@ from harness.plan.options import Options
 from harness.plan.plan import StageRun
 from harness.progress import Progress
 from harness.sources import plugins
-from harness.spec.dataset import PARTS, Dataset
+from harness.spec.dataset import Dataset
 from harness.spec.profile import Profile
 from harness.spec.run import Run, sources
 from harness.store.checkpoint import Checkpoints, load_weights
@@ -232,14 +233,15 @@ class Trainer:
         if self._loaded is None or self._loaded[0] != run.dataset or missing:
             self._loaded = None  # two data sets need not fit into memory together
             store = self._store(run)
-            profile, parts = run.profile, PARTS[run.split]
-            limits = (profile.train_images, profile.eval_images, profile.eval_images)
+            parts = {use: part_name(run.split, use) for use in USES}
             loaded: dict[str, Images] = {}
-            for part, limit in zip(parts, limits, strict=True):
+            for use, part in parts.items():
                 if part not in loaded:
-                    piece = subset(store.part(run.split, part), limit)
-                    loaded[part] = images.load(piece, profile, self.device, with_masks=with_masks)
-            train, selected_on, reported = (loaded[p] for p in parts)
+                    piece = part_of(store, run.split, run.profile, use)
+                    loaded[part] = images.load(
+                        piece, run.profile, self.device, with_masks=with_masks
+                    )
+            train, selected_on, reported = (loaded[part] for part in parts.values())
             self._loaded = (run.dataset, (train, selected_on, reported))
         return self._loaded[1]
 

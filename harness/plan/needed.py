@@ -93,7 +93,7 @@ def _plans(data: Path, runs: Path, named: Named, seeds: set[int]) -> Iterator[Pl
     for (name, table), profile, split, overrides in choices:
         options = Options(
             profile=profile,
-            split="clean" if split == "clean" else "paper",
+            split=split,
             seeds=tuple(sorted({*(table.seeds or profile.seeds), *seeds})),
             overrides=overrides,
             data=data,

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.canonical import types_of
+from harness.data.parts import part_size
 from harness.errors import UserError, unknown
 from harness.evaluate import registry
 from harness.plan import override
 from harness.plan.columns import ColumnPlan, resolve_columns
 from harness.plan.options import Options
 from harness.sources.same_names import check_names
-from harness.spec.dataset import PARTS
 from harness.spec.profile import Profile, Scale
 from harness.spec.recipe import Checked, NeedsMasks, Stage
 from harness.spec.run import Run, stage_title
@@ -207,10 +207,8 @@ def _check_stages(plan: Plan) -> None:
 
 def training_images(plan: Plan, run: Run) -> int:
     """Count the images that a run trains on: its part of the split, or the profile's subset."""
-    part = PARTS[plan.options.split][0]
-    sizes = {c.used.name: c.manifest.parts[plan.options.split][part] for c in plan.columns}
-    limit = plan.options.profile.train_images
-    return min(sizes[run.dataset], limit or sizes[run.dataset])
+    manifest = next(c.manifest for c in plan.columns if c.used.name == run.dataset)
+    return part_size(manifest, plan.options.split, plan.options.profile, "trained_on")
 
 
 def _check_rows(tables: Sequence[tuple[str, Table]], asked: tuple[str, ...] | None) -> None:

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from harness import provenance as environment
-from harness.data.prepared import Store, open_store, subset
+from harness.data.parts import part_of
+from harness.data.prepared import Store, open_store
 from harness.errors import UserError
 from harness.evaluate import registry
 from harness.plan.columns import ColumnPlan
 from harness.plan.plan import CellRun, Plan
 from harness.report.tracking import Mirror
 from harness.report.values import ColumnContext, Context, Entry
-from harness.spec.dataset import PARTS
 from harness.spec.quantity import Metric
 from harness.spec.run import parameters, sources
 from harness.store.record import Record, Records
@@ -89,8 +89,7 @@ def _column(plan: Plan, column: ColumnPlan) -> ColumnContext:
         title = column.column.title or column.asked.title
         return ColumnContext(column=column.column, title=title, dataset=column.used.name)
     store: Store = open_store(plan.options.data, column.used.name)
-    reported = PARTS[plan.options.split][2]
-    part = subset(store.part(plan.options.split, reported), plan.options.profile.eval_images)
+    part = part_of(store, plan.options.split, plan.options.profile, "reported")
     metric, classes = column.column.metric, len(column.used.classes)
     title = column.column.title or column.asked.title
     if column.column.probe is not None:

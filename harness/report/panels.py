@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from harness import files
-from harness.data.prepared import ImageStore, open_store, subset
+from harness.data.parts import part_of
+from harness.data.prepared import ImageStore, open_store
 from harness.errors import UserError
 from harness.plan import outputs
 from harness.plan.columns import ColumnPlan
 from harness.plan.plan import Plan
 from harness.report import notes
 from harness.report.values import Context
-from harness.spec.dataset import PARTS
 from harness.spec.table import Panels, file_name
 from harness.store.record import Records
 
@@ -226,7 +226,7 @@ def _reported(plan: Plan, column: ColumnPlan) -> ImageStore:
     """Return the evaluated images."""
     options = plan.options
     store = open_store(options.data, column.used.name)
-    return subset(store.part(options.split, PARTS[options.split][2]), options.profile.eval_images)
+    return part_of(store, options.split, options.profile, "reported")
 
 
 def _title(plan: Plan, asked: Panels, column: ColumnPlan, context: Context) -> str:

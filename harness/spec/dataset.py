@@ -8,7 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal, Self
+from types import MappingProxyType
+from typing import Literal, NamedTuple, Self
 
 from harness.errors import UserError
 
@@ -89,10 +90,24 @@ class Item:
 
 Listing = tuple[Item, ...]
 
-PARTS = {"paper": ("train", "eval", "eval"), "clean": ("train", "val", "test")}
-"""For each split: the parts that are trained on, selected on and reported."""
-
 Split = Literal["paper", "clean"]
+
+
+class Parts(NamedTuple):
+    """Names of a split's parts by what they are used for; two uses may share a part."""
+
+    trained_on: str
+    selected_on: str
+    reported: str
+
+
+PARTS: Mapping[Split, Parts] = MappingProxyType(
+    {
+        "paper": Parts(trained_on="train", selected_on="eval", reported="eval"),
+        "clean": Parts(trained_on="train", selected_on="val", reported="test"),
+    }
+)
+"""The parts of each split, whose images ``harness.data.parts`` finds."""
 
 
 @dataclass(frozen=True, kw_only=True)

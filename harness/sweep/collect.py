@@ -8,10 +8,10 @@ import torch
 
 from harness import provenance
 from harness.canonical import digest
-from harness.data.prepared import open_store, subset
+from harness.data.parts import part_of
+from harness.data.prepared import open_store
 from harness.report import collect
 from harness.report.tracking import Mirror
-from harness.spec.dataset import PARTS
 from harness.spec.run import parameters
 from harness.spec.space import Choice, Space
 from harness.store.record import Record, Records
@@ -102,8 +102,7 @@ def _settings(made: Design, best: Trial) -> tuple[str, ...]:
 def _validation_images(made: Design) -> int:
     options = made.options
     store = open_store(options.data, made.base.columns[0].used.name)
-    part = PARTS[options.split][1]
-    return len(subset(store.part(options.split, part), options.profile.eval_images))
+    return len(part_of(store, options.split, options.profile, "selected_on"))
 
 
 def mirrors(study: Study) -> list[Mirror]:
