@@ -19,6 +19,7 @@ from harness.evaluate import classification
 from harness.spec.backbones import BackboneSizes
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import Stage
+from harness.store.result import StageCost, StepMemory
 
 META = torch.device("meta")
 
@@ -72,11 +73,10 @@ class Cost:
         }
 
 
-def of_stage(stage: Stage, dataset: Dataset, backbones: BackboneSizes) -> dict[str, Any]:
+def of_stage(stage: Stage, dataset: Dataset, backbones: BackboneSizes) -> StageCost:
     """Return what a stage costs per image, for its record.
 
-    By pass ("deployed", "training", and "step", forward and backward), then by convention; and a
-    step's "memory". Counting needs no values, so nothing that is trained can change by it.
+    Counting needs no values, so nothing that is trained can change by it.
 
     Raises:
         UncountedError: an operator has no formula.
@@ -84,9 +84,13 @@ def of_stage(stage: Stage, dataset: Dataset, backbones: BackboneSizes) -> dict[s
     model = Model(name="", label="", stage=stage)
     with seed.third_party("cost", "count"):
         cost = measure(model, dataset, backbones)
-    found: dict[str, Any] = {one.name.partition(" ")[0]: one.forward for one in cost.passes}
-    memory = {} if cost.memory is None else {"memory": cost.memory.to_json()}
-    return {**found, "step": cost.passes[-1].step, **memory}
+    forward = {one.name.partition(" ")[0]: one.forward for one in cost.passes}
+    return StageCost(
+        deployed=forward.get("deployed"),
+        training=forward.get("training"),
+        step=cost.passes[-1].step,
+        memory=None if cost.memory is None else StepMemory(**cost.memory.to_json()),
+    )
 
 
 def measure(

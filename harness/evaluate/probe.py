@@ -6,12 +6,12 @@ Both are deterministic: no random start, no batches.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from harness.evaluate import metrics
+from harness.store.result import EpochEvaluation, Evaluation
 
 DECAY = 1e-3
 """Weight of the squared norm of the linear probe's weights."""
@@ -66,8 +66,8 @@ PROBES: Mapping[str, Probe] = {"linear": linear, "knn": neighbours}
 
 def measure(
     train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], classes: int
-) -> dict[str, Any]:
-    """Return each probe's metrics, in the form of a record's evaluation.
+) -> dict[str, Evaluation]:
+    """Return each probe's evaluation; it has no epochs, so that the last one is the best.
 
     Args:
         train: features (N, D) and labels (N,), on the CPU.
@@ -78,10 +78,10 @@ def measure(
     for name, probe in PROBES.items():
         predicted = probe(train[0].double(), train[1], test[0].double(), classes)
         choice = predicted.argmax(1)
-        point = {
-            "metrics": metrics.evaluate(predicted.numpy(), test[1].numpy()),
-            "correct": int((choice == test[1]).sum()),
-            "collapsed": bool(metrics.collapsed(choice.numpy())),
-        }
-        found[name] = {"n": len(test[1]), "last": point, "best": point}
+        once = EpochEvaluation(
+            metrics=metrics.evaluate(predicted.numpy(), test[1].numpy()),
+            correct=int((choice == test[1]).sum()),
+            collapsed=bool(metrics.collapsed(choice.numpy())),
+        )
+        found[name] = Evaluation(n=len(test[1]), last=once, best=once)
     return found

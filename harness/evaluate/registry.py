@@ -1,45 +1,33 @@
-"""Every metric by name, and which module evaluates a task: labels or masks."""
+"""Every metric by name, and what evaluates a task: by its classes or by its masks."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Protocol
 
 import numpy as np
 
 from harness.data.prepared import ImageStore, Manifest
 from harness.errors import UserError, unknown
-from harness.evaluate import classification, metrics, overlap, segmentation
+from harness.evaluate import metrics, overlap
+from harness.evaluate.classification import ClassificationEvaluator
+from harness.evaluate.evaluator import Evaluator
+from harness.evaluate.segmentation import SegmentationEvaluator
 from harness.spec.quantity import Metric
 from harness.spec.table import Column
 from harness.train.images import Images
 from harness.train.task import Task
 
-METRICS: Mapping[str, Metric] = MappingProxyType({**metrics.METRICS, **overlap.METRICS})
+
+def known() -> Mapping[str, Metric]:
+    """Return all metrics by name: those of classes, then those of masks."""
+    return {**metrics.METRICS, **overlap.METRICS}
+
 
 CONSTANTS: Mapping[str, bool] = MappingProxyType({"background": False, "foreground": True})
 """The constant segmenters: what each predicts on every pixel; ``harness.report.computed`` has
 their labels."""
-
-
-class Judge(Protocol):
-    """What a module that evaluates has."""
-
-    def evaluator(
-        self, task: Task, reported: Images, selected_on: Images, memory: dict[str, Any]
-    ) -> Callable[[int], dict[str, float]]:
-        """Return what the loop calls after every epoch; findings go into ``memory``."""
-        ...
-
-    def summary(self, memory: dict[str, Any], images: Images, epochs: int) -> dict[str, Any]:
-        """Return the evaluation part of a record."""
-        ...
-
-    def arrays(self, memory: dict[str, Any], images: Images) -> dict[str, np.ndarray]:
-        """Return the per-image predictions that are kept beside the record."""
-        ...
 
 
 def find(name: str) -> Metric:
@@ -48,9 +36,10 @@ def find(name: str) -> Metric:
     Raises:
         UserError: there is none of that name.
     """
-    if name not in METRICS:
-        raise unknown("metric", name, METRICS)
-    return METRICS[name]
+    metrics_by_name = known()
+    if name not in metrics_by_name:
+        raise unknown("metric", name, metrics_by_name)
+    return metrics_by_name[name]
 
 
 def check(column: Column, manifest: Manifest) -> None:
@@ -110,8 +99,8 @@ def constants(name: str, reported: ImageStore, size: int) -> dict[str, float | N
     return {c: None if math.isnan(value) else value for c, value in reached.items()}
 
 
-def of(task: Task) -> Judge | None:
-    """Return what evaluates a task; None for a pre-training."""
+def evaluator_for(task: Task, reported: Images, selected_on: Images) -> Evaluator | None:
+    """Return what evaluates a task, see ``Evaluator``; None for a pre-training."""
     if task.segments:
-        return segmentation
-    return classification if task.classifies else None
+        return SegmentationEvaluator(task, reported, selected_on)
+    return ClassificationEvaluator(task, reported, selected_on) if task.classifies else None

@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
 
 import torch
 
@@ -16,7 +15,8 @@ from harness.data.parts import USES, part_name, part_of
 from harness.data.prepared import Store, open_store
 from harness.errors import UserError
 from harness.evaluate import classification
-from harness.evaluate import registry as evaluate_registry
+from harness.evaluate.evaluator import Evaluator
+from harness.evaluate.registry import evaluator_for
 from harness.interrupt import Stop
 from harness.latency.single import latency
 from harness.plan.options import Options
@@ -29,6 +29,7 @@ from harness.spec.run import Run, sources
 from harness.store.checkpoint import Checkpoints, load_weights
 from harness.store.heartbeat import Heartbeat
 from harness.store.record import Record, Records
+from harness.store.result import Device, Latency, ParameterCount, Provenance, Result, StageCost
 from harness.train import backward, images
 from harness.train.images import Images
 from harness.train.loop import Job, fit
@@ -80,6 +81,25 @@ class _Told:
         self.progress.epoch(epoch, epochs, figures)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Trained:
+    """A trained task with the data it was trained on, its evaluator and its history."""
+
+    task: Task
+    data: tuple[Images, Images, Images]
+    evaluator: Evaluator | None
+    history: list[dict[str, float]]
+
+
+@dataclass(kw_only=True)
+class _Measured:
+    """What a training was seen to need; a failure leaves the rest None. See ``Provenance``."""
+
+    micro_batch: int | None = None
+    peak_bytes: int | None = None
+    latency: Latency | None = None
+
+
 class Trainer:
     """Train single stages on one device; the data of the last one are kept."""
 
@@ -99,9 +119,11 @@ class Trainer:
             UserError: the disk is full or cannot be written, or a store does not match.
             Stopped: as asked.
         """
-        begin, started = time.monotonic(), datetime.now(UTC)
-        result: dict[str, Any] = {}
-        measured: dict[str, Any] = {}
+        begin = time.monotonic()
+        # Taken before the training: a file edited meanwhile is not what is trained.
+        made = self._provenance(step)
+        result: Result | None = None
+        measured = _Measured()
         error: str | None = None
         place = Heartbeat(self.options.runs, step.key, step.title, step.stage.recipe.epochs)
         with place:
@@ -111,75 +133,79 @@ class Trainer:
             except UserError:
                 raise
             except FAILURES as failure:
-                error = _line(failure)
+                error = _one_line(failure)
         record = Record(
             key=step.key,
             status="failed" if error else "done",
             error=error,
             definition=step.run.definition(step.num_stages),
             result=result,
-            provenance={
-                **self._provenance(step, started, time.monotonic() - begin),
-                **measured,
-            },
+            provenance=replace(
+                made,
+                seconds=round(time.monotonic() - begin, 3),
+                micro_batch=measured.micro_batch,
+                peak_bytes=measured.peak_bytes,
+                latency=measured.latency,
+            ),
         )
         self.records.write(record)
         Checkpoints(self.options.runs, step.key).discard_state()
         return record
 
-    def _provenance(self, step: StageRun, started: datetime, seconds: float) -> dict[str, Any]:
+    def _provenance(self, step: StageRun) -> Provenance:
+        """Return what is known before a training starts."""
         commit, dirty = provenance.commit()
-        return {
-            "commit": commit,
-            "dirty": dirty,
-            "sources": sources(step.run, step.num_stages),
-            "versions": provenance.versions(),
-            "device": provenance.device_facts(self.device),
-            "started": started.isoformat(timespec="seconds"),
-            "seconds": round(seconds, 3),
-        }
+        return Provenance(
+            commit=commit,
+            dirty=dirty,
+            sources=sources(step.run, step.num_stages),
+            versions=provenance.versions(),
+            device=Device(**provenance.device_facts(self.device)),
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            seconds=0.0,
+        )
 
     def _result(
         self,
         step: StageRun,
         data: tuple[Images, Images, Images],
-        measured: dict[str, Any],
+        measured: _Measured,
         told: _Told,
-    ) -> dict[str, Any]:
-        """Train and evaluate; ``measured`` receives what may differ between two makings."""
+    ) -> Result:
+        """Train and evaluate; ``measured`` is filled as far as a failure lets it be."""
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        (task, data, memory, history), size = backward.within_memory(
+        trained, size = backward.within_memory(
             lambda size: self._fit(step, data, size, told),
             size=self.execution.micro_batch,
             batch=step.stage.recipe.batch_size,
             tell=told.line,
         )
         if size is not None and size < step.stage.recipe.batch_size:
-            measured["micro_batch"] = size
-        train, _, reported = data
-        judged = evaluate_registry.of(task)
-        checkpoints = Checkpoints(self.options.runs, step.key)
-        result: dict[str, Any] = {
-            "parameters": classification.count_parameters(task),
-            "cost": _cost(step, len(train), self.options.profile),
-            "images": len(train),
-            "weights": checkpoints.finish(task.state_dict()),
-            "history": history,
-        }
+            measured.micro_batch = size
+        task, evaluator, history = trained.task, trained.evaluator, trained.history
+        train, _, reported = trained.data
+        result = Result(
+            parameters=ParameterCount(**classification.count_parameters(task)),
+            cost=_cost(step, len(train), self.options.profile),
+            images=len(train),
+            weights=Checkpoints(self.options.runs, step.key).finish(task.state_dict()),
+            history=tuple(history),
+        )
         if task.has_features:
-            result["probes"] = classification.probes(
-                task, train, reported, classes=task_classes(step)
+            classes = task_classes(step)
+            probes = classification.probes(task, train, reported, classes=classes)
+            result = replace(result, probes=probes)
+        if evaluator is not None:
+            result = replace(
+                result,
+                evaluation=evaluator.summary(len(history)),
+                predictions=self.records.write_predictions(step.key, evaluator.predictions()),
             )
-        if judged is not None:
-            result["evaluation"] = judged.summary(memory, reported, len(history))
-            arrays = judged.arrays(memory, reported)
-            result["predictions"] = classification.digest(arrays)
-            self.records.write_predictions(step.key, arrays)
         if self.device.type == "cuda":
-            measured["peak_bytes"] = torch.cuda.max_memory_allocated(self.device)
+            measured.peak_bytes = torch.cuda.max_memory_allocated(self.device)
         if task.deployed is not None:
-            measured["latency"] = latency(task, next(reported.evaluated(task.evaluation, 1)))
+            measured.latency = latency(task, next(reported.evaluated(task.evaluation, 1)))
         return result
 
     def _fit(
@@ -188,16 +214,15 @@ class Trainer:
         data: tuple[Images, Images, Images],
         size: int | None,
         told: _Told,
-    ) -> tuple[Task, tuple[Images, Images, Images], dict[str, Any], list[dict[str, float]]]:
-        """Build a task and train it; return it with its data, evaluations and history."""
+    ) -> _Trained:
+        """Build a task and train it; return it with its data, evaluator and history."""
         task = self._task(step, len(data[0]))
         if task.segments:
             data = self._data(step.run, with_masks=True)
         train, selected_on, reported = data
-        judged = evaluate_registry.of(task)
+        evaluator = evaluator_for(task, reported, selected_on)
         for remark in task.remarks:
             told.line(remark)
-        memory: dict[str, Any] = {}
         history = fit(
             Job(
                 task=task,
@@ -205,14 +230,13 @@ class Trainer:
                 train=train,
                 stream=step.run.stream(step.num_stages),
                 checkpoints=Checkpoints(self.options.runs, step.key),
-                evaluate=judged.evaluator(task, reported, selected_on, memory) if judged else None,
-                memory=memory,
+                evaluator=evaluator,
                 watch=told.epoch,
                 micro_batch=size,
                 stop=self.execution.stop,
             )
         )
-        return task, data, memory, history
+        return _Trained(task=task, data=data, evaluator=evaluator, history=history)
 
     def _task(self, step: StageRun, images: int) -> Task:
         dataset = dataset_of(step, images)
@@ -222,8 +246,8 @@ class Trainer:
                 before = self.records.read(step.run.key(step.num_stages - 1))
                 if before is None or before.status != "done":
                     raise RuntimeError("the stage before it failed")
-                digest = before.result["weights"]
-                task.start_from(load_weights(self.options.runs, before.key, digest))
+                weights = load_weights(self.options.runs, before.key, before.finished.weights)
+                task.start_from(weights)
         return task.to(self.device)
 
     def _data(self, run: Run, *, with_masks: bool = False) -> tuple[Images, Images, Images]:
@@ -262,16 +286,19 @@ def dataset_of(step: StageRun, images: int) -> Dataset:
     return replace(dataset, sizes={**dataset.sizes, "train": images})
 
 
-def _cost(step: StageRun, images: int, profile: Profile) -> dict[str, Any]:
+def _cost(step: StageRun, images: int, profile: Profile) -> StageCost:
     """Count a stage; a method that cannot be counted is trained all the same, and says why."""
     from harness.cost.stage import of_stage
 
     try:
         return of_stage(step.stage, dataset_of(step, images), profile.backbones)
     except FAILURES as failure:
-        return {"error": _line(failure)}
+        return StageCost(error=_one_line(failure))
 
 
-def _line(failure: BaseException) -> str:
-    told = plugins.explain(failure)
-    return str(told) if told else f"{type(failure).__name__}: {str(failure).partition(chr(10))[0]}"
+def _one_line(failure: Exception) -> str:
+    """Return a failure in one line; what a plug-in imports in vain is explained."""
+    explained = plugins.explain(failure)
+    if explained:
+        return str(explained)
+    return f"{type(failure).__name__}: {str(failure).partition(chr(10))[0]}"

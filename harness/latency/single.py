@@ -6,20 +6,19 @@ goes along with a run, comparisons take the protocol (``harness.latency.processe
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from harness.latency.protocol import interleave, timer, warm_up
 from harness.latency.summary import summarise
+from harness.store.result import Latency
 from harness.train.task import Task
 
 ROUNDS = 30
 
 
-def latency(task: Task, image: Tensor) -> dict[str, Any]:
-    """Time the deployed forward of one image (1, 3, H, W), fp32, and return plain values."""
+def latency(task: Task, image: Tensor) -> Latency:
+    """Time the deployed forward of one image (1, 3, H, W), fp32."""
     forward = task.deployed
     assert forward is not None, "a pre-training has no deployed forward"
     task.eval()
@@ -31,6 +30,17 @@ def latency(task: Task, image: Tensor) -> dict[str, Any]:
 
     warmed = warm_up(once, timed)
     (times,) = interleave([once], ROUNDS, timed)
-    found = summarise([times]).to_json()
-    unstable = [] if warmed.stable else ["not stable after warming up"]
-    return {**found, "noisy": [*found["noisy"], *unstable], "batch": 1, "precision": "fp32"}
+    found = summarise([times])
+    unstable = () if warmed.stable else ("not stable after warming up",)
+    return Latency(
+        n=found.n,
+        p50=found.p50,
+        p90=found.p90,
+        p99=found.p99,
+        iqr=found.iqr,
+        median_95=None if found.low is None or found.high is None else (found.low, found.high),
+        processes=found.processes,
+        noisy=(*found.noisy, *unstable),
+        batch=1,
+        precision="fp32",
+    )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.spec.dataset import Split
 from harness.spec.profile import Profile
+from harness.store.result import Rule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +20,7 @@ class Options:
 
     profile: Profile
     split: Split = "paper"
-    rule: str = "last"
+    rule: Rule = "last"
     datasets: tuple[str, ...] | None = None
     rows: tuple[str, ...] | None = None
     seeds: tuple[int, ...] | None = None

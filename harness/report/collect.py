@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 from harness import provenance as environment
 from harness.data.parts import part_of
@@ -19,6 +18,7 @@ from harness.report.values import ColumnContext, Context, Entry
 from harness.spec.quantity import Metric
 from harness.spec.run import parameters, sources
 from harness.store.record import Record, Records
+from harness.store.result import Evaluation, Provenance, Result, Rule, StageCost, to_json
 
 PROBE_TITLES = {"linear": "linear probe", "knn": "k-NN probe"}
 
@@ -26,57 +26,51 @@ PROBE_TITLES = {"linear": "linear probe", "knn": "k-NN probe"}
 def entries(plan: Plan) -> tuple[Entry, ...]:
     """Return one entry a cell and seed, from the records alone."""
     records = Records(plan.options.runs)
-    return tuple(_entry(unit, records.read(unit.run.key()), plan) for unit in plan.cell_runs)
-
-
-def _entry(unit: CellRun, record: Record | None, plan: Plan) -> Entry:
-    metric = registry.find(unit.column.metric)
-    done = record is not None and record.status == "done"
-    evaluation = record.evaluation(unit.column.probe) if record is not None and done else None
-    rule = plan.options.rule
-    return Entry(
-        row=unit.row.name,
-        column=unit.column.name,
-        seed=unit.seed,
-        status="missing" if record is None else "done" if done else "failed",
-        value=_value(evaluation, metric, rule),
-        last=_value(evaluation, metric, "last"),
-        best=_value(evaluation, metric, "best"),
-        n=evaluation["n"] if evaluation else None,
-        collapsed=bool(evaluation and evaluation[rule]["collapsed"]),
-        stale=bool(record and done and is_stale(unit, record)),
-        key=unit.run.key(),
-        error=record.error if record else None,
-        commit=_commit(record),
-        data=unit.run.data,
+    return tuple(
+        _entry(unit, records.read(unit.run.key()), plan.options.rule) for unit in plan.cell_runs
     )
 
 
-def _value(evaluation: Mapping[str, Any] | None, metric: Metric, rule: str) -> float | None:
-    """Return the metric in natural units; None where it is undefined or nothing is evaluated."""
-    if evaluation is None:
-        return None
-    found = evaluation[rule]["metrics"]
+def _entry(unit: CellRun, record: Record | None, rule: Rule) -> Entry:
+    entry = Entry(
+        row=unit.row.name,
+        column=unit.column.name,
+        seed=unit.seed,
+        status="missing" if record is None else record.status,
+        key=unit.run.key(),
+        error=record.error if record else None,
+        commit=record.commit if record else "",
+        data=unit.run.data,
+    )
+    metric = registry.find(unit.column.metric)
+    if record is None or record.status != "done":
+        return entry
+    evaluation = record.evaluation(unit.column.probe)
+    return replace(
+        entry,
+        value=_value(evaluation, metric, rule),
+        last=_value(evaluation, metric, "last"),
+        best=_value(evaluation, metric, "best"),
+        n=evaluation.n,
+        collapsed=evaluation.at(rule).collapsed,
+        stale=is_stale(unit, record),
+    )
+
+
+def _value(evaluation: Evaluation, metric: Metric, rule: Rule) -> float | None:
+    """Return the metric in natural units; None where it is undefined."""
+    found = evaluation.at(rule).metrics
     if metric.name not in found:
         raise UserError(
             f"A column shows {metric.name!r}, but a row's last stage is evaluated by"
             f" {', '.join(found)}; give the column one of these."
         )
-    value = found[metric.name]
-    return None if value is None else float(value)
-
-
-def _commit(record: Record | None) -> str:
-    if record is None:
-        return ""
-    commit: str = record.provenance["commit"]
-    return f"{commit}+changes" if record.provenance["dirty"] else commit
+    return found[metric.name]
 
 
 def is_stale(unit: CellRun, record: Record) -> bool:
     """Whether the record was made by other sources than those that would make it now."""
-    made_by: str = record.provenance["sources"]
-    return made_by != sources(unit.run, len(unit.run.stages))
+    return record.provenance.sources != sources(unit.run, len(unit.run.stages))
 
 
 def column_contexts(plan: Plan) -> tuple[ColumnContext, ...]:
@@ -138,52 +132,62 @@ def mirrors(plan: Plan) -> list[Mirror]:
     return found
 
 
-def _costs(cost: Mapping[str, Any]) -> dict[str, float]:
+def _costs(cost: StageCost) -> dict[str, float]:
     """Name a stage's costs per image: "cost/thop_macs" is what is deployed, others say so.
 
     Bytes are of a training step at its batch.
     """
-    usual = "deployed" if "deployed" in cost else "training"
-    memory = cost.get("memory", {})
+    usual = "training" if cost.deployed is None else "deployed"
+    passes = {"deployed": cost.deployed, "training": cost.training, "step": cost.step}
+    memory = {} if cost.memory is None else to_json(cost.memory)
     bytes_ = {f"cost/{name}": float(n) for name, n in memory.items() if name != "batch"}
     return bytes_ | {
-        f"cost/{'' if made == usual else made + '_'}{convention.replace('-', '_')}": float(number)
-        for made in ("deployed", "training", "step")
-        for convention, number in cost.get(made, {}).items()
+        f"cost/{'' if name == usual else name + '_'}{convention.replace('-', '_')}": number
+        for name, counted in passes.items()
+        for convention, number in (counted or {}).items()
     }
 
 
-def _latency(provenance: Mapping[str, Any]) -> dict[str, float]:
+def _latency(made: Provenance) -> dict[str, float]:
     """Name what a run's deployed forward took, and its training's peak memory on a GPU."""
-    found = provenance.get("latency") or {}
-    times = {name: 1000 * found[name] for name in ("p50", "p90", "p99", "iqr") if name in found}
-    named = {f"cost/latency_{name}_ms": value for name, value in times.items()}
-    peak = provenance.get("peak_bytes")
-    return named if peak is None else {**named, "cost/measured_peak_bytes": float(peak)}
+    found: dict[str, float] = {}
+    if (latency := made.latency) is not None:
+        times = {"p50": latency.p50, "p90": latency.p90, "p99": latency.p99, "iqr": latency.iqr}
+        found = {f"cost/latency_{name}_ms": 1000 * value for name, value in times.items()}
+    if made.peak_bytes is not None:
+        found["cost/measured_peak_bytes"] = float(made.peak_bytes)
+    return found
+
+
+def _figures(result: Result) -> dict[str, float]:
+    """Name what a run reached, and what it took."""
+    figures: dict[str, float] = {}
+    if (evaluation := result.evaluation) is not None:
+        figures = {
+            f"{rule}/{name}": value
+            for rule, point in (("last", evaluation.last), ("best", evaluation.best))
+            for name, value in point.metrics.items()
+            if value is not None
+        }
+    counts = result.parameters
+    figures["parameters/total"] = float(counts.total)
+    figures["parameters/trainable"] = float(counts.trainable)
+    return figures | _costs(result.cost)
 
 
 def _mirror(plan: Plan, unit: CellRun, record: Record, records: Records) -> Mirror:
-    evaluation = record.result.get("evaluation", {})
-    figures = {
-        f"{rule}/{name}": value
-        for rule in ("last", "best")
-        for name, value in evaluation.get(rule, {}).get("metrics", {}).items()
-        if value is not None
-    }
-    counts = record.result.get("parameters", {})
-    figures |= {f"parameters/{name}": float(count) for name, count in counts.items()}
-    figures |= _costs(record.result.get("cost", {})) | _latency(record.provenance)
+    figures = {} if record.result is None else _figures(record.result)
     return Mirror(
         table=plan.name,
         name=f"{unit.row.name} / {unit.run.dataset} / seed {unit.seed}",
         key=record.key,
-        status="done" if record.status == "done" else "failed",
+        status=record.status,
         parameters=parameters(unit.run),
-        metrics=figures,
-        history=record.result.get("history", ()),
+        metrics=figures | _latency(record.provenance),
+        history=() if record.result is None else record.result.history,
         tags={
             "key": record.key,
-            "commit": _commit(record),
+            "commit": record.commit,
             "data": unit.run.data,
             "profile": plan.options.profile.name,
             "row": unit.row.name,

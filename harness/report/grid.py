@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from harness.errors import unknown
-from harness.evaluate.registry import METRICS
+from harness.evaluate import registry
 from harness.report import cells, compare, computed, notes, same_run
 from harness.report.values import (
     Cell,
@@ -41,7 +41,7 @@ def lay_out(
     columns: Sequence[ColumnContext],
     context: Context,
     *,
-    metrics: Mapping[str, Quantity] = METRICS,
+    metrics: Mapping[str, Quantity] | None = None,
     costings: Mapping[tuple[str, str], Costing] = NO_COSTINGS,
 ) -> Grid:
     """Turn a table and its entries into a grid.
@@ -51,7 +51,7 @@ def lay_out(
         entries: at most one for each row, column and seed.
         columns: the data sets that are shown, in order.
         context: how the table was made.
-        metrics: by the names that columns use; costs are known besides.
+        metrics: by the names that columns use, all that are known where None; costs besides.
         costings: of columns of costs, by names of row and column.
 
     Raises:
@@ -59,7 +59,7 @@ def lay_out(
         ValueError: entries repeat or belong to no row, column or seed.
     """
     found = _sorted_in(table, entries, columns, context)
-    grid_columns = _columns(table, columns, metrics)
+    grid_columns = _columns(table, columns, registry.known() if metrics is None else metrics)
     marks = _marks(entries)
     same = same_run.find(_rivals(table), entries, columns)
 

@@ -129,8 +129,8 @@ def compare(
 
     Args:
         chosen: the images, see ``pick``.
-        predictions: the file of each method's run, see ``harness.evaluate.segmentation.arrays``, by
-            label.
+        predictions: the file of each method's run by label, see
+            ``harness.evaluate.segmentation.SegmentationEvaluator.predictions``.
         path: of the PNG.
         rule: the epoch, "last" or "best".
         title: of the whole.

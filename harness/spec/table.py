@@ -62,7 +62,7 @@ class Column:
     """One data set under one metric, or a cost; its name is the key of ``Row.printed``.
 
     Attributes:
-        metric: a name of ``harness.evaluate.registry.METRICS`` or ``harness.spec.costs.COSTS``.
+        metric: a name of ``harness.evaluate.registry.known`` or ``harness.spec.costs.COSTS``.
         probe: "linear" or "knn" shows a probe of the frozen pre-trained encoder; None the
             trained classifier.
     """

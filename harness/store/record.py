@@ -6,14 +6,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
 
 from harness import files
-from harness.canonical import digest
+from harness.canonical import digest, short
 from harness.errors import UserError
+from harness.store.result import Evaluation, Provenance, Result, to_json
 
 if TYPE_CHECKING:
-    import numpy as np
+    from harness.store.predictions import Arrays
 
 FORMAT = 1
 """Raised whenever the layout changes; records of other formats are refused, never guessed at."""
@@ -25,19 +28,16 @@ class Record:
 
     Attributes:
         key: SHA-256 of the definition.
-        status: "done" or "failed".
         definition: what defines the stage and those before it, as JSON values.
-        result: history, evaluation, digests of weights and predictions; the same to the bit for
-            the same definition on the same machine (CPU).
-        provenance: commit, sources, versions, device, time: what may differ between two makings.
+        result: None where the stage failed.
         error: the failure, in one line.
     """
 
     key: str
-    status: str
+    status: Literal["done", "failed"]
     definition: Mapping[str, Any]
-    result: Mapping[str, Any]
-    provenance: Mapping[str, Any]
+    result: Result | None
+    provenance: Provenance
     error: str | None = None
 
     @property
@@ -48,8 +48,14 @@ class Record:
     @property
     def commit(self) -> str:
         """The commit that it was made at, with "+changes" where the sources differed."""
-        commit: str = self.provenance["commit"]
-        return f"{commit}+changes" if self.provenance["dirty"] else commit
+        made = self.provenance
+        return f"{made.commit}+changes" if made.dirty else made.commit
+
+    @property
+    def finished(self) -> Result:
+        """The result of a stage that is known to be done."""
+        assert self.result is not None, "a failed stage has no result"
+        return self.result
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON value that is written."""
@@ -59,18 +65,23 @@ class Record:
             "status": self.status,
             "error": self.error,
             "definition": self.definition,
-            "result": self.result,
-            "provenance": self.provenance,
+            "result": {} if self.result is None else to_json(self.result),
+            "provenance": to_json(self.provenance),
         }
 
-    def evaluation(self, probe: str | None = None) -> Mapping[str, Any]:
-        """Return the evaluation of the classifier, or of a probe of the encoder.
+    def evaluation(self, probe: str | None = None) -> Evaluation:
+        """Return the evaluation of the trained model, or of a probe of its encoder.
 
         Raises:
-            KeyError: the stage has none.
+            UserError: the stage has none.
         """
-        found: Mapping[str, Any]
-        found = self.result["evaluation"] if probe is None else self.result["probes"][probe]
+        result = self.finished
+        found = result.evaluation if probe is None else (result.probes or {}).get(probe)
+        if found is None:
+            what = "evaluation" if probe is None else f"probe {probe!r}"
+            raise UserError(
+                f"Run {short(self.key)} has no {what}; show its row under a column that it has."
+            )
         return found
 
 
@@ -93,25 +104,27 @@ class Records:
         """Return the record of ``key``, None where there is none.
 
         Raises:
-            UserError: the file is truncated or of another version.
+            UserError: the file is truncated, of another format, or a field has a wrong type.
         """
         path = self.path(key)
-        advice = "remove it, or run again with --fresh."
         try:
             content = json.loads(path.read_bytes())
         except FileNotFoundError:
             return None
         except ValueError as error:
-            raise UserError(f"The record {path} cannot be read (truncated?); {advice}") from error
-        found = content.pop("format", None) if isinstance(content, dict) else None
+            raise _unreadable(path, "cannot be read (truncated?)") from error
+        found = content.get("format") if isinstance(content, dict) else None
         if found != FORMAT:
-            raise UserError(
-                f"The record {path} has format {found!r}, this version reads {FORMAT}; {advice}"
-            )
+            raise _unreadable(path, f"has format {found!r}, this version reads {FORMAT}")
+        if content.get("status") == "failed":
+            content["result"] = None
         try:
-            return Record(**content)
-        except TypeError as error:
-            raise UserError(f"The record {path} lacks fields of its format; {advice}") from error
+            record = msgspec.convert(content, Record)
+        except msgspec.ValidationError as error:
+            raise _unreadable(path, f"does not fit its format: {_told(error)}") from error
+        if record.status == "done" and record.result is None:
+            raise _unreadable(path, "does not fit its format: result is null")
+        return record
 
     def write(self, record: Record) -> Path:
         """Write a record atomically and return its path."""
@@ -119,14 +132,23 @@ class Records:
         files.write_json(path, record.to_json())
         return path
 
-    def write_predictions(self, key: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write per-image predictions, see ``arrays`` of the module that evaluated the stage."""
-        import numpy as np
+    def write_predictions(self, key: str, arrays: Arrays) -> str:
+        """Write what an evaluator predicted for each image; return the digest of it."""
+        from harness.store import predictions
 
-        path = self.predictions_path(key)
-        files.write_atomically(path, lambda stream: np.savez_compressed(stream, **dict(arrays)))  # type: ignore[arg-type]
+        return predictions.write(self.predictions_path(key), arrays)
 
     def discard(self, key: str) -> None:
         """Remove the record and the predictions of ``key``."""
         self.path(key).unlink(missing_ok=True)
         self.predictions_path(key).unlink(missing_ok=True)
+
+
+def _unreadable(path: Path, what: str) -> UserError:
+    return UserError(f"The record {path} {what}; remove it, or run again with --fresh.")
+
+
+def _told(error: msgspec.ValidationError) -> str:
+    """Return "result.images: expected `int`, got `str`" from msgspec's words."""
+    what, _, place = str(error).partition(" - at `$")
+    return f"{place.strip('.`') or 'record'}: {what[:1].lower()}{what[1:]}"

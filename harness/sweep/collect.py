@@ -73,13 +73,14 @@ def _levels(space: Space, name: str) -> tuple[float | int | str, ...] | None:
 
 def _line(made: Design, trial: Trial, records: Records, *, front: bool) -> Line:
     record = records.read(trial.key) if trial.key and trial.state == "complete" else None
+    result = record.result if record else None
     return Line(
         number=trial.number,
         state=trial.state,
         values=trial.values,
         accuracy=trial.accuracy,
         macs=trial.macs,
-        epochs=len(record.result["history"]) if record else max(trial.epochs, default=-1) + 1,
+        epochs=len(result.history) if result else max(trial.epochs, default=-1) + 1,
         key=trial.key,
         front=front,
         commit=record.commit if record else "",
@@ -117,6 +118,7 @@ def _mirrored(made: Design, trial: Trial, records: Records) -> Mirror:
     run = made.plan(trial.values).cell_runs[0].run
     status = {"complete": "done", "pruned": "pruned"}.get(trial.state, "failed")
     record: Record | None = records.read(trial.key) if trial.state == "complete" else None
+    result = record.result if record else None
     named = {"trial/accuracy": trial.accuracy, "trial/macs": trial.macs}
     seen = [{"epoch": float(e), "validation/accuracy": a} for e, a in trial.epochs.items()]
     tags = {
@@ -138,7 +140,7 @@ def _mirrored(made: Design, trial: Trial, records: Records) -> Mirror:
         status=status,
         parameters={**parameters(run), **values},
         metrics=kept,
-        history=record.result["history"] if record else seen,
+        history=result.history if result else seen,
         tags=tags,
         artifacts=(records.path(trial.key),) if record else (),
         digest=digest([tags, values, kept, record.digest if record else ""]),

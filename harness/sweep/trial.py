@@ -125,14 +125,13 @@ def train(executor: Executor, made: Plan, watch: TrialProgress) -> Result:
 
 def reached(records: Sequence[Record]) -> Result:
     """Read a finished chain: validation accuracy at the last epoch, and what training cost."""
-    accuracy = float(records[-1].result["history"][-1][VALIDATION])
+    accuracy = records[-1].finished.history[-1][VALIDATION]
     macs = 0.0
     for record in records:
-        cost = record.result["cost"]
-        if "training" not in cost:
+        result = record.finished
+        if result.cost.training is None:
             return Result(accuracy=accuracy, macs=None)
-        epochs = len(record.result["history"])
-        macs += float(cost["training"][CONVENTION]) * record.result["images"] * epochs
+        macs += result.cost.training[CONVENTION] * result.images * len(result.history)
     return Result(accuracy=accuracy, macs=macs)
 
 

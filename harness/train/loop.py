@@ -7,7 +7,7 @@ result on a CPU is the same to the bit, also after a kill and a resume at any ep
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -38,15 +38,30 @@ class EpochCallback(Protocol):
         ...
 
 
+class EpochEvaluator(Protocol):
+    """Evaluate a task after every epoch; see ``harness.evaluate.evaluator.Evaluator``."""
+
+    def after_epoch(self, epoch: int) -> dict[str, float]:
+        """Return what to add to the figures of a finished epoch (0-based)."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what must survive a kill beside the model, as plain values and tensors."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state that ``state_dict`` returned."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """Everything that ``fit`` needs.
 
     Attributes:
         stream: the name that all randomness is derived from, see ``harness.streams``.
-        evaluate: called after every epoch, returns what to add to the epoch's figures; its own
-            findings live in ``memory``, which is part of the checkpoint.
-        memory: plain values and tensors that must survive a kill beside the model.
+        evaluator: asked after every epoch for what to add to the epoch's figures; its state is
+            part of the checkpoint.
         micro_batch: images whose gradient is taken at once, see ``harness.train.backward``; None
             for all.
         stop: asked after every epoch, whose state is written in any case if it says so.
@@ -57,8 +72,7 @@ class Job:
     train: Images
     stream: str
     checkpoints: Checkpoints
-    evaluate: Callable[[int], dict[str, float]] | None = None
-    memory: dict[str, Any] = field(default_factory=dict)
+    evaluator: EpochEvaluator | None = None
     watch: EpochCallback | None = None
     micro_batch: int | None = None
     stop: Stop = field(default_factory=Stop)
@@ -84,14 +98,15 @@ def fit(job: Job) -> list[dict[str, float]]:
         job.task.load_state_dict(state["task"])
         optimizer.load_state_dict(state["optimizer"])
         history = state["history"]
-        job.memory.update(state["memory"])
+        if job.evaluator is not None:
+            job.evaluator.load_state_dict(state["evaluator"])
     with job.stop.training():
         for epoch in range(len(history), job.recipe.epochs):
             with seed.third_party(job.stream, "epoch", epoch):
                 job.task.before_epoch(epoch, lambda function: look(job.task, job.train, function))
                 figures = _train_epoch(job, optimizer, epoch)
-            if job.evaluate is not None:
-                figures.update(job.evaluate(epoch))
+            if job.evaluator is not None:
+                figures.update(job.evaluator.after_epoch(epoch))
             history.append(figures)
             if job.watch is not None:
                 job.watch(epoch, job.recipe.epochs, figures)
@@ -99,7 +114,7 @@ def fit(job: Job) -> list[dict[str, float]]:
                 "task": job.task.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "history": history,
-                "memory": job.memory,
+                "evaluator": None if job.evaluator is None else job.evaluator.state_dict(),
             }
             job.checkpoints.save(state, always=job.stop.asked)
             job.stop.now()

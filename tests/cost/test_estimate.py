@@ -142,11 +142,12 @@ def test_the_work_is_flops_of_a_step_times_images_times_epochs(tmp_path: Path) -
         stage = load.step.stage
         assert (load.images, load.epochs) == (256, epochs)
         cost = of_stage(stage, dataset, profiles.SMOKE.backbones)
-        expected += cost["step"]["torch-flops"] * 256 * epochs
-        weights = cost["memory"]["parameter_bytes"]
+        assert cost.step is not None and cost.memory is not None
+        expected += cost.step["torch-flops"] * 256 * epochs
+        weights = cost.memory.parameter_bytes
         bytes_ += weights
         largest = max(largest, weights)
-        assert work["stage_flops"][load.step.key] == cost["step"]["torch-flops"] * 256 * epochs
+        assert work["stage_flops"][load.step.key] == cost.step["torch-flops"] * 256 * epochs
     assert work["flops"] == work["flops_missing"] == pytest.approx(expected)
     assert work["gpu_hours_missing"] == pytest.approx(expected / 0.5e12 / 3600)
     disk = work["disk_bytes_missing"]

@@ -17,6 +17,7 @@ from harness.augment.view import RotatingAugmentation
 from harness.data.prepared import ImageStore, open_store
 from harness.errors import UserError
 from harness.evaluate import overlap, registry, segmentation
+from harness.evaluate.segmentation import SegmentationEvaluator
 from harness.execute.executor import Executor
 from harness.plan import plan, summary
 from harness.plan.options import Options
@@ -100,7 +101,6 @@ EpochCallback = Callable[[int, int, dict[str, float]], None]
 def _job(folder: Path, task: Task | None = None, watch: EpochCallback | None = None) -> Job:
     torch.manual_seed(0)
     task = task or OneLayer()
-    memory: dict[str, object] = {}
     reported = _images(2)
     return Job(
         task=task,
@@ -108,8 +108,7 @@ def _job(folder: Path, task: Task | None = None, watch: EpochCallback | None = N
         train=_images(1),
         stream=KEY,
         checkpoints=Checkpoints(folder, KEY, overhead=1e9),  # after every epoch
-        evaluate=segmentation.evaluator(task, reported, reported, memory),
-        memory=memory,
+        evaluator=SegmentationEvaluator(task, reported, reported),
         watch=watch,
     )
 
@@ -118,8 +117,9 @@ class _Killed(Exception):
     pass
 
 
-def _arrays(job: Job) -> dict[str, np.ndarray]:
-    return segmentation.arrays(job.memory, _images(2))
+def _evaluator(job: Job) -> SegmentationEvaluator:
+    assert isinstance(job.evaluator, SegmentationEvaluator)
+    return job.evaluator
 
 
 def test_a_killed_and_resumed_training_gives_the_same_bits(tmp_path: Path) -> None:
@@ -136,36 +136,36 @@ def test_a_killed_and_resumed_training_gives_the_same_bits(tmp_path: Path) -> No
     assert fit(resumed) == history
     for name, value in whole.task.state_dict().items():
         assert torch.equal(value, resumed.task.state_dict()[name]), name
-    first, second = _arrays(whole), _arrays(resumed)
+    first, second = (_evaluator(job).predictions() for job in (whole, resumed))
     assert first.keys() == second.keys()
     for name in first:
         np.testing.assert_array_equal(first[name], second[name])
-    assert segmentation.summary(whole.memory, _images(2), 4) == segmentation.summary(
-        resumed.memory, _images(2), 4
-    )
+    assert _evaluator(whole).summary(4) == _evaluator(resumed).summary(4)
     # Checkpoints hold bits: two maps of 20 images.
-    assert sum(t.numel() for t in whole.memory.values() if isinstance(t, Tensor)) == 2 * 20 * 32
+    state = _evaluator(whole).state_dict().values()
+    assert sum(t.numel() for t in state if isinstance(t, Tensor)) == 2 * 20 * 32
 
 
 def test_the_record_holds_the_last_and_the_best_epoch(tmp_path: Path) -> None:
     job = _job(tmp_path)
     history = fit(job)
-    found = segmentation.summary(job.memory, _images(2), len(history))
-    assert (found["n"], found["lesions"], found["classes"]) == (20, 15, [5, 5, 5, 5])
+    found = _evaluator(job).summary(len(history))
+    assert (found.n, found.lesions, found.classes) == (20, 15, (5, 5, 5, 5))
     ious = [epoch["eval/iou"] for epoch in history]
     assert max(ious) > 0.5
-    assert (found["last"]["epoch"], found["best"]["epoch"]) == (3, ious.index(max(ious)))
-    assert found["last"]["metrics"]["iou"] == ious[-1]
-    assert found["best"]["metrics"]["iou"] == max(ious)
-    assert found["last"]["metrics"].keys() == overlap.METRICS.keys()
-    assert not found["last"]["collapsed"]
-    arrays = _arrays(job)
+    assert (found.last.epoch, found.best.epoch) == (3, ious.index(max(ious)))
+    assert found.last.metrics["iou"] == ious[-1]
+    assert found.best.metrics["iou"] == max(ious)
+    assert found.last.metrics.keys() == overlap.METRICS.keys()
+    assert not found.last.collapsed
+    arrays = _evaluator(job).predictions()
     truth = segmentation.unpack(arrays["truth"], int(arrays["side"]))
     np.testing.assert_array_equal(truth, _images(2).truth())
-    for at in ("last", "best"):
+    for at in segmentation.RULES:
+        metrics = found.at(at).metrics
         maps = segmentation.unpack(arrays[at], SIDE)
-        assert overlap.evaluate(maps, truth) == found[at]["metrics"]
-        assert arrays[f"{at}_iou"].mean() == pytest.approx(found[at]["metrics"]["iou"])
+        assert overlap.evaluate(maps, truth) == metrics
+        assert arrays[f"{at}_iou"].mean() == pytest.approx(metrics["iou"])
         assert arrays[f"{at}_f1"].shape == arrays[f"{at}_hd95"].shape == (20,)
     assert arrays["lesion"].tolist() == [row % 4 > 0 for row in range(20)]
     assert arrays["names"].tolist() == list(_images(2).names)
@@ -173,20 +173,22 @@ def test_the_record_holds_the_last_and_the_best_epoch(tmp_path: Path) -> None:
 
 def test_the_best_epoch_is_chosen_on_the_validation_part(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    task, memory = OneLayer(), {}  # type: ignore[var-annotated]
-    after_epoch = segmentation.evaluator(task, _images(2), _images(3), memory)
-    figures = after_epoch(0)
-    assert memory["best_criterion"] == figures["validation/iou"] != figures["eval/iou"]
+    evaluator = SegmentationEvaluator(OneLayer(), _images(2), _images(3))
+    figures = evaluator.after_epoch(0)
+    assert (
+        evaluator.state_dict()["best_criterion"] == figures["validation/iou"] != figures["eval/iou"]
+    )
 
 
 @pytest.mark.parametrize(("bias", "value"), [(-1e4, 0.25), (1e4, None)])
 def test_constant_answers_are_called_collapsed(bias: float, value: float | None) -> None:
-    task, memory = OneLayer(bias), {}  # type: ignore[var-annotated]
-    segmentation.evaluator(task, _images(2), _images(2), memory)(0)
-    point = segmentation.summary(memory, _images(2), 1)["last"]
-    assert point["collapsed"]
+    reported = _images(2)
+    evaluator = SegmentationEvaluator(OneLayer(bias), reported, reported)
+    evaluator.after_epoch(0)
+    point = evaluator.summary(1).last
+    assert point.collapsed
     expected = overlap.constant(_images(2).truth(), value=bias > 0)
-    assert point["metrics"] == expected
+    assert point.metrics == expected
     assert value is None or expected["f1"] == value
 
 
@@ -239,7 +241,7 @@ def test_a_table_of_masks_is_run_and_every_metric_is_found(folder: Path) -> None
     record = Records(folder / "runs").read(made.stage_runs[0].key)
     assert record is not None
     values = {e.column.partition(".")[2]: e.last for e in entries}
-    assert values == record.result["evaluation"]["last"]["metrics"]
+    assert values == record.evaluation().last.metrics
     with np.load(Records(folder / "runs").predictions_path(record.key)) as kept:
         assert kept["last"].shape == (24, 32 * 32 // 8)
     mirrored = collect.mirrors(made)

@@ -36,7 +36,7 @@ from harness.store.checkpoint import Checkpoints
 from harness.store.claim import claim
 from harness.store.record import Record, Records
 from harness.train.loop import fit
-from tests import prepared
+from tests import prepared, records
 from tests.train import toy
 
 SHORT = (
@@ -204,15 +204,8 @@ class _Scripted:
 
     def train(self, step: StageRun, progress: Progress) -> Record:
         self.order.append(step.key)
-        failed = step.key == self.failing
-        made = Record(
-            key=step.key,
-            status="failed" if failed else "done",
-            definition={},
-            result={},
-            provenance={"made": time.time_ns()},
-            error="no" if failed else None,
-        )
+        error = "no" if step.key == self.failing else None
+        made = records.record(step.key, {"made": time.time_ns()}, failed=error)
         Records(self.made_for[-1].runs).write(made)
         return made
 

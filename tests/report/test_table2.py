@@ -87,12 +87,13 @@ def test_every_segmentation_has_its_cost_and_latency(ran: Path) -> None:
     found = [
         record
         for path in (ran.parents[1] / "runs/records").iterdir()
-        if (record := records.read(path.stem)) and "evaluation" in record.result
+        if (record := records.read(path.stem)) and record.finished.evaluation
     ]
     assert len(found) == 2
     for record in found:
-        assert record.result["cost"]["deployed"]["thop-macs"] > 0
-        assert record.provenance["latency"]["p50"] > 0
+        deployed, latency = record.finished.cost.deployed, record.provenance.latency
+        assert deployed is not None and deployed["thop-macs"] > 0
+        assert latency is not None and latency.p50 > 0
 
 
 @pytest.mark.slow

@@ -15,8 +15,8 @@ from harness.cli.main import main
 from harness.plan import catalog, plan
 from harness.plan.plan import Plan, StageRun
 from harness.store.claim import claim
-from harness.store.record import Record, Records
-from tests import plans
+from harness.store.record import Records
+from tests import plans, records
 
 
 @pytest.fixture
@@ -32,16 +32,9 @@ def _write(kind: str, key: str, content: bytes = b"1234") -> Path:
     return path
 
 
-def _record(step: StageRun, status: str = "done") -> Path:
-    record = Record(
-        key=step.key,
-        status=status,
-        definition=step.run.definition(step.num_stages),
-        result={},
-        provenance={},
-        error=None if status == "done" else "no",
-    )
-    return Records(Path("runs")).write(record)
+def _record(step: StageRun) -> Path:
+    made = records.record(step.key, step.run.definition(step.num_stages))
+    return Records(Path("runs")).write(made)
 
 
 def _clean(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -71,10 +64,10 @@ def test_finished_chains_need_nothing_but_what_is_asked(
     pretrain, finetune = made.stage_runs
     other = replace(pretrain.run, seed=7)
     alone = StageRun(run=other, num_stages=2, key=other.key(2))
-    records = [_record(alone), _record(StageRun(run=other, num_stages=1, key=other.key(1)))]
+    written = [_record(alone), _record(StageRun(run=other, num_stages=1, key=other.key(1)))]
     old = replace(finetune.run, data="0" * 64)  # of data that are gone: nothing pends on it
     chain = [StageRun(run=old, num_stages=n, key=old.key(n)) for n in (1, 2)]
-    records += [_record(step) for step in chain]
+    written += [_record(step) for step in chain]
     first, last = (_write("weights", step.key) for step in chain)
     state = _write("checkpoints", chain[1].key)
     assert _clean(capsys, "--keep", "all").startswith("0 files")
@@ -83,7 +76,7 @@ def test_finished_chains_need_nothing_but_what_is_asked(
     assert "(its stage is done)" in out and "(no pending stage starts from it)" in out
     _clean(capsys)
     assert not last.exists()
-    assert all(path.exists() for path in records)
+    assert all(path.exists() for path in written)
 
 
 @pytest.mark.slow

@@ -17,8 +17,8 @@ from harness.plan.plan import Plan
 from harness.progress import Progress
 from harness.store import heartbeat
 from harness.store.heartbeat import Heartbeat, StageProgress
-from harness.store.record import Record, Records
-from tests import plans
+from harness.store.record import Records
+from tests import plans, records
 
 
 def _show(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -81,15 +81,8 @@ def test_files_are_written_now_and_then_and_go(tmp_path: Path) -> None:
 
 def test_failures_and_the_dead(capsys: pytest.CaptureFixture[str]) -> None:
     (step,) = _plan().stage_runs
-    record = Record(
-        key=step.key,
-        status="failed",
-        definition=step.run.definition(),
-        result={},
-        provenance={},
-        error="DivergedError: loss 'total' is nan",
-    )
-    Records(Path("runs")).write(record)
+    error = "DivergedError: loss 'total' is nan"
+    Records(Path("runs")).write(records.record(step.key, step.run.definition(), failed=error))
     claims = Path("runs/claims")
     claims.mkdir()
     owner = {"host": socket.gethostname(), "pid": 2**22 + 1}

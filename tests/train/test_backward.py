@@ -189,7 +189,7 @@ def test_a_stage_that_runs_out_of_memory_goes_on_in_parts(
     vit = next(s for s in made.stage_runs if type(s.stage.method) is Finetune)
     record = Records(made.options.runs).read(vit.key)
     assert record is not None
-    assert record.provenance["micro_batch"] == 8
+    assert record.provenance.micro_batch == 8
     assert "micro_batch" not in json.dumps(record.definition)
     assert [str(r.error).partition("(")[0] for r in outcome.failed] == [
         "IndivisibleError: out of memory with 32 images at once, and Supervised needs its whole"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -60,18 +61,33 @@ def test_divergence_names_the_step_and_leaves_no_epoch_behind(tmp_path: Path) ->
     assert len(state["history"]) == 1
 
 
-def test_evaluation_is_remembered_across_a_resume(tmp_path: Path) -> None:
-    memory: dict[str, object] = {}
+class _Follows:
+    """An evaluator that counts epochs."""
 
-    def evaluate(epoch: int) -> dict[str, float]:
-        memory["best_epoch"] = min(epoch, 1)
-        return {"eval/accuracy": 0.5}
+    def __init__(self) -> None:
+        self.epochs = 0
 
-    fit(toy.job(tmp_path, epochs=4, evaluate=evaluate, memory=memory))
-    restored: dict[str, object] = {}
-    history = fit(toy.job(tmp_path, epochs=4, memory=restored))
-    assert restored == {"best_epoch": 1}
-    assert [h["eval/accuracy"] for h in history] == [0.5] * 4
+    def after_epoch(self, epoch: int) -> dict[str, float]:
+        assert epoch == self.epochs
+        self.epochs += 1
+        return {"eval/epochs": float(self.epochs)}
+
+    def state_dict(self) -> dict[str, int]:
+        return {"epochs": self.epochs}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        self.epochs = state["epochs"]
+
+
+def test_an_evaluator_goes_on_where_it_was(tmp_path: Path) -> None:
+    def kill(epoch: int, epochs: int, figures: dict[str, float]) -> None:
+        if epoch == 2:
+            raise _Killed
+
+    with pytest.raises(_Killed):
+        fit(toy.job(tmp_path, evaluator=_Follows(), watch=kill))
+    history = fit(toy.job(tmp_path, evaluator=_Follows()))
+    assert [figures["eval/epochs"] for figures in history] == [1.0, 2.0, 3.0, 4.0]
 
 
 def test_orders() -> None:

@@ -63,7 +63,7 @@ def _probed(step: StageRun, data: Path, folder: Path) -> tuple[int, int]:
 
     def correct() -> int:
         found = classification.probes(task, train, reported, classes=len(dataset.classes))
-        return int(found["linear"]["last"]["correct"])
+        return found["linear"].last.correct or 0
 
     before = correct()
     fit(

@@ -16,7 +16,7 @@ from harness.cost.passes import StagePasses
 from harness.cost.stage import META, measure, of_stage
 from harness.data import registry
 from harness.errors import UserError
-from harness.evaluate import segmentation
+from harness.evaluate.segmentation import SegmentationEvaluator
 from harness.latency.single import latency
 from harness.methods.baselines import mae, supervised
 from harness.methods.msmae import paper
@@ -172,7 +172,7 @@ def _images(number: int) -> Images:
 
 
 def _job(folder: Path, watch: Callable[[int, int, dict[str, float]], None] | None = None) -> Job:
-    task, memory, reported = segmenter(), {}, _images(2)  # type: ignore[var-annotated]
+    task, reported = segmenter(), _images(2)
     return Job(
         task=task,
         recipe=Recipe(
@@ -187,8 +187,7 @@ def _job(folder: Path, watch: Callable[[int, int, dict[str, float]], None] | Non
         train=_images(1),
         stream="k" * 64,
         checkpoints=Checkpoints(folder, "k" * 64, overhead=1e9),  # after every epoch
-        evaluate=segmentation.evaluator(task, reported, reported, memory),
-        memory=memory,
+        evaluator=SegmentationEvaluator(task, reported, reported),
         watch=watch,
     )
 
@@ -213,7 +212,7 @@ def test_a_killed_and_resumed_segmenter_gives_the_same_bits(tmp_path: Path) -> N
     assert fit(resumed) == history
     for name, value in whole.task.state_dict().items():
         assert torch.equal(value, resumed.task.state_dict()[name]), name
-    kept = [segmentation.arrays(job.memory, _images(2)) for job in (whole, resumed)]
+    kept = [job.evaluator.predictions() for job in (whole, resumed)]  # type: ignore[union-attr]
     for name, array in kept[0].items():
         np.testing.assert_array_equal(array, kept[1][name])
 
@@ -224,10 +223,11 @@ def test_a_segmentation_is_counted_on_shapes(settings: Segment, profile: str) ->
     backbones = profiles.find(profile).backbones
     stage = Stage(phase="finetune", method=settings, recipe=paper.SEGMENTATION)
     found = of_stage(stage, registry.find("busi"), backbones)
-    assert found.keys() == {"deployed", "training", "step", "memory"}
-    assert found["memory"]["batch"] == 8
+    assert found.deployed is not None and found.training is not None
+    assert found.step is not None and found.memory is not None
+    assert found.memory.batch == 8
     # Nothing is masked away in training; only BatchNorm cannot be folded there.
-    assert found["training"]["torch-flops"] == found["deployed"]["torch-flops"]
+    assert found.training["torch-flops"] == found.deployed["torch-flops"]
 
 
 def test_the_described_network_costs_its_encoder_and_four_convolutions() -> None:
@@ -238,7 +238,8 @@ def test_the_described_network_costs_its_encoder_and_four_convolutions() -> None
     head = 9 * 256 * sum(c * n**2 for c, n in ((width, 14), (256, 28), (256, 56), (256, 112)))
     stage = Stage(phase="finetune", method=paper.SEGMENT, recipe=paper.SEGMENTATION)
     found = of_stage(stage, registry.find("busi"), profiles.PAPER.backbones)
-    assert found["deployed"]["torch-flops"] / 2 == encoder + head + 224**2 * 256
+    assert found.deployed is not None
+    assert found.deployed["torch-flops"] / 2 == encoder + head + 224**2 * 256
 
 
 def test_segmenters_have_names_and_deployed_passes_as_classifiers_have() -> None:
@@ -255,4 +256,4 @@ def test_segmenters_have_names_and_deployed_passes_as_classifiers_have() -> None
 
 def test_a_segmenter_is_timed_where_it_was_trained() -> None:
     found = latency(segmenter(), torch.zeros(1, 3, 32, 32))
-    assert found["p50"] > 0
+    assert found.p50 > 0

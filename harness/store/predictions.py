@@ -1,0 +1,59 @@
+"""Kept predictions: the arrays of one evaluation in a compressed file, named by their digest."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from harness import files
+
+Arrays = Mapping[str, np.ndarray]
+"""See ``predictions`` of the evaluators in ``harness.evaluate`` for their names."""
+
+
+class UnusableError(Exception):
+    """Report that kept predictions are gone or are not those of the record; says which file."""
+
+
+def digest(arrays: Arrays) -> str:
+    """Return the SHA-256 (hex) over names, types, shapes and contents of arrays."""
+    total = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        total.update(f"{name}:{array.dtype.str}:{array.shape}".encode())
+        total.update(array.tobytes())
+    return total.hexdigest()
+
+
+def write(path: Path, arrays: Arrays) -> str:
+    """Write arrays atomically and return their digest."""
+    files.write_atomically(path, lambda stream: np.savez_compressed(stream, **dict(arrays)))  # type: ignore[arg-type]
+    return digest(arrays)
+
+
+def read(path: Path, expected: str) -> Arrays:
+    """Return the arrays of a file.
+
+    Args:
+        path: of the file.
+        expected: the digest that the record names.
+
+    Raises:
+        UnusableError: the file is missing or truncated, or holds other arrays.
+    """
+    try:
+        with np.load(path) as kept:
+            arrays = {name: kept[name] for name in kept.files}
+    except FileNotFoundError as error:
+        raise UnusableError(f"the predictions {path} are missing") from error
+    # Each of these is raised by numpy for a truncated or foreign file.
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UnusableError(f"the predictions {path} cannot be read (truncated?)") from error
+    if digest(arrays) != expected:
+        raise UnusableError(f"the predictions {path} are not those that the record names")
+    return arrays
