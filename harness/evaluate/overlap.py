@@ -208,7 +208,11 @@ def evaluate(maps: np.ndarray, masks: np.ndarray) -> dict[str, float | None]:
     Raises:
         ValueError: see ``count``.
     """
-    found = {**from_counts(count(maps, masks)), DISTANCE: _mean_distance(maps, masks)}
+    counted = from_counts(count(maps, masks))
+    found = {
+        name: counted[name] if name in counted else metric.compute(maps, masks)
+        for name, metric in METRICS.items()
+    }
     return {name: None if math.isnan(value) else value for name, value in found.items()}
 
 

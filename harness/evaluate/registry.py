@@ -10,12 +10,14 @@ import numpy as np
 
 from harness.data.prepared import ImageStore, Manifest
 from harness.errors import UserError, unknown
-from harness.evaluate import metrics, overlap
+from harness.evaluate import metrics, overlap, segmentation
 from harness.evaluate.classification import ClassificationEvaluator
 from harness.evaluate.evaluator import Evaluator
 from harness.evaluate.segmentation import SegmentationEvaluator
 from harness.spec.quantity import Metric
 from harness.spec.table import Column
+from harness.store.predictions import Arrays
+from harness.store.result import Evaluation, Rule
 from harness.train.images import Images
 from harness.train.task import Task
 
@@ -104,3 +106,27 @@ def evaluator_for(task: Task, reported: Images, selected_on: Images) -> Evaluato
     if task.segments:
         return SegmentationEvaluator(task, reported, selected_on)
     return ClassificationEvaluator(task, reported, selected_on) if task.classifies else None
+
+
+def measures(metric: Metric, evaluation: Evaluation) -> bool:
+    """Whether a metric is of what was evaluated: masks, or classes."""
+    return (metric.name in overlap.METRICS) == evaluation.of_masks
+
+
+def from_predictions(metric: Metric, arrays: Arrays, rule: Rule) -> float | None:
+    """Compute a metric from the predictions that a run kept, see ``Evaluator.predictions``.
+
+    Returns:
+        The number that an evaluation at the end of the training gives, in natural units; None
+        where the metric is undefined.
+
+    Raises:
+        ValueError: the metric cannot be computed from these predictions.
+    """
+    if metric.name in overlap.METRICS:
+        side = int(arrays["side"])
+        masks, truth = (segmentation.unpack(arrays[name], side) for name in (rule, "truth"))
+        value = metric.compute(masks, truth)
+    else:
+        value = metric.compute(arrays[rule], arrays["labels"])
+    return None if math.isnan(value) else value

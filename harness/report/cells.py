@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -21,11 +22,15 @@ from harness.spec.quantity import Quantity
 from harness.spec.table import Row
 from harness.stats import Interval
 
+LONGEST_ERROR = 200
+"""Characters of an error in a footnote; the JSON has all of it."""
+
 STALE = "†"
 COLLAPSED = "collapsed"
 FAILED = "failed"
 MISSING = "missing"
 UNDEFINED = "undefined"
+NOT_MEASURED = "not measured"
 NOT_RUN = "not run"
 NOISY = "noisy"
 
@@ -118,7 +123,8 @@ def _state(entries: Sequence[Entry], done: int, seeds: int) -> State:
     if done:
         return "complete" if done == seeds else "partial"
     if any(_is_done(e) for e in entries):
-        return "undefined"
+        unknown = all(e.lacking for e in entries if _is_done(e))
+        return "not measured" if unknown else "undefined"
     return "failed" if any(e.status == "failed" for e in entries) else "missing"
 
 
@@ -155,15 +161,19 @@ def rank(cells: Mapping[str, Cell], column: GridColumn) -> dict[str, Cell]:
 
 
 def footnote(cells: Mapping[str, Cell], marks: Mapping[str, str]) -> dict[str, Cell]:
-    """Add to each cell, by row name, the marks of its errors; ``marks`` are by error."""
+    """Add to each cell, by row name, the marks of its reasons; ``marks`` are by ``reason``."""
     marked = {}
     for name, cell in cells.items():
-        own = {error(e) for e in cell.entries if e.status == "failed"}
+        own = {text for e in cell.entries if (text := reason(e)) is not None}
         added = tuple(mark for text, mark in marks.items() if text in own)
         marked[name] = replace(cell, marks=cell.marks + added)
     return marked
 
 
-def error(entry: Entry) -> str:
-    """Return why a run failed."""
-    return entry.error or "failed without a message"
+def reason(entry: Entry) -> str | None:
+    """Return why a run has no number, as a footnote; None where nothing went wrong."""
+    if entry.status == "failed":
+        line = " ".join((entry.error or "failed without a message").split())
+        text = textwrap.shorten(line, LONGEST_ERROR, placeholder=" …") if line else "no message"
+        return f"failed: {text}"
+    return entry.lacking and f"{NOT_MEASURED}: {entry.lacking}"

@@ -9,29 +9,30 @@ from datetime import UTC, datetime
 from harness import provenance as environment
 from harness.data.parts import part_of
 from harness.data.prepared import Store, open_store
-from harness.errors import UserError
 from harness.evaluate import registry
 from harness.plan.columns import ColumnPlan
 from harness.plan.plan import CellRun, Plan
+from harness.report.measure import Measurements
 from harness.report.tracking import Mirror
 from harness.report.values import ColumnContext, Context, Entry
-from harness.spec.quantity import Metric
 from harness.spec.run import parameters, sources
 from harness.store.record import Record, Records
-from harness.store.result import Evaluation, Provenance, Result, Rule, StageCost, to_json
+from harness.store.result import Provenance, Result, Rule, StageCost, to_json
 
 PROBE_TITLES = {"linear": "linear probe", "knn": "k-NN probe"}
 
 
 def entries(plan: Plan) -> tuple[Entry, ...]:
-    """Return one entry a cell and seed, from the records alone."""
+    """Return one entry a cell and seed, from the records and the predictions beside them."""
     records = Records(plan.options.runs)
+    measurements = Measurements(records)
     return tuple(
-        _entry(unit, records.read(unit.run.key()), plan.options.rule) for unit in plan.cell_runs
+        _entry(unit, records.read(unit.run.key()), plan.options.rule, measurements)
+        for unit in plan.cell_runs
     )
 
 
-def _entry(unit: CellRun, record: Record | None, rule: Rule) -> Entry:
+def _entry(unit: CellRun, record: Record | None, rule: Rule, measurements: Measurements) -> Entry:
     entry = Entry(
         row=unit.row.name,
         column=unit.column.name,
@@ -45,27 +46,20 @@ def _entry(unit: CellRun, record: Record | None, rule: Rule) -> Entry:
     metric = registry.find(unit.column.metric)
     if record is None or record.status != "done":
         return entry
-    evaluation = record.evaluation(unit.column.probe)
+    probe = unit.column.probe
+    evaluation = record.evaluation(probe)
+    last, best = (measurements.of(record, metric, at, probe) for at in ("last", "best"))
+    shown = last if rule == "last" else best
     return replace(
         entry,
-        value=_value(evaluation, metric, rule),
-        last=_value(evaluation, metric, "last"),
-        best=_value(evaluation, metric, "best"),
+        value=shown.value,
+        last=last.value,
+        best=best.value,
+        lacking=shown.lacking,
         n=evaluation.n,
         collapsed=evaluation.at(rule).collapsed,
         stale=is_stale(unit, record),
     )
-
-
-def _value(evaluation: Evaluation, metric: Metric, rule: Rule) -> float | None:
-    """Return the metric in natural units; None where it is undefined."""
-    found = evaluation.at(rule).metrics
-    if metric.name not in found:
-        raise UserError(
-            f"A column shows {metric.name!r}, but a row's last stage is evaluated by"
-            f" {', '.join(found)}; give the column one of these."
-        )
-    return found[metric.name]
 
 
 def is_stale(unit: CellRun, record: Record) -> bool:

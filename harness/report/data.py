@@ -117,7 +117,7 @@ def _costing(costing: Costing) -> dict[str, Any]:
 
 def _entry(entry: Entry, column: GridColumn) -> dict[str, Any]:
     values = dataclasses.asdict(entry)
-    for name in ("row", "column"):
+    for name in ("row", "column", *(() if entry.lacking else ("lacking",))):
         values.pop(name)
     for name in ("value", "last", "best"):
         values[name] = _scaled(values[name], column)

@@ -187,8 +187,8 @@ def _parts(rows: Sequence[Row], column: ColumnContext, metric: Quantity) -> tupl
 
 
 def _marks(entries: Sequence[Entry]) -> dict[str, str]:
-    """Return a footnote mark for every error, a to z and then aa, ab, ..., as they appear."""
-    errors = dict.fromkeys(cells.error(e) for e in entries if e.status == "failed")
+    """Return a footnote mark for every reason, a to z and then aa, ab, ..., as they appear."""
+    reasons = dict.fromkeys(r for e in entries if (r := cells.reason(e)) is not None)
     lengths = itertools.count(1)
     letters = (p for n in lengths for p in itertools.product(string.ascii_lowercase, repeat=n))
-    return dict(zip(errors, map("".join, letters), strict=False))
+    return dict(zip(reasons, map("".join, letters), strict=False))

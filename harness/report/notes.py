@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,9 +11,6 @@ from harness.report.numbers import MINUS
 from harness.report.values import Cell, ComputedRow, Context, Entry, GridColumn, GridRow, Note
 from harness.spec.costs import NOTES
 from harness.spec.table import Table
-
-LONGEST_ERROR = 200
-"""Characters of an error in a footnote; the JSON has all of it."""
 
 RULES = {
     ("last", "paper"): "the last epoch",
@@ -53,15 +49,12 @@ def headline(table: Table, context: Context) -> tuple[str, ...]:
 
 
 def footnotes(shown: Iterable[Cell], marks: Mapping[str, str]) -> tuple[Note, ...]:
-    """Return the footnotes of the cells that are shown; ``marks`` are by error."""
+    """Return the footnotes of the cells that are shown; ``marks`` are by reason."""
     found = []
     if any(cells.STALE in cell.marks for cell in shown):
         text = "made by other sources than the present ones; --fresh makes it anew"
         found.append(Note(label=cells.STALE, text=text))
-    for error, mark in marks.items():
-        line = " ".join(error.split())
-        text = textwrap.shorten(line, LONGEST_ERROR, placeholder=" …") if line else "no message"
-        found.append(Note(label=mark, text=f"failed: {text}"))
+    found += [Note(label=mark, text=reason) for reason, mark in marks.items()]
     return tuple(found)
 
 
@@ -120,6 +113,7 @@ def _marks(shown: Shown) -> str:
     legend = {
         cells.COLLAPSED: f"{same}, or every pixel the same" if masks else same,
         cells.UNDEFINED: "finished, but the metric has no value for what was predicted",
+        cells.NOT_MEASURED: "finished, but the metric is not known, see the footnote",
         cells.NOT_RUN: "the harness has no such method yet",
         cells.MISSING: "no record yet; harness run fills it",
         cells.FAILED: "no seed was finished, see the footnote",

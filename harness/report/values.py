@@ -16,7 +16,14 @@ from harness.stats import Interval
 
 Part = Literal["paper", "ours", "difference"]
 State = Literal[
-    "complete", "partial", "undefined", "failed", "missing", "not run", "not applicable"
+    "complete",
+    "partial",
+    "undefined",
+    "not measured",
+    "failed",
+    "missing",
+    "not run",
+    "not applicable",
 ]
 
 HEADINGS: Mapping[Part, str] = {"paper": "paper", "ours": "ours", "difference": "Δ"}
@@ -37,7 +44,7 @@ class Cell:
 
     Attributes:
         state: "complete": every seed is done; "partial": some are; "undefined": some are, and
-            the metric is undefined for all of them.
+            the metric is undefined for all of them; "not measured": some are, but none is known.
         printed: the paper's number, as printed.
         value: mean over the seeds that are done.
         sd: over two or more seeds.
@@ -245,6 +252,7 @@ class Entry:
         value: the metric at the table's selection rule, natural units; None unless done.
         last: at the last epoch.
         best: at the best epoch.
+        lacking: why the metric of a done run is not known; None where it is.
         n: images evaluated.
         collapsed: all images got one class.
         stale: made by other sources than the present ones.
@@ -259,6 +267,7 @@ class Entry:
     value: float | None = None
     last: float | None = None
     best: float | None = None
+    lacking: str | None = None
     n: int | None = None
     collapsed: bool = False
     stale: bool = False
