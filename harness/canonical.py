@@ -2,7 +2,8 @@
 
 A type is named in it by ``key_name``, which its author declares (``key_name: ClassVar[str]``) and
 never changes, or else by the class's own name; never by its module or file. So moving a file,
-copying a table or renaming a module changes no key.
+copying a table or renaming a module changes no key. A field is named as it was first published
+(``renamed_from``), so that renaming it changes none either.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from harness.errors import UserError
+
 AS_BEFORE = "as before"
+RENAMED_FROM = "renamed from"
 
 
 def as_before(value: Any) -> dict[str, Any]:
@@ -24,6 +28,31 @@ def as_before(value: Any) -> dict[str, Any]:
     canonical form, so that keys made before the field existed stay as they are.
     """
     return {AS_BEFORE: value}
+
+
+def renamed_from(name: str) -> dict[str, Any]:
+    """Return the metadata of a settings field that was published under another name.
+
+    Keys go on to call it ``name``, the first that it had, so that its records are found. It goes
+    together with other metadata: ``field(default=1, metadata={**EPOCHS, **renamed_from("old")})``.
+    """
+    return {RENAMED_FROM: name}
+
+
+def field_names(kind: type) -> dict[str, str]:
+    """Return what keys call the fields of a settings type, by their present names.
+
+    Raises:
+        UserError: they call two of them the same.
+    """
+    names = {f.name: str(f.metadata.get(RENAMED_FROM, f.name)) for f in dataclasses.fields(kind)}
+    if len(set(names.values())) < len(names):
+        twice = sorted({name for name in names.values() if list(names.values()).count(name) > 1})
+        raise UserError(
+            f"Keys would call two fields of {type_name(kind)} {twice[0]!r}; a name that"
+            " renamed_from gives cannot be that of another field. Name the new field differently."
+        )
+    return names
 
 
 def type_name(kind: type) -> str:
@@ -51,14 +80,19 @@ def describe(value: Any, *, complete: bool = False) -> Any:
 
     Args:
         value: what to describe.
-        complete: fields with their "as before" value are named, too (for readers, not for keys).
+        complete: fields have their present names, and those with their "as before" value are
+            named, too (for readers, not for keys).
 
     Raises:
         TypeError: a value has no canonical form.
+        UserError: two fields of a type have one name.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = field_names(type(value))
         fields = {
-            f.name: describe(getattr(value, f.name), complete=complete)
+            f.name if complete else names[f.name]: describe(
+                getattr(value, f.name), complete=complete
+            )
             for f in dataclasses.fields(value)
             if complete or not _is_as_before(f, getattr(value, f.name))
         }
