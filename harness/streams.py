@@ -4,9 +4,10 @@ A key says what a stage is; its form may be tidied, and stores are migrated. The
 a stage must not move with that: a training that was interrupted before a migration goes on with
 the same draws after it, and numbers that were once published come out again. So the name of a
 stage's random stream is the SHA-256 of its definition as version 0.1 wrote it, where 0.1 could
-write it, and of the present definition (its key) where it could not.
+write it, and of the definition as the first form that could write it has it, where 0.1 could not.
 
-This file holds 0.1's words and grows no more: what is new has its present name.
+This file holds 0.1's words and grows no more: what is new has its present name, and a migration
+(``harness.migrations``) is undone before.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import json
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
+
+from harness import migrations
 
 WORDS: Mapping[str, str] = MappingProxyType(
     {
@@ -104,6 +107,11 @@ _PROFILES: tuple[dict[str, Any], ...] = (
 
 def stream_name(definition: Mapping[str, Any]) -> str:
     """Return the SHA-256 (hex) that names the random stream of a definition, see ``Run``."""
+    for number, migration in reversed([*enumerate(migrations.MIGRATIONS, migrations.FIRST + 1)]):
+        if not migration.can_undo(definition):
+            # New in this form. Its number keeps it apart from what an old name once stood for.
+            return _digest({"form": number, "definition": definition})
+        definition = migration.undo(definition)
     profile = _first_profile(definition)
     form: Mapping[str, Any] = definition
     if profile is not None:
@@ -118,6 +126,10 @@ def stream_name(definition: Mapping[str, Any]) -> str:
             "stages": stages,
         }
         form = _renamed(form)
+    return _digest(form)
+
+
+def _digest(form: Mapping[str, Any]) -> str:
     text = json.dumps(form, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
