@@ -8,6 +8,7 @@ from harness import provenance
 from harness.data import registry
 from harness.data.prepared import read_manifest
 from harness.provenance import choose_device
+from harness.store import form
 
 
 def run(args: argparse.Namespace) -> int:
@@ -22,4 +23,6 @@ def run(args: argparse.Namespace) -> int:
         manifest = read_manifest(args.data, dataset.name)
         state = f"{manifest.size} px, {manifest.fingerprint[:12]}" if manifest else "not prepared"
         print(f"data      {dataset.name:<20} {state}")
+    marker = form.check(args.runs)  # refused last: the rest is worth knowing
+    print(f"runs      {args.runs}: {f'form {marker.form}' if marker else 'no run store yet'}")
     return 0

@@ -26,9 +26,13 @@ from harness.cli.options import (
 )
 from harness.errors import UserError
 from harness.interrupt import Stopped
+from harness.store import form
 
 DESCRIPTION = """Run MSMAE against its rivals and lay the results beside the paper's numbers.
 Start with `harness list`, then `harness run table1`."""
+
+STORE_TOLD = ("doctor", "migrate")
+"""Commands that look at a run store's form themselves; others need one of this version."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,6 +76,8 @@ def _dispatch(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if args.command is None:
         parser.print_help()
         return 0
+    if hasattr(args, "runs") and args.command not in STORE_TOLD:
+        form.check(args.runs)
     # Only the module of this command is imported; some import torch.
     module = importlib.import_module(f"harness.cli.{args.command}")
     code: int = module.run(args)
@@ -110,9 +116,11 @@ def _parser() -> argparse.ArgumentParser:
 
     from harness.cli.cost import add_parser as add_cost_parser
     from harness.cli.data import add_parser as add_data_parser
+    from harness.cli.migrate import add_parser as add_migrate_parser
 
     add_data_parser(commands)
     add_cost_parser(commands)
+    add_migrate_parser(commands)
     return parser
 
 

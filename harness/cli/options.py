@@ -174,6 +174,11 @@ def add_folders(parser: argparse.ArgumentParser) -> None:
         default=Path(os.environ.get("HARNESS_DATA", "data")),
         help="folder of prepared data (HARNESS_DATA)",
     )
+    add_runs(parser)
+
+
+def add_runs(parser: argparse.ArgumentParser) -> None:
+    """Add the folder of records."""
     parser.add_argument(
         "--runs",
         type=Path,

@@ -229,7 +229,9 @@ class Trainer:
                 recipe=step.stage.recipe,
                 train=train,
                 stream=step.run.stream(step.num_stages),
-                checkpoints=Checkpoints(self.options.runs, step.key),
+                checkpoints=Checkpoints(
+                    self.options.runs, step.key, definition=step.run.definition(step.num_stages)
+                ),
                 evaluator=evaluator,
                 watch=told.epoch,
                 micro_batch=size,

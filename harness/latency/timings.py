@@ -22,6 +22,7 @@ from harness.latency.processes import Kind, Request, Subject
 from harness.latency.summary import Summary, ratios, summarise
 from harness.plan.plan import Plan
 from harness.spec.recipe import Stage, backbone_of
+from harness.store import form
 
 FORMAT = 1
 PROCESSES = 3
@@ -89,7 +90,7 @@ def read(plan: Plan, experiment: str, device: Any) -> Timing | None:
         UserError: the file is truncated or of another version.
     """
     request, places = _request(plan, experiment, device)
-    path = _path(plan, request, device)
+    path = _path(plan, _definition(plan, request, device))
     advice = "remove it, or run again with --fresh."
     try:
         content = json.loads(path.read_bytes())
@@ -118,8 +119,15 @@ def take(plan: Plan, experiment: str, device: Any) -> Timing:
         "versions": environment.versions(),
         "started": started,
     }
-    found = {"format": FORMAT, "provenance": provenance, **latency.to_json()}
-    files.write_json(_path(plan, request, device), found)
+    defined = _definition(plan, request, device)
+    found = {
+        "format": FORMAT,
+        "definition": defined,
+        "provenance": provenance,
+        **latency.to_json(),
+    }
+    form.mark(plan.options.runs)
+    files.write_json(_path(plan, defined), found)
     return Timing(places=places, answers=latency.processes, provenance=provenance)
 
 
@@ -151,8 +159,8 @@ def _request(
     return request, places
 
 
-def _path(plan: Plan, request: Request, device: Any) -> Path:
-    defined = {
+def _definition(plan: Plan, request: Request, device: Any) -> dict[str, Any]:
+    return {
         "stages": [describe(chain[-1]) for chain in plan.chains.values()],
         "image_size": plan.options.profile.backbones.image_size,
         "backbones": [_backbone(plan, chain[-1]) for chain in plan.chains.values()],
@@ -160,7 +168,10 @@ def _path(plan: Plan, request: Request, device: Any) -> Path:
         "processes": PROCESSES,
         "device": environment.device_facts(device),
     }
-    return plan.options.runs / "latency" / f"{digest(defined)}.json"
+
+
+def _path(plan: Plan, definition: dict[str, Any]) -> Path:
+    return plan.options.runs / "latency" / f"{digest(definition)}.json"
 
 
 def _backbone(plan: Plan, stage: Stage) -> Any:

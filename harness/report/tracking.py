@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import files
 from harness.errors import UserError
+from harness.store import form
 from harness.store.claim import claim
 
 if TYPE_CHECKING:
@@ -120,7 +121,8 @@ def mirror(
             ledger.pop(_place(folder), None)
         with _client(folder) as (client, experiment):
             parent = _parent(client, experiment, kind, table, profile)
-            written = sum(_child(client, experiment, parent, run) for run in runs)
+            former = _former(folder)
+            written = sum(_child(client, experiment, parent, run, former) for run in runs)
             for path in table_artifacts:
                 client.log_artifact(parent, str(path), "table")
             client.set_terminated(parent)
@@ -199,14 +201,32 @@ def _parent(client: MlflowClient, experiment: str, kind: str, table: str, profil
     return str(client.create_run(experiment, tags=tags, run_name=name).info.run_id)
 
 
-def _child(client: MlflowClient, experiment: str, parent: str, run: Mirror) -> int:
-    place = {"mlflow.parentRunId": parent, "harness.name": run.name, "harness.key": run.key}
+def _former(folder: Path) -> dict[str, set[str]]:
+    """Return the keys that migrations replaced by those that they became."""
+    found: dict[str, set[str]] = {}
+    for old, new in form.former_keys(folder).items():
+        found.setdefault(new, set()).add(old)
+    return found
+
+
+def _child(
+    client: MlflowClient,
+    experiment: str,
+    parent: str,
+    run: Mirror,
+    former: Mapping[str, set[str]],
+) -> int:
+    keys = {run.key, *former.get(run.key, ())}
+    place = {"mlflow.parentRunId": parent, "harness.name": run.name}
     for other in _search(client, experiment, place):
         tags, status = other.data.tags, other.info.status
+        if tags.get("harness.key") not in keys:
+            continue
         if tags.get("harness.digest") == run.digest and status in STATUSES.values():
             return 0
         client.delete_run(other.info.run_id)
-    tags = {**place, **{f"harness.{name}": value for name, value in run.tags.items()}}
+    named = {f"harness.{name}": value for name, value in run.tags.items()}
+    tags = {**named, **place, "harness.key": run.key}  # by which it is found again
     made = client.create_run(experiment, tags=tags, run_name=run.name)
     run_id = made.info.run_id
     _log(client, run_id, run)

@@ -28,9 +28,24 @@ class Checkpoints:
     ``overhead`` of the time; the schedule of writes never changes a result.
     """
 
-    def __init__(self, folder: Path, key: str, *, overhead: float = OVERHEAD) -> None:
-        """Remember where the state and the final weights of ``key`` live."""
+    def __init__(
+        self,
+        folder: Path,
+        key: str,
+        *,
+        definition: Mapping[str, Any] | None = None,
+        overhead: float = OVERHEAD,
+    ) -> None:
+        """Remember where the state and the final weights of ``key`` live.
+
+        Args:
+            folder: the run store.
+            key: of the stage.
+            definition: that the key is of; a state without it cannot be migrated.
+            overhead: share of the time that writing may take.
+        """
         self.overhead = overhead
+        self.definition = definition
         self.state_path = folder / "checkpoints" / f"{key}.pt"
         self.weights_path = folder / "weights" / f"{key}.pt"
         self.key = key
@@ -46,7 +61,8 @@ class Checkpoints:
         begin = time.monotonic()
         if not always and (begin - self._written) * self.overhead < self._cost:
             return False
-        _write(self.state_path, self.key, state)
+        defined = {} if self.definition is None else {"definition": self.definition}
+        _write(self.state_path, self.key, {**state, **defined})
         self._written = time.monotonic()
         self._cost = self._written - begin
         return True
@@ -80,6 +96,30 @@ def load_weights(folder: Path, key: str, digest: str) -> Mapping[str, Tensor]:
         )
     weights: Mapping[str, Tensor] = _read(path, key)["weights"]
     return weights
+
+
+def definition_of(path: Path) -> Mapping[str, Any] | None:
+    """Return the definition that the state of an unfinished stage holds, None where it has none.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    definition: Mapping[str, Any] | None = _read(path, path.stem).get("definition")
+    return definition
+
+
+def copy_as(
+    source: Path, target: Path, key: str, definition: Mapping[str, Any] | None = None
+) -> None:
+    """Write a state or final weights anew under another key, and another definition if given.
+
+    Raises:
+        UserError: the file cannot be read, or the copy cannot be written.
+    """
+    state = _read(source, source.stem)
+    if "definition" in state and definition is not None:
+        state["definition"] = definition
+    _write(target, key, {n: v for n, v in state.items() if n not in ("format", "key")})
 
 
 def _write(path: Path, key: str, state: Mapping[str, Any]) -> None:

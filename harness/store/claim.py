@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.store import form
 
 HEARTBEAT = 10.0
 EXPIRY = 90.0
@@ -24,7 +25,21 @@ EXPIRY = 90.0
 
 @contextlib.contextmanager
 def claim(folder: Path, key: str) -> Iterator[bool]:
-    """Try to claim a stage for the block; yield whether it is ours.
+    """Try to claim a stage for the block, in a store of this form; yield whether it is ours.
+
+    Raises:
+        UserError: the store has another form, or a migration began.
+    """
+    form.mark(folder)
+    with hold(folder, key) as ours:
+        if ours:
+            form.check(folder)  # either a migration sees this claim, or it is seen here
+        yield ours
+
+
+@contextlib.contextmanager
+def hold(folder: Path, key: str) -> Iterator[bool]:
+    """As ``claim``, whatever the store's form.
 
     The heartbeat runs in a thread of its own, so that long epochs do not lose the claim.
     """

@@ -13,6 +13,7 @@ import msgspec
 from harness import files
 from harness.canonical import digest, short
 from harness.errors import UserError
+from harness.store import form
 from harness.store.result import Evaluation, Provenance, Result, to_json
 
 if TYPE_CHECKING:
@@ -89,7 +90,12 @@ class Records:
     """The folder of records; every file is written whole or not at all."""
 
     def __init__(self, folder: Path) -> None:
-        """Use ``folder`` (the run store); it need not exist yet."""
+        """Use ``folder`` (the run store); it need not exist yet.
+
+        Raises:
+            UserError: the store has another form.
+        """
+        form.check(folder)
         self.folder = folder
 
     def path(self, key: str) -> Path:
@@ -129,6 +135,7 @@ class Records:
     def write(self, record: Record) -> Path:
         """Write a record atomically and return its path."""
         path = self.path(record.key)
+        form.mark(self.folder)
         files.write_json(path, record.to_json())
         return path
 
@@ -136,6 +143,7 @@ class Records:
         """Write what an evaluator predicted for each image; return the digest of it."""
         from harness.store import predictions
 
+        form.mark(self.folder)
         return predictions.write(self.predictions_path(key), arrays)
 
     def discard(self, key: str) -> None:

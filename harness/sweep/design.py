@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness import files, seed
-from harness.canonical import canonical, describe
+from harness import files, migrations, seed
+from harness.canonical import canonical, describe, field_names
 from harness.errors import UserError, unknown
 from harness.plan import override, plan
 from harness.plan.options import Options
@@ -25,6 +25,7 @@ from harness.spec.recipe import Stage
 from harness.spec.space import Choice, Dimension, Space, Value
 from harness.spec.sweep import OBJECTIVES, Sweep
 from harness.spec.table import Column, Table
+from harness.sweep.former import brought_over
 
 CORNERS = 256
 """Extremes of a space that are looked at before the first trial, at most."""
@@ -97,13 +98,23 @@ class Design:
         """
         run = self.base.cell_runs[0].run.definition()
         space = describe(self.space)
-        named = {d["name"]: d for d in space["dimensions"]}
+        named = {d["name"]: {**d, "fields": self._published(d)} for d in space["dimensions"]}
         return {
             "space": {**space, "dimensions": named},
             "objectives": list(self.sweep.objectives),
             "run": run,
             "store": _identity(self.options.runs),
+            "form": migrations.form(),
         }
+
+    def _published(self, dimension: Mapping[str, Any]) -> list[str]:
+        """Return a dimension's paths with the names that keys have for their fields."""
+        stages = {stage.phase: stage for stage in self.sweep.row.chain()}
+        words = [path.split(".") for path in dimension["fields"]]
+        return [
+            f"{phase}.{part}.{field_names(type(getattr(stages[phase], part)))[name]}"
+            for phase, part, name in words
+        ]
 
     def agree(self, stored: str | None, asked: SearchOptions) -> tuple[SearchOptions, str]:
         """Hold a study's stored definition against this design.
@@ -118,7 +129,7 @@ class Design:
         Raises:
             UserError: they differ, or two objectives are to be pruned.
         """
-        found = None if stored is None else json.loads(stored)
+        found = None if stored is None else brought_over(json.loads(stored))
         old = {} if found is None else found["drawing"]
         several = len(self.sweep.objectives) > 1
         sampler = asked.sampler or old.get("sampler", "tpe")

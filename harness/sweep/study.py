@@ -14,11 +14,13 @@ import hashlib
 import importlib.util
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, cast
 
 from harness import seed
 from harness.errors import UserError
 from harness.spec.space import SHARE, Choice, Space, Value, Whole
+from harness.store import form
 from harness.store.claim import claim, living
 from harness.sweep.design import Design, SearchOptions
 from harness.sweep.storage import open_storage, reachable
@@ -238,7 +240,9 @@ class Study:
     def trials(self) -> tuple[Trial, ...]:
         """Return every trial as plain values."""
         with reachable(self.url):
-            return tuple(_plain(t, self.design.space) for t in self.study.get_trials())
+            trials = tuple(_plain(t, self.design.space) for t in self.study.get_trials())
+        former = form.former_keys(self.design.options.runs)  # a finished trial cannot be changed
+        return tuple(replace(t, key=former.get(t.key, t.key)) for t in trials)
 
     def importances(self) -> tuple[dict[str, float], str]:
         """Return each parameter's share of the variance of the accuracy (fANOVA), or why not."""

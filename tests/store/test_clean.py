@@ -14,6 +14,7 @@ import pytest
 from harness.cli.main import main
 from harness.plan import catalog, plan
 from harness.plan.plan import Plan, StageRun
+from harness.store import form
 from harness.store.claim import claim
 from harness.store.record import Records
 from tests import plans, records
@@ -26,6 +27,7 @@ def made(own_folder: Path) -> Plan:
 
 
 def _write(kind: str, key: str, content: bytes = b"1234") -> Path:
+    form.mark(Path("runs"))
     path = Path("runs") / kind / f"{key}.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
@@ -126,6 +128,7 @@ def test_claims_of_the_dead_and_halves_of_files_go(
     assert "(interrupted write)" in out
     left = {str(p.relative_to("runs")) for p in Path("runs").rglob("*") if p.is_file()}
     assert left == {
+        form.MARKER,
         "claims/living.json",
         "claims/living.progress",
         f"checkpoints/{state.name}",
