@@ -13,6 +13,7 @@ from torch import Tensor
 
 from harness import files
 from harness.errors import UserError
+from harness.store import form
 
 FORMAT = 1
 """Raised whenever the layout of a checkpoint changes; other versions are refused."""
@@ -44,6 +45,7 @@ class Checkpoints:
             definition: that the key is of; a state without it cannot be migrated.
             overhead: share of the time that writing may take.
         """
+        self.folder = folder
         self.overhead = overhead
         self.definition = definition
         self.state_path = folder / "checkpoints" / f"{key}.pt"
@@ -61,6 +63,7 @@ class Checkpoints:
         begin = time.monotonic()
         if not always and (begin - self._written) * self.overhead < self._cost:
             return False
+        form.mark(self.folder)
         defined = {} if self.definition is None else {"definition": self.definition}
         _write(self.state_path, self.key, {**state, **defined})
         self._written = time.monotonic()
@@ -69,6 +72,7 @@ class Checkpoints:
 
     def finish(self, weights: Mapping[str, Tensor]) -> str:
         """Write the final weights and return their SHA-256."""
+        form.mark(self.folder)
         _write(self.weights_path, self.key, {"weights": dict(weights)})
         return files.sha256(self.weights_path)
 

@@ -104,7 +104,8 @@ def migrate(folder: Path) -> Moves | None:
         _refuse_living(folder)
         moves = _moves(folder, marker.form)
         try:
-            files.write_json(folder / JOURNAL, _stage(folder, marker, moves))
+            files.write_json(folder / STAGING / JOURNAL, _stage(folder, marker, moves))
+            (folder / STAGING / JOURNAL).replace(folder / JOURNAL)
             try:
                 _refuse_living(folder)  # who comes later is refused by the journal
             except UserError:
