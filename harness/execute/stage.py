@@ -91,9 +91,9 @@ class _Trained:
     history: list[dict[str, float]]
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class _Measured:
-    """What a training was seen to need; a failure leaves the rest None. See ``Provenance``."""
+    """What a finished training was seen to need; see ``Provenance``."""
 
     micro_batch: int | None = None
     peak_bytes: int | None = None
@@ -129,7 +129,7 @@ class Trainer:
         with place:
             data = self._data(step.run)
             try:
-                result = self._result(step, data, measured, _Told(progress, place))
+                result, measured = self._result(step, data, _Told(progress, place))
             except UserError:
                 raise
             except FAILURES as failure:
@@ -169,10 +169,9 @@ class Trainer:
         self,
         step: StageRun,
         data: tuple[Images, Images, Images],
-        measured: _Measured,
         told: _Told,
-    ) -> Result:
-        """Train and evaluate; ``measured`` is filled as far as a failure lets it be."""
+    ) -> tuple[Result, _Measured]:
+        """Train and evaluate a stage."""
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         trained, size = backward.within_memory(
@@ -181,8 +180,6 @@ class Trainer:
             batch=step.stage.recipe.batch_size,
             tell=told.line,
         )
-        if size is not None and size < step.stage.recipe.batch_size:
-            measured.micro_batch = size
         task, evaluator, history = trained.task, trained.evaluator, trained.history
         train, _, reported = trained.data
         result = Result(
@@ -202,11 +199,19 @@ class Trainer:
                 evaluation=evaluator.summary(len(history)),
                 predictions=self.records.write_predictions(step.key, evaluator.predictions()),
             )
-        if self.device.type == "cuda":
-            measured.peak_bytes = torch.cuda.max_memory_allocated(self.device)
-        if task.deployed is not None:
-            measured.latency = latency(task, next(reported.evaluated(task.evaluation, 1)))
-        return result
+        return result, self._measured(step, trained, size)
+
+    def _measured(self, step: StageRun, trained: _Trained, size: int | None) -> _Measured:
+        """Return what the training needed; ``size`` is that of the parts of a batch."""
+        task, (_, _, reported) = trained.task, trained.data
+        in_parts = size is not None and size < step.stage.recipe.batch_size
+        cuda = self.device.type == "cuda"
+        timed = task.deployed is not None
+        return _Measured(
+            micro_batch=size if in_parts else None,
+            peak_bytes=torch.cuda.max_memory_allocated(self.device) if cuda else None,
+            latency=latency(task, next(reported.evaluated(task.evaluation, 1))) if timed else None,
+        )
 
     def _fit(
         self,

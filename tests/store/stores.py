@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from harness import files, migrations
 from harness.canonical import digest
 from harness.migrations import Migration
 from harness.store.checkpoint import Checkpoints
-from harness.store.record import Record, Records
+from harness.store.record import Records
+from tests import records as planted
 
 RENAMING = Migration(
     types={"test.own": "test.mine"},
@@ -65,12 +67,12 @@ def plant(folder: Path) -> Path:
         defined = definition(stages=number)
         key = digest(defined)
         weights = Checkpoints(folder, key).finish({"w": torch.full((3,), float(number))})
-        result: dict[str, Any] = {"weights": weights, "history": [{"epoch": 0.0}]}
+        predictions = None
         if number == 2:
             records.write_predictions(key, {"probability": np.eye(3)})
-            result["predictions"] = "p" * 64
-        write(records, defined, result)
-    write(records, definition(0.9, stages=1), {}, error="DivergedError: no")
+            predictions = "p" * 64
+        write(records, defined, weights=weights, predictions=predictions)
+    write(records, definition(0.9, stages=1), error="DivergedError: no")
     started = definition(0.7, stages=1)
     Checkpoints(folder, digest(started), definition=started).save(state(7.0))
     files.write_json(folder / "latency" / f"{digest(timed())}.json", {"definition": timed()})
@@ -92,19 +94,13 @@ def timed() -> dict[str, Any]:
 
 
 def write(
-    records: Records, defined: dict[str, Any], result: dict[str, Any], *, error: str | None = None
+    records: Records, defined: dict[str, Any], *, error: str | None = None, **result: Any
 ) -> Path:
-    """Write a record."""
-    return records.write(
-        Record(
-            key=digest(defined),
-            status="failed" if error else "done",
-            definition=defined,
-            result=result,
-            provenance={"commit": "c", "dirty": False},
-            error=error,
-        )
-    )
+    """Write a record; ``result`` changes fields of its result."""
+    made = planted.record(digest(defined), defined, failed=error)
+    if made.result is not None:
+        made = dataclasses.replace(made, result=dataclasses.replace(made.result, **result))
+    return records.write(made)
 
 
 def contents(folder: Path) -> dict[str, str]:

@@ -124,7 +124,7 @@ def test_a_store_is_marked_before_anything_is_written_into_it(tmp_path: Path) ->
     assert not (tmp_path / "none").exists()
     with claim(tmp_path / "claims", KEY):
         assert json.loads((tmp_path / "claims" / form.MARKER).read_text())["form"] == 2
-    stores.write(Records(tmp_path / "records"), stores.definition(), {})
+    stores.write(Records(tmp_path / "records"), stores.definition())
     assert json.loads((tmp_path / "records" / form.MARKER).read_text())["form"] == 2
 
 

@@ -51,9 +51,9 @@ def test_everything_has_its_new_key(old: Path, capsys: pytest.CaptureFixture[str
         record = records.read(digest(stores.after(stages=number)))
         assert record is not None and record.status == "done"
         assert record.definition == stores.after(stages=number)
-        weights = load_weights(old, record.key, record.result["weights"])
+        weights = load_weights(old, record.key, record.result.weights)
         assert torch.equal(weights["w"], torch.full((3,), float(number)))
-    assert record.result["predictions"] == "p" * 64
+    assert record.result.predictions == "p" * 64
     assert records.predictions_path(record.key).read_bytes() == predictions
     np.testing.assert_array_equal(
         np.load(records.predictions_path(record.key))["probability"], np.eye(3)
@@ -156,7 +156,7 @@ def _taken(folder: Path) -> str:
 def _no_words(folder: Path) -> str:
     defined = stores.definition(0.3)
     defined["stages"][0]["method"]["mask_share"] = 0.4
-    path = stores.write(Records(folder), defined, {})
+    path = stores.write(Records(folder), defined)
     return f"records/{path.name}: the next form has no words for its definition"
 
 

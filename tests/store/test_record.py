@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from harness.errors import UserError
-from harness.store import predictions
+from harness.store import form, predictions
 from harness.store.predictions import UnusableError
 from harness.store.record import FORMAT, Record, Records
 from harness.store.result import (
@@ -101,6 +101,7 @@ def test_the_layout_of_the_file_is_that_of_format_1(tmp_path: Path) -> None:
 
 
 def _plant(folder: Path, content: Any) -> None:
+    form.mark(folder)
     store = Records(folder)
     store.path(KEY).parent.mkdir(parents=True, exist_ok=True)
     store.path(KEY).write_text(content if isinstance(content, str) else json.dumps(content))
