@@ -1,1 +1,1 @@
-"""Augmentations of images and masks, drawn from a generator that is passed in."""
+"""Batched augmentations of images and masks; random draws come from the caller's generator."""

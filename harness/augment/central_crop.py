@@ -8,11 +8,11 @@ from torch import Tensor
 from harness.augment.view import cut, normalise
 
 RESIZED = 256 / 224
-"""Short side of the resized image over the side of the crop."""
+"""Ratio of the resized image's short side to the side of the crop."""
 
 
 def boxes(sizes: Tensor, size: int) -> Tensor:
-    """Return the central crops of images whose short side became int(256 / 224 * size).
+    """Return the boxes of central crops after the short side is resized to 256 / 224 * size.
 
     Args:
         sizes: (B, 2) original height and width in pixels, on the CPU.
@@ -24,20 +24,24 @@ def boxes(sizes: Tensor, size: int) -> Tensor:
     """
     short = int(RESIZED * size)
     resized = (short * sizes.double() / sizes.amin(1, keepdim=True)).floor()
-    # Half a pixel goes to the even side, as in Python's round.
-    begin = ((resized - size) / 2).round()
-    return torch.cat([begin / resized, size / resized], 1).float()
+    # torch.round and Python's round, which torchvision calls, both round halves to even.
+    offset = ((resized - size) / 2).round()
+    return torch.cat([offset / resized, size / resized], 1).float()
 
 
 def crop(images: Tensor, sizes: Tensor, size: int) -> Tensor:
-    """Apply ImageNet's usual evaluation transform: resize, bicubic, and crop the centre.
+    """Apply ImageNet's usual evaluation transform: bicubic resize, central crop, normalisation.
 
     Args:
-        images: (B, C, S, S) uint8, stretched.
+        images: (B, C, S, S) uint8, originals stretched to a square.
         sizes: (B, 2) original height and width in pixels, on the CPU.
         size: side of the result.
+
+    Returns:
+        (B, 3, size, size) float32, normalised with ImageNet's mean and standard deviation.
     """
-    there = boxes(sizes, size).to(images.device, non_blocking=True)
-    none = torch.zeros(len(images), dtype=torch.bool, device=images.device)
-    # The resize comes first, so the kernel reaches past the crop.
-    return normalise(cut(images.float(), there, none, size, "bicubic"))
+    device_boxes = boxes(sizes, size).to(images.device, non_blocking=True)
+    no_flips = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+    # The reference resizes the whole image before it crops, so the kernel uses pixels outside the
+    # crop too (no ``confine``).
+    return normalise(cut(images.float(), device_boxes, no_flips, size, "bicubic"))

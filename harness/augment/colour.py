@@ -1,7 +1,7 @@
 """Batched colour augmentation of contrastive methods: jitter, grey, blur, solarise, per image.
 
-Draws are made on the CPU, applied on the images' device; no image waits for another. Everything
-here commutes with mirroring, so that it does not matter that flips come with the crop.
+Parameters are drawn on the CPU and applied on the images' device, without synchronisation. All
+operations commute with mirroring, so they may follow a crop that already flips.
 """
 
 from __future__ import annotations
@@ -14,23 +14,27 @@ import torch
 from torch import Tensor
 
 GREY = (0.2989, 0.587, 0.114)
-"""Weights of red, green and blue in brightness, torchvision's."""
+"""Weights of red, green and blue in the luma, as in torchvision."""
 
 REFERENCE_SIZE = 224
-"""Blur widths are given in pixels of images of this side, and shrink with smaller ones."""
+"""Image side in pixels at which ``Colour.sigma`` is given; blur widths scale with the side."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Colour:
-    """Settings of one view's colours; the ranges are torchvision's ColorJitter's.
+    """Settings of one view's colour augmentation; jitter ranges as in torchvision's ColorJitter.
 
     Attributes:
-        brightness, contrast, saturation: factors are drawn from 1 - x to 1 + x, at least 0.
-        hue: shift is drawn from -x to x, in turns of the colour circle.
-        jitter: probability of the four, which act in random order.
-        grey: probability of losing all colour.
-        blur: probability of a Gaussian blur; ``sigma`` its range in pixels at 224.
-        solarise: probability of inverting values from ``threshold`` on (0..1).
+        brightness: the factor is drawn uniformly from [max(0, 1 - x), 1 + x].
+        contrast: likewise.
+        saturation: likewise.
+        hue: the shift is drawn uniformly from [-x, x], in turns of the colour circle.
+        jitter: probability of applying these four, in random order.
+        grey: probability of converting to greyscale.
+        blur: probability of a Gaussian blur.
+        sigma: range of the blur's standard deviation in pixels at 224.
+        solarise: probability of inverting the values at or above ``threshold``.
+        threshold: in 0..1.
     """
 
     brightness: float = 0.4
@@ -47,13 +51,14 @@ class Colour:
 
 @dataclass(frozen=True)
 class Draws:
-    """What was drawn for B images, on the CPU.
+    """Random colour parameters of B images, on the CPU.
 
     Attributes:
         factors: (B, 4) of brightness, contrast, saturation and hue.
-        order: (B, 4) permutations of the four; a row of an image that is not jittered is -1.
-        grey, solarise: (B,) bool.
-        sigma: (B,) blur width in pixels at 224, 0 for none.
+        order: (B, 4) permutations of the four; -1 throughout where an image is not jittered.
+        grey: (B,) bool.
+        solarise: (B,) bool.
+        sigma: (B,) standard deviation of the blur in pixels at 224, 0 for none.
     """
 
     factors: Tensor
@@ -64,17 +69,21 @@ class Draws:
 
 
 def draw(settings: Colour, count: int, generator: torch.Generator) -> Draws:
-    """Draw the colours of ``count`` images; the stream does not depend on what was drawn."""
+    """Draw the colour parameters of ``count`` images.
+
+    Every call takes the same number of random values, whatever the settings and outcomes.
+    """
     chance = torch.rand(count, 5, generator=generator)
     uniform = torch.rand(count, 4, generator=generator)
     order = torch.rand(count, 4, generator=generator).argsort(1)
-    reach = torch.tensor(
+    half_range = torch.tensor(
         [settings.brightness, settings.contrast, settings.saturation, settings.hue]
     )
     centre = torch.tensor([1.0, 1.0, 1.0, 0.0])
-    low = (centre - reach).clamp(min=-0.5)
+    # As in torchvision: factors are at least 0, hue shifts at most half a turn.
+    low = (centre - half_range).clamp(min=-0.5)
     low[:3] = low[:3].clamp(min=0)
-    factors = low + uniform * (centre + reach - low)
+    factors = low + uniform * (centre + half_range - low)
     jittered = chance[:, 0] < settings.jitter
     narrow, wide = settings.sigma
     return Draws(
@@ -89,73 +98,81 @@ def draw(settings: Colour, count: int, generator: torch.Generator) -> Draws:
 
 
 def apply(images: Tensor, draws: Draws, settings: Colour) -> Tensor:
-    """Return the images (B, C, H, W) in 0..1, C = 1 or 3, with their colours changed.
+    """Return images (B, C, H, W) in 0..1, C = 1 or 3, with the drawn colour changes applied.
 
-    Grey images (C = 1) have no saturation and no hue.
+    Saturation, hue and the greyscale conversion are skipped for greyscale images (C = 1).
     """
     images = images.clone()
     operations = (_brightness, _contrast, _saturation, _hue)
+    # One pass per position in the order: each image's operation at that position, batched over the
+    # images that have the same operation there.
     for position in range(4):
         for number, operation in enumerate(operations[: 4 if images.shape[1] == 3 else 2]):
             rows = (draws.order[:, position] == number).nonzero()[:, 0]
             factor = draws.factors[rows, number].to(images.device, non_blocking=True)
             _change(images, rows, partial(operation, factor=factor[:, None, None, None]))
     if images.shape[1] == 3:
-        _change(images, draws.grey.nonzero()[:, 0], lambda some: _grey(some).expand_as(some))
+        _change(
+            images, draws.grey.nonzero()[:, 0], lambda selected: _grey(selected).expand_as(selected)
+        )
     rows = (draws.sigma > 0).nonzero()[:, 0]
     sigma = draws.sigma[rows].to(images.device, non_blocking=True)
     scale = images.shape[-1] / REFERENCE_SIZE
-    _change(images, rows, lambda some: blur(some, sigma * scale))
+    _change(images, rows, lambda selected: blur(selected, sigma * scale))
     _change(
         images,
         draws.solarise.nonzero()[:, 0],
-        lambda some: torch.where(some >= settings.threshold, 1 - some, some),
+        lambda selected: torch.where(selected >= settings.threshold, 1 - selected, selected),
     )
     return images
 
 
 def _change(images: Tensor, rows: Tensor, operation: Callable[[Tensor], Tensor]) -> None:
-    """Change some rows; the operation is given a copy of them, which it may overwrite."""
+    """Apply an operation in place to some rows; it receives a copy that it may overwrite."""
     if len(rows):
-        there = rows.to(images.device, non_blocking=True)
-        images.index_copy_(0, there, operation(images.index_select(0, there)))
+        device_rows = rows.to(images.device, non_blocking=True)
+        images.index_copy_(0, device_rows, operation(images.index_select(0, device_rows)))
 
 
 def _grey(images: Tensor) -> Tensor:
-    """Return the brightness (B, 1, H, W)."""
+    """Return the luma (B, 1, H, W)."""
     if images.shape[1] == 1:
         return images
     red, green, blue = images.unbind(1)
     return (GREY[0] * red).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2])[:, None]
 
 
-# These overwrite the images: the sides are small, and memory that is asked for anew costs more than
+# The operations below work in place: images are small, so allocating memory would cost more than
 # the arithmetic.
 
 
 def _blend(images: Tensor, other: Tensor, factor: Tensor) -> Tensor:
+    """Return factor * images + (1 - factor) * other, clipped to 0..1."""
     return images.mul_(factor).add_((1 - factor) * other).clamp_(0, 1)
 
 
 def _brightness(images: Tensor, factor: Tensor) -> Tensor:
+    """Blend with black."""
     return images.mul_(factor).clamp_(0, 1)
 
 
 def _contrast(images: Tensor, factor: Tensor) -> Tensor:
+    """Blend with the image's mean luma, one value per image."""
     return _blend(images, _grey(images).mean((1, 2, 3), keepdim=True), factor)
 
 
 def _saturation(images: Tensor, factor: Tensor) -> Tensor:
+    """Blend with the greyscale image."""
     return _blend(images, _grey(images), factor)
 
 
 def _hue(images: Tensor, factor: Tensor) -> Tensor:
-    """Turn the hue by ``factor`` turns: saturation and value stay."""
+    """Shift the hue (of HSV) by ``factor`` turns; saturation and value do not change."""
     red, green, blue = images.unbind(1)
     high = torch.maximum(red, green).maximum(blue)
     extent = high - torch.minimum(red, green).minimum(blue)
     safe = torch.where(extent > 0, extent, 1.0)
-    # Six times the hue, in sixths of the circle.
+    # Hue in sixths of the colour circle, 6 h (HSV): its branch is that of the largest channel.
     sixths = torch.where(
         high == red,
         (green - blue).div_(safe),
@@ -163,7 +180,8 @@ def _hue(images: Tensor, factor: Tensor) -> Tensor:
             high == green, (blue - red).div_(safe).add_(2), (red - green).div_(safe).add_(4)
         ),
     ).add_(6 * factor[:, 0])
-    # A channel of hue h is high - extent * max(0, min(k, 4 - k, 1)) with k = (n + 6 h) mod 6.
+    # HSV to RGB in closed form: high - extent * max(0, min(k, 4 - k, 1)), k = (n + 6 h) mod 6,
+    # with n = 5, 3, 1 for red, green, blue.
     for channel, n in enumerate((5.0, 3.0, 1.0)):
         k = (sixths + n).remainder_(6)
         share = torch.minimum(k, 4 - k).clamp_(0, 1)
@@ -172,29 +190,32 @@ def _hue(images: Tensor, factor: Tensor) -> Tensor:
 
 
 def blur(images: Tensor, sigma: Tensor) -> Tensor:
-    """Blur images (B, C, S, S) by Gaussians of width ``sigma`` (B,), mirrored at the border.
+    """Blur images (B, C, S, S) by Gaussians of standard deviation ``sigma`` (B,) in pixels.
 
-    One (S, S) matrix an image and axis; rows sum to 1.
+    The border is mirrored without repeating the edge pixel. The blur along each axis is a product
+    with one (S, S) matrix per image, whose rows sum to 1: W X W^T.
     """
     side = images.shape[-1]
-    place = torch.arange(side, device=images.device, dtype=torch.float32)
-    width = 2 * sigma.clamp(min=1e-3)[:, None, None] ** 2
-    to, source = place[:, None], place[None, :]
-    weight = _gauss(to - source, width)
-    # What lies past the border is the mirror image of what lies before it, the edge once.
+    pixel = torch.arange(side, device=images.device, dtype=torch.float32)
+    twice_variance = 2 * sigma.clamp(min=1e-3)[:, None, None] ** 2  # 2 sigma^2, (B, 1, 1)
+    target, source = pixel[:, None], pixel[None, :]
+    weight = _gauss(target - source, twice_variance)
+    # A source pixel also stands for its mirror images at -source and 2 (S - 1) - source; the edge
+    # pixels are their own mirror images and are counted once.
     inner = (source > 0).float()
-    weight = weight + inner * _gauss(to + source, width)
+    weight = weight + inner * _gauss(target + source, twice_variance)
     outer = (source < side - 1).float()
-    weight = weight + outer * _gauss(2 * (side - 1) - to - source, width)
+    weight = weight + outer * _gauss(2 * (side - 1) - target - source, twice_variance)
     weight = weight / weight.sum(2, keepdim=True)
-    back = weight.transpose(1, 2)
-    blurred = [weight @ images[:, channel] @ back for channel in range(images.shape[1])]
+    transposed = weight.transpose(1, 2)
+    blurred = [weight @ images[:, channel] @ transposed for channel in range(images.shape[1])]
     return torch.stack(blurred, 1)
 
 
-def _gauss(distance: Tensor, width: Tensor) -> Tensor:
-    """Return exp(-distance^2 / width), never less than e^-60, nothing in a sum beside 1.
+def _gauss(distance: Tensor, twice_variance: Tensor) -> Tensor:
+    """Return exp(-distance^2 / twice_variance), with the exponent limited to -60.
 
-    Smaller values end as denormal numbers, with which a CPU computes many times slower.
+    e^-60 vanishes beside 1 in float32. Smaller values would become denormal numbers, with which a
+    CPU computes many times slower.
     """
-    return torch.exp(-(distance.square() / width).clamp(max=60.0))
+    return torch.exp(-(distance.square() / twice_variance).clamp(max=60.0))

@@ -1,6 +1,6 @@
-"""Batched random erasing: a rectangle of some images becomes noise (Zhong et al. 2020).
+"""Batched random erasing: a rectangle is replaced by noise (Zhong et al. 2020).
 
-As timm's RandomErasing in mode "pixel": after normalisation, filled with N(0, 1).
+As timm's RandomErasing in mode "pixel": applied after normalisation, with noise from N(0, 1).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 ATTEMPTS = 10
-"""Draws of a rectangle that must be smaller than the image; after these it is left alone."""
+"""Attempts to draw a rectangle smaller than the image; if all fail, nothing is erased (timm)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +21,8 @@ class Erasing:
     """Settings of random erasing; the defaults are timm's.
 
     Attributes:
-        probability: of erasing from an image.
-        area: range of the rectangle's share of the image.
+        probability: of erasing a rectangle from an image.
+        area: range of the rectangle's area as a share of the image's.
         ratio: range of its height over its width, drawn log-uniformly.
     """
 
@@ -35,11 +35,11 @@ class Erasing:
 
 @dataclass(frozen=True)
 class Draws:
-    """What was drawn for B images, on the CPU.
+    """Random rectangles and noise of B images, on the CPU.
 
     Attributes:
-        rectangles: (B, 4) int64 top, left, height, width in pixels; no height: nothing is erased.
-        noise: values for all erased pixels of 3 channels, image by image, channel by channel.
+        rectangles: (B, 4) int64 top, left, height, width in pixels; height 0 erases nothing.
+        noise: (n,) values for all n erased pixels of 3 channels, by image, then by channel.
     """
 
     rectangles: Tensor
@@ -57,22 +57,24 @@ def draw(settings: Erasing, count: int, size: int, generator: torch.Generator) -
     height, width = torch.sqrt(area * ratio).round(), torch.sqrt(area / ratio).round()
     top = (uniform[..., 2] * (size - height + 1)).floor()
     left = (uniform[..., 3] * (size - width + 1)).floor()
+    # argmax over 0 and 1 returns the first attempt that fits.
     fits = (height < size) & (width < size)
-    drawn = torch.stack([top, left, height, width], -1)
-    first = drawn[torch.arange(count), fits.int().argmax(1)]
-    erased = (chance < settings.probability) & fits.any(1)
-    rectangles = torch.where(erased[:, None], first, 0).long()
+    candidates = torch.stack([top, left, height, width], -1)
+    first = candidates[torch.arange(count), fits.int().argmax(1)]
+    is_erased = (chance < settings.probability) & fits.any(1)
+    rectangles = torch.where(is_erased[:, None], first, 0).long()
     pixels = int((rectangles[:, 2] * rectangles[:, 3]).sum())
     return Draws(rectangles, torch.randn(3 * pixels, generator=generator))
 
 
 def apply(images: Tensor, draws: Draws) -> Tensor:
     """Return the images (B, 3, S, S) with their rectangles replaced by the drawn noise."""
-    place = torch.arange(images.shape[-1], device=images.device)
+    pixel = torch.arange(images.shape[-1], device=images.device)
     rectangles = draws.rectangles.to(images.device, non_blocking=True)
     top, left, height, width = rectangles[:, :, None].unbind(1)
-    rows = (place >= top) & (place < top + height)
-    columns = (place >= left) & (place < left + width)
+    rows = (pixel >= top) & (pixel < top + height)
+    columns = (pixel >= left) & (pixel < left + width)
     mask = rows[:, None, :, None] & columns[:, None, None, :]
+    # masked_scatter consumes the noise in memory order: image, channel, row, column.
     noise = draws.noise.to(images.device, non_blocking=True)
     return images.masked_scatter(mask.expand_as(images), noise)

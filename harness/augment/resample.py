@@ -1,4 +1,4 @@
-"""Interpolation along one axis as matrices, antialiased as in PIL."""
+"""Antialiased interpolation along one axis as batched matrices, equal to PIL's resize."""
 
 from __future__ import annotations
 
@@ -20,46 +20,52 @@ def resample_weights(
     *,
     confine: bool = False,
 ) -> Tensor:
-    """Build interpolation matrices along one axis, antialiased as in PIL.
+    """Build matrices that crop and resize along one axis, antialiased as in PIL's resize.
 
     Args:
-        start: (B,) where the crop begins, fraction of the axis.
-        length: (B,) its length, fraction of the axis.
-        source: pixels along the axis of the array.
+        start: (B,) where the crop begins, as a fraction of the axis.
+        length: (B,) its length, as a fraction of the axis.
+        source: pixels of the array along the axis.
         target: pixels of the result.
-        interpolation: the kernel; its support widens when the crop shrinks.
-        confine: use the crop's own pixels alone (crop, then resize); else the kernel reaches
-            past the crop and is cut only by the array's border.
+        interpolation: the kernel; its support widens when the crop is made smaller.
+        confine: use only pixels inside the crop (crop, then resize); otherwise the kernel also
+            uses pixels outside it and is cut only by the array's border.
 
     Returns:
         (B, target, source) float32; every row sums to 1.
     """
     begin, extent = start.float() * source, length.float() * source
+    # Source pixels per target pixel, and the target pixels' centres in source pixels.
     step = (extent / target)[:, None, None]
     position = torch.arange(target, device=start.device) + 0.5
     centre = begin[:, None, None] + position[:, None] * step
-    # Only the few pixels that the kernel can reach are weighed, then put into their columns.
+    # Weights are computed for the taps within the kernel's reach alone, (B, target, taps), then
+    # scattered into the columns of the dense matrix.
     reach = _SUPPORT[interpolation] * max(source / target, 1.0)
     taps = torch.arange(math.ceil(2 * reach) + 1, device=start.device)
     index = (centre - reach).floor() + taps
     pixel = index + 0.5
+    # Distance in units of max(step, 1): PIL widens the kernel when it shrinks an image.
     distance = ((pixel - centre) / step.clamp(min=1.0)).abs()
     weight = _KERNELS[interpolation](distance) * ((index >= 0) & (index < source))
     if confine:
         # Half a pixel of slack keeps at least one pixel for crops thinner than a pixel.
         first, last = begin[:, None, None] - 0.5, (begin + extent)[:, None, None] + 0.5
         weight = weight * ((pixel > first) & (pixel < last))
+    # Weights cut at a border are normalised again; taps outside have weight 0.
     weight = weight / weight.sum(2, keepdim=True)
     dense = torch.zeros(len(start), target, source, device=start.device)
     return dense.scatter_add_(2, index.clamp(0, source - 1).long(), weight)
 
 
 def _triangle(x: Tensor) -> Tensor:
+    """Return the bilinear kernel at distances x >= 0."""
     return (1 - x).clamp(min=0)
 
 
 def _cubic(x: Tensor) -> Tensor:
-    a = -0.5  # PIL's bicubic (Catmull-Rom)
+    """Return Keys' bicubic kernel at distances x >= 0, with PIL's a = -0.5 (Catmull-Rom)."""
+    a = -0.5
     near = ((a + 2) * x - (a + 3)) * x * x + 1
     far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
     return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
@@ -67,4 +73,4 @@ def _cubic(x: Tensor) -> Tensor:
 
 _KERNELS = {"bilinear": _triangle, "bicubic": _cubic}
 _SUPPORT = {"bilinear": 1.0, "bicubic": 2.0}
-"""How far a kernel reaches, in steps."""
+"""Half the width of each kernel, in steps."""

@@ -1,8 +1,8 @@
-"""Batched random-resized-crop, flip and normalisation on the images' device.
+"""Batched random resized crop, flip and normalisation on the images' device.
 
-A crop is drawn in original coordinates (the store keeps each image's height and width), expressed
-in fractions of the image, and cut out of the stretched array by one separable resampling: two
-batched matrix products per batch. The same boxes cut attention maps and masks.
+A crop is drawn in the original image's coordinates (the data store records its height and width),
+expressed as fractions of the image, and cut out of the square array by separable resampling: two
+batched matrix products per channel. The same boxes cut attention maps and masks.
 """
 
 from __future__ import annotations
@@ -24,22 +24,24 @@ Evaluation = Literal["stretch", "centre-crop"]
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
+"""ImageNet's mean and standard deviation of red, green and blue in 0..1."""
+
 ATTEMPTS = 10
-"""Draws of a random crop before the central fall-back, as in torchvision."""
+"""Attempts to draw a random crop before a central one is taken, as in torchvision."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """Settings of one view.
+    """Settings of one augmented view of an image.
 
     Attributes:
-        scale: range of the crop's share of the image area.
+        scale: range of the crop's area as a share of the image's.
         ratio: range of the crop's width over height, drawn log-uniformly.
         flip: probability of mirroring left to right.
         interpolation: "bicubic" is the paper's "interpolation of 3" (Appendix B).
-        colour: jitter, grey, blur and solarise; None leaves colours alone.
-        operations: RandAugment, on the crop before normalisation; None: none.
-        erasing: random erasing, after normalisation; None: none.
+        colour: jitter, grey, blur and solarise; None for none.
+        operations: RandAugment, on the crop before normalisation; None for none.
+        erasing: random erasing, after normalisation; None for none.
     """
 
     key_name: ClassVar[str] = "augmentation"
@@ -55,9 +57,10 @@ class Augmentation:
 
 @dataclass(frozen=True, kw_only=True)
 class RotatingAugmentation(Augmentation):
-    """Settings of a view that is also turned; a class of its own, so that other keys stay.
+    """Settings of a view that is also rotated by a random multiple of 90 degrees.
 
-    A batch does not say how its views were turned: methods that cut maps by boxes cannot take it.
+    A separate class, so that the keys of views without rotation do not change. A batch does not
+    record the rotations: methods that cut maps by the views' boxes cannot use it.
 
     Attributes:
         rotation: "quarter": with probability 0.5 by 0, 90, 180 or 270 degrees (released code).
@@ -70,10 +73,13 @@ class RotatingAugmentation(Augmentation):
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """What was drawn for one view of B images besides its crops and flips, on the CPU.
+    """Random parameters of one view of B images besides crops and flips, on the CPU.
 
     Attributes:
-        turns: (B,) int64, quarter turns counter-clockwise, after the flip.
+        turns: (B,) int64, counter-clockwise quarter turns after the flip; None for none.
+        colour: of jitter, grey, blur and solarise; None for none.
+        operations: of RandAugment; None for none.
+        erasing: of random erasing; None for none.
     """
 
     turns: Tensor | None = None
@@ -83,11 +89,11 @@ class Drawn:
 
 
 def draw(settings: Augmentation, count: int, size: int, generator: torch.Generator) -> Drawn:
-    """Draw what a view's settings ask for; what is off draws nothing.
+    """Draw a view's random parameters; augmentations that are off take no random values.
 
     Args:
         settings: of the view.
-        count: B.
+        count: number of images B.
         size: side of the view.
         generator: on the CPU.
     """
@@ -105,11 +111,11 @@ def draw(settings: Augmentation, count: int, size: int, generator: torch.Generat
 
 
 def random_boxes(sizes: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:
-    """Draw one crop an image, with torchvision's RandomResizedCrop's distribution.
+    """Draw one crop per image from the distribution of torchvision's RandomResizedCrop.
 
     Args:
         sizes: (B, 2) original height and width in pixels, on the CPU.
-        settings: the range of area and aspect.
+        settings: ranges of area and aspect ratio.
         generator: on the CPU.
 
     Returns:
@@ -125,32 +131,34 @@ def random_boxes(sizes: Tensor, settings: Augmentation, generator: torch.Generat
 def crop_shapes(
     height: Tensor, width: Tensor, settings: Augmentation, draw: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Turn uniform draws into heights and widths of crops, (B, attempts) in whole pixels.
+    """Turn uniform draws into heights and widths of crops, each (B, attempts) in whole pixels.
 
     Args:
         height: (B, 1) of the originals.
         width: (B, 1), likewise.
-        settings: the range of area and aspect.
+        settings: ranges of area and aspect ratio.
         draw: (B, attempts, 2 or more) in 0..1; the first two of the last dimension are used.
     """
     low, high = settings.scale
     area = height * width * (low + (high - low) * draw[..., 0])
+    # w / h = aspect and w h = area, so h = sqrt(area / aspect) and w = sqrt(area * aspect).
     log_low, log_high = (math.log(r) for r in settings.ratio)
     aspect = torch.exp(log_low + (log_high - log_low) * draw[..., 1])
     return torch.sqrt(area / aspect).round(), torch.sqrt(area * aspect).round()
 
 
 def first_fit(height: Tensor, width: Tensor, drawn: Tensor, settings: Augmentation) -> Tensor:
-    """Return each image's first crop that fits, else the central one, as fractions (B, 4).
+    """Return each image's first candidate crop that fits, or the central one, as fractions (B, 4).
 
     Args:
         height: (B, 1) of the originals.
         width: (B, 1), likewise.
         drawn: (B, attempts, 4) top, left, height, width in pixels.
-        settings: for the aspect of the central crop.
+        settings: limits of the central crop's aspect ratio.
     """
     h, w = drawn[..., 2], drawn[..., 3]
     fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
+    # argmax over 0 and 1 returns the first attempt that fits.
     boxes = drawn[torch.arange(len(drawn)), fits.int().argmax(1)]
     central = _central(height[:, 0], width[:, 0], settings.ratio)
     boxes = torch.where(fits.any(1, keepdim=True), boxes, central)
@@ -158,6 +166,10 @@ def first_fit(height: Tensor, width: Tensor, drawn: Tensor, settings: Augmentati
 
 
 def _central(height: Tensor, width: Tensor, ratio: tuple[float, float]) -> Tensor:
+    """Return the largest central crops within the aspect limits, (B, 4) in pixels.
+
+    As torchvision's fall-back; height and width are (B,).
+    """
     aspect = (width / height).clamp(*ratio)
     w = torch.minimum(width, (height * aspect).round())
     h = torch.minimum(height, (width / aspect).round())
@@ -178,10 +190,11 @@ def cut(
     Args:
         images: (B, C, H, W) float or uint8.
         boxes: (B, 4) top, left, height, width as fractions.
-        flips: (B,) bool; mirrored left to right after the crop.
+        flips: (B,) bool; True mirrors left to right after the crop.
         size: side of the result.
         interpolation: the kernel.
-        confine: see ``resample_weights``; images are confined, attention maps are not.
+        confine: use only pixels inside the box (see ``resample_weights``); on for images, off for
+            attention maps.
 
     Returns:
         (B, C, size, size) float.
@@ -191,16 +204,17 @@ def cut(
     columns = resample_weights(
         boxes[:, 1], boxes[:, 3], width, size, interpolation, confine=confine
     )
+    # Mirroring reverses the order of the target columns, so flips cost no pass of their own.
     columns = torch.where(flips[:, None, None], columns.flip(1), columns)
     columns = columns.transpose(1, 2)
-    # One product a channel: over all at once torch copies the matrices for each, and the larger
-    # intermediates fall out of the cache.
+    # rows (B, size, H) @ channel (B, H, W) @ columns (B, W, size), one channel at a time: a product
+    # over all channels copies the matrices per channel, and larger intermediates miss the cache.
     cut_out = [rows @ images[:, channel].float() @ columns for channel in range(images.shape[1])]
     return torch.stack(cut_out, 1)
 
 
 def normalise(images: Tensor) -> Tensor:
-    """Turn (B, C, H, W) in 0..255, C = 1 or 3, into ImageNet-normalised (B, 3, H, W)."""
+    """Normalise images (B, C, H, W) in 0..255, C = 1 or 3, with ImageNet's statistics."""
     mean = images.new_tensor(MEAN)[:, None, None] * 255
     std = images.new_tensor(STD)[:, None, None] * 255
     return (images.clamp(0, 255) - mean) / std
@@ -214,15 +228,15 @@ def view(
     settings: Augmentation,
     drawn: Drawn | None = None,
 ) -> Tensor:
-    """Cut, resize, turn, change, normalise and erase one view.
+    """Produce one augmented view: crop, rotate, recolour, RandAugment, normalise, erase.
 
     Args:
         images: (B, C, S, S) uint8, C = 1 or 3.
-        boxes: (B, 4) as from ``random_boxes``, on the images' device.
+        boxes: (B, 4) top, left, height, width as fractions, on the images' device.
         flips: (B,) bool, likewise.
         size: side of the result.
-        settings: the kernel and the colours.
-        drawn: from ``draw`` under the same settings; None changes nothing.
+        settings: the kernel and the colour augmentation.
+        drawn: from ``draw`` under the same settings; None only crops, flips and normalises.
 
     Returns:
         (B, 3, size, size) float32.
@@ -235,21 +249,22 @@ def view(
         crops = crops.clamp_(0, 255).div_(255)
         crops = colour.apply(crops, drawn.colour, settings.colour).mul_(255)
     if drawn.operations is not None:
-        # What a warp leaves empty has a colour, so grey images become three channels here.
+        # Pixels that a warp leaves empty get an RGB colour, so greyscale becomes three channels.
         crops = randaugment.apply(crops.expand(-1, 3, -1, -1), drawn.operations)
     normalised = normalise(crops)
     return normalised if drawn.erasing is None else erasing.apply(normalised, drawn.erasing)
 
 
 STRETCH = Augmentation(interpolation="bilinear")
-"""The kernel of the evaluation transform."""
+"""Settings of the evaluation transform: bilinear interpolation and no augmentation."""
 
 
 def stretch(images: Tensor, size: int) -> Tensor:
-    """Apply the evaluation transform: the whole image, stretched, bilinear, normalised.
+    """Apply the evaluation transform: resize the whole image to a square, then normalise.
 
-    Released code, validation transform: resize to (size, size), no centre crop.
+    Released code, validation transform: bilinear resize to (size, size), no centre crop. Images are
+    (B, C, S, S) uint8; the result is (B, 3, size, size) float32.
     """
     whole = images.new_tensor([[0.0, 0.0, 1.0, 1.0]], dtype=torch.float32).expand(len(images), 4)
-    none = torch.zeros(len(images), dtype=torch.bool, device=images.device)
-    return view(images, whole, none, size, STRETCH)
+    no_flips = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+    return view(images, whole, no_flips, size, STRETCH)
