@@ -147,19 +147,19 @@ def crop_shapes(
     return torch.sqrt(area / aspect).round(), torch.sqrt(area * aspect).round()
 
 
-def first_fit(height: Tensor, width: Tensor, drawn: Tensor, settings: Augmentation) -> Tensor:
+def first_fit(height: Tensor, width: Tensor, candidates: Tensor, settings: Augmentation) -> Tensor:
     """Return each image's first candidate crop that fits, or the central one, as fractions (B, 4).
 
     Args:
         height: (B, 1) of the originals.
         width: (B, 1), likewise.
-        drawn: (B, attempts, 4) top, left, height, width in pixels.
+        candidates: (B, attempts, 4) top, left, height, width in pixels.
         settings: limits of the central crop's aspect ratio.
     """
-    h, w = drawn[..., 2], drawn[..., 3]
+    h, w = candidates[..., 2], candidates[..., 3]
     fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
     # argmax over 0 and 1 returns the first attempt that fits.
-    boxes = drawn[torch.arange(len(drawn)), fits.int().argmax(1)]
+    boxes = candidates[torch.arange(len(candidates)), fits.int().argmax(1)]
     central = _central(height[:, 0], width[:, 0], settings.ratio)
     boxes = torch.where(fits.any(1, keepdim=True), boxes, central)
     return boxes / torch.cat([height, width, height, width], 1)
