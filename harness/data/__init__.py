@@ -1,1 +1,1 @@
-"""Data sets: official archives read once into one uint8 array a data set."""
+"""Data sets: official archives, decoded once into one uint8 array per data set."""

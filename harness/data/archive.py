@@ -1,6 +1,6 @@
-"""Official archives, zipped or unpacked, read member by member; nothing is extracted.
+"""Read official archives, zipped or unpacked, file by file without extracting them.
 
-Names that point outside, links and bombs are refused before anything is decoded.
+Paths that lead outside, links and decompression bombs are refused before anything is decoded.
 """
 
 from __future__ import annotations
@@ -14,31 +14,39 @@ from harness.errors import UserError
 from harness.spec.dataset import Source
 
 MEMBER_LIMIT = 256 * 2**20
-"""Largest member in bytes once inflated; the largest official image has 20 MiB."""
+"""Largest allowed file in bytes, uncompressed; the largest official image has 20 MiB."""
 
 RATIO_LIMIT = 200
-"""Largest ratio of inflated to stored size of members over 1 MiB; deflate's own limit is 1032."""
+"""Largest allowed compression ratio of members over 1 MiB; deflate's own limit is 1032."""
 
 
 class Folder(Source):
-    """An unpacked archive."""
+    """An unpacked archive: a folder."""
 
     def close(self) -> None:
-        """Nothing is open between reads."""
+        """Do nothing: no file is open between reads."""
 
     def names(self) -> list[str]:
-        """Return all regular files below the folder; links out of it are refused."""
+        """Return the relative paths of all regular files below the folder.
+
+        Raises:
+            UserError: a link leads out of the folder.
+        """
         root = self.path.resolve()
-        found = []
+        names = []
         for path in sorted(self.path.rglob("*")):
             if path.is_symlink() and not path.resolve().is_relative_to(root):
                 raise UserError(f"{path} is a link that leads out of {self.path}; remove it.")
             if path.is_file() and "__MACOSX" not in path.parts:
-                found.append(path.relative_to(self.path).as_posix())
-        return found
+                names.append(path.relative_to(self.path).as_posix())
+        return names
 
     def read(self, name: str) -> bytes:
-        """Return the contents of a file."""
+        """Return the contents of a file.
+
+        Raises:
+            ValueError: it is larger than ``MEMBER_LIMIT``.
+        """
         path = self.path / name
         if path.stat().st_size > MEMBER_LIMIT:
             raise ValueError(f"larger than {MEMBER_LIMIT >> 20} MiB")
@@ -46,13 +54,13 @@ class Folder(Source):
 
 
 class Zip(Source):
-    """A zip file, checked as a whole before a member is read."""
+    """A zip file whose whole directory is checked before a member is read."""
 
     def __init__(self, path: Path) -> None:
-        """Open and check it.
+        """Open the file and check the names and sizes of all members.
 
         Raises:
-            UserError: it is no zip file, encrypted, or has members that are not safe.
+            UserError: it is not a zip file, is encrypted, or has unsafe members.
         """
         super().__init__(path)
         try:
@@ -62,11 +70,15 @@ class Zip(Source):
                 f"{path} is not a zip file that can be read ({error}); download it again."
             ) from error
         self._members = {
-            m.filename: m
-            for m in self._zip.infolist()
-            if not m.is_dir() and not m.filename.startswith("__MACOSX/")
+            member.filename: member
+            for member in self._zip.infolist()
+            if not member.is_dir() and not member.filename.startswith("__MACOSX/")
         }
-        unsafe = [f"{name!r} ({why})" for name, m in self._members.items() if (why := _unsafe(m))]
+        unsafe = [
+            f"{name!r} ({reason})"
+            for name, member in self._members.items()
+            if (reason := _unsafe(member))
+        ]
         if unsafe:
             listed = ", ".join(unsafe[:5]) + (" ..." if len(unsafe) > 5 else "")
             raise UserError(f"{path} has members that are not safe to read: {listed}.")
@@ -76,7 +88,11 @@ class Zip(Source):
         return sorted(self._members)
 
     def read(self, name: str) -> bytes:
-        """Return the contents of a file."""
+        """Return the contents of a file.
+
+        Raises:
+            ValueError: it is damaged, or larger than ``MEMBER_LIMIT``.
+        """
         try:
             with self._zip.open(self._members[name]) as stream:
                 content = stream.read(MEMBER_LIMIT + 1)
@@ -92,6 +108,7 @@ class Zip(Source):
 
 
 def _unsafe(member: zipfile.ZipInfo) -> str | None:
+    """Return why a member is not safe to read, None if it is."""
     name = PurePosixPath(member.filename.replace("\\", "/"))
     if name.is_absolute() or ":" in name.parts[0]:
         return "absolute"
@@ -113,7 +130,7 @@ def open_source(path: Path) -> Source:
     """Open an archive or a folder.
 
     Raises:
-        UserError: there is nothing there, or it is not safe.
+        UserError: the path does not exist, or the archive is not safe to read.
     """
     if path.is_dir():
         return Folder(path)

@@ -1,4 +1,4 @@
-"""Decode one image of any supported format into the store's square uint8 form."""
+"""Decode an image and its masks into square uint8 arrays of a fixed size."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from PIL import Image
 from harness.spec.dataset import Item, Source
 
 PIXEL_LIMIT = 100_000_000
-"""Largest image in pixels; the largest official one (Messidor-2) has 3.4 million."""
+"""Largest allowed image in pixels; the largest official one (Messidor-2) has 3.4 million."""
 
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error)
-"""What PIL raises for broken files, depending on the format."""
+"""Exceptions that PIL raises for broken files, depending on the format."""
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """One decoded item.
+    """A decoded image with its mask.
 
     Attributes:
         image: (S, S, C) uint8.
         mask: (S, S) uint8 in {0, 1}, or None.
         size: original height and width.
-        pixels: SHA-256 of the original pixels, to find exact duplicates.
+        pixels: SHA-256 of the original pixels, which identifies exact duplicates.
     """
 
     image: np.ndarray
@@ -38,27 +38,37 @@ class Decoded:
 
 
 def decode(source: Source, item: Item, size: int, channels: int) -> Decoded:
-    """Decode an item: by its contents, whatever its ending says; EXIF rotation is not applied.
+    """Decode an image and merge its masks, both stretched to (size, size).
 
-    The image is stretched to (size, size) with PIL's antialiased bilinear filter. Several masks
-    are merged; a mask pixel is set where at least half of its area is.
+    The format is detected from the contents, not from the file's ending; EXIF rotation is not
+    applied. Images are resized with PIL's antialiased bilinear filter. Several masks are merged by
+    union; a pixel of the result is set where at least half of its area is.
 
     Raises:
-        ValueError: a file is broken, empty or too large, or a mask has another size, is not
-            binary, or is empty where it must not be (or the reverse); names it.
+        ValueError: a file is broken, empty or too large, or a mask differs from its image in size,
+            is not binary, or is empty although its class has a lesion (or the reverse); the
+            message names the file.
     """
-    picture = _open(source, item.image, "L" if channels == 1 else "RGB")
-    hashed = hashlib.sha256(f"{picture.mode}{picture.size}".encode() + picture.tobytes())
-    array = np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR))
+    image = _open(source, item.image, "L" if channels == 1 else "RGB")
+    pixel_hash = hashlib.sha256(f"{image.mode}{image.size}".encode() + image.tobytes())
+    array = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
     return Decoded(
         image=array.reshape(size, size, channels),
-        mask=_mask(source, item, picture.size, size),
-        size=(picture.height, picture.width),
-        pixels=hashed.hexdigest(),
+        mask=_mask(source, item, image.size, size),
+        size=(image.height, image.width),
+        pixels=pixel_hash.hexdigest(),
     )
 
 
 def _mask(source: Source, item: Item, expected: tuple[int, int], size: int) -> np.ndarray | None:
+    """Return the merged mask (size, size) uint8, None for an item without masks.
+
+    Args:
+        source: the archive.
+        item: whose masks.
+        expected: width and height of its image.
+        size: side of the result.
+    """
     if not item.masks:
         return None
     merged = np.zeros((expected[1], expected[0]), bool)
@@ -71,9 +81,9 @@ def _mask(source: Source, item: Item, expected: tuple[int, int], size: int) -> n
             )
         merged |= _binary(name, np.asarray(mask))
     if item.lesion is not None and merged.any() != item.lesion:
-        found = "no pixel is set" if item.lesion else "pixels are set"
+        state = "no pixel is set" if item.lesion else "pixels are set"
         raise ValueError(
-            f"{', '.join(item.masks)}: {found}, but {'every' if item.lesion else 'no'} image of its"
+            f"{', '.join(item.masks)}: {state}, but {'every' if item.lesion else 'no'} image of its"
             " class has a lesion"
         )
     scaled = Image.fromarray(merged.astype(np.uint8) * 255).resize(
@@ -83,6 +93,11 @@ def _mask(source: Source, item: Item, expected: tuple[int, int], size: int) -> n
 
 
 def _binary(name: str, mask: np.ndarray) -> np.ndarray:
+    """Return a mask as bools.
+
+    Raises:
+        ValueError: it has values other than 0 and 255, or 0 and 1.
+    """
     values = np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist()
     if not set(values) <= {0, 255} and not set(values) <= {0, 1}:
         shown = ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
@@ -94,6 +109,11 @@ def _binary(name: str, mask: np.ndarray) -> np.ndarray:
 
 
 def _open(source: Source, name: str, mode: str) -> Image.Image:
+    """Read an image and convert it to a PIL mode.
+
+    Raises:
+        ValueError: it is broken, empty or too large, or has no defined range of values.
+    """
     try:
         content = source.read(name)
         if not content:
@@ -101,12 +121,13 @@ def _open(source: Source, name: str, mode: str) -> Image.Image:
         with Image.open(io.BytesIO(content)) as image:
             if image.width * image.height > PIXEL_LIMIT:
                 raise ValueError(f"{image.width} x {image.height} pixels: a decompression bomb")
+            # 16-bit images keep their upper 8 bits.
             if image.mode.startswith("I;16"):
-                wide = np.asarray(image)
-                return Image.fromarray((wide >> 8).astype(np.uint8)).convert(mode)
+                values = np.asarray(image)
+                return Image.fromarray((values >> 8).astype(np.uint8)).convert(mode)
             if image.mode in ("I", "F"):
                 raise ValueError(f"mode {image.mode} has no defined range")
-            # Palettes with transparency go through RGBA, or PIL warns.
+            # PIL warns unless palettes with transparency are converted through RGBA.
             if image.mode == "P" and "transparency" in image.info:
                 return image.convert("RGBA").convert(mode)
             return image.convert(mode)

@@ -1,4 +1,4 @@
-"""Decode an official archive into a store: in parallel, checked, all or nothing."""
+"""Decode an official archive into a data store, in parallel; written only if all is valid."""
 
 from __future__ import annotations
 
@@ -26,26 +26,29 @@ from harness.errors import UserError
 from harness.spec.dataset import Dataset, Item, Listing
 
 NAMED = 20
-"""Repeated names in one error; the rest is counted."""
+"""Names listed in one error; further ones are only counted."""
 
 LEAST_SIZE = 16
+"""Smallest allowed side of stored images in pixels."""
 
 Decoder = Callable[[Item], Decoded]
+"""Decodes an item; raises ``ValueError`` if it cannot."""
+
 Advance = Callable[[int, int], None]
-"""Called with the images done and the images in all."""
+"""Called with the number of decoded images and their total."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """A store to be written.
+    """Input of the writing of one data store.
 
     Attributes:
-        dataset: what it holds.
+        dataset: the data set.
         items: its images, sorted by name.
-        decoder: turns an item into pixels.
+        decoder: decodes an item.
         size: side of the stored images in pixels.
-        workers: decoding threads (PIL works outside Python's lock), by default one a core.
-        advance: told of progress.
+        workers: decoding threads (PIL releases Python's lock), by default one per core.
+        advance: called after each decoded image.
     """
 
     dataset: Dataset
@@ -68,26 +71,26 @@ def prepare(
     """Decode an archive or folder into ROOT/NAME and return its manifest.
 
     Args:
-        dataset: what the archive must hold.
+        dataset: the data set that the archive must contain.
         source: the official archive, zipped or unpacked.
-        root: folder of the stores.
+        root: folder of the data stores.
         size: side of the stored images in pixels.
-        workers: decoding threads (PIL works outside Python's lock), by default one a core.
-        advance: told of progress.
+        workers: decoding threads (PIL releases Python's lock), by default one per core.
+        advance: called after each decoded image.
 
     Raises:
-        UserError: the archive is unsafe, broken, incomplete or has other counts; every broken
-            file is named, and nothing is written.
+        UserError: the archive is unsafe, broken or incomplete, or its classes have other counts;
+            the message names every broken file, and nothing is written.
     """
     if size < LEAST_SIZE:
         raise UserError(f"--size is {size}; allowed: at least {LEAST_SIZE}.")
-    with open_source(source) as opened:
-        items = tuple(sorted(dataset.listing(opened), key=lambda item: item.name))
+    with open_source(source) as archive:
+        items = tuple(sorted(dataset.listing(archive), key=lambda item: item.name))
         check(dataset, items)
         work = Work(
             dataset=dataset,
             items=items,
-            decoder=lambda item: decode(opened, item, size, dataset.channels),
+            decoder=lambda item: decode(archive, item, size, dataset.channels),
             size=size,
             workers=workers,
             advance=advance,
@@ -96,35 +99,38 @@ def prepare(
 
 
 def check(dataset: Dataset, items: Listing) -> None:
-    """Check names and counts against the official ones.
+    """Check that names are unique and each class has its official number of images.
 
     Raises:
-        UserError: a name occurs twice, or a class has another count.
+        UserError: a name occurs twice, or a class has another number of images.
     """
     names = Counter(item.name for item in items)
-    twice = sorted(name for name, count in names.items() if count > 1)
-    if twice:
-        raise UserError(f"{dataset.title}: names that occur twice: {_listed(twice)}.")
-    found = Counter(item.label for item in items)
+    repeated = sorted(name for name, count in names.items() if count > 1)
+    if repeated:
+        raise UserError(f"{dataset.title}: names that occur twice: {_listed(repeated)}.")
+    counts = Counter(item.label for item in items)
     expected = dict(enumerate(dataset.counts))
-    if dict(found) != expected:
-        rows = "".join(
-            f"\n  {dataset.classes[label]}: expected {count}, found {found.get(label, 0)}"
+    if dict(counts) != expected:
+        differences = "".join(
+            f"\n  {dataset.classes[label]}: expected {count}, found {counts.get(label, 0)}"
             for label, count in expected.items()
         )
         raise UserError(
             f"{dataset.title}: {len(items)} images instead of {sum(dataset.counts)};"
-            f" is this the official archive ({dataset.source})?{rows}"
+            f" is this the official archive ({dataset.source})?{differences}"
         )
 
 
 def write_store(work: Work, root: Path, *, keep: bool = False) -> Manifest:
-    """Decode all items and put the store in place at once.
+    """Decode all items into a temporary folder and rename it to the data store.
 
-    With ``keep``, a store that another process has put there meanwhile stays: others read it.
+    Args:
+        work: what to write.
+        root: folder of the data stores.
+        keep: leave a store that another process has written meanwhile, as it may be in use.
 
     Raises:
-        UserError: files are broken (all named), or the disk is full or cannot be written.
+        UserError: files are broken (the message names all), or the disk is full or not writable.
     """
     name = work.dataset.name
     try:
@@ -132,7 +138,7 @@ def write_store(work: Work, root: Path, *, keep: bool = False) -> Manifest:
         with _scratch(root, name) as folder:
             sizes, pixels = _decode_all(work, folder)
             manifest = _describe(work, folder, sizes, pixels)
-            if not (keep and _stays(folder, root / name)):
+            if not (keep and _place_unless_present(folder, root / name)):
                 _replace(folder, root / name)
     except OSError as error:
         raise UserError(
@@ -145,6 +151,7 @@ def write_store(work: Work, root: Path, *, keep: bool = False) -> Manifest:
 
 @contextmanager
 def _scratch(root: Path, name: str) -> Iterator[Path]:
+    """Provide a temporary folder beside the store; it is removed if it still exists afterwards."""
     folder = Path(tempfile.mkdtemp(dir=root, prefix=f".{name}."))
     try:
         yield folder
@@ -152,15 +159,16 @@ def _scratch(root: Path, name: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _stays(folder: Path, target: Path) -> bool:
-    """Put a store where there is none; return whether a whole one is there now."""
+def _place_unless_present(folder: Path, target: Path) -> bool:
+    """Rename a folder to the target unless that exists; return whether the target is complete."""
     folder.chmod(0o755)
-    with suppress(OSError):  # not empty
+    with suppress(OSError):  # the target is not empty
         folder.rename(target)
     return (target / "manifest.json").exists()
 
 
 def _replace(folder: Path, target: Path) -> None:
+    """Rename a folder to the target; an older target is moved away first, then removed."""
     folder.chmod(0o755)
     if target.exists():
         old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
@@ -172,6 +180,11 @@ def _replace(folder: Path, target: Path) -> None:
 
 
 def _decode_all(work: Work, folder: Path) -> tuple[np.ndarray, list[str]]:
+    """Decode all items into memory-mapped arrays; return sizes (n, 2) and pixel hashes.
+
+    Raises:
+        UserError: items cannot be decoded; the message names all.
+    """
     dataset, items, size = work.dataset, work.items, work.size
     images = _array(folder / "images.npy", (len(items), size, size, dataset.channels))
     has_masks = any(item.masks for item in items)
@@ -180,7 +193,7 @@ def _decode_all(work: Work, folder: Path) -> tuple[np.ndarray, list[str]]:
     pixels: list[str] = [""] * len(items)
     broken: list[str] = []
 
-    def one(row: int) -> str | None:
+    def decode_row(row: int) -> str | None:
         try:
             decoded = work.decoder(items[row])
         except ValueError as error:
@@ -192,7 +205,7 @@ def _decode_all(work: Work, folder: Path) -> tuple[np.ndarray, list[str]]:
         return None
 
     with ThreadPoolExecutor(work.workers or os.cpu_count()) as pool:
-        for done, problem in enumerate(pool.map(one, range(len(items))), 1):
+        for done, problem in enumerate(pool.map(decode_row, range(len(items))), 1):
             if problem is not None:
                 broken.append(problem)
             work.advance(done, len(items))
@@ -208,25 +221,27 @@ def _decode_all(work: Work, folder: Path) -> tuple[np.ndarray, list[str]]:
 
 
 def _array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
+    """Create a memory-mapped uint8 array file with its disk space reserved."""
     array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    # Reserve the space now: a full disk is an error here, but a crash of the process in a map.
+    # On a full disk this raises an error, whereas writing to the map would kill the process.
     with path.open("r+b") as stream:
         os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
     return array
 
 
 def _describe(work: Work, folder: Path, sizes: np.ndarray, pixels: list[str]) -> Manifest:
+    """Write index.json and manifest.json; return the manifest."""
     dataset, items = work.dataset, work.items
     splits = {
         "paper": paper_split(dataset.name, items, dataset.sizes),
         "clean": clean_split(dataset.name, items, pixels),
     }
-    grouped = any(item.group is not None for item in items)
+    has_groups = any(item.group is not None for item in items)
     index = {
         "names": [item.name for item in items],
         "labels": [item.label for item in items],
         "sizes": sizes.tolist(),
-        "groups": [item.group or item.name for item in items] if grouped else None,
+        "groups": [item.group or item.name for item in items] if has_groups else None,
         "pixels": pixels,
         "splits": splits,
     }
@@ -240,7 +255,10 @@ def _describe(work: Work, folder: Path, sizes: np.ndarray, pixels: list[str]) ->
         dataset=dataset.name,
         size=work.size,
         fingerprint=prepared.fingerprint(hashes),
-        parts={s: {p: len(rows) for p, rows in parts.items()} for s, parts in splits.items()},
+        parts={
+            split: {part: len(rows) for part, rows in parts.items()}
+            for split, parts in splits.items()
+        },
         files=hashes,
     )
     content = {name: getattr(manifest, name) for name in Manifest.__dataclass_fields__}
@@ -249,13 +267,14 @@ def _describe(work: Work, folder: Path, sizes: np.ndarray, pixels: list[str]) ->
 
 
 def _listed(names: list[str]) -> str:
+    """Join names for an error, at most ``NAMED`` of them."""
     more = f", and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more
 
 
 @contextmanager
 def bar(title: str) -> Iterator[Advance]:
-    """Show progress: a bar on a terminal, a line every few seconds in a log."""
+    """Show progress: a bar on a terminal, otherwise a line every ten seconds."""
     import sys
 
     if not sys.stderr.isatty():

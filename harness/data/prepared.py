@@ -1,7 +1,7 @@
-"""The prepared form of a data set: one memory-mapped uint8 array with labels, groups and splits.
+"""Data stores: a data set as one memory-mapped uint8 array with labels, groups and splits.
 
-On disk under ROOT/NAME: ``images.npy``, ``masks.npy`` where there are masks, ``index.json`` and
-``manifest.json`` with the SHA-256 of each and one fingerprint over all.
+Files under ROOT/NAME: ``images.npy``, ``masks.npy`` if there are masks, ``index.json``, and
+``manifest.json`` with the SHA-256 of each file and one fingerprint over all of them.
 """
 
 from __future__ import annotations
@@ -19,24 +19,25 @@ from harness.canonical import digest
 from harness.errors import UserError
 
 FORMAT = 1
-"""Raised whenever the layout changes; other versions are refused."""
+"""Version of the layout on disk; other versions are refused."""
 
 STAMP = ".verified.json"
-"""Sizes and times of files whose contents were hashed; spares hashing them again."""
+"""File with sizes and times of verified files, so that unchanged ones are not hashed again."""
 
 CHUNK = 256
-"""Images resized at once."""
+"""Number of images resized at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What a prepared store holds.
+    """Summary of a data store, as written to manifest.json.
 
     Attributes:
+        dataset: name of the data set.
         size: side of the square images in pixels.
         fingerprint: SHA-256 over all contents: images, labels, names, groups, splits.
-        parts: images per part of each split.
-        files: SHA-256 of each file.
+        parts: number of images by split and part.
+        files: SHA-256 by file name.
     """
 
     dataset: str
@@ -48,16 +49,17 @@ class Manifest:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageStore:
-    """Some images of a store, in order.
+    """An ordered selection of n of the N images of a data store.
 
     Attributes:
-        images: (N, S, S, C) uint8, memory-mapped: the whole store.
-        index: (n,) rows of these images in it.
+        dataset: name of the data set.
+        images: (N, S, S, C) uint8, memory-mapped: all images of the store.
+        index: (n,) rows of the selected images in ``images``.
         labels: (n,) int64.
-        names: the n stems.
-        groups: lesion or patient ids, None where the data set has none.
+        names: n file stems.
+        groups: n lesion or patient ids, None if the data set has none.
         sizes: (n, 2) int64, original height and width in pixels.
-        masks: (N, S, S) uint8 in {0, 1}, memory-mapped, or None.
+        masks: (N, S, S) uint8 in {0, 1}, memory-mapped, None if the data set has none.
     """
 
     dataset: str
@@ -70,29 +72,31 @@ class ImageStore:
     masks: np.ndarray | None
 
     def __len__(self) -> int:
-        """Count the images."""
+        """Return the number of selected images n."""
         return len(self.index)
 
     def take(self, rows: np.ndarray) -> ImageStore:
-        """Return the images at the given positions of this part, in that order."""
+        """Return the images at the given positions of this selection, in that order."""
         return replace(
             self,
             index=self.index[rows],
             labels=self.labels[rows],
-            names=tuple(self.names[r] for r in rows),
-            groups=None if self.groups is None else tuple(self.groups[r] for r in rows),
+            names=tuple(self.names[row] for row in rows),
+            groups=None if self.groups is None else tuple(self.groups[row] for row in rows),
             sizes=self.sizes[rows],
         )
 
     def load(self, size: int | None = None) -> np.ndarray:
-        """Return the images in memory, (n, S, S, C) uint8, averaged down to ``size``.
+        """Return the images in memory, (n, S, S, C) uint8, area-averaged down to ``size``.
 
-        A size at or above the store's returns the store's: nothing is enlarged.
+        Images are never enlarged: a larger ``size`` returns them at the store's size.
         """
         return _load(self.images, self.index, size)
 
     def load_masks(self, size: int | None = None) -> np.ndarray:
-        """Return the masks in memory, (n, S, S) uint8 in {0, 1}: 1 where half a pixel is.
+        """Return the masks in memory, (n, S, S) uint8 in {0, 1}.
+
+        A pixel is 1 where at least half of its area is.
 
         Raises:
             UserError: the data set has no masks.
@@ -105,10 +109,12 @@ class ImageStore:
 
 
 def _load(images: np.ndarray, index: np.ndarray, size: int | None) -> np.ndarray:
+    """Return rows of (N, S, S, C) uint8 images, area-averaged to ``size`` if that is smaller."""
     side = images.shape[1]
     if size is None or size >= side:
         return np.ascontiguousarray(images[index])
     result = np.empty((len(index), size, size, images.shape[3]), np.uint8)
+    # The area average is separable: A X A^T for each channel X.
     matrix = _area_matrix(side, size)
     for begin in range(0, len(index), CHUNK):
         rows = index[begin : begin + CHUNK]
@@ -119,9 +125,10 @@ def _load(images: np.ndarray, index: np.ndarray, size: int | None) -> np.ndarray
 
 
 def _area_matrix(source: int, target: int) -> np.ndarray:
-    """Return (target, source) weights: each target pixel averages the pixels that it covers."""
+    """Return weights (target, source) that average the source pixels under each target pixel."""
     edges = np.linspace(0, source, target + 1)
     pixel = np.arange(source)
+    # Overlap of target pixel [edges[t], edges[t + 1]] with source pixel [s, s + 1]; rows sum to 1.
     low = np.maximum(edges[:-1, None], pixel)
     high = np.minimum(edges[1:, None], pixel + 1)
     matrix: np.ndarray = (np.maximum(high - low, 0) * (target / source)).astype(np.float32)
@@ -129,10 +136,10 @@ def _area_matrix(source: int, target: int) -> np.ndarray:
 
 
 class Store:
-    """An opened store."""
+    """An open data store."""
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
-        """Map the arrays; nothing is read yet."""
+        """Read the index and map the arrays, whose pixels are read on use."""
         self.manifest = manifest
         index = _json(folder / "index.json")
         self._splits: dict[str, dict[str, list[int]]] = index["splits"]
@@ -163,10 +170,10 @@ def _json(path: Path) -> Any:
 
 
 def read_manifest(root: Path, name: str) -> Manifest | None:
-    """Return the manifest of a prepared data set, None where it is not prepared.
+    """Return the manifest of a data set, None if it is not prepared.
 
     Raises:
-        UserError: it is truncated or of another version.
+        UserError: the file is truncated or of another version.
     """
     path = root / name / "manifest.json"
     advice = f"run `harness data prepare {name}` again."
@@ -176,9 +183,9 @@ def read_manifest(root: Path, name: str) -> Manifest | None:
         return None
     except ValueError as error:
         raise UserError(f"{path} cannot be read (truncated?); {advice}") from error
-    found = content.pop("format", None) if isinstance(content, dict) else None
-    if found != FORMAT:
-        raise UserError(f"{path} has format {found!r}, this version reads {FORMAT}; {advice}")
+    version = content.pop("format", None) if isinstance(content, dict) else None
+    if version != FORMAT:
+        raise UserError(f"{path} has format {version!r}, this version reads {FORMAT}; {advice}")
     try:
         return Manifest(**content)
     except TypeError as error:
@@ -186,9 +193,9 @@ def read_manifest(root: Path, name: str) -> Manifest | None:
 
 
 def open_store(root: Path, name: str) -> Store:
-    """Open a prepared data set after checking that its contents are what the manifest says.
+    """Open a prepared data set after checking its contents against the manifest.
 
-    Files are hashed once; as long as their sizes and times do not change, that is trusted.
+    Files whose sizes and times have not changed since the last check are not hashed again.
 
     Raises:
         UserError: it is not prepared, or a file's contents have changed.
@@ -213,7 +220,7 @@ def open_store(root: Path, name: str) -> Store:
 
 
 def differences(folder: Path, manifest: Manifest) -> list[str]:
-    """Hash all files and say which differ from the manifest."""
+    """Hash all files and return a description of each that differs from the manifest."""
     wrong = []
     for name, expected in manifest.files.items():
         path = folder / name
@@ -227,11 +234,12 @@ def differences(folder: Path, manifest: Manifest) -> list[str]:
 
 
 def fingerprint(hashes: Mapping[str, str]) -> str:
-    """Return the fingerprint over the files' hashes."""
+    """Return the fingerprint: a digest of the files' SHA-256 hashes by name."""
     return digest({"format": FORMAT, "files": dict(hashes)})
 
 
 def _stamp(folder: Path, manifest: Manifest) -> dict[str, Any]:
+    """Return sizes and modification times of a store's files, with its fingerprint."""
     stats = {}
     for name in (*manifest.files, "manifest.json"):
         path = folder / name
@@ -242,6 +250,7 @@ def _stamp(folder: Path, manifest: Manifest) -> dict[str, Any]:
 
 
 def _read_stamp(folder: Path) -> dict[str, Any] | None:
+    """Return the recorded stamp, None if there is none or it is damaged."""
     try:
         stamp: dict[str, Any] = json.loads((folder / STAMP).read_bytes())
     except (FileNotFoundError, ValueError):
@@ -250,29 +259,29 @@ def _read_stamp(folder: Path) -> dict[str, Any] | None:
 
 
 def write_stamp(folder: Path, manifest: Manifest) -> None:
-    """Remember that the files were hashed; a store that cannot be written stays unstamped."""
+    """Record that the files were verified; does nothing in a folder that cannot be written."""
     if files.writable(folder):
         files.write_json(folder / STAMP, _stamp(folder, manifest))
 
 
 def subset(store: ImageStore, count: int | None) -> ImageStore:
-    """Pick ``count`` images, stratified by class, the same for every seed; None keeps all.
+    """Draw ``count`` images stratified by class, the same for every seed; None keeps all.
 
-    Each class keeps its share (largest remainder, at least one image of a class that exists).
+    Each class keeps its share by the largest-remainder method, with at least one image.
     """
     if count is None or count >= len(store.labels):
         return store
     labels = store.labels
     classes, sizes = np.unique(labels, return_counts=True)
     share = sizes * (count / len(labels))
-    take = np.maximum(np.floor(share).astype(int), 1)
-    for position in np.argsort(take - share, kind="stable"):
-        if take.sum() >= count:
+    quota = np.maximum(np.floor(share).astype(int), 1)
+    for position in np.argsort(quota - share, kind="stable"):
+        if quota.sum() >= count:
             break
-        take[position] += 1
+        quota[position] += 1
     random = np.random.default_rng(seed.derive("subset", store.dataset, count, len(labels)))
     rows = [
-        random.permutation(np.flatnonzero(labels == c))[:t]
-        for c, t in zip(classes, take, strict=True)
+        random.permutation(np.flatnonzero(labels == label))[:number]
+        for label, number in zip(classes, quota, strict=True)
     ]
     return store.take(np.sort(np.concatenate(rows)))

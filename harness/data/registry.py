@@ -1,4 +1,7 @@
-"""Find data sets: every module of ``sets/`` that defines ``DATASET`` or ``DATASETS``."""
+"""Registry of data sets: modules of ``sets/`` and entry points of installed packages.
+
+A module of ``sets/`` contributes its ``DATASET`` or ``DATASETS``.
+"""
 
 from __future__ import annotations
 
@@ -11,29 +14,29 @@ from harness.sources import plugins
 from harness.spec.dataset import Dataset
 
 FAMILIES = "phantom"
-"""The name that stands for all generated families."""
+"""Name that stands for all generated data sets."""
 
 
 @functools.cache
 def datasets() -> dict[str, Dataset]:
     """Return all data sets by name, in alphabetical order."""
-    found: list[Dataset] = []
+    loaded: list[Dataset] = []
     for path in sorted((Path(__file__).parent / "sets").glob("*.py")):
         text = path.read_text(encoding="utf-8")
-        # Only data sets are imported, not what they share.
+        # Modules that only hold shared code are not imported.
         if not text.count("\nDATASET = ") and not text.count("\nDATASETS = "):
             continue
         module = importlib.import_module(f"{__package__}.sets.{path.stem}")
-        found += getattr(module, "DATASETS", ()) or (module.DATASET,)
-    found += [plugins.load(entry) for entry in plugins.entries("dataset").values()]
-    return {d.name: d for d in sorted(found, key=lambda d: d.name)}
+        loaded += getattr(module, "DATASETS", ()) or (module.DATASET,)
+    loaded += [plugins.load(entry) for entry in plugins.entries("dataset").values()]
+    return {d.name: d for d in sorted(loaded, key=lambda d: d.name)}
 
 
 def find(name: str) -> Dataset:
     """Return a data set by name.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: no data set has that name.
     """
     known = datasets()
     if name not in known:
@@ -42,7 +45,7 @@ def find(name: str) -> Dataset:
 
 
 def expand(name: str) -> tuple[Dataset, ...]:
-    """Return the data sets that a name stands for: "phantom" for all families, else itself."""
+    """Return the data sets of a name: all generated ones for "phantom", otherwise one."""
     if name == FAMILIES:
         return tuple(d for d in datasets().values() if d.name.startswith(f"{FAMILIES}-"))
     return (find(name),)

@@ -1,1 +1,1 @@
-"""The data sets that ship, one module each."""
+"""Shipped data sets, one module each."""

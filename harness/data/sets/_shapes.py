@@ -1,4 +1,7 @@
-"""Soft shapes on a square canvas, in fractions of its side; the phantom families' brushes."""
+"""Antialiased shapes on a square canvas, from which phantom images are drawn.
+
+Coordinates and lengths are fractions of the side. A shape is an (S, S) array of coverage in 0..1.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,18 @@ import numpy as np
 
 
 class Canvas:
-    """A picture under way.
+    """An image and its lesion mask while they are drawn.
 
     Attributes:
-        rows, columns: (S, S) pixel centres in 0..1.
+        rows: (S, S) vertical positions of the pixel centres in 0..1.
+        columns: (S, S) horizontal positions, likewise.
+        edge: half the width of a shape's antialiased border.
         pixels: (S, S, 3) in 0..1.
-        lesion: (S, S) bool, where a lesion was painted.
+        lesion: (S, S) bool, True where a lesion was painted.
     """
 
     def __init__(self, size: int) -> None:
-        """Start black and without lesion."""
+        """Create a black image of ``size`` x ``size`` pixels with an empty mask."""
         centres = (np.arange(size) + 0.5) / size
         self.rows, self.columns = np.meshgrid(centres, centres, indexing="ij")
         self.edge = 0.75 / size
@@ -31,7 +36,10 @@ def paint(
     opacity: float = 1.0,
     lesion: bool = False,
 ) -> None:
-    """Blend a colour (3,) over a shape (S, S) in 0..1."""
+    """Blend a colour (3,) over the image where a shape (S, S) covers it.
+
+    With ``lesion``, pixels that are covered at least by half join the lesion mask.
+    """
     alpha = (opacity * shape)[..., None]
     canvas.pixels[:] = canvas.pixels * (1 - alpha) + colour * alpha
     if lesion:
@@ -41,10 +49,10 @@ def paint(
 def disc(
     canvas: Canvas, y: float, x: float, radius: float, width: float | None = None
 ) -> np.ndarray:
-    """Return an ellipse with half-height ``radius`` and half-width ``width`` (default equal)."""
-    wide = radius if width is None else width
-    far = np.hypot((canvas.rows - y) / radius, (canvas.columns - x) / wide)
-    return _soft(canvas, (1 - far) * min(radius, wide))
+    """Return an ellipse of half-height ``radius`` and half-width ``width``; a disc by default."""
+    half_width = radius if width is None else width
+    distance = np.hypot((canvas.rows - y) / radius, (canvas.columns - x) / half_width)
+    return _soft(canvas, (1 - distance) * min(radius, half_width))
 
 
 def blob(
@@ -54,7 +62,7 @@ def blob(
     ragged: float,
     random: np.random.Generator,
 ) -> np.ndarray:
-    """Return a closed shape whose radius wavers by up to the share ``ragged``."""
+    """Return a blob whose radius varies with the angle by up to the share ``ragged``."""
     dy, dx = canvas.rows - centre[0], canvas.columns - centre[1]
     angle = np.arctan2(dy, dx)
     phases = random.uniform(0, 2 * np.pi, 3)
@@ -65,7 +73,7 @@ def blob(
 def spiky(
     canvas: Canvas, centre: tuple[float, float], radius: float, random: np.random.Generator
 ) -> np.ndarray:
-    """Return a star with sharp spikes."""
+    """Return a star with 8 to 12 sharp spikes."""
     dy, dx = canvas.rows - centre[0], canvas.columns - centre[1]
     angle = np.arctan2(dy, dx) + random.uniform(0, 2 * np.pi)
     spikes = np.abs(np.sin(angle * random.integers(4, 7)))
@@ -79,7 +87,15 @@ def curve(
     reach: float,
     width: float = 0.012,
 ) -> np.ndarray:
-    """Return a parabola from ``start``, ``reach`` to the right, bending down by ``bend``."""
+    """Return a parabolic line from ``start`` (row, column).
+
+    Args:
+        canvas: to draw on.
+        start: row and column of its vertex.
+        bend: distance downwards over its whole length; negative bends upwards.
+        reach: distance to the right; negative leads to the left.
+        width: half its thickness.
+    """
     along = (canvas.columns - start[1]) / reach
     distance = np.abs(canvas.rows - start[0] - bend * np.sqrt(np.clip(along, 0, 1)))
     inside = (along >= 0) & (along <= 1)
@@ -87,18 +103,19 @@ def curve(
 
 
 def smooth_noise(canvas: Canvas, random: np.random.Generator, cells: int) -> np.ndarray:
-    """Return (S, S) noise of unit scale that varies over 1 / ``cells`` of the side."""
+    """Return (S, S) value noise: normal values on a grid of ``cells`` per side, interpolated."""
     knots = random.normal(0, 1, (cells + 1, cells + 1))
     low = np.floor(canvas.rows * cells).astype(int), np.floor(canvas.columns * cells).astype(int)
     fy, fx = canvas.rows * cells - low[0], canvas.columns * cells - low[1]
+    # Smoothstep weights 3 t^2 - 2 t^3 have no slope at the grid points.
     fy, fx = fy * fy * (3 - 2 * fy), fx * fx * (3 - 2 * fx)
     top = knots[low] * (1 - fx) + knots[low[0], low[1] + 1] * fx
     bottom = knots[low[0] + 1, low[1]] * (1 - fx) + knots[low[0] + 1, low[1] + 1] * fx
-    mixed: np.ndarray = top * (1 - fy) + bottom * fy
-    return mixed
+    noise: np.ndarray = top * (1 - fy) + bottom * fy
+    return noise
 
 
 def _soft(canvas: Canvas, signed: np.ndarray) -> np.ndarray:
-    """Turn a signed distance (positive inside) into coverage in 0..1."""
-    covered: np.ndarray = np.clip(0.5 + signed / (2 * canvas.edge), 0, 1)
-    return covered
+    """Convert a signed distance to the outline (positive inside) to coverage in 0..1."""
+    coverage: np.ndarray = np.clip(0.5 + signed / (2 * canvas.edge), 0, 1)
+    return coverage

@@ -1,7 +1,7 @@
 """Brain Tumor MRI Dataset: 7023 slices in four classes, divided by the archive's folders.
 
-The archive holds images that are pixel for pixel in both folders; the clean split keeps such
-copies together.
+Some images of the training folder are pixel for pixel equal to images of the testing folder; the
+clean split keeps such duplicates together.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from harness.spec.dataset import Dataset, Item, Listing, Source
 
 CLASSES = ("glioma", "meningioma", "notumor", "pituitary")
 FOLDERS: dict[str, Literal["train", "eval"]] = {"training": "train", "testing": "eval"}
+"""Part of the paper's split by folder."""
 
 
 def listing(source: Source) -> Listing:
-    """List ``Training/CLASS/*`` and ``Testing/CLASS/*``, below any prefix.
+    """List the images ``Training/CLASS/*`` and ``Testing/CLASS/*`` below any folder.
 
     Raises:
-        UserError: no image lies in such folders.
+        UserError: there are no such images.
     """
     items = []
     for name in source.images():

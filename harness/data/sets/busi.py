@@ -13,17 +13,18 @@ HEALTHY = "normal"
 """The class whose masks are empty."""
 
 NAMED = 20
-"""Files named in one error; the rest is counted."""
+"""Files listed in one error; further ones are only counted."""
 
 MASK = re.compile(r"_mask(_\d+)?$")
+"""Ending of the stem of a mask's file."""
 
 
 def listing(source: Source) -> Listing:
-    """List ``CLASS/NAME (k)`` with its masks ``NAME (k)_mask``, ``_mask_1``, ...
+    """List the images ``CLASS/NAME (k)`` with their masks ``NAME (k)_mask``, ``_mask_1``, ...
 
     Raises:
-        UserError: an image has no mask, a mask no image, or a file lies in another class's
-            folder.
+        UserError: an image has no mask, a mask has no image, two images have one name, or a file
+            lies in another class's folder.
     """
     misplaced: list[str] = []
     images: dict[str, tuple[str, str]] = {}
@@ -68,18 +69,24 @@ def listing(source: Source) -> Listing:
 def _check_pairs(
     source: Source, images: dict[str, tuple[str, str]], masks: dict[str, list[str]]
 ) -> None:
-    bare = sorted(name for stem, (name, _) in images.items() if stem not in masks)
-    alone = sorted(name for stem, names in masks.items() if stem not in images for name in names)
-    parts = []
-    if bare:
-        parts.append(f"{len(bare)} images without a mask: {_listed(bare)}")
-    if alone:
-        parts.append(f"{len(alone)} masks without an image: {_listed(alone)}")
-    if parts:
-        raise UserError(f"{source.path}: {'; '.join(parts)}. Get the archive again.")
+    """Check that each image has a mask and each mask an image.
+
+    Raises:
+        UserError: some do not; the message lists them.
+    """
+    unmasked = sorted(name for stem, (name, _) in images.items() if stem not in masks)
+    orphaned = sorted(name for stem, names in masks.items() if stem not in images for name in names)
+    problems = []
+    if unmasked:
+        problems.append(f"{len(unmasked)} images without a mask: {_listed(unmasked)}")
+    if orphaned:
+        problems.append(f"{len(orphaned)} masks without an image: {_listed(orphaned)}")
+    if problems:
+        raise UserError(f"{source.path}: {'; '.join(problems)}. Get the archive again.")
 
 
 def _listed(names: list[str]) -> str:
+    """Join names for an error, at most ``NAMED`` of them."""
     more = f", and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more
 

@@ -9,38 +9,39 @@ from harness.spec.dataset import Dataset, Item, Listing, Source
 
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 TABLE = "HAM10000_metadata"
+"""Stem of the metadata file: one row per image, with lesion and diagnosis."""
 
 
 def listing(source: Source) -> Listing:
-    """List the rows of the metadata with their images; the group is the lesion.
+    """List the images of the metadata's rows, grouped by lesion.
 
     Raises:
         UserError: the metadata are missing, or rows and images do not match.
     """
-    tables = [n for n in source.names() if PurePosixPath(n).stem == TABLE]
+    tables = [name for name in source.names() if PurePosixPath(name).stem == TABLE]
     if not tables:
         raise UserError(
             f"{source.path} has no {TABLE}.csv; give the official archive ({DATASET.source})."
         )
-    images = {PurePosixPath(n).stem: n for n in source.images()}
+    images = {PurePosixPath(name).stem: name for name in source.images()}
     rows = source.table(tables[0])
     needed = {"lesion_id", "image_id", "dx"}
     if rows and not needed <= rows[0].keys():
         raise UserError(f"{tables[0]} has columns {list(rows[0])}; needed: {sorted(needed)}.")
-    strange = sorted({r["dx"] for r in rows} - set(CLASSES))
-    missing = sorted(r["image_id"] for r in rows if r["image_id"] not in images)
-    if missing or strange:
-        listed = ", ".join(missing or strange)
-        what = "images of the table that are missing" if missing else "unknown classes"
-        raise UserError(f"{source.path}: {len(missing or strange)} {what}: {listed}.")
+    unknown = sorted({row["dx"] for row in rows} - set(CLASSES))
+    missing = sorted(row["image_id"] for row in rows if row["image_id"] not in images)
+    if missing or unknown:
+        listed = ", ".join(missing or unknown)
+        problem = "images of the table that are missing" if missing else "unknown classes"
+        raise UserError(f"{source.path}: {len(missing or unknown)} {problem}: {listed}.")
     return tuple(
         Item(
-            name=r["image_id"],
-            label=CLASSES.index(r["dx"]),
-            image=images[r["image_id"]],
-            group=r["lesion_id"],
+            name=row["image_id"],
+            label=CLASSES.index(row["dx"]),
+            image=images[row["image_id"]],
+            group=row["lesion_id"],
         )
-        for r in rows
+        for row in rows
     )
 
 

@@ -10,19 +10,24 @@ from harness.spec.dataset import Dataset, Item, Listing, Source
 CLASSES = ("no DR", "mild", "moderate", "severe", "proliferative")
 NAME_COLUMNS = ("id_code", "image_id")
 GRADE_COLUMNS = ("diagnosis", "adjudicated_dr_grade")
+"""Columns of the image and its grade: in Kaggle's table, in the ADCIS grade files."""
+
 GRADABLE = "adjudicated_gradable"
+"""Column that says whether an image can be graded."""
+
 YES = ("1", "1.0")
 GRADES = ("0", "1", "2", "3", "4")
 
 
 def listing(source: Source) -> Listing:
-    """List the gradable rows of the grade table with their images.
+    """List the images of the gradable rows of the grade table.
 
-    Both dialects of the table are read (Kaggle's and the ADCIS grade files). Names match on the
-    stem, in any case: the table and the disk disagree on endings.
+    Kaggle's table and the ADCIS grade files are read. Names are matched by their stem, ignoring
+    case, as tables and files differ in endings.
 
     Raises:
-        UserError: the table is missing, or a gradable row has no image.
+        UserError: the table is missing, a gradable row has no image or no grade from 0 to 4, or two
+            images have one name.
     """
     rows, name_column, grade_column = _table(source)
     images: dict[str, str] = {}
@@ -52,6 +57,11 @@ def listing(source: Source) -> Listing:
 
 
 def _table(source: Source) -> tuple[list[dict[str, str]], str, str]:
+    """Return the rows of the grade table and the names of its image and grade columns.
+
+    Raises:
+        UserError: no CSV file has such columns.
+    """
     for name in source.names():
         if PurePosixPath(name).suffix.lower() != ".csv":
             continue

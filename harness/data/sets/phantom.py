@@ -1,7 +1,7 @@
-"""Phantom images: four generated families that look like the real ones, with planted lesions.
+"""Phantom images: four generated data sets that resemble the real ones, with drawn lesions.
 
-The background (anatomy, brightness, texture, artefacts) is drawn without looking at the label;
-only the lesion depends on it. Everything is deterministic in the family's name and the row.
+The background (anatomy, brightness, texture, artefacts) does not depend on the label; only the
+lesion does. Every image is a function of its data set's name, its row and its label.
 """
 
 from __future__ import annotations
@@ -22,13 +22,17 @@ from harness.errors import UserError, unknown
 from harness.spec.dataset import Dataset, Item, Listing, Source
 
 SIZE = 64
-"""Side in pixels unless asked otherwise: enough for the smoke profile."""
+"""Default side in pixels: enough for the smoke profile."""
 
 Lesion = Callable[[Canvas, int, np.random.Generator], None]
+"""Draws the lesion of a label."""
+
 Background = Callable[[Canvas, np.random.Generator], None]
+"""Draws the anatomy, which no label changes."""
 
 
 def _fundus(canvas: Canvas, random: np.random.Generator) -> None:
+    """Draw a reddish disc with an optic disc and two vessels."""
     y, x = 0.5 + random.normal(0, 0.02, 2)
     tint = np.array([0.75, 0.38, 0.18]) * random.uniform(0.8, 1.2)
     paint(canvas, disc(canvas, y, x, 0.46), tint)
@@ -40,18 +44,23 @@ def _fundus(canvas: Canvas, random: np.random.Generator) -> None:
 
 
 def _grade(canvas: Canvas, label: int, random: np.random.Generator) -> None:
-    """Grade 0: nothing; 1, 2: few, many red dots; 3: yellow exudates; 4: both and larger."""
+    """Draw the lesions of a grade of retinopathy.
+
+    Grade 0 has none, grades 1 and 2 few and many red dots, grade 3 yellow exudates, grade 4 both.
+    """
     red, yellow = np.array([0.35, 0.0, 0.0]), np.array([1.0, 0.95, 0.55])
     dots = (0, 3, 10, 0, 8)[label]
     exudates = (0, 0, 0, 5, 8)[label]
     for count, colour, radius in ((dots, red, 0.03), (exudates, yellow, 0.045)):
         for _ in range(count):
-            angle, far = random.uniform(0, 2 * np.pi), 0.33 * random.uniform(0.2, 1) ** 0.5
-            y, x = 0.5 + far * np.sin(angle), 0.5 + far * np.cos(angle)
+            angle = random.uniform(0, 2 * np.pi)
+            distance = 0.33 * random.uniform(0.2, 1) ** 0.5
+            y, x = 0.5 + distance * np.sin(angle), 0.5 + distance * np.cos(angle)
             paint(canvas, disc(canvas, y, x, radius), colour, lesion=True)
 
 
 def _mri(canvas: Canvas, random: np.random.Generator) -> None:
+    """Draw a skull, the brain within and two ventricles."""
     height, width = random.uniform(0.4, 0.45), random.uniform(0.33, 0.4)
     bright = random.uniform(0.85, 1.15)
     paint(canvas, disc(canvas, 0.5, 0.5, height, width), np.full(3, 0.75 * bright))
@@ -63,7 +72,11 @@ def _mri(canvas: Canvas, random: np.random.Generator) -> None:
 
 
 def _tumour(canvas: Canvas, label: int, random: np.random.Generator) -> None:
-    """Glioma: ragged ring inside; meningioma: bright ball at the rim; pituitary: low centre."""
+    """Draw a tumour by class; class 2 (notumor) has none.
+
+    A glioma (0) is a ragged ring inside the brain, a meningioma (1) a bright disc at its rim, a
+    pituitary tumour (3) a bright ellipse low in the middle.
+    """
     side = random.choice([-1, 1])
     if label == 0:
         y, x = 0.4 + random.uniform(-0.08, 0.1), 0.5 + 0.17 * side
@@ -80,6 +93,7 @@ def _tumour(canvas: Canvas, label: int, random: np.random.Generator) -> None:
 
 
 def _skin(canvas: Canvas, random: np.random.Generator) -> None:
+    """Draw plain skin with up to three hairs."""
     tone = np.array([0.88, 0.68, 0.58]) * random.uniform(0.85, 1.1)
     paint(canvas, np.ones_like(canvas.rows), tone)
     for _ in range(random.integers(0, 4)):
@@ -97,10 +111,11 @@ PIGMENTS = (
     ((0.45, 0.26, 0.14), 0.05),
     ((0.62, 0.05, 0.16), 0.05),
 )
-"""Colour and raggedness of each class's lesion."""
+"""Colour and raggedness (see ``blob``) of the lesion, by class."""
 
 
 def _mole(canvas: Canvas, label: int, random: np.random.Generator) -> None:
+    """Draw a pigmented lesion with its class's colour and outline."""
     colour, ragged = PIGMENTS[label]
     y, x = 0.5 + random.uniform(-0.12, 0.12, 2)
     radius = random.uniform(0.14, 0.24)
@@ -109,6 +124,7 @@ def _mole(canvas: Canvas, label: int, random: np.random.Generator) -> None:
 
 
 def _breast(canvas: Canvas, random: np.random.Generator) -> None:
+    """Draw wavy layers of tissue that grow darker with depth."""
     layers = 0.45 + 0.12 * np.sin(canvas.rows * random.uniform(9, 16) + random.uniform(0, 6))
     layers = layers + 0.1 * smooth_noise(canvas, random, 4)
     depth = 1.1 - 0.5 * canvas.rows
@@ -116,7 +132,11 @@ def _breast(canvas: Canvas, random: np.random.Generator) -> None:
 
 
 def _mass(canvas: Canvas, label: int, random: np.random.Generator) -> None:
-    """Benign: smooth oval, bright behind; malignant: spiked, dark behind; normal: nothing."""
+    """Draw a mass by class, with the echo below it; class 2 (normal) has none.
+
+    A benign mass (0) is a smooth oval with a bright area below, a malignant one (1) is spiked with
+    a dark shadow below.
+    """
     if label == 2:
         return
     y, x = random.uniform(0.35, 0.5), random.uniform(0.35, 0.65)
@@ -142,8 +162,8 @@ def render(family: str, row: int, label: int | None, size: int) -> tuple[np.ndar
     """Draw one image and its lesion mask.
 
     Args:
-        family: the data set's name.
-        row: its number; the background depends on nothing else.
+        family: name of the data set.
+        row: number of the image; the background depends only on it and the family.
         label: the class; None draws no lesion.
         size: side in pixels.
 
@@ -162,14 +182,15 @@ def render(family: str, row: int, label: int | None, size: int) -> tuple[np.ndar
 
 
 def _decode(item: Item, family: str, size: int, channels: int) -> Decoded:
+    """Render an item in place of decoding a file."""
     image, mask = render(family, int(item.image), item.label, size)
     image = image[..., :channels]
-    hashed = hashlib.sha256(image.tobytes()).hexdigest()
-    return Decoded(image=image, mask=mask, size=(size, size), pixels=hashed)
+    pixel_hash = hashlib.sha256(image.tobytes()).hexdigest()
+    return Decoded(image=image, mask=mask, size=(size, size), pixels=pixel_hash)
 
 
 def items(dataset: Dataset) -> Listing:
-    """List a family's images; classes are dealt to rows at random."""
+    """List the images of a generated data set, with its classes in random order."""
     labels = np.repeat(np.arange(len(dataset.counts)), dataset.counts)
     order = np.random.default_rng(seed.derive(dataset.name, "labels")).permutation(len(labels))
     return tuple(
@@ -179,16 +200,16 @@ def items(dataset: Dataset) -> Listing:
 
 
 def ensure(root: Path, name: str, *, size: int = SIZE, again: bool = False) -> Manifest:
-    """Generate a family unless it is there, and return its manifest.
+    """Generate a phantom data set unless its store exists, and return its manifest.
 
     Args:
-        root: folder of the stores.
-        name: the family.
-        size: side in pixels; a family that is there keeps its size.
-        again: generate it even if it is there.
+        root: folder of the data stores.
+        name: of the data set.
+        size: side in pixels; an existing store keeps its size.
+        again: generate it even if its store exists.
 
     Raises:
-        UserError: it is no family, or the store cannot be written.
+        UserError: no generated data set has that name, or the store cannot be written.
     """
     families = {d.name: d for d in DATASETS}
     if name not in families:
@@ -197,10 +218,10 @@ def ensure(root: Path, name: str, *, size: int = SIZE, again: bool = False) -> M
     if manifest is not None:
         return manifest
     dataset = families[name]
-    listed = items(dataset)
-    check(dataset, listed)
+    listing = items(dataset)
+    check(dataset, listing)
     decoder = functools.partial(_decode, family=name, size=size, channels=dataset.channels)
-    work = Work(dataset=dataset, items=listed, decoder=decoder, size=size)
+    work = Work(dataset=dataset, items=listing, decoder=decoder, size=size)
     return write_store(work, root, keep=not again)
 
 
