@@ -1,1 +1,1 @@
-"""What a model costs: multiplications under named conventions, parameters, latency."""
+"""Cost of models: multiplications under named conventions, parameters, memory."""

@@ -1,4 +1,4 @@
-"""Named conventions: what one pass is said to cost, from the same count of its operators."""
+"""Named conventions that turn the counted operators of a pass into one number."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from harness.errors import unknown
 
 @dataclass(frozen=True, kw_only=True)
 class Convention:
-    """A way to turn a count into one number.
+    """A rule that turns the count of a pass into one number.
 
     Attributes:
         name: as given on the command line.
         unit: "MAC" (a multiplication with its addition is one) or "FLOP" (two).
-        text: what it counts, in words.
-        backward: whether it also says what forward and backward cost together.
-        of: the number.
+        text: description of what it counts.
+        backward: whether it also covers forward and backward together.
+        of: function from a count to the number.
     """
 
     name: str
@@ -30,27 +30,30 @@ class Convention:
 
 
 def _thop(tally: Tally) -> int:
+    """Follow thop 0.1.1: layers with weights and normalisation; attention products are omitted."""
     weighted = tally.macs["linear"] + tally.macs["convolution"]
     return weighted + _norms(tally, _thop_rate)
 
 
 def _thop_rate(norm: Norm) -> int:
-    """Subtract, divide, scale and shift (thop 0.1.1, count_normalization)."""
+    """Return operations per element: subtract, divide, scale, shift (thop, count_normalization)."""
     return 4 if norm.affine else 2
 
 
 def _fvcore(tally: Tally) -> int:
+    """Follow fvcore 0.1.5, with attention products included."""
     return tally.total + _norms(tally, _fvcore_rate)
 
 
 def _fvcore_rate(norm: Norm) -> int:
-    """Follow fvcore 0.1.5 (norm_flop_counter, batchnorm_flop_jit)."""
+    """Return operations per element (fvcore 0.1.5, norm_flop_counter and batchnorm_flop_jit)."""
     if norm.running:
         return 2 if norm.affine else 1
     return 5 if norm.affine else 4
 
 
 def _norms(tally: Tally, rate: Callable[[Norm], int]) -> int:
+    """Return the operations of all normalisation layers at a rate per element."""
     return sum(rate(norm) * elements for norm, elements in tally.norms.items())
 
 
@@ -84,7 +87,7 @@ def find(name: str) -> Convention:
     """Return a convention by name.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: no convention has that name.
     """
     if name not in CONVENTIONS:
         raise unknown("convention", name, CONVENTIONS)

@@ -1,8 +1,8 @@
-"""What a plan still has to do: FLOPs of its missing stages, the disk they fill, hours at a rate.
+"""Estimate a plan's missing work: FLOPs of its stages, disk space, GPU-hours at a given rate.
 
-Counted on shapes: the training step of a stage's last epoch, per image, times images and epochs.
-Looks for attention maps and the evaluation after each epoch are not in it; a look costs a forward
-pass over all training images, an evaluation one over those that are reported.
+FLOPs are counted on shapes: those per image of a training step in the stage's last epoch, times
+images and epochs. Not included are passes for attention maps (each a forward pass over all
+training images) and evaluations after epochs (each a forward pass over the reported images).
 """
 
 from __future__ import annotations
@@ -29,21 +29,27 @@ from harness.spec.dataset import Dataset
 from harness.spec.recipe import NeedsMasks, Stage
 
 CONVENTION = "torch-flops"
-"""Two a multiplication with its addition, attention products included: what rates are given in."""
+"""Convention in which rates are given: 2 FLOPs per multiply-accumulate, attention included."""
 
 RECORD_BYTES, EPOCH_BYTES = 8_000, 1_000
-"""Of a record, and of its history an epoch, as found in records."""
+"""Typical bytes of a record, and of its history per epoch."""
 
 NAME_BYTES = 24
-"""Of an image's name and label in the file of predictions."""
+"""Bytes of an image's name and label in the file of predictions."""
 
 MOMENTS = {"adamw": 2, "adam": 2, "sgd": 1, "lars": 1}
-"""What an optimiser keeps for each trained parameter, in its size; only the state has it."""
+"""Number of values that an optimiser keeps per trained parameter, in the training state only."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Size:
-    """What a stage is: FLOPs of a training step an image, bytes of weights and of moments."""
+    """Size of a stage's training.
+
+    Attributes:
+        flops: of a training step, per image.
+        weights: bytes of all parameters and buffers.
+        moments: bytes of the optimiser's state.
+    """
 
     flops: float
     weights: int
@@ -51,21 +57,22 @@ class Size:
 
 
 def size(stage: Stage, dataset: Dataset, backbones: BackboneSizes) -> Size:
-    """Count a stage at its recipe's batch, on shapes alone.
+    """Return a stage's size at its recipe's batch size, from shapes alone.
 
     Raises:
-        UserError: it cannot be built or trained on such data, or an operator has no formula.
+        UserError: the stage cannot be built or trained on this data set.
+        UncountedError: an operator has no formula.
     """
     with seed.third_party("cost", "count"):
         work = StagePasses(stage, dataset, backbones, torch.device("meta"), stage.recipe.batch_size)
         forward = work.training()
         tally = count(work.task, lambda: forward().sum(), backward=True)
-    trained = [p for p in work.task.parameters() if p.requires_grad]
-    moments = MOMENTS[stage.recipe.optimizer] * sum(map(_bytes, trained))
-    owned = [*work.task.parameters(), *work.task.buffers()]
+    trained_parameters = [p for p in work.task.parameters() if p.requires_grad]
+    moments = MOMENTS[stage.recipe.optimizer] * sum(map(_bytes, trained_parameters))
+    tensors = [*work.task.parameters(), *work.task.buffers()]
     return Size(
         flops=conventions.find(CONVENTION).of(tally) / work.images,
-        weights=sum(map(_bytes, owned)),
+        weights=sum(map(_bytes, tensors)),
         moments=moments,
     )
 
@@ -75,38 +82,43 @@ def _bytes(tensor: Tensor) -> int:
 
 
 def estimate(
-    plans: Sequence[Plan], loads: Sequence[StageWork], rate: float | None = None
+    plans: Sequence[Plan], stages: Sequence[StageWork], rate: float | None = None
 ) -> dict[str, Any]:
     """Return the work of unique stages as plain JSON values.
 
-    Args:
-        plans: they belong to.
-        loads: every unique stage once.
-        rate: TFLOPS that are sustained in training (10**12 FLOPs of ``CONVENTION`` a second).
+    Stages that cannot be counted are listed under "uncounted" with the reason; no sum includes
+    them.
 
-    Stages that cannot be counted are named under "uncounted", with the reason, and are in no sum.
+    Args:
+        plans: the plans that contain the stages.
+        stages: every unique stage once.
+        rate: TFLOPS sustained in training (10**12 FLOPs of ``CONVENTION`` per second).
     """
     options = plans[0].options
     sizes: dict[str, Size | str] = {}
     flops: dict[str, float] = {}
     uncounted: dict[str, str] = {}
     missing = records = weights = state = 0.0
-    for load in loads:
-        stage, dataset = load.step.stage, registry.find(load.step.run.dataset)
-        known = digest([stage.method, stage.recipe.batch_size, len(dataset.classes), load.images])
-        if known not in sizes:
-            seen = dataclasses.replace(dataset, sizes={**dataset.sizes, "train": load.images})
-            sizes[known] = _size(stage, seen, options.profile.backbones)
-        found = sizes[known]
-        if isinstance(found, str):
-            uncounted[load.step.title] = found
+    for work in stages:
+        stage, dataset = work.step.stage, registry.find(work.step.run.dataset)
+        identity = digest(
+            [stage.method, stage.recipe.batch_size, len(dataset.classes), work.images]
+        )
+        if identity not in sizes:
+            counted_dataset = dataclasses.replace(
+                dataset, sizes={**dataset.sizes, "train": work.images}
+            )
+            sizes[identity] = _size(stage, counted_dataset, options.profile.backbones)
+        stage_size = sizes[identity]
+        if isinstance(stage_size, str):
+            uncounted[work.step.title] = stage_size
             continue
-        flops[load.step.key] = found.flops * load.images * load.epochs
-        if load.status != "done":
-            missing += flops[load.step.key]
-            weights += found.weights
-            state = max(state, found.weights + found.moments)
-            records += _kept(load, _reported(plans, load), options.profile.backbones)
+        flops[work.step.key] = stage_size.flops * work.images * work.epochs
+        if work.status != "done":
+            missing += flops[work.step.key]
+            weights += stage_size.weights
+            state = max(state, stage_size.weights + stage_size.moments)
+            records += _stored_bytes(work, _reported(plans, work), options.profile.backbones)
     return {
         "convention": CONVENTION,
         "flops": sum(flops.values()),
@@ -125,37 +137,43 @@ def estimate(
 
 
 def _size(stage: Stage, dataset: Dataset, backbones: BackboneSizes) -> Size | str:
+    """Return a stage's size, or the reason why it cannot be counted."""
     try:
         return size(stage, dataset, backbones)
     except (UncountedError, UserError) as error:
         return str(error)
 
 
-def _reported(plans: Sequence[Plan], load: StageWork) -> int:
-    """Count the images whose predictions a stage keeps."""
+def _reported(plans: Sequence[Plan], work: StageWork) -> int:
+    """Return the number of images whose predictions a stage stores."""
     options = plans[0].options
-    used = {c.used.name: c for made in plans for c in made.columns}
-    manifest = used[load.step.run.dataset].manifest
+    columns = {column.used.name: column for plan in plans for column in plan.columns}
+    manifest = columns[work.step.run.dataset].manifest
     return part_size(manifest, options.split, options.profile, "reported")
 
 
-def _kept(load: StageWork, reported: int, backbones: BackboneSizes) -> int:
-    """Return the bytes of a stage's record and of its predictions (last and best epoch)."""
-    stage = load.step.stage
-    record = RECORD_BYTES + EPOCH_BYTES * load.epochs
+def _stored_bytes(work: StageWork, reported: int, backbones: BackboneSizes) -> int:
+    """Return the bytes of a stage's record and predictions.
+
+    Predictions of the last and the best epoch: per image, 4-byte probabilities by class, or for
+    segmentation three bit masks.
+    """
+    stage = work.step.stage
+    record = RECORD_BYTES + EPOCH_BYTES * work.epochs
     if stage.phase == "pretrain":
         return record
-    classes = len(registry.find(load.step.run.dataset).classes)
-    masks = isinstance(stage.method, NeedsMasks)
-    image = 3 * backbones.image_size**2 // 8 if masks else 2 * 4 * classes
-    return record + reported * (image + NAME_BYTES)
+    classes = len(registry.find(work.step.run.dataset).classes)
+    segments = isinstance(stage.method, NeedsMasks)
+    image_bytes = 3 * backbones.image_size**2 // 8 if segments else 2 * 4 * classes
+    return record + reported * (image_bytes + NAME_BYTES)
 
 
 def lines(work: dict[str, Any]) -> list[str]:
-    """Lay the work out for a terminal."""
+    """Return the lines of text that describe the work."""
     disk = {name: f"{number / 1e9:.1f} GB" for name, number in work["disk_bytes_missing"].items()}
     text = [
-        f"Training steps ({work['convention']}; without looks and evaluations):"
+        f"Training steps ({work['convention']}; without passes for attention maps"
+        f" and evaluations):"
         f" {work['flops_missing']:.3g} FLOPs missing, {work['flops']:.3g} in all."
     ]
     if work["rate_tflops"]:

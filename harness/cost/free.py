@@ -1,4 +1,4 @@
-"""Operators that multiply nothing that any convention counts: views, sums, element by element."""
+"""List of operators whose multiplications no convention counts: views, sums, element-wise."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ _NAMES = """
 """
 
 FREE = frozenset(_NAMES.split())
-"""Names of aten operators, besides those that torch tags as pointwise and plain views."""
+"""Names of free aten operators, besides those that torch tags as pointwise."""
 
 
 def aten_name(func: Any) -> str:
-    """Return the bare name of one of torch's own operators, "" for a library's."""
+    """Return the name of an aten operator without namespace, "" for other libraries' operators."""
     namespace, _, name = str(func._schema.name).partition("::")
     return name if namespace == "aten" else ""
 
 
 def is_free(func: Any) -> bool:
-    """Whether an operator (an ``OpOverload``) multiplies nothing that is counted.
+    """Whether an operator (an ``OpOverload``) has no multiplications that are counted.
 
-    Only torch's own operators can be: whatever a library brings has no known cost.
+    Only aten operators can be free; the cost of other libraries' operators is unknown.
     """
     name = aten_name(func).removeprefix("_foreach_")
-    if name != aten_name(func):  # the same, over a list of tensors
+    if name != aten_name(func):  # the same operator over a list of tensors
         name = name.rstrip("_")
         single = getattr(torch.ops.aten, name, None)
         tags = [getattr(single, o).tags for o in single.overloads()] if single else []

@@ -1,7 +1,7 @@
-"""Memory of a training step from shapes: what the backward pass keeps, and the peak.
+"""Memory of a training step from shapes: parameters, saved activations and peak.
 
-The step runs on the meta device: each tensor has its size and no memory. Kernels' own workspaces
-and the allocator's rounding are not in it; a GPU's real peak stands in a run's provenance.
+The step runs on the meta device, where tensors have sizes and no memory. Kernels' workspaces and
+the allocator's rounding are not included; a run's provenance records the peak on a real GPU.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from harness.cost.count import all_of_a_mask
+from harness.cost.count import assume_masks_true
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +25,11 @@ class Memory:
     """Bytes of a training step in fp32.
 
     Attributes:
-        parameters: of all parameters and buffers.
-        activations: kept from the forward for the backward pass, without parameters.
-        peak: most at once in forward and backward, parameters and gradients included, the
-            optimiser's state not.
-        batch: images in the step.
+        parameters: bytes of all parameters and buffers.
+        activations: bytes saved in the forward for the backward pass, without parameters.
+        peak: largest number of bytes alive at once in forward and backward, with parameters and
+            gradients, without the optimiser's state.
+        batch: number of images in the step.
     """
 
     parameters: int
@@ -38,7 +38,7 @@ class Memory:
     batch: int
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Return plain JSON values."""
         return {
             "parameter_bytes": self.parameters,
             "activation_bytes": self.activations,
@@ -48,35 +48,44 @@ class Memory:
 
 
 def of_step(module: nn.Module, forward: Callable[[], Tensor], batch: int) -> Memory:
-    """Measure a step on the meta device; ``forward`` returns the loss of ``batch`` images."""
-    owned = [*module.parameters(), *module.buffers()]
-    module.zero_grad(set_to_none=True)
-    kept: dict[int, int] = {}
-    mine = {_identity(t) for t in owned}
+    """Measure the memory of a training step on the meta device.
 
-    def keep(tensor: Tensor) -> Tensor:
-        if _identity(tensor) not in mine:
-            kept[_identity(tensor)] = tensor.untyped_storage().nbytes()
+    Args:
+        module: the model, on the meta device.
+        forward: returns the loss of ``batch`` images.
+        batch: number of images.
+    """
+    parameters = [*module.parameters(), *module.buffers()]
+    module.zero_grad(set_to_none=True)
+    saved: dict[int, int] = {}
+    parameter_storages = {_identity(t) for t in parameters}
+
+    def save(tensor: Tensor) -> Tensor:
+        if _identity(tensor) not in parameter_storages:
+            saved[_identity(tensor)] = tensor.untyped_storage().nbytes()
         return tensor
 
-    alive = _Alive(owned)
-    with all_of_a_mask(), torch.enable_grad(), alive, _FusedAttention():
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    storages = _LivingStorages(parameters)
+    with assume_masks_true(), torch.enable_grad(), storages, _FusedAttention():
+        with torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
             loss = forward()
-        # The graph holds what it kept until here: no identity was used twice.
-        activations = sum(kept.values())
+        # The graph has held all saved tensors until here, so no identity was reused.
+        activations = sum(saved.values())
         loss.sum().backward()
     module.zero_grad(set_to_none=True)
     return Memory(
-        parameters=sum(t.untyped_storage().nbytes() for t in owned),
+        parameters=sum(t.untyped_storage().nbytes() for t in parameters),
         activations=activations,
-        peak=alive.peak,
+        peak=storages.peak,
         batch=batch,
     )
 
 
 class _FusedAttention(TorchFunctionMode):
-    """Take attention's fused kernel, as devices do: the meta device would write all maps out."""
+    """Function mode that selects attention's fused kernel, as real devices do.
+
+    The meta device would decompose attention and materialise its (L, L) maps.
+    """
 
     def __torch_function__(
         self,
@@ -85,26 +94,33 @@ class _FusedAttention(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        given = dict(kwargs or {})
+        options = dict(kwargs or {})
         if func is not torch.nn.functional.scaled_dot_product_attention:
-            return func(*args, **given)
-        given.pop("enable_gqa", None)
-        return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(*args, **given)[0]
+            return func(*args, **options)
+        options.pop("enable_gqa", None)
+        return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(*args, **options)[0]
 
 
 def _identity(tensor: Tensor) -> int:
+    """Return an identifier of a tensor's storage, which its views share."""
     return int(tensor.untyped_storage()._cdata)
 
 
-class _Alive(TorchDispatchMode):
-    """Follow the storages that live, from those given on."""
+class _LivingStorages(TorchDispatchMode):
+    """Dispatch mode that tracks the bytes of living storages, from initial tensors on.
 
-    def __init__(self, owned: list[Tensor]) -> None:
+    Attributes:
+        known: identifiers of living storages.
+        now: bytes alive.
+        peak: largest value of ``now`` so far.
+    """
+
+    def __init__(self, tensors: list[Tensor]) -> None:
         super().__init__()
         self.known: set[int] = set()
         self.now = self.peak = 0
-        for tensor in owned:
-            self._see(tensor)
+        for tensor in tensors:
+            self._track(tensor)
 
     def __torch_dispatch__(
         self,
@@ -113,13 +129,13 @@ class _Alive(TorchDispatchMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        made = func(*args, **dict(kwargs or {}))
-        for leaf in tree_leaves(made):
+        result = func(*args, **dict(kwargs or {}))
+        for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor):
-                self._see(leaf)
-        return made
+                self._track(leaf)
+        return result
 
-    def _see(self, tensor: Tensor) -> None:
+    def _track(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
         identity, size = int(storage._cdata), storage.nbytes()
         if identity in self.known or not tensor.is_meta:

@@ -1,4 +1,4 @@
-"""Names of what can be counted: rows of tables, their fine-tuning, and usual names of models."""
+"""Models by name, for counting and timing: rows of tables, their fine-tuning, timm's names."""
 
 from __future__ import annotations
 
@@ -12,17 +12,24 @@ from harness.spec.profile import Profile
 from harness.spec.recipe import NeedsMasks, Stage
 
 TABLE = "table1"
-"""Where names without a table are looked up."""
+"""Table in which names without a table are looked up."""
 
 ALIASES = {"vit_base_patch16": "vit", "swin_tiny": "swin"}
-"""timm's names of the supervised rows; their size is the profile's."""
+"""Rows by timm's name of the model; sizes are the profile's."""
 
 FINETUNE = ".finetune"
+"""Ending of the name of a row's last stage."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """What a name stands for: one stage of a row, and what it is called in print."""
+    """A stage of a table's row that can be counted or timed.
+
+    Attributes:
+        name: as given on the command line.
+        label: description for printing.
+        stage: the stage.
+    """
 
     name: str
     label: str
@@ -32,39 +39,43 @@ class Model:
 def models(
     table: str = TABLE, profile: Profile | None = None, overrides: Sequence[str] = ()
 ) -> dict[str, Model]:
-    """Return the models of a table by name: NAME its first stage, NAME.finetune its last.
+    """Return a table's models by name: a row's first stage, and as NAME.finetune its last.
 
-    With a profile, stages are as it runs them, with the overrides of ``--set``.
+    With a profile, stages have its settings and the overrides of ``--set``; otherwise, those of
+    their recipes.
     """
-    found: dict[str, Model] = {}
+    models_by_name: dict[str, Model] = {}
     rows = [row for row in catalog.load(table)[1].rows if row.stages]
     chains = [r.chain() for r in rows] if profile is None else resolve(rows, profile, overrides)
     for row, chain in zip(rows, chains, strict=True):
         label = f"{row.label} ({row.backbone}), {_kind(chain[0])}"
-        found[row.name] = Model(name=row.name, label=label, stage=chain[0])
+        models_by_name[row.name] = Model(name=row.name, label=label, stage=chain[0])
         if len(chain) > 1:
             name = row.name + FINETUNE
             label = f"{row.label} ({row.backbone}), fine-tuning"
-            found[name] = Model(name=name, label=label, stage=chain[-1])
+            models_by_name[name] = Model(name=name, label=label, stage=chain[-1])
     if table == TABLE:
         for alias, name in ALIASES.items():
-            found[alias] = Model(name=alias, label=found[name].label, stage=found[name].stage)
-    return found
+            models_by_name[alias] = Model(
+                name=alias, label=models_by_name[name].label, stage=models_by_name[name].stage
+            )
+    return models_by_name
 
 
 def _kind(stage: Stage) -> str:
+    """Return the word for a stage's kind in a label."""
     if isinstance(stage.method, NeedsMasks):
         return "segmenter"
     return "pre-training" if stage.phase == "pretrain" else "classifier"
 
 
 def find(name: str, profile: Profile | None = None, overrides: Sequence[str] = ()) -> Model:
-    """Return a model by name; "TABLE/ROW" looks into another table, also one given by path.
+    """Return a model by name; "TABLE/ROW" looks it up in another table, given by name or path.
 
-    With a profile, the stage is as it runs there, see ``models``.
+    With a profile, the stage has its settings, see ``models``.
 
     Raises:
-        UserError: there is no such model or table.
+        UserError: the model or table does not exist.
     """
     table, slash, row = name.rpartition("/")
     if slash and not (table and row):

@@ -1,4 +1,4 @@
-"""A method's passes at a profile's size, on any device: deployed, over some tokens, in training."""
+"""Forward passes of a stage, deployed or in training, at a profile's size on any device."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from harness.train.task import Batch, StepContext, Task, build_task
 
 @runtime_checkable
 class KeepsTokens(Protocol):
-    """A classifier that can be asked to look at some patches only."""
+    """A classifier that can classify from a subset of the patches."""
 
     def classify(self, images: Tensor, ids_keep: Tensor | None = None) -> Tensor:
-        """Return logits (B, K) from the patches ``ids_keep`` (B, visible), or from all."""
+        """Return logits (B, K) from the patches ``ids_keep`` (B, V), or from all L patches."""
         ...
 
 
 class StagePasses:
-    """A stage's task with one batch of noise.
+    """A stage's task together with one batch of noise.
 
     Args:
-        stage: what is trained; its recipe's last epoch is the one that is looked at.
-        dataset: gives the number of classes.
+        stage: the stage; training passes are those of its recipe's last epoch.
+        dataset: determines the number of classes.
         backbones: the profile's sizes.
-        device: "meta" has shapes alone, which is what counting needs.
+        device: "meta" for counting, which needs only shapes.
         batch: number of images B.
     """
 
@@ -58,23 +58,23 @@ class StagePasses:
 
     @property
     def images(self) -> int:
-        """Images B in the batch."""
+        """Number of images B in the batch."""
         return len(self.batch.labels)
 
     @property
     def tokens(self) -> int | None:
-        """Tokens of all patches with [CLS], None where the method cannot leave patches out."""
+        """Number of tokens L + 1 with [CLS]; None if the method cannot leave patches out."""
         return self.backbones.grid**2 + 1 if isinstance(self.task, KeepsTokens) else None
 
     def deployed(self, tokens: int | None = None) -> Callable[[], Tensor]:
         """Return the forward pass of a classifier or segmenter in eval mode.
 
         Args:
-            tokens: how many of the patches plus one ([CLS]) are kept after all were embedded;
-                None or all of them for none left out.
+            tokens: number of tokens, with [CLS], that are kept after all patches are embedded;
+                None keeps all.
 
         Raises:
-            UserError: the stage is a pre-training, or has not such tokens.
+            UserError: the stage is a pre-training, or cannot keep that number of tokens.
         """
         task, images = self.task, self.batch.images[0]
         forward = task.deployed
@@ -93,12 +93,12 @@ class StagePasses:
                 f"--tokens {tokens} cannot be: allowed are 2 to {self.tokens} ([CLS] and at least"
                 f" one of {self.tokens - 1} patches at {self.backbones.image_size} px)."
             )
-        # Which patches are kept does not change the cost.
+        # The cost depends on the number of patches only, so the first ones are kept.
         ids = torch.arange(tokens - 1, device=images.device).expand(len(images), -1)
         return lambda: task.classify(images, ids)
 
     def training(self) -> Callable[[], Tensor]:
-        """Return the training forward with its loss, masked as in the last epoch.
+        """Return the training forward with its loss, with masks as in the last epoch.
 
         Raises:
             UserError: the method cannot train on such a batch.
@@ -109,36 +109,38 @@ class StagePasses:
             check(recipe=recipe, images=self.dataset.sizes["train"], backbones=self.backbones)
         task, epochs = self.task, recipe.epochs
         task.eval()
-        looked = False
+        maps_computed = False
 
-        def look(function: Callable[[Tensor], Tensor]) -> Tensor:
-            nonlocal looked
-            looked = True
+        def compute_maps(function: Callable[[Tensor], Tensor]) -> Tensor:
+            nonlocal maps_computed
+            maps_computed = True
             with torch.no_grad():
                 return function(self.batch.images[0])
 
-        # On the meta device the mode lets boxes and maps pass to the CPU, as zeros.
+        # Attention maps are computed as at the last epoch that needs them. On the meta device,
+        # CountingMode replaces copies of boxes and maps to the CPU by zeros.
         with CountingMode(()) if self.batch.images.is_meta else nullcontext():
             for epoch in reversed(range(epochs)):
-                task.before_epoch(epoch, look)
-                if looked:
+                task.before_epoch(epoch, compute_maps)
+                if maps_computed:
                     break
         task.train()
 
         def forward() -> Tensor:
-            at = StepContext(
+            context = StepContext(
                 epoch=epochs - 1, epochs=epochs, step=0, steps=1, generator=torch.Generator()
             )
-            return task.losses(self.batch, at)["total"]
+            return task.losses(self.batch, context)["total"]
 
         return forward
 
 
 def _batch(task: Task, size: int, device: torch.device, count: int) -> Batch:
+    """Return a batch of noise with whole-image boxes for all of a task's views."""
     views = len(task.augmentations)
     whole = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(views, count, 4)
     shape = (views, count, 3, size, size)
-    # Noise: zeros take less power, and so less time, on some devices.
+    # Noise, because on some devices zeros take less power and therefore less time.
     images = torch.empty(shape, device=device)
     if device.type != "meta":
         images = torch.randn(shape, generator=seed.generator("cost", "images")).to(device)

@@ -1,4 +1,4 @@
-"""Count a model's passes under the conventions, and lay them out as plain values."""
+"""Count a model's passes under the conventions, per image."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Pass:
 
     Attributes:
         name: "deployed forward" or "training forward".
-        tokens: with [CLS], where the model has tokens that can be left out.
-        batch: images that were counted together (similarities grow with the batch).
-        forward: by name of the convention.
-        step: forward and backward, by name of the convention, where it says so.
+        tokens: number with [CLS]; None if the model cannot leave patches out.
+        batch: number of images counted together (similarities grow with the batch).
+        forward: number by convention.
+        step: number of forward and backward by convention, for those that cover both.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Pass:
     step: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Return plain JSON values."""
         return {
             "pass": self.name,
             "tokens": self.tokens,
@@ -55,7 +55,14 @@ class Pass:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a model costs at a size: its parameters and passes, and a training step's memory."""
+    """Cost of a model at a size.
+
+    Attributes:
+        model: the model.
+        parameters: numbers of all ("total") and of trained ("trainable") parameters.
+        passes: its passes.
+        memory: of a training step; None if not measured.
+    """
 
     model: Model
     parameters: dict[str, int]
@@ -63,7 +70,7 @@ class Cost:
     memory: Memory | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Return plain JSON values."""
         return {
             "model": self.model.name,
             "label": self.model.label,
@@ -74,9 +81,9 @@ class Cost:
 
 
 def of_stage(stage: Stage, dataset: Dataset, backbones: BackboneSizes) -> StageCost:
-    """Return what a stage costs per image, for its record.
+    """Return the cost of a stage per image, for its record.
 
-    Counting needs no values, so nothing that is trained can change by it.
+    Counting uses shapes only and does not affect training.
 
     Raises:
         UncountedError: an operator has no formula.
@@ -84,7 +91,7 @@ def of_stage(stage: Stage, dataset: Dataset, backbones: BackboneSizes) -> StageC
     model = Model(name="", label="", stage=stage)
     with seed.third_party("cost", "count"):
         cost = measure(model, dataset, backbones)
-    forward = {one.name.partition(" ")[0]: one.forward for one in cost.passes}
+    forward = {p.name.partition(" ")[0]: p.forward for p in cost.passes}
     return StageCost(
         deployed=forward.get("deployed"),
         training=forward.get("training"),
@@ -102,14 +109,21 @@ def measure(
     conventions: Sequence[Convention] = tuple(CONVENTIONS.values()),
     memory: bool = True,
 ) -> Cost:
-    """Count a model: the deployed forward over each number of tokens, and the training forward.
+    """Count a model's deployed forward, at each number of tokens, and its training forward.
 
-    A classifier is counted by the single image, a pre-training at its recipe's batch. Without
-    ``tokens``, all are kept when deployed, and the training forward is shown too, with the
-    ``memory`` of its step unless that is not wanted.
+    The deployed forward is counted for a single image, training at the recipe's batch size.
+
+    Args:
+        model: the model.
+        dataset: determines the number of classes.
+        backbones: the profile's sizes.
+        tokens: numbers of tokens kept when deployed; if given, training is not counted. Empty
+            keeps all.
+        conventions: to count under.
+        memory: whether to measure the memory of a training step, too.
 
     Raises:
-        UserError: the model has no tokens, or fewer than asked for.
+        UserError: the model cannot keep that number of tokens.
         UncountedError: an operator has no formula.
     """
     stage = model.stage
@@ -117,19 +131,19 @@ def measure(
     work = StagePasses(
         stage, dataset, backbones, META, 1 if classifies else stage.recipe.batch_size
     )
-    passes, needed = [], None
+    passes, step_memory = [], None
     if tokens or classifies:
         for number in tokens or (None,):
             forward = work.deployed(number)
-            kept = number or work.tokens
-            passes.append(_pass("deployed forward", work, forward, kept, conventions))
+            kept_tokens = number or work.tokens
+            passes.append(_pass("deployed forward", work, forward, kept_tokens, conventions))
     if not tokens:
         work = StagePasses(stage, dataset, backbones, META, stage.recipe.batch_size)
         training = work.training()
         passes.append(_pass("training forward", work, training, None, conventions))
-        needed = of_step(work.task, training, work.images) if memory else None
+        step_memory = of_step(work.task, training, work.images) if memory else None
     parameters = classification.count_parameters(work.task)
-    return Cost(model=model, parameters=parameters, passes=tuple(passes), memory=needed)
+    return Cost(model=model, parameters=parameters, passes=tuple(passes), memory=step_memory)
 
 
 def _pass(
@@ -139,13 +153,14 @@ def _pass(
     tokens: int | None,
     conventions: Sequence[Convention],
 ) -> Pass:
-    once = count(work.task, forward)
-    both = [c for c in conventions if c.backward]
-    step = count(work.task, lambda: forward().sum(), backward=True) if both else None
+    """Count a forward pass, and its backward pass for the conventions that cover it."""
+    forward_tally = count(work.task, forward)
+    with_backward = [c for c in conventions if c.backward]
+    step_tally = count(work.task, lambda: forward().sum(), backward=True) if with_backward else None
     return Pass(
         name=name,
         tokens=tokens,
         batch=work.images,
-        forward={c.name: c.of(once) / work.images for c in conventions},
-        step={c.name: c.of(step) / work.images for c in both} if step else {},
+        forward={c.name: c.of(forward_tally) / work.images for c in conventions},
+        step={c.name: c.of(step_tally) / work.images for c in with_backward} if step_tally else {},
     )

@@ -1,4 +1,4 @@
-"""Costs as a rich table and as JSON."""
+"""Print costs as a table, and convert them to JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def show(costs: Sequence[Cost], console: Console | None = None) -> None:
-    """Print one table: a line a pass, and how much less each takes than the first."""
+    """Print a table with one line per pass and its change against the first, then notes."""
     from rich.text import Text
 
     console = console or wide_console()
@@ -37,56 +37,58 @@ def show(costs: Sequence[Cost], console: Console | None = None) -> None:
 
 
 def _memory(memory: Memory) -> str:
-    each = memory.activations / memory.batch / 2**20
+    """Describe the memory of a training step."""
+    per_image = memory.activations / memory.batch / 2**20
     return (
-        f"a training step of {memory.batch} images in fp32 keeps {each:.1f} MiB an image for the"
-        f" backward pass and takes {memory.peak / 2**30:.2f} GiB at most, the optimiser's state"
+        f"a training step of {memory.batch} images in fp32 keeps {per_image:.1f} MiB per image for"
+        f" the backward pass and takes {memory.peak / 2**30:.2f} GiB at most, the optimiser's state"
         " not counted (from shapes, attention fused)."
     )
 
 
 def table(costs: Sequence[Cost]) -> Table:
-    """Return the costs as a rich table, in G per image."""
+    """Return the costs as a rich table, in units of 10^9 per image."""
     from rich import box
     from rich.table import Table
 
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    rich_table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for head in ("Model", "Pass", "Tokens", "Batch"):
-        made.add_column(f"\n{head}", justify="left" if head in ("Model", "Pass") else "right")
+        rich_table.add_column(f"\n{head}", justify="left" if head in ("Model", "Pass") else "right")
     first = costs[0].passes[0]
     for name in first.forward:
-        made.add_column(f"{name}\nG{CONVENTIONS[name].unit}", justify="right")
-        made.add_column("\nchange", justify="right")
+        rich_table.add_column(f"{name}\nG{CONVENTIONS[name].unit}", justify="right")
+        rich_table.add_column("\nchange", justify="right")
     for name in first.step:
-        made.add_column(f"{name}, step\nG{CONVENTIONS[name].unit}", justify="right")
+        rich_table.add_column(f"{name}, step\nG{CONVENTIONS[name].unit}", justify="right")
     for cost in costs:
-        for made_pass in cost.passes:
-            made.add_row(cost.model.name, *_cells(made_pass, first))
-        made.add_section()
-    return made
+        for row in cost.passes:
+            rich_table.add_row(cost.model.name, *_cells(row, first))
+        rich_table.add_section()
+    return rich_table
 
 
-def _cells(one: Pass, first: Pass) -> list[str]:
-    cells = [one.name, "–" if one.tokens is None else str(one.tokens), str(one.batch)]
-    for name, value in one.forward.items():
-        cells += [giga(value), "" if one is first else percent(value, first.forward[name])]
-    return cells + [giga(value) for value in one.step.values()]
+def _cells(row: Pass, first: Pass) -> list[str]:
+    """Return the cells of a pass, with changes against the first pass."""
+    cells = [row.name, "–" if row.tokens is None else str(row.tokens), str(row.batch)]
+    for name, value in row.forward.items():
+        cells += [giga(value), "" if row is first else percent(value, first.forward[name])]
+    return cells + [giga(value) for value in row.step.values()]
 
 
 def giga(value: float) -> str:
-    """Return a count in G to two decimals, small ones to three digits."""
+    """Format a count in units of 10^9: two decimals, or three digits if it is small."""
     return f"{value / 1e9:.2f}" if value >= 1e8 else f"{value / 1e9:.3g}"
 
 
 def percent(value: float, base: float) -> str:
-    """Return a change in per cent, with its sign."""
+    """Format the relative change of a value in per cent, with its sign."""
     return f"{100 * (value - base) / base:+.1f} %".replace("-", "−")
 
 
 def to_json(costs: Sequence[Cost], context: Mapping[str, Any]) -> dict[str, Any]:
-    """Return plain values: how it was counted, then models, passes and changes against the first.
+    """Return plain JSON values: context, conventions, models with passes and changes.
 
-    Counts are per image, in single MACs or FLOPs.
+    Changes are relative to the first pass. Counts are per image, in single MACs or FLOPs.
     """
     first = costs[0].passes[0].forward
     conventions = {
