@@ -69,7 +69,7 @@ def _out(args: argparse.Namespace, made: Plan) -> Path:
 def _grid(args: argparse.Namespace, made: Plan, device: torch.device, *, measure: bool) -> Grid:
     context = _context(args, made, device)
     timing = _timing(args, made, device, measure=measure)
-    told = () if timing is None else (timing.told,)
+    told = () if timing is None else (timing.note,)
     return lay_out(
         replace(made.table, notes=(*told, *made.table.notes)),
         collect.entries(made),

@@ -1,1 +1,1 @@
-"""How long a pass takes, by a protocol: warmed up, interleaved, in several processes."""
+"""Latency of passes, measured by a protocol: warm-up, interleaving, several processes."""

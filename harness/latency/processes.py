@@ -1,4 +1,4 @@
-"""The protocol over several processes, and what it found."""
+"""Run the timing protocol in several processes and summarise the times."""
 
 from __future__ import annotations
 
@@ -16,14 +16,19 @@ from harness.errors import UserError
 from harness.latency.summary import Summary, ratios, summarise
 
 Kind = Literal["deployed", "training", "step"]
+"""Kinds of passes, see ``Subject``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """What is timed: a pass of a model, over some tokens where the model can leave them out.
+    """A pass that is timed.
 
-    "deployed" is a classifier's forward, "training" the forward of training with its loss, masked
-    as in the last epoch, "step" that with backward and optimiser.
+    Attributes:
+        model: name of the model.
+        kind: "deployed" for the forward of a classifier or segmenter, "training" for the training
+            forward with its loss, masked as in the last epoch, "step" for that with the backward
+            pass and the optimiser's step.
+        tokens: number of tokens, with [CLS], that are kept; None for all.
     """
 
     model: str
@@ -32,18 +37,26 @@ class Subject:
 
     @property
     def title(self) -> str:
-        """Name, pass and tokens in words."""
+        """Name, pass and tokens for printing."""
         tokens = f", {self.tokens} tokens" if self.tokens else ""
         return f"{self.model}, {self.kind}{tokens}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What every process does; the first subject is the base of all ratios.
+    """What every process of the protocol times.
 
     Attributes:
-        scaled: models are as the profile runs them, with ``overrides`` (``--set``); else their
-            settings are the recipes' own, at the profile's size.
+        subjects: passes to time; the first is the denominator of all ratios.
+        profile: name of the profile, which sets the models' sizes.
+        dataset: name of the data set, which sets the number of classes.
+        batch: number of images per pass.
+        precision: "fp32", "bf16" or "fp16".
+        device: "cpu" or "cuda".
+        rounds: times that every pass is timed.
+        scaled: whether stages have the profile's settings and ``overrides``; otherwise they have
+            their recipes' own.
+        overrides: settings of ``--set``.
     """
 
     subjects: tuple[Subject, ...]
@@ -63,7 +76,7 @@ class Request:
                 raise UserError(f"{option} is {getattr(self, name)}; it must be at least {least}.")
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Return plain JSON values."""
         values = asdict(self)
         for subject in values["subjects"]:
             subject["pass"] = subject.pop("kind")
@@ -72,12 +85,13 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """What was found.
+    """Result of the timing protocol.
 
     Attributes:
-        times: seconds a batch, by subject.
-        ratios: each later subject to the first, pair by pair.
-        processes: what each process reported, raw times included.
+        request: what was timed.
+        times: seconds per batch, by subject.
+        ratios: of each later subject to the first, of times taken in the same round.
+        processes: report of each process, with raw times.
     """
 
     request: Request
@@ -87,12 +101,12 @@ class Latency:
 
     @property
     def noisy(self) -> bool:
-        """Whether some times are noisy, or a pass never became stable in warming up."""
+        """Whether times of a subject are noisy, or its warm-up did not become stable."""
         return any(t.noisy for t in self.times) or bool(self.unstable)
 
     @property
     def unstable(self) -> tuple[str, ...]:
-        """Subjects that some process could not warm up until stable."""
+        """Titles of subjects whose warm-up did not become stable in some process."""
         return tuple(
             subject.title
             for i, subject in enumerate(self.request.subjects)
@@ -100,7 +114,7 @@ class Latency:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values, with all raw times."""
+        """Return plain JSON values, with all raw times."""
         subjects = [s.title for s in self.request.subjects]
         return {
             "request": self.request.to_json(),
@@ -119,32 +133,37 @@ def run(
     processes: int,
     start: Callable[[Request], dict[str, Any]] | None = None,
 ) -> Latency:
-    """Run the protocol in so many processes, one after the other.
+    """Run the protocol in several processes, one after the other.
 
     Args:
         request: what to time.
-        processes: at least 1; fewer than 3 cannot show how much processes differ.
-        start: runs one process and returns its answer; only tests give one.
+        processes: number of processes, at least 1; fewer than 3 do not show how much they differ.
+        start: runs one process and returns its report; replaced in tests.
 
     Raises:
-        UserError: the request cannot be fulfilled, or a process died.
+        UserError: a pass of the request cannot run, or a process failed.
     """
     if processes < 1:
         raise UserError(f"--processes is {processes}; it must be at least 1.")
-    answers = tuple((start or _process)(request) for _ in range(processes))
-    columns = [[answer["times"][i] for answer in answers] for i in range(len(request.subjects))]
+    reports = tuple((start or _process)(request) for _ in range(processes))
+    columns = [[report["times"][i] for report in reports] for i in range(len(request.subjects))]
     return Latency(
         request=request,
         times=tuple(summarise(column) for column in columns),
         ratios=tuple(summarise(ratios(column, columns[0])) for column in columns[1:]),
-        processes=answers,
+        processes=reports,
     )
 
 
 def _process(request: Request) -> dict[str, Any]:
+    """Run one process of the protocol and return its report.
+
+    Raises:
+        UserError: a pass of the request cannot run, or the process failed.
+    """
     root = str(Path(harness.__file__).resolve().parent.parent)
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    ran = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "harness.latency.worker"],
         input=json.dumps(request.to_json()),
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
@@ -152,21 +171,22 @@ def _process(request: Request) -> dict[str, Any]:
         text=True,
         check=False,
     )
-    if ran.returncode != 0:
-        last = (ran.stderr.strip().splitlines() or ["no message"])[-1]
+    if process.returncode != 0:
+        message = (process.stderr.strip().splitlines() or ["no message"])[-1]
         raise UserError(
-            f"A timing process ended with {ran.returncode}: {last} Try a smaller --batch-size."
+            f"A timing process ended with {process.returncode}: {message}"
+            " Try a smaller --batch-size."
         )
-    answer: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
-    if "error" in answer:
-        raise UserError(answer["error"])
-    return answer
+    report: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
+    if "error" in report:
+        raise UserError(report["error"])
+    return report
 
 
 def subjects(
     names: Sequence[str], tokens: Sequence[int], kinds: Sequence[Kind]
 ) -> tuple[Subject, ...]:
-    """Return the subjects of a command: each model with its own kind, over each token count."""
+    """Return the subjects of a command: each model with its kind, at each number of tokens."""
     return tuple(
         Subject(model=name, kind=kind, tokens=number)
         for name, kind in zip(names, kinds, strict=True)

@@ -1,4 +1,4 @@
-"""Order statistics of times and of their ratios; no clock is read here."""
+"""Quantiles and confidence intervals of times and of their ratios."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy as np
 from harness import stats
 
 NOISY_IQR = 0.05
-"""Times are noisy when the interquartile range exceeds this share of the median ..."""
+"""Times are noisy if the interquartile range exceeds this share of the median."""
 
 NOISY_PROCESSES = 0.02
-"""... or when the medians of two processes differ by more than this share."""
+"""Times are also noisy if the medians of two processes differ by more than this share."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,15 +23,17 @@ class Summary:
     """Quantiles of times in seconds, or of ratios, over all processes.
 
     Attributes:
-        n: samples.
-        p50, p90, p99: quantiles, interpolated linearly.
-        iqr: from the lower to the upper quartile.
-        low, high: 95 % interval of the median: order statistics of all samples, widened to
-            Student's interval of the processes' medians and to these themselves, as samples of
-            one process have its luck in common: another process would not repeat it. None with
-            fewer than six samples, which cannot give one.
+        n: number of samples.
+        p50: median, interpolated linearly, as are all quantiles.
+        p90: 0.9 quantile.
+        p99: 0.99 quantile.
+        iqr: interquartile range.
+        low: lower end of the median's 95 % interval: from the order statistics of all samples,
+            widened to Student's interval of the processes' medians and to the medians themselves,
+            because samples of one process are not independent. None with fewer than six samples.
+        high: upper end, likewise.
         processes: the median of each process.
-        noisy: why the numbers should not be trusted; empty if they can be.
+        noisy: reasons why the times are noisy; empty if they are not.
     """
 
     n: int
@@ -45,7 +47,7 @@ class Summary:
     noisy: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Return plain JSON values."""
         return {
             "n": self.n,
             "p50": self.p50,
@@ -61,10 +63,12 @@ class Summary:
 def median_ranks(n: int) -> tuple[int, int] | None:
     """Return the ranks (from 1) of the order statistics that bound the median of n samples.
 
-    The narrowest symmetric pair that holds it with at least 95 %, whatever the distribution:
-    P(fewer than ``rank`` of n fall below the median) <= 1/40, binomial. None for n < 6.
+    The narrowest symmetric pair that contains the median with probability at least 95 % for every
+    continuous distribution: P(fewer than ``rank`` of n samples lie below the median) <= 1 / 40,
+    with that number binomial (n, 1/2). None for n < 6, where no pair suffices.
     """
     rank, below = 0, 0
+    # In whole numbers: sum of C(n, k) for k <= rank, compared with 2^n / 40.
     while 40 * (below + math.comb(n, rank)) <= 2**n:
         below += math.comb(n, rank)
         rank += 1
@@ -72,14 +76,18 @@ def median_ranks(n: int) -> tuple[int, int] | None:
 
 
 def summarise(processes: Sequence[Sequence[float]]) -> Summary:
-    """Summarise the samples of each process, every one of which has some."""
+    """Summarise the samples of all processes.
+
+    Args:
+        processes: samples by process, at least one each.
+    """
     samples = np.sort(np.concatenate([np.asarray(p, dtype=float) for p in processes]))
     medians = tuple(float(np.median(p)) for p in processes)
     p25, p50, p75, p90, p99 = (float(q) for q in np.quantile(samples, (0.25, 0.5, 0.75, 0.9, 0.99)))
     ranks = median_ranks(len(samples))
     low = high = None
     if ranks is not None:
-        # Seconds and ratios are above 0, however much few processes differ.
+        # Student's interval of few, differing medians can reach below 0; times and ratios cannot.
         between = stats.t_interval(medians) if len(medians) > 1 else None
         low = min(float(samples[ranks[0] - 1]), *medians)
         high = max(float(samples[ranks[1] - 1]), *medians)
@@ -99,6 +107,7 @@ def summarise(processes: Sequence[Sequence[float]]) -> Summary:
 
 
 def _noisy(iqr: float, median: float, medians: tuple[float, ...]) -> tuple[str, ...]:
+    """Return the reasons why times are noisy."""
     reasons = []
     if iqr > NOISY_IQR * median:
         reasons.append(f"IQR {100 * iqr / median:.1f} % of the median")
@@ -111,11 +120,14 @@ def _noisy(iqr: float, median: float, medians: tuple[float, ...]) -> tuple[str, 
 def ratios(
     subject: Sequence[Sequence[float]], base: Sequence[Sequence[float]]
 ) -> tuple[tuple[float, ...], ...]:
-    """Return subject / base of samples taken one after the other, by process.
+    """Return the ratios subject / base of samples taken one after the other, by process.
 
-    What slows the machine for longer than one pass slows both and drops out.
+    A disturbance that lasts longer than one pass affects both and cancels.
     """
     return tuple(
-        tuple(s / b for s, b in zip(mine, theirs, strict=True))
-        for mine, theirs in zip(subject, base, strict=True)
+        tuple(
+            numerator / denominator
+            for numerator, denominator in zip(subject_times, base_times, strict=True)
+        )
+        for subject_times, base_times in zip(subject, base, strict=True)
     )

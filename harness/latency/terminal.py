@@ -1,4 +1,4 @@
-"""Latencies as a rich table."""
+"""Print latencies as a table."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 ENOUGH = 3
-"""Processes that a number to be quoted needs."""
+"""Number of processes below which a warning is printed."""
 
 
 def show(latency: Latency, console: Console | None = None) -> None:
-    """Print the table, the circumstances and why it is noisy, if it is."""
+    """Print the conditions, the table, and why times are noisy, if they are."""
     from rich.text import Text
 
     console = console or wide_console()
@@ -45,17 +45,17 @@ def table(latency: Latency) -> Table:
     from rich import box
     from rich.table import Table
 
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    made.add_column("Pass")
+    rich_table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    rich_table.add_column("Pass")
     for head in ("p50 ms", "95 % of median", "p90 ms", "p99 ms", "IQR", "ratio to first", "95 %"):
-        made.add_column(head, justify="right")
-    made.add_column("verdict")
+        rich_table.add_column(head, justify="right")
+    rich_table.add_column("verdict")
     relative: tuple[Summary | None, ...] = (None, *latency.ratios)
     for subject, times, ratio in zip(
         latency.request.subjects, latency.times, relative, strict=True
     ):
         noisy = times.noisy or subject.title in latency.unstable
-        made.add_row(
+        rich_table.add_row(
             subject.title,
             f"{1000 * times.p50:.2f}",
             _interval(times, 1000, 2),
@@ -66,10 +66,11 @@ def table(latency: Latency) -> Table:
             "" if ratio is None else _interval(ratio, 1, 3),
             "noisy" if noisy else "quiet",
         )
-    return made
+    return rich_table
 
 
 def _interval(summary: Summary, factor: float, digits: int) -> str:
+    """Format the 95 % interval of the median."""
     if summary.low is None or summary.high is None:
         return "too few"
     return f"{factor * summary.low:.{digits}f} – {factor * summary.high:.{digits}f}"

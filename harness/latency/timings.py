@@ -1,7 +1,7 @@
-"""Timings of a table's rows on this machine, kept in the run store.
+"""Timings of a table's rows on this machine, stored in the run store.
 
-All passes of a table are timed in turn, so that its ratios are of neighbours in time. A timing is
-named by what defines it and by the device: another machine, or other settings, is another one.
+All passes of a table are timed interleaved, so that ratios are of times taken close together. The
+name of a timing's file is a digest of its settings and the device.
 """
 
 from __future__ import annotations
@@ -25,16 +25,19 @@ from harness.spec.recipe import Stage, backbone_of
 from harness.store import form
 
 FORMAT = 1
+"""Version of the files; other versions are refused."""
+
 PROCESSES = 3
+"""Number of processes of a timing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """What was measured of a table.
+    """Timing of a table's rows.
 
     Attributes:
-        places: of each pass in the answers, by name of the row and kind.
-        answers: what each process reported, raw times included.
+        places: position of a pass in the answers, by name of the row and kind.
+        answers: report of each process, with raw times.
         provenance: commit, versions, device and time.
     """
 
@@ -43,48 +46,49 @@ class Timing:
     provenance: dict[str, Any]
 
     @property
-    def told(self) -> str:
-        """Say in words when and on what it was measured."""
-        made, device = self.provenance, self.answers[0]["device"]
-        changes = " with changes" if made["dirty"] else ""
+    def note(self) -> str:
+        """A sentence that says when and on which machine the times were taken."""
+        facts, device = self.provenance, self.answers[0]["device"]
+        changes = " with changes" if facts["dirty"] else ""
         loads = ", ".join(str(answer["load_before"]) for answer in self.answers)
         return (
-            f"Times were taken {made['started']} at commit {short(made['commit'])}{changes} on"
+            f"Times were taken {facts['started']} at commit {short(facts['commit'])}{changes} on"
             f" {device['kind']} {device['name']}, {device['threads']} threads; load of the machine"
             f" before each process: {loads}."
         )
 
     def times(self, row: str, kind: Kind) -> Summary:
-        """Summarise the seconds a batch of a row's pass."""
+        """Summarise the seconds per batch of a row's pass."""
         return summarise(self._column(row, kind))
 
     def ratio(self, row: str, base: str, kind: Kind) -> Summary:
-        """Summarise a row's times to another's, pair by pair."""
+        """Summarise the ratios of a row's times to another row's in the same round."""
         return summarise(ratios(self._column(row, kind), self._column(base, kind)))
 
     def stable(self, row: str, kind: Kind) -> bool:
-        """Whether the pass became stable in warming up, in every process."""
+        """Whether the pass's warm-up became stable in every process."""
         place = self.places[row, kind]
         return all(answer["warm_up"][place]["stable"] for answer in self.answers)
 
     def _column(self, row: str, kind: Kind) -> list[list[float]]:
+        """Return the seconds per batch of a row's pass, by process."""
         place = self.places[row, kind]
         return [answer["times"][place] for answer in self.answers]
 
 
 def kinds(plan: Plan) -> tuple[Kind, ...]:
-    """Return the passes whose times the plan's columns show."""
+    """Return the kinds of passes whose times a plan's columns show."""
     costs = [c.column.cost for c in plan.columns]
     return tuple(dict.fromkeys(c.kind for c in costs if c is not None and c.what == "seconds"))
 
 
 def read(plan: Plan, experiment: str, device: Any) -> Timing | None:
-    """Return the timing of a plan on this device, None where there is none.
+    """Return the stored timing of a plan on a device, None if there is none.
 
     Args:
         plan: of one data set.
-        experiment: name or path that ``harness run`` was given.
-        device: that rows are trained on.
+        experiment: name or path of the table.
+        device: the device on which rows are trained.
 
     Raises:
         UserError: the file is truncated or of another version.
@@ -104,10 +108,10 @@ def read(plan: Plan, experiment: str, device: Any) -> Timing | None:
 
 
 def take(plan: Plan, experiment: str, device: Any) -> Timing:
-    """Time a plan's rows by the protocol and keep what was found.
+    """Time a plan's rows by the protocol and store the result.
 
     Raises:
-        UserError: a pass cannot run, or a process died.
+        UserError: a pass cannot run, or a process failed.
     """
     request, places = _request(plan, experiment, device)
     started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -120,32 +124,32 @@ def take(plan: Plan, experiment: str, device: Any) -> Timing:
         "started": started,
     }
     defined = _definition(plan, request, device)
-    found = {
+    content = {
         "format": FORMAT,
         "definition": defined,
         "provenance": provenance,
         **latency.to_json(),
     }
     form.mark(plan.options.runs)
-    files.write_json(_path(plan, defined), found)
+    files.write_json(_path(plan, defined), content)
     return Timing(places=places, answers=latency.processes, provenance=provenance)
 
 
 def _request(
     plan: Plan, experiment: str, device: Any
 ) -> tuple[Request, dict[tuple[str, Kind], int]]:
-    """Return the request and the place of each row's pass; equal stages are timed once."""
+    """Return the request, and positions of passes in it by row and kind; equal stages share one."""
     subjects: list[Subject] = []
-    known: dict[tuple[str, Kind], int] = {}
+    positions: dict[tuple[str, Kind], int] = {}
     places: dict[tuple[str, Kind], int] = {}
     for row, chain in plan.chains.items():
         name = f"{experiment}/{row}" + (".finetune" if len(chain) > 1 else "")
         for kind in kinds(plan):
-            same = (digest(describe(chain[-1])), kind)
-            if same not in known:
-                known[same] = len(subjects)
+            identity = (digest(describe(chain[-1])), kind)
+            if identity not in positions:
+                positions[identity] = len(subjects)
                 subjects.append(Subject(model=name, kind=kind))
-            places[row, kind] = known[same]
+            places[row, kind] = positions[identity]
     (batch,) = {c.batch for p in plan.columns if (c := p.column.cost) and c.what == "seconds"}
     request = Request(
         subjects=tuple(subjects),
@@ -160,6 +164,7 @@ def _request(
 
 
 def _definition(plan: Plan, request: Request, device: Any) -> dict[str, Any]:
+    """Return what names a timing: its stages, sizes, request and device."""
     return {
         "stages": [describe(chain[-1]) for chain in plan.chains.values()],
         "image_size": plan.options.profile.backbones.image_size,
@@ -171,9 +176,11 @@ def _definition(plan: Plan, request: Request, device: Any) -> dict[str, Any]:
 
 
 def _path(plan: Plan, definition: dict[str, Any]) -> Path:
+    """Return the path of a timing's file."""
     return plan.options.runs / "latency" / f"{digest(definition)}.json"
 
 
 def _backbone(plan: Plan, stage: Stage) -> Any:
+    """Return the settings of a stage's backbone as plain values, None if it has none."""
     backbone = backbone_of(stage.method)
     return None if backbone is None else describe(plan.options.profile.backbones.of(backbone))

@@ -1,4 +1,4 @@
-"""One process of the protocol: reads a request from standard input, prints times as JSON."""
+"""A process of the timing protocol: reads a request from standard input, prints JSON."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from harness.spec import profiles
 from harness.train.optimizer import build_optimizer
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""Type of autocast by precision."""
 
 
 def main() -> int:
-    """Time what is asked for on standard input."""
+    """Time the request on standard input; print the report, or an error for the user."""
     try:
-        answer = measure(json.load(sys.stdin))
+        report = measure(json.load(sys.stdin))
     except UserError as error:
-        answer = {"error": str(error)}
-    json.dump(answer, sys.stdout)
+        report = {"error": str(error)}
+    json.dump(report, sys.stdout)
     return 0
 
 
@@ -38,15 +39,15 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
     load = os.getloadavg()[0]
     passes = [_pass(subject, request, device) for subject in request["subjects"]]
     timed = timer(device)
-    warmed = [warm_up(function, timed) for function in passes]
-    before = _state(device)
+    warm_ups = [warm_up(function, timed) for function in passes]
+    state_before = _state(device)
     times = interleave(passes, request["rounds"], timed)
     return {
         "times": times,
-        "warm_up": [{"passes": w.passes, "stable": w.stable} for w in warmed],
+        "warm_up": [{"passes": result.passes, "stable": result.stable} for result in warm_ups],
         "device": provenance.device_facts(device),
         "load_before": round(load, 2),
-        "state": [before, _state(device)],
+        "state": [state_before, _state(device)],
         "peak_bytes": torch.cuda.max_memory_allocated() if device.type == "cuda" else None,
     }
 
@@ -54,6 +55,7 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
 def _pass(
     subject: dict[str, Any], request: dict[str, Any], device: torch.device
 ) -> Callable[[], object]:
+    """Return a function that runs a pass, or a training step, once."""
     profile = profiles.find(request["profile"])
     settings = (profile, request["overrides"]) if request["scaled"] else ()
     work = StagePasses(
@@ -70,13 +72,13 @@ def _pass(
     def autocast() -> torch.autocast:
         return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
 
-    def once() -> object:
+    def run_forward() -> object:
         with torch.no_grad(), autocast():
             return forward()
 
     optimizer = build_optimizer(work.task, work.stage.recipe) if kind == "step" else None
 
-    def step() -> None:
+    def run_step() -> None:
         assert optimizer is not None
         with autocast():
             loss = forward()
@@ -84,11 +86,11 @@ def _pass(
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    return step if optimizer is not None else once
+    return run_step if optimizer is not None else run_forward
 
 
 def _state(device: torch.device) -> dict[str, Any]:
-    """Return clocks, power and throttling: NVML's where there is one, else the CPU's clock."""
+    """Return clocks, power and throttling of a GPU from NVML, or the CPU's clock."""
     if device.type != "cuda":
         import psutil
 
