@@ -1,1 +1,1 @@
-"""Paired speed benchmarks: each prints ratios, taken in turns, never a lone time."""
+"""Paired speed benchmarks: each prints ratios of interleaved times."""

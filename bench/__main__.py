@@ -1,4 +1,4 @@
-"""Run the benchmarks: ``python -m bench [NAME ...]``; one JSON object a line."""
+"""Run the benchmarks: ``python -m bench [NAME ...]``; one JSON object per line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAMES = tuple(
 
 
 def main(arguments: list[str]) -> int:
-    """Run the named benchmarks, or all."""
+    """Run the named benchmarks, or all; return the exit status."""
     unknown = sorted(set(arguments) - set(NAMES))
     if unknown:
         print(f"No benchmark {unknown}; known: {', '.join(NAMES)}.", file=sys.stderr)

@@ -1,12 +1,12 @@
-"""The data path of contrastive pre-training: its share of a step, against torchvision, momentum.
+"""Speed of contrastive pre-training: augmentation per step, against torchvision, and momentum.
 
-torchvision's own batched call (``transforms.v2`` on a (B, C, H, W) tensor) is no rival: it draws
-one crop, one jitter and one blur a call, the same for every image of the batch, and contrastive
-learning needs them per image. kornia draws per image, but would be one more heavy library, and
-took 1.6 times as long (kornia 0.9.0, two RGB SimCLR views at 64 px, one thread).
+torchvision's batched call (``transforms.v2`` on a (B, C, H, W) tensor) is not comparable: it draws
+one crop, one jitter and one blur per call for the whole batch, whereas contrastive learning needs
+them per image. kornia draws per image, but would be another heavy dependency, and took 1.6 times as
+long (kornia 0.9.0, two RGB SimCLR views at 64 px, one thread).
 
-A loader's workers want cores of their own: on a busy machine they lose more than ours does, so
-compare with a quiet one.
+torchvision runs in a loader's workers, which need cores of their own: on a busy machine they slow
+down more than the batched augmentation here, so measure on an idle one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from harness.train.optimizer import build_optimizer
 from harness.train.task import StepContext, Task, build_task
 
 BATCH, FEW, MANY = 64, 4 * 64, 16 * 64
-"""The batch of the laptop profile, and images a time: steps are slow, loaders slow to start."""
+"""Batch of the laptop profile, and images per timing: few for slow steps, many for loaders."""
 
 STAGES: dict[str, Stage] = {
     "MoCo v3": mocov3.stages()[0],
@@ -43,7 +43,7 @@ STAGES: dict[str, Stage] = {
 
 
 def measure() -> Iterator[dict]:
-    """Yield the shares (goal: at most 0.25), the rival's ratio (at least 3) and momentum's."""
+    """Yield augmentation / step (goal: at most 0.25), torchvision / ours (at least 3), momentum."""
     threads = {"threads": torch.get_num_threads()}
     for channels in (3, 1):
         for name, stage in STAGES.items():
@@ -58,6 +58,7 @@ def measure() -> Iterator[dict]:
 
 
 def _images(channels: int, count: int) -> Images:
+    """Return images of noise at the laptop profile's size."""
     size = profiles.LAPTOP.backbones.image_size
     generator = torch.Generator().manual_seed(0)
     side = OVERSAMPLING * size
@@ -72,21 +73,22 @@ def _images(channels: int, count: int) -> Images:
 
 
 def _share(stage: Stage, train: Images) -> dict:
+    """Compare an epoch's augmentation with its whole training steps."""
     task, generator = _task(stage), torch.Generator().manual_seed(0)
     optimizer = build_optimizer(task, profiles.LAPTOP.scaled(stage).recipe)
-    # Where ContrastiveCrop has its boxes, as in most of its epochs.
+    # At epoch 60 ContrastiveCrop has computed its boxes, as in most of its epochs.
     task.before_epoch(60, lambda function: look(task, train, function))
 
     def data() -> None:
-        for rows, at in _steps(len(train), generator):
-            draw_batch(task, train, rows, at)
+        for rows, context in _steps(len(train), generator):
+            draw_batch(task, train, rows, context)
 
     def steps() -> None:
-        for rows, at in _steps(len(train), generator):
-            task.losses(draw_batch(task, train, rows, at), at)["total"].backward()
+        for rows, context in _steps(len(train), generator):
+            task.losses(draw_batch(task, train, rows, context), context)["total"].backward()
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            task.after_step(at)
+            task.after_step(context)
 
     steps()
     return ratio(data, steps, rounds=9)
@@ -97,6 +99,7 @@ def _task(stage: Stage) -> Task:
 
 
 def _steps(count: int, generator: torch.Generator) -> Iterator[tuple[Tensor, StepContext]]:
+    """Yield the rows and context of each step of an epoch."""
     order = torch.randperm(count, generator=generator).view(-1, BATCH)
     for step, rows in enumerate(order):
         yield (
@@ -106,26 +109,27 @@ def _steps(count: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Ste
 
 
 def _against_torchvision(train: Images) -> dict:
+    """Compare torchvision in two loader workers with the batched augmentation."""
     task, generator = _task(STAGES["SimCLR"]), torch.Generator().manual_seed(0)
     loader = DataLoader(
         _TwoViews(train), batch_size=BATCH, shuffle=True, num_workers=2, persistent_workers=True
     )
 
-    def theirs() -> None:
+    def torchvision_views() -> None:
         for _ in loader:
             pass
 
-    def ours() -> None:
-        for rows, at in _steps(len(train), generator):
-            draw_batch(task, train, rows, at)
+    def batched_views() -> None:
+        for rows, context in _steps(len(train), generator):
+            draw_batch(task, train, rows, context)
 
-    theirs()  # starts the workers
-    ours()
-    return ratio(theirs, ours, rounds=9)
+    torchvision_views()  # starts the workers
+    batched_views()
+    return ratio(torchvision_views, batched_views, rounds=9)
 
 
 class _TwoViews(Dataset):
-    """Two views of an image as SimCLR's implementations draw them, one image after the other."""
+    """Data set of pairs of SimCLR views, augmented by torchvision image by image."""
 
     def __init__(self, train: Images) -> None:
         self.pixels = train.pixels
@@ -154,16 +158,21 @@ class _TwoViews(Dataset):
 
 
 def _momentum(backbones: BackboneSizes) -> dict:
-    own = VisionTransformer(backbones.vit, backbones.image_size)
-    twin = frozen_copy(own)
+    """Compare a loop over parameters with ``follow``, the batched momentum update."""
+    model = VisionTransformer(backbones.vit, backbones.image_size)
+    momentum_model = frozen_copy(model)
 
     @torch.no_grad()
     def loop() -> None:
-        for target, source in zip(twin.parameters(), own.parameters(), strict=True):
+        for target, source in zip(momentum_model.parameters(), model.parameters(), strict=True):
             target.mul_(0.99).add_(source, alpha=0.01)
 
-    times = 10 if backbones is profiles.PAPER.backbones else 200
-    return ratio(_repeat(loop, times), _repeat(lambda: follow(twin, own, 0.99), times), rounds=9)
+    repetitions = 10 if backbones is profiles.PAPER.backbones else 200
+    return ratio(
+        _repeat(loop, repetitions),
+        _repeat(lambda: follow(momentum_model, model, 0.99), repetitions),
+        rounds=9,
+    )
 
 
 def _repeat(function: object, times: int) -> object:

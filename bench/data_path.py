@@ -1,4 +1,4 @@
-"""The share of an epoch's data path (crop, flip, normalise) in a masked pre-training epoch."""
+"""Time of the data path (crop, flip, normalise) relative to a masked pre-training epoch."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from harness.train.optimizer import build_optimizer
 from harness.train.task import StepContext, build_task
 
 COUNT, BATCH = 5712, 64
-"""Images of BTMD's training part and the batch of Table 4."""
+"""Number of BTMD's training images, and the batch size of Table 4."""
 
 
 def measure() -> Iterator[dict]:
-    """Yield the share for MAE and MSMAE at laptop size: whole epochs, in turns."""
+    """Yield data path / epoch for MAE and MSMAE at laptop size, in interleaved whole epochs."""
     backbones = profiles.LAPTOP.backbones
     generator = torch.Generator().manual_seed(0)
     side = 2 * backbones.image_size
@@ -39,15 +39,15 @@ def measure() -> Iterator[dict]:
             optimizer = build_optimizer(task, Recipe(epochs=1, batch_size=BATCH, base_lr=1e-3))
 
             def data(task: object = task, train: Images = train) -> None:
-                for rows, at in _steps(generator):
-                    draw_batch(task, train, rows, at)  # type: ignore[arg-type]
+                for rows, context in _steps(generator):
+                    draw_batch(task, train, rows, context)  # type: ignore[arg-type]
 
             def epoch(
                 task: object = task, train: Images = train, optimizer: object = optimizer
             ) -> None:
-                for rows, at in _steps(generator):
-                    batch = draw_batch(task, train, rows, at)  # type: ignore[arg-type]
-                    task.losses(batch, at)["total"].backward()  # type: ignore[attr-defined]
+                for rows, context in _steps(generator):
+                    batch = draw_batch(task, train, rows, context)  # type: ignore[arg-type]
+                    task.losses(batch, context)["total"].backward()  # type: ignore[attr-defined]
                     optimizer.step()  # type: ignore[attr-defined]
                     optimizer.zero_grad()  # type: ignore[attr-defined]
 
@@ -57,11 +57,12 @@ def measure() -> Iterator[dict]:
 
 
 def _steps(generator: torch.Generator) -> Iterator[tuple[torch.Tensor, StepContext]]:
+    """Yield the rows and context of each step of an epoch."""
     order = torch.randperm(COUNT, generator=generator)
     steps = COUNT // BATCH
     for step in range(steps):
-        at = StepContext(epoch=60, epochs=300, step=step, steps=steps, generator=generator)
-        yield order[step * BATCH : (step + 1) * BATCH], at
+        context = StepContext(epoch=60, epochs=300, step=step, steps=steps, generator=generator)
+        yield order[step * BATCH : (step + 1) * BATCH], context
 
 
 def _dataset() -> Dataset:

@@ -1,7 +1,7 @@
-"""ViT-B's forward over 197 and over 50 tokens on a CUDA device; writes reports/gpu/latency.json.
+"""Latency of ViT-B's forward with 197 and 50 tokens on CUDA; writes reports/gpu/latency.json.
 
-Every pair is interleaved (``harness.latency``), for each batch size and precision. Without a CUDA
-device nothing is written and the benchmark says so.
+The two are timed interleaved (``harness.latency``) for each batch size and precision. Without a
+CUDA device, the benchmark is skipped and writes nothing.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ PRECISIONS = ("fp32", "fp16", "bf16")
 
 
 def measure() -> Iterator[dict]:
-    """Yield the ratio of 50 to 197 tokens for each batch size and precision, and write all."""
+    """Write all latencies; yield the ratio of 50 to 197 tokens by batch size and precision."""
     if not torch.cuda.is_available():
         yield {"what": "ViT-B, 50 / 197 tokens", "skipped": "there is no CUDA device"}
         return
-    found = record(requests("cuda"))
-    files.write_json(OUT, found)
-    for one in found["latencies"]:
-        request = one["request"]
-        (ratio,) = one["ratio_to_first"].values()
+    result = record(requests("cuda"))
+    files.write_json(OUT, result)
+    for latency in result["latencies"]:
+        request = latency["request"]
+        (ratio,) = latency["ratio_to_first"].values()
         yield {
             "what": f"{MODEL}, 50 / 197 tokens, batch {request['batch']}, {request['precision']}",
             "ratio": round(ratio["p50"], 4),
             "median_95": ratio["median_95"],
-            "verdict": one["verdict"],
+            "verdict": latency["verdict"],
         }
 
 
 def requests(device: str) -> list[Request]:
-    """Return what is measured: every batch size in every precision."""
+    """Return one request for each batch size and precision."""
     return [
         Request(
             subjects=protocol.subjects([MODEL], TOKENS, ["deployed"]),
@@ -56,10 +56,10 @@ def requests(device: str) -> list[Request]:
     ]
 
 
-def record(asked: Sequence[Request], processes: int = 3) -> dict[str, Any]:
-    """Measure and return plain values: versions, commit, and each latency with its raw times."""
+def record(timing_requests: Sequence[Request], processes: int = 3) -> dict[str, Any]:
+    """Run the requests; return plain values: versions, commit, and latencies with raw times."""
     commit, dirty = provenance.commit()
-    latencies = [protocol.run(request, processes).to_json() for request in asked]
+    latencies = [protocol.run(request, processes).to_json() for request in timing_requests]
     return {
         "model": MODEL,
         "commit": commit,

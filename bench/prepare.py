@@ -1,6 +1,6 @@
-"""Preparing BTMD from its archive, against reading the archive's bytes alone; peak memory.
+"""Time of preparing data sets relative to reading their archives, and its peak memory.
 
-Needs the folder of official archives in HARNESS_ARCHIVES.
+HARNESS_ARCHIVES must name the folder of official archives.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ sys.exit(code)
 
 
 def measure() -> Iterator[dict]:
-    """Yield the ratio and the peak memory for every archive that is there."""
+    """Yield the ratio and the peak memory for every archive in the folder."""
     folder = os.environ.get("HARNESS_ARCHIVES")
     if folder is None:
         yield {"what": "skipped: HARNESS_ARCHIVES does not name a folder of archives"}
@@ -36,16 +36,17 @@ def measure() -> Iterator[dict]:
 
 
 def _archive(name: str, archive: Path) -> dict:
+    """Measure one archive."""
     peak = 0
 
     def prepare() -> None:
         nonlocal peak
         with tempfile.TemporaryDirectory() as root:
             command = ["data", "prepare", name, "--from", str(archive), "--root", root]
-            ran = subprocess.run(
+            process = subprocess.run(
                 [sys.executable, "-c", PEAK, *command], check=True, capture_output=True, text=True
             )
-        peak = max(peak, int(ran.stdout.split()[-1]))
+        peak = max(peak, int(process.stdout.split()[-1]))
 
-    found = ratio(prepare, lambda: archive.read_bytes(), rounds=3)
-    return {"what": f"prepare {name} / read its archive", "peak_mib": peak, **found}
+    result = ratio(prepare, lambda: archive.read_bytes(), rounds=3)
+    return {"what": f"prepare {name} / read its archive", "peak_mib": peak, **result}

@@ -1,4 +1,4 @@
-"""How long the command takes to answer, against a bare interpreter."""
+"""Time of commands without work to do, relative to a bare interpreter."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench._paired import ratio
 
 
 def measure() -> Iterator[dict]:
-    """Yield a ratio for each light command and for a run with everything done."""
+    """Yield a ratio for each command that trains nothing, and for a run whose stages are done."""
     with tempfile.TemporaryDirectory() as folder:
 
         def run(*command: str) -> None:
@@ -22,8 +22,8 @@ def measure() -> Iterator[dict]:
 
         for command in (("--help",), ("list",), ("data", "list")):
             title = "harness " + " ".join(command) + " / python -c pass"
-            found = ratio(lambda c=command: run("-m", "harness", *c), bare, rounds=7)
-            yield {"what": title, **found}
+            result = ratio(lambda c=command: run("-m", "harness", *c), bare, rounds=7)
+            yield {"what": title, **result}
         table = ("-m", "harness", "run", "table1", "--profile", "smoke")
         table += ("--set", "recipe.epochs=1", "--set", "recipe.warmup_epochs=0")
         run(*table)
