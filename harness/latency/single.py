@@ -39,7 +39,9 @@ def latency(task: Task, image: Tensor) -> Latency:
         p90=summary.p90,
         p99=summary.p99,
         iqr=summary.iqr,
-        median_95=None if summary.low is None or summary.high is None else (summary.low, summary.high),
+        median_95=None
+        if summary.low is None or summary.high is None
+        else (summary.low, summary.high),
         processes=summary.processes,
         noisy=(*summary.noisy, *unstable),
         batch=1,
