@@ -1,4 +1,4 @@
-"""Masked image modelling and the paper's method; baselines build on its parts."""
+"""MSMAE and the ViT, masking, fine-tuning and segmentation code that ViT baselines share."""
 
 if __name__ == "msmae":
     raise ImportError(

@@ -1,4 +1,4 @@
-"""MAE's light decoder, without the thrown patches."""
+"""The MAE decoder, run on visible and masked patches only; thrown patches are left out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Decoder(nn.Module):
     """
 
     def __init__(self, size: VitSize, grid: int) -> None:
-        """Build and initialise as MAE does; positions are fixed."""
+        """Build the layers with MAE's initialisation; position embeddings are not trained."""
         super().__init__()
         width = size.decoder_width
         self.embed = nn.Linear(size.width, width)
@@ -42,16 +42,21 @@ class Decoder(nn.Module):
         Args:
             encoded: (B, 1 + visible, D) tokens after the encoder's final norm, the visible ones
                 in the order of ``masks.ids_keep``.
-            masks: thrown patches take no part: the blocks run on 1 + visible + masked tokens.
+            masks: which patches are visible, masked and thrown; the blocks run on
+                1 + visible + masked tokens, never on thrown ones.
 
-        Every token carries its own position, so their order changes nothing but rounding.
+        Every token carries its own position embedding and attention is permutation equivariant,
+        so MAE's step of restoring the original patch order is not needed.
         """
         tokens = self.embed(encoded)
         positions = self.pos_embed.expand(len(tokens), -1, -1)
+        # Positions are added by patch index before the tokens are joined: after this line the order
+        # of the sequence no longer matters.
         visible = tokens[:, 1:] + take(positions[:, 1:], masks.ids_keep)
         masked = self.mask_token + take(positions[:, 1:], masks.ids_mask)
-        first = tokens[:, :1] + positions[:, :1]
-        tokens = torch.cat([first, visible, masked.to(visible.dtype)], 1)
+        class_token = tokens[:, :1] + positions[:, :1]
+        # (B, 1 + visible + masked, decoder width); masked last, so that they are one slice below.
+        tokens = torch.cat([class_token, visible, masked.to(visible.dtype)], 1)
         for block in self.blocks:
             tokens = block(tokens)
         predicted: Tensor = self.predict(self.norm(tokens[:, -masks.masked :]))

@@ -1,8 +1,8 @@
-"""Classify with a vision transformer: fine-tuning with or without SAM, or from scratch.
+"""ViT classifier: fine-tuning with or without the supervised attention masks (SAM), or scratch.
 
-Under mean pooling the [CLS] token's output is not used, so the last block's attention row of
-[CLS] receives no gradient at all: the "supervised" maps of fine-tuning SAM then come from a row
-that only pre-training has trained. With ``pool="class"`` it is trained.
+Under mean pooling the [CLS] token's output is not used, so the [CLS] row of the last block's
+attention gets exactly zero gradient: the attention maps that guide SAM in fine-tuning then come
+from a row that only pre-training has trained. With ``pool="class"`` that row is trained.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from harness.spec.recipe import EPOCHS
 from harness.train.task import Batch, DatasetPass, Layers, StepContext, Task
 
 CROP_AND_FLIP = Augmentation()
-"""The paper's (Appendix B)."""
+"""Random resized crop and horizontal flip (paper, Appendix B)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,16 +34,19 @@ class Finetune:
     Attributes:
         mask_ratio, throw_ratio: shares of patches left out in training, drawn by attention; both
             0 switch SAM off. Testing uses all patches.
-        update_interval: epochs between looks, from epoch 0 on (Table 5: 20).
+        update_interval: epochs between renewals of the attention maps, from epoch 0 on (Table 5:
+            20).
         weights, crop, normalisation: see ``harness.methods.msmae.saliency.MapSettings``.
-        pool: "mean" of the patch tokens, then a new LayerNorm (Algorithm 1, released code); or
-            "class": the [CLS] token after the pre-trained final norm (paper, eq. 8).
-        label_smoothing: 0.1 in the released code.
-        mixup, cutmix: alphas of ``harness.augment.mixup``, 0 for off (Table 5 has none). With SAM,
-            the patches to keep are chosen by the maps of the images before mixing.
-        drop_path: stochastic depth at the last block.
-        head_std: spread of the head's initial weights.
-        augmentation: of training images (Table 5).
+        pool: what the head reads: "mean" of the patch tokens, then a new LayerNorm (Algorithm 1,
+            released code); or "class", the [CLS] token after the pre-trained final norm (paper,
+            eq. 8).
+        label_smoothing: share of the target spread over all classes (released code: 0.1).
+        mixup, cutmix: alphas of the Beta distributions in ``harness.augment.mixup``, 0 for off
+            (Table 5 has none). With SAM, the patches to keep are chosen by the maps of the images
+            before mixing.
+        drop_path: rate of stochastic depth at the last block, rising linearly from 0.
+        head_std: standard deviation of the head's initial weights.
+        augmentation: how training images are cropped, flipped and coloured (Table 5).
         evaluation: how test images are prepared, see ``harness.train.task.Task``.
     """
 
@@ -73,7 +76,7 @@ class Finetune:
 
     @property
     def masks(self) -> bool:
-        """Whether training leaves patches out (SAM)."""
+        """Whether training drops patches by attention (SAM)."""
         return self.mask_ratio + self.throw_ratio > 0
 
     def build(self, dataset: Dataset, backbones: BackboneSizes) -> Task:
@@ -82,7 +85,7 @@ class Finetune:
 
 
 class Classifier(Task):
-    """A ViT with a linear head; trained on visible patches, tested on all."""
+    """A ViT with a linear head, trained on the visible patches and tested on all patches."""
 
     def __init__(self, settings: Finetune, backbones: BackboneSizes, classes: int) -> None:
         """Build the encoder at the profile's size and a new head."""
@@ -107,6 +110,8 @@ class Classifier(Task):
         )
         self.pool_norm: nn.Module = nn.Identity()
         if settings.pool == "mean":
+            # MAE's global pooling: the pre-trained final norm is removed and a new norm acts on
+            # the pooled (B, D) features instead.
             self.encoder.norm = nn.Identity()
             self.pool_norm = norm_layer(size.width)
         self.head = nn.Linear(size.width, classes)
@@ -118,12 +123,12 @@ class Classifier(Task):
         self.maps = AttentionMaps(maps, backbones.image_size, size.patch)
 
     def before_epoch(self, epoch: int, look: DatasetPass) -> None:
-        """Renew the attention maps with the model as it is now."""
+        """Recompute the attention maps from the current weights, as often as set."""
         if self.settings.masks and epoch % self.settings.update_interval == 0:
             self.maps.renew(look, self.encoder)
 
     def draw(self, batch: Batch, at: StepContext) -> Tensor | None:
-        """Draw the patches to keep (B, visible); None without SAM."""
+        """Return the indices of the patches to keep (B, visible); None without SAM."""
         if not self.settings.masks:
             return None
         ratios = (self.settings.mask_ratio, self.settings.throw_ratio)
@@ -131,15 +136,16 @@ class Classifier(Task):
         return masking.weighted(weights, ratios, at.generator).ids_keep
 
     def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
-        """Return the label-smoothed cross-entropy on visible patches, of mixed images if any."""
+        """Return the label-smoothed cross-entropy of visible patches, with images mixed if set."""
+        # Patches are drawn before mixing: the maps belong to the unmixed images.
         ids_keep = self.draw(batch, at) if batch.drawn is None else batch.drawn
         images, targets = mixing.mix(batch.images[0], batch.labels, self.mixing, at.generator)
         logits = self.classify(images, ids_keep).float()
         return {"total": mixing.loss(logits, targets, self.mixing)}
 
     def classify(self, images: Tensor, ids_keep: Tensor | None = None) -> Tensor:
-        """Return logits (B, K) from the patches to keep, or from all."""
-        tokens = self.encoder(images, ids_keep)
+        """Return logits (B, K) of images (B, 3, H, W), from the patches to keep or from all."""
+        tokens = self.encoder(images, ids_keep)  # (B, 1 + visible, D)
         if self.settings.pool == "mean":
             features = self.pool_norm(tokens[:, 1:].mean(1))
         else:
@@ -152,33 +158,33 @@ class Classifier(Task):
         return self.classify(images)
 
     def start_from(self, previous: Mapping[str, Tensor]) -> None:
-        """Take the encoder out of a pre-training state dict.
+        """Load the encoder's weights from the state dict of a pre-training.
 
-        Under mean pooling the pre-trained final norm is left behind, as in MAE.
+        Under mean pooling the pre-trained final norm is not loaded, as in MAE.
         """
         dropped = ("norm.",) if self.settings.pool == "mean" else ()
         load_encoder(self.encoder, previous, dropped=dropped)
 
     def no_decay(self, name: str) -> bool:
-        """Spare positions and [CLS] from weight decay (MAE fine-tuning)."""
+        """Exempt position embeddings and [CLS] from weight decay (as in MAE's fine-tuning)."""
         return name in ("encoder.pos_embed", "encoder.cls_token")
 
     def layers(self) -> Layers:
-        """Depth 0: embedding; i + 1: block i; depth + 1: norm and head."""
-        return Layers(self.depth + 2, self._layer)
+        """Return depths for layer decay: 0 embedding, i + 1 block i, depth + 1 norm and head."""
+        return Layers(self.depth + 2, self._layer_of)
 
-    def _layer(self, name: str) -> int:
+    def _layer_of(self, name: str) -> int:
         if name.startswith("encoder.blocks."):
             return int(name.split(".")[2]) + 1
         embedding = ("encoder.cls_token", "encoder.pos_embed", "encoder.patch_embed.")
         return 0 if name.startswith(embedding) else self.depth + 1
 
     def get_extra_state(self) -> dict[str, Any]:
-        """Keep the attention maps across a kill."""
+        """Return the attention maps, so that a checkpoint contains them."""
         return self.maps.state()
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Take the attention maps back."""
+        """Restore the attention maps from a checkpoint."""
         self.maps.restore(state, self.head.weight.device)
 
 
@@ -189,31 +195,32 @@ def load_encoder(
     dropped: tuple[str, ...] = (),
     fresh: tuple[str, ...] = (),
 ) -> None:
-    """Load what a pre-training hands on: the ``encoder.`` part of its state dict, every key.
+    """Load the ``encoder.`` part of a pre-training's state dict; keys must match exactly.
 
     Args:
-        encoder: the module to fill.
-        previous: the state dict of the stage before; decoders and heads are left behind.
-        dropped: prefixes of the given keys that are left behind on purpose.
-        fresh: prefixes of the encoder's own keys that start anew (its classifier).
+        encoder: the module whose weights are replaced.
+        previous: the state dict of the stage before; its decoders and heads are ignored.
+        dropped: prefixes of keys in ``previous`` that are ignored on purpose.
+        fresh: prefixes of the encoder's own keys that keep their new initial values, for
+            instance its classifier.
 
     Raises:
         UserError: a key is missing, unexpected or of another shape.
     """
-    given = {
+    pretrained = {
         name.removeprefix("encoder."): value
         for name, value in previous.items()
         if name.startswith("encoder.")
     }
-    given = {name: value for name, value in given.items() if not name.startswith(dropped)}
-    own = encoder.state_dict()
-    wanted = {name: value for name, value in own.items() if not name.startswith(fresh)}
-    problems = [f"missing {name}" for name in sorted(wanted.keys() - given.keys())]
-    problems += [f"unexpected {name}" for name in sorted(given.keys() - wanted.keys())]
+    pretrained = {name: value for name, value in pretrained.items() if not name.startswith(dropped)}
+    initial = encoder.state_dict()
+    expected = {name: value for name, value in initial.items() if not name.startswith(fresh)}
+    problems = [f"missing {name}" for name in sorted(expected.keys() - pretrained.keys())]
+    problems += [f"unexpected {name}" for name in sorted(pretrained.keys() - expected.keys())]
     problems += [
-        f"{name} is {tuple(given[name].shape)}, not {tuple(wanted[name].shape)}"
-        for name in sorted(wanted.keys() & given.keys())
-        if given[name].shape != wanted[name].shape
+        f"{name} is {tuple(pretrained[name].shape)}, not {tuple(expected[name].shape)}"
+        for name in sorted(expected.keys() & pretrained.keys())
+        if pretrained[name].shape != expected[name].shape
     ]
     if problems:
         listed = "; ".join(problems[:5]) + (" ..." if len(problems) > 5 else "")
@@ -221,4 +228,4 @@ def load_encoder(
             f"The checkpoint is of another architecture ({len(problems)} keys do not fit:"
             f" {listed}). Pre-train with the same encoder and profile."
         )
-    encoder.load_state_dict({**own, **given})
+    encoder.load_state_dict({**initial, **pretrained})

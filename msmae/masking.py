@@ -1,4 +1,4 @@
-"""Which patches are masked, thrown and visible (paper, eq. 6 and 7)."""
+"""Random division of patches into masked, thrown and visible ones (paper, eq. 6 and 7)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from harness.errors import UserError
 
 @dataclass(frozen=True)
 class Masks:
-    """A permutation of the L patches of each image, cut in three.
+    """A permutation of the L patches of each image, cut into masked, thrown and visible ones.
 
     Attributes:
         order: (B, L) int64; the first ``masked`` patches are masked, the next ``thrown`` are
             thrown (neither encoded nor reconstructed), the rest are visible.
-        masked: patches that are masked.
-        thrown: patches that are thrown.
+        masked: number of masked patches per image.
+        thrown: number of thrown patches per image.
     """
 
     order: Tensor
@@ -28,17 +28,17 @@ class Masks:
 
     @property
     def ids_mask(self) -> Tensor:
-        """(B, masked) patches to reconstruct."""
+        """Indices (B, masked) of the patches to reconstruct."""
         return self.order[:, : self.masked]
 
     @property
     def ids_throw(self) -> Tensor:
-        """(B, thrown) patches that nobody sees."""
+        """Indices (B, thrown) of the patches that are neither encoded nor reconstructed."""
         return self.order[:, self.masked : self.masked + self.thrown]
 
     @property
     def ids_keep(self) -> Tensor:
-        """(B, visible) patches that the encoder sees."""
+        """Indices (B, visible) of the patches that the encoder gets."""
         return self.order[:, self.masked + self.thrown :]
 
 
@@ -58,13 +58,15 @@ def check_ratios(mask_ratio: float, throw_ratio: float) -> None:
 def counts(patches: int, mask_ratio: float, throw_ratio: float) -> tuple[int, int]:
     """Return how many of L patches are masked and thrown: int(L r) and int(L (r + t)) - int(L r).
 
-    Ratios are read as the decimals they are written as, so that 196 * (0.45 + 0.30) is 147.
+    Ratios are read as the decimals they are written as, so that 196 * (0.45 + 0.30) is exactly
+    147 and rounding down cannot lose a patch.
     """
     masked = int(patches * _exact(mask_ratio))
     return masked, int(patches * (_exact(mask_ratio) + _exact(throw_ratio))) - masked
 
 
 def _exact(ratio: float) -> Fraction:
+    """Return the ratio as the exact fraction that its shortest decimal form denotes."""
     return Fraction(str(ratio))
 
 
@@ -74,20 +76,22 @@ def uniform(
     """Mask and throw patches uniformly at random.
 
     Args:
-        size: (B, L).
+        size: number of images B and of patches L.
         ratios: share masked and share thrown.
         generator: on the CPU; the result is on the CPU too.
     """
+    # Sorting independent uniform noise gives a uniformly random permutation per image (MAE).
     order = torch.rand(size, generator=generator).argsort(1)
     return Masks(order, *counts(size[1], *ratios))
 
 
 def weighted(weights: Tensor, ratios: tuple[float, float], generator: torch.Generator) -> Masks:
-    """Mask patches of high weight first, then throw, by sampling without replacement.
+    """Mask, then throw patches by weighted sampling without replacement (paper, eq. 6).
 
-    The order is that of ``weight / E`` descending with E ~ Exp(1), which draws all L indices
-    one after the other with probability proportional to weight (what torch.multinomial does;
-    paper, eq. 6; AMT). Patches of weight zero come last, in random order among themselves.
+    Sorting ``weight / E`` in descending order with E ~ Exp(1) draws all L indices one after the
+    other, each with probability proportional to its weight among those left (the exponential
+    race; torch.multinomial does the same; AMT). So patches of high weight tend to be masked.
+    Patches of weight zero come last, in random order among themselves.
 
     Args:
         weights: (B, L), not negative, on any device.
@@ -95,8 +99,8 @@ def weighted(weights: Tensor, ratios: tuple[float, float], generator: torch.Gene
         generator: on the CPU.
     """
     noise = torch.empty(weights.shape).exponential_(generator=generator)
-    race = noise.to(weights.device, non_blocking=True)
-    # Ascending E / w is descending w / E and orders zero weights (infinite) by nothing; the
-    # second key keeps them random.
-    score = torch.where(weights > 0, weights / race, -race)
+    arrivals = noise.to(weights.device, non_blocking=True)
+    # A weight of zero gives w / E = 0 for every E, which would leave the order of such patches to
+    # the sort. Their score -E is below all others and random among themselves.
+    score = torch.where(weights > 0, weights / arrivals, -arrivals)
     return Masks(score.argsort(1, descending=True), *counts(weights.shape[1], *ratios))

@@ -1,4 +1,4 @@
-"""MSMAE: a masked autoencoder whose masks follow supervised attention, and its relatives' core."""
+"""MSMAE pre-training, and the masked autoencoder that MAE, AMT and MSMAE share."""
 
 from __future__ import annotations
 
@@ -29,21 +29,22 @@ class GuidedMasking:
 
     Attributes:
         mask_ratio: share of patches masked (paper, Table 4: 0.45).
-        throw_ratio: share thrown, neither encoded nor reconstructed (Table 4: 0.30).
-        random_ratio: share masked during the random epochs (unstated in the paper; 0.75 in the
-            released code).
-        random_epochs: epochs of uniform masking first (paper: 40; released code: 41).
-        update_interval: epochs between looks (Table 4: 40).
-        update_rule: "from-start" looks before epoch ``random_epochs`` and every interval after
-            it; "released" after every epoch from 40 on whose number the interval divides, except
-            the last.
+        throw_ratio: share of patches thrown, neither encoded nor reconstructed (Table 4: 0.30).
+        random_ratio: share masked during the epochs of uniform masking (not stated in the paper;
+            0.75 in the released code).
+        random_epochs: epochs of uniform masking at the start (paper: 40; released code: 41).
+        update_interval: epochs between renewals of the attention maps (Table 4: 40).
+        update_rule: when the maps are renewed: "from-start" before epoch ``random_epochs`` and
+            every interval after it; "released" after every epoch from 40 on whose number is a
+            multiple of the interval, except the last.
         weights, crop, normalisation: see ``harness.methods.msmae.saliency.MapSettings``.
-        reconstruction: "mse", as MAE and the released code; "l2", the norm of each patch's error
-            (paper, eq. 1), both averaged over masked patches.
-        normalise_pixels: targets normalised per patch (off in the released code).
+        reconstruction: the loss: "mse", as MAE and the released code; "l2", the Euclidean norm of
+            each patch's error (paper, eq. 1); both averaged over masked patches.
+        normalise_pixels: whether every target patch is normalised to mean 0 and variance 1 (off in
+            the released code).
 
     Raises:
-        UserError: ratios or durations that cannot be.
+        UserError: a ratio or a duration is outside its range.
     """
 
     mask_ratio: float = 0.45
@@ -68,13 +69,15 @@ class GuidedMasking:
             )
 
     def looks_before(self, epoch: int) -> bool:
-        """Whether the maps are renewed before an epoch (0-based)."""
+        """Whether the attention maps are renewed before an epoch (0-based)."""
         if self.update_rule == "from-start":
             since = epoch - self.random_epochs
             return since >= 0 and since % self.update_interval == 0
-        # After epoch e >= warm-up; the random epochs outlast the warm-up by one.
-        done = epoch - 1
-        return done >= max(self.random_epochs - 1, 0) and done % self.update_interval == 0
+        # The released code renews at the end of epoch e where e >= 40 and e % interval == 0, so
+        # its first guided epoch is 41 and random_epochs is one more than its warm-up of 40.
+        finished = epoch - 1
+        first = max(self.random_epochs - 1, 0)
+        return finished >= first and finished % self.update_interval == 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,10 +85,12 @@ class MSMAE(GuidedMasking):
     """MSMAE's pre-training (paper, section 3.2; Table 4).
 
     Attributes:
-        classification_weight: lambda of eq. 3.
-        head: "linear" on [CLS] (released code) or "mlp" with one hidden layer (paper, eq. 2).
+        classification_weight: weight λ of the classification loss (eq. 3).
+        head: classifier on [CLS]: "linear" (released code) or "mlp" with one hidden layer (paper,
+            eq. 2).
         softmax: "once", or "twice": the released code feeds probabilities to a loss that applies
-            the softmax again, which bounds it to ln(1 + (K - 1) / e) .. ln(e + K - 1).
+            the softmax again, which keeps the loss of K classes between ln(1 + (K - 1) / e) and
+            ln(e + K - 1).
     """
 
     key_name: ClassVar[str] = "msmae"
@@ -104,10 +109,12 @@ class MSMAE(GuidedMasking):
 
     def build(self, dataset: Dataset, backbones: BackboneSizes) -> Task:
         """Build the pre-training task for the classes of a data set."""
-        return MaskedAutoencoder(backbones, guidance=self, head=_head(self, dataset, backbones))
+        return MaskedAutoencoder(
+            backbones, guidance=self, head=_class_head(self, dataset, backbones)
+        )
 
 
-def _head(settings: MSMAE, dataset: Dataset, backbones: BackboneSizes) -> ClassHead:
+def _class_head(settings: MSMAE, dataset: Dataset, backbones: BackboneSizes) -> ClassHead:
     width, classes = backbones.vit.width, len(dataset.classes)
     layers: nn.Module = nn.Linear(width, classes)
     if settings.head == "mlp":
@@ -116,10 +123,10 @@ def _head(settings: MSMAE, dataset: Dataset, backbones: BackboneSizes) -> ClassH
 
 
 class ClassHead(nn.Module):
-    """Classify [CLS] during pre-training (paper, eq. 2)."""
+    """Classification head on the [CLS] token, used during pre-training (paper, eq. 2)."""
 
     def __init__(self, layers: nn.Module, weight: float, softmax: str) -> None:
-        """Initialise the layers as MAE does."""
+        """Initialise the linear layers as MAE does: Xavier-uniform weights, zero biases."""
         super().__init__()
         self.layers = layers
         self.loss_weight = weight
@@ -130,26 +137,28 @@ class ClassHead(nn.Module):
                 nn.init.zeros_(part.bias)
 
     def forward(self, cls: Tensor, labels: Tensor) -> Tensor:
-        """Return the mean cross-entropy of [CLS] tokens (B, D) and labels (B,)."""
+        """Return the mean cross-entropy of [CLS] tokens (B, D) with labels (B,)."""
         return classification_loss(self.layers(cls).float(), labels, softmax=self.softmax)
 
 
 def classification_loss(logits: Tensor, labels: Tensor, *, softmax: str) -> Tensor:
-    """Return the cross-entropy of logits (B, K) float32 under one softmax, or under two."""
+    """Return the mean cross-entropy of logits (B, K), with the softmax applied once or twice."""
     if softmax == "twice":
+        # As the released code: cross_entropy below applies the second softmax to probabilities.
         logits = logits.softmax(1)
     return nn.functional.cross_entropy(logits, labels)
 
 
 class MaskedAutoencoder(Task):
-    """The core that MAE, AMT and MSMAE share: encode visible patches, reconstruct masked ones.
+    """Encode the visible patches and reconstruct the masked ones (shared by MAE, AMT, MSMAE).
 
     Args:
         backbones: the profile's sizes.
-        guidance: guided masking; None masks ``mask_ratio`` of the patches uniformly throughout.
-        mask_ratio: without guidance, the share masked.
-        normalise_pixels: without guidance, see ``GuidedMasking``.
-        head: the classification head of MSMAE.
+        guidance: settings of attention-guided masking; None masks ``mask_ratio`` of the patches
+            uniformly throughout.
+        mask_ratio: share masked where ``guidance`` is None.
+        normalise_pixels: see ``GuidedMasking``; read where ``guidance`` is None.
+        head: the classification head of MSMAE; None for methods without labels.
     """
 
     def __init__(
@@ -177,50 +186,55 @@ class MaskedAutoencoder(Task):
         self.encoder = VisionTransformer(backbones.vit, backbones.image_size)
         self.decoder = Decoder(backbones.vit, self.grid)
         self.head = head
-        self.maps = _maps(guidance, backbones) if guidance else None
+        self.maps = _attention_maps(guidance, backbones) if guidance else None
 
     def before_epoch(self, epoch: int, look: DatasetPass) -> None:
-        """Renew the attention maps when the schedule says so."""
+        """Renew the attention maps in the epochs that the update rule names."""
         if self.guidance and self.maps and self.guidance.looks_before(epoch):
             self.maps.renew(look, self.encoder)
 
     def draw_masks(self, batch: Batch, at: StepContext) -> masking.Masks:
-        """Draw the step's masks, on the batch's device."""
+        """Draw the masks of one step, on the device of the batch."""
         size = (len(batch.labels), self.grid**2)
-        if self._guided(at) and self.maps is not None:
+        if self._is_guided(at) and self.maps is not None:
             weights = self.maps.patch_weights(batch)
             return masking.weighted(weights, self._ratios(at), at.generator)
-        drawn = masking.uniform(size, self._ratios(at), at.generator)
-        order = drawn.order.to(batch.images.device, non_blocking=True)
-        return masking.Masks(order, drawn.masked, drawn.thrown)
+        masks = masking.uniform(size, self._ratios(at), at.generator)
+        order = masks.order.to(batch.images.device, non_blocking=True)
+        return masking.Masks(order, masks.masked, masks.thrown)
 
     def draw(self, batch: Batch, at: StepContext) -> Tensor:
-        """Draw the orders of patches (B, L) that make the step's masks."""
+        """Draw the permutations of patches (B, L) that define the masks of one step."""
         return self.draw_masks(batch, at).order
 
-    def _masks(self, batch: Batch, at: StepContext) -> masking.Masks:
+    def _masks_of(self, batch: Batch, at: StepContext) -> masking.Masks:
+        """Return the masks of a batch: those drawn for it before, or new ones."""
         if batch.drawn is None:
             return self.draw_masks(batch, at)
         return masking.Masks(batch.drawn, *masking.counts(self.grid**2, *self._ratios(at)))
 
-    def _guided(self, at: StepContext) -> bool:
+    def _is_guided(self, at: StepContext) -> bool:
+        """Whether masks follow attention in this epoch, which ends the uniform masking."""
         return self.guidance is not None and at.epoch >= self.guidance.random_epochs
 
     def _ratios(self, at: StepContext) -> tuple[float, float]:
-        if self.guidance is not None and self._guided(at):
+        """Return the shares of patches masked and thrown in this epoch."""
+        if self.guidance is not None and self._is_guided(at):
             return self.guidance.mask_ratio, self.guidance.throw_ratio
         return self.random_ratio, 0.0
 
     def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
         """Return the reconstruction loss and, with a head, the classification loss (eq. 3)."""
         images = batch.images[0]
-        masks = self._masks(batch, at)
+        masks = self._masks_of(batch, at)
+        # (B, 1 + visible, D): only visible patches are encoded, then the final norm as in MAE.
         encoded = self.encoder.norm(self.encoder(images, masks.ids_keep))
         predicted = self.decoder(encoded, masks).float()
         target = self.target(images, masks)
         losses = {"reconstruction": reconstruction_loss(predicted, target, self.reconstruction)}
         total = losses["reconstruction"]
         if self.head is not None:
+            # Eq. 3: total = reconstruction + λ * classification.
             losses["classification"] = self.head(encoded[:, 0], batch.labels)
             total = total + self.head.loss_weight * losses["classification"]
         return {"total": total, **losses}
@@ -231,23 +245,23 @@ class MaskedAutoencoder(Task):
         return tokens.mean(1)
 
     def target(self, images: Tensor, masks: masking.Masks) -> Tensor:
-        """Return the masked patches' pixels (B, masked, P * P * 3)."""
+        """Return the true pixels of the masked patches (B, masked, P * P * 3), in mask order."""
         ids = masks.ids_mask[..., None]
         patches = patchify(images, self.patch)
         patches = patches.gather(1, ids.expand(-1, -1, patches.shape[2]))
         return normalise_patches(patches) if self.normalise_pixels else patches
 
     def get_extra_state(self) -> dict[str, Any]:
-        """Keep the attention maps across a kill."""
+        """Return the attention maps, so that a checkpoint contains them."""
         return self.maps.state() if self.maps else {}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Take the attention maps back."""
+        """Restore the attention maps from a checkpoint."""
         if self.maps:
             self.maps.restore(state, self.decoder.mask_token.device)
 
 
-def _maps(guidance: GuidedMasking, backbones: BackboneSizes) -> AttentionMaps:
+def _attention_maps(guidance: GuidedMasking, backbones: BackboneSizes) -> AttentionMaps:
     from harness.methods.msmae.saliency import AttentionMaps, MapSettings
 
     settings = MapSettings(
@@ -257,7 +271,7 @@ def _maps(guidance: GuidedMasking, backbones: BackboneSizes) -> AttentionMaps:
 
 
 def reconstruction_loss(predicted: Tensor, target: Tensor, kind: str) -> Tensor:
-    """Compare masked patches (B, masked, P * P * 3), averaged over images and masked patches.
+    """Return the error of masked patches (B, masked, P * P * 3), averaged over patches and images.
 
     "mse": mean squared error of a patch (MAE, released code). "l2": Euclidean norm of a patch's
     error (paper, eq. 1).

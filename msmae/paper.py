@@ -1,4 +1,4 @@
-"""The paper's recipes and settings, each with its source, and the released code's choices."""
+"""Recipes and settings of the MSMAE paper and of its released code, each with its source."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PRETRAIN = Recipe(
     weight_decay=0.05,
     betas=(0.9, 0.95),
 )
-"""Table 4. Betas and the rule lr = base * batch / 256 are MAE's, as section 4.1 says."""
+"""Pre-training (Table 4). Betas and the rule lr = base * batch / 256 are MAE's (section 4.1)."""
 
 FINETUNE = Recipe(
     optimizer="adamw",
@@ -31,7 +31,7 @@ FINETUNE = Recipe(
     betas=(0.9, 0.999),
     layer_decay=0.75,
 )
-"""Table 5; the least learning rate is MAE's."""
+"""Fine-tuning (Table 5); the lowest learning rate is MAE's."""
 
 SEGMENTATION = Recipe(
     optimizer="adam",
@@ -42,11 +42,11 @@ SEGMENTATION = Recipe(
     weight_decay=1e-4,
     decay_all=True,
 )
-"""Table 6; the learning rate is taken as it stands, the momentum of 0.9 is Adam's first beta, and
-the decay is Adam's own: L2 on all parameters."""
+"""Segmentation (Table 6). The learning rate is not scaled by the batch size, the momentum of 0.9
+is Adam's first beta, and the weight decay is Adam's own: an L2 term on all parameters."""
 
 SEGMENTATION_RELEASED = replace(SEGMENTATION, schedule="cosine-by-epoch", min_lr=1e-5)
-"""The released code's cosine, per epoch and down to a tenth."""
+"""As the released code: a cosine schedule per epoch, down to a tenth of the learning rate."""
 
 DESCRIBED = MSMAE()
 """Section 3.2 and Table 4: real attention weights, joint crop, one softmax."""
@@ -59,22 +59,25 @@ RELEASED = MSMAE(
     random_epochs=41,
     update_rule="released",
 )
-"""main_pretrain as it runs: the attention maps are replaced by ones, so masks are uniform."""
+"""Released code (main_pretrain): attention maps are replaced by ones, so masks are uniform."""
 
 AMT_CROP = replace(DESCRIBED, crop="top-left", normalisation="per-head")
-"""As described, but with the crop fault that the released code inherits from AMT."""
+"""As described, but with the crop error that the released code took over from AMT."""
 
 FINETUNE_PLAIN = Finetune()
-"""Table 5 without masks: the protocol of every rival."""
+"""Table 5 without masks: how every other pre-training method is fine-tuned."""
 
 FINETUNE_SAM = Finetune(mask_ratio=0.45, throw_ratio=0.30, update_interval=20)
 """Table 5 with SAM; Algorithm 1 pools the patch tokens."""
 
 FINETUNE_RELEASED = replace(FINETUNE_SAM, weights="ones", crop="top-left", normalisation="per-head")
+"""Released code: SAM's attention maps are replaced by ones, so patches are drawn uniformly."""
+
 FINETUNE_AMT_CROP = replace(FINETUNE_SAM, crop="top-left", normalisation="per-head")
+"""Table 5 with SAM and AMT's crop error."""
 
 SEGMENT = Segment()
-"""Section 4.4 and Appendix C.1: SETR as its authors built it, on the encoder as it was trained."""
+"""SETR as its authors describe it, on an unchanged encoder (section 4.4 and Appendix C.1)."""
 
 SEGMENT_RELEASED = Segment(
     final_norm=False,
@@ -87,19 +90,21 @@ SEGMENT_RELEASED = Segment(
     input_scale="twice",
     channel_order="bgr",
 )
-"""The released segmentation code as it runs: it loads what it has a place for and drops the rest.
-Its own initialisation (BEiT's) is left out; it acts where no encoder is handed on."""
+"""Released segmentation code: weights without a counterpart in its network are not loaded.
+Its own initialisation (BEiT's), which acts only without a pre-trained encoder, is not reproduced.
+"""
 
 
 def pretrain_then_finetune(
     method: MSMAE, classifier: Finetune, *, fixed_order: bool = False
 ) -> tuple[Stage, ...]:
-    """Return the chain of Tables 4 and 5.
+    """Return pre-training on the recipe of Table 4, then fine-tuning on that of Table 5.
 
     Args:
-        method: the pre-training.
-        classifier: the fine-tuning.
-        fixed_order: one permutation for all epochs, as the released code runs on one GPU.
+        method: settings of the pre-training.
+        classifier: settings of the fine-tuning.
+        fixed_order: use one permutation of the images for all epochs, as the released code does
+            on one GPU.
     """
     order: Order = "fixed" if fixed_order else "reshuffled"
     return (
@@ -119,31 +124,32 @@ def released() -> tuple[Stage, ...]:
 
 
 def amt_crop() -> tuple[Stage, ...]:
-    """Return MSMAE as described, with AMT's crop fault."""
+    """Return MSMAE as described, but with AMT's crop error."""
     return pretrain_then_finetune(AMT_CROP, FINETUNE_AMT_CROP)
 
 
 def finetune_plain() -> Stage:
-    """Return the fine-tuning that every rival gets: Table 5 without masks."""
+    """Return the fine-tuning of every other pre-training method: Table 5 without masks."""
     return Stage(phase="finetune", method=FINETUNE_PLAIN, recipe=FINETUNE)
 
 
 def then_segment(before: Stage) -> tuple[Stage, ...]:
-    """Return a training of a ViT, supervised or not, and SETR on its encoder (Table 6)."""
+    """Return a given ViT training, then SETR on its encoder with the recipe of Table 6."""
     return (before, Stage(phase="finetune", method=SEGMENT, recipe=SEGMENTATION))
 
 
 def then_segment_released(before: Stage) -> tuple[Stage, ...]:
-    """Return a training of a ViT and the released code's segmentation on its encoder."""
+    """Return a given ViT training, then the released code's segmentation on its encoder."""
     stage = Stage(phase="finetune", method=SEGMENT_RELEASED, recipe=SEGMENTATION_RELEASED)
     return (before, stage)
 
 
 def segment_baseline(phase: Phase = "finetune") -> tuple[Stage, ...]:
-    """Return SETR on an encoder that nothing has trained (Table 2's baseline).
+    """Return SETR on an encoder without pre-training (the baseline of Table 2).
 
     Args:
-        phase: whose scale a profile applies. With "finetune" a small profile gives it the epochs
-            and the learning rate that it has after a pre-training; at full size all are equal.
+        phase: the phase whose scale a profile applies. With "finetune" a small profile trains it
+            with the epochs and the learning rate that it has after a pre-training; at full size
+            the phase makes no difference.
     """
     return (Stage(phase=phase, method=SEGMENT, recipe=SEGMENTATION),)

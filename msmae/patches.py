@@ -1,4 +1,4 @@
-"""Patches of an image and the fixed sine-cosine position table."""
+"""Cutting images into patches, and fixed sine-cosine position embeddings."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ def patchify(images: Tensor, patch: int) -> Tensor:
     (MAE).
     """
     b, c, h, w = images.shape
+    # (B, C, rows, P, columns, P) -> (B, rows, columns, P, P, C): the channel varies fastest.
     grid = images.reshape(b, c, h // patch, patch, w // patch, patch)
     return grid.permute(0, 2, 4, 3, 5, 1).reshape(b, -1, patch * patch * c)
 
@@ -26,24 +27,25 @@ def unpatchify(patches: Tensor, patch: int, channels: int = 3) -> Tensor:
 
 
 def normalise_patches(patches: Tensor) -> Tensor:
-    """Give every patch mean 0 and unbiased variance 1 (MAE, norm_pix_loss)."""
+    """Scale every patch (B, L, P * P * C) to mean 0, unbiased variance 1 (MAE, norm_pix_loss)."""
     mean = patches.mean(-1, keepdim=True)
     variance = patches.var(-1, keepdim=True)
     return (patches - mean) / (variance + 1e-6).sqrt()
 
 
 def sincos_table(width: int, grid: int, *, rows_first: bool = False) -> Tensor:
-    """Return the position table (1 + grid * grid, width) float32; position 0 is [CLS], zeros.
+    """Return sine-cosine position embeddings (1 + grid * grid, width) float32; row 0, [CLS], is 0.
 
     The first half of the channels encodes the column and the second half the row (MAE), or the
     other way round with ``rows_first`` (MoCo v3); each half is sines, then cosines, of
     frequencies ``10000 ** (-k / (width / 4))``.
     """
+    # Computed in float64, as MAE's numpy code does, and rounded to float32 at the end.
     frequencies = 10000.0 ** (-torch.arange(width // 4, dtype=torch.float64) / (width // 4))
     angles = torch.arange(grid, dtype=torch.float64)[:, None] * frequencies
-    code = torch.cat([angles.sin(), angles.cos()], 1)
-    rows = code[:, None].expand(grid, grid, -1)
-    columns = code[None, :].expand(grid, grid, -1)
+    code = torch.cat([angles.sin(), angles.cos()], 1)  # (grid, width / 2), for one axis
+    rows = code[:, None].expand(grid, grid, -1)  # the same code along a row of patches
+    columns = code[None, :].expand(grid, grid, -1)  # the same code down a column
     halves = (rows, columns) if rows_first else (columns, rows)
     table = torch.cat(halves, -1).reshape(grid * grid, width)
     return torch.cat([torch.zeros(1, width), table.float()])

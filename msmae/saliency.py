@@ -1,4 +1,4 @@
-"""Attention maps of the training images, cut by the same box as the image (SAM's weights)."""
+"""Attention maps of the training images, turned into sampling weights of patches (SAM)."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Normalisation = Literal["mean-first", "per-head"]
 
 @dataclass(frozen=True, kw_only=True)
 class MapSettings:
-    """How attention becomes masking weights.
+    """Settings that turn [CLS] attention into sampling weights of patches.
 
     Attributes:
-        weights: "attention" (paper, section 3.2), or "ones" (released code: the maps are
-            computed and then discarded, methods that say so mask uniformly).
-        crop: "joint" moves the map with the image's crop and flip (paper); "top-left" always
-            takes the upper left two or three cells (AMT's and the released code's integer
-            division).
-        normalisation: "mean-first" averages the heads, then maps to 0..1 (paper, eq. 5);
-            "per-head" maps every head to 0..1, then averages (released code, AMT).
+        weights: "attention" (paper, section 3.2), or "ones", which masks uniformly (released code:
+            the maps are computed and then discarded).
+        crop: "joint" applies the image's crop and flip to the map (paper); "top-left" always
+            takes the upper left two or three cells along each axis (an integer division in AMT
+            and in the released code).
+        normalisation: "mean-first" averages the heads, then scales to 0..1 (paper, eq. 5);
+            "per-head" scales every head to 0..1, then averages (released code, AMT).
     """
 
     weights: Weights
@@ -37,7 +37,7 @@ class MapSettings:
 
 
 class AttentionMaps:
-    """The maps of all N training images, (N, grid, grid) in 0..1; all ones before the first look.
+    """Attention maps (N, grid, grid) of all N training images, in 0..1; ones until first computed.
 
     Args:
         settings: how attention becomes weights.
@@ -46,19 +46,20 @@ class AttentionMaps:
     """
 
     def __init__(self, settings: MapSettings, image_size: int, patch: int) -> None:
-        """Start with all weights one: masking is uniform until the first look."""
+        """Start without maps: all weights are 1, so masking is uniform until ``renew``."""
         self.settings = settings
         self.image_size = image_size
         self.grid = image_size // patch
         self.maps: Tensor | None = None
 
     def renew(self, look: DatasetPass, encoder: VisionTransformer) -> None:
-        """Look at the unaugmented training set with the encoder as it is now."""
+        """Compute the maps of all unaugmented training images with the current encoder."""
         if self.settings.weights == "attention":
             self.maps = look(lambda images: self._map(encoder.class_attention(images)))
 
     def _map(self, attention: Tensor) -> Tensor:
         """Turn attention (B, heads, L) into maps (B, grid, grid)."""
+        # Both forms agree for one head only: the heads' ranges differ (paper, eq. 5, against AMT).
         if self.settings.normalisation == "mean-first":
             weights = unit_range(attention.mean(1))
         else:
@@ -66,11 +67,11 @@ class AttentionMaps:
         return weights.reshape(-1, self.grid, self.grid)
 
     def patch_weights(self, batch: Batch, *, view: int = 0) -> Tensor:
-        """Return the weights (B, L) of the patches of one view's augmented images.
+        """Return the sampling weights (B, L) of the patches of one view's augmented images.
 
-        The map is brought to the image's size bilinearly, cut by the image's box, mirrored with
-        it and averaged over each patch (paper, section 3.2; AMT). Upsampling and averaging are
-        one small matrix per axis; bilinear weights keep the values within 0..1.
+        The map is resized to the image bilinearly, cropped by the image's box, mirrored if the
+        image is, and averaged over each patch (paper, section 3.2; AMT). Resizing, cropping and
+        averaging are one (grid, grid) matrix per axis; bilinear weights keep values within 0..1.
         """
         boxes, flips = batch.boxes[view], batch.flips[view]
         if self.maps is None:
@@ -81,29 +82,32 @@ class AttentionMaps:
             boxes = top_left_boxes(boxes, self.grid)
         rows = self._axis(boxes[:, 0], boxes[:, 2], confine=confine)
         columns = self._axis(boxes[:, 1], boxes[:, 3], confine=confine)
+        # Reversing the output cells of the column matrix mirrors the map left to right.
         columns = torch.where(flips[:, None, None], columns.flip(1), columns)
+        # (B, grid, grid) @ (B, grid, grid) @ (B, grid, grid), then row-major patches (B, L).
         return (rows @ maps @ columns.transpose(1, 2)).flatten(1)
 
     def _axis(self, start: Tensor, length: Tensor, *, confine: bool) -> Tensor:
+        """Return the matrices (B, grid, grid) from map cells to patch averages along one axis."""
         pixels = resample_weights(
             start, length, self.grid, self.image_size, "bilinear", confine=confine
         )
         return pixels.reshape(len(pixels), self.grid, -1, self.grid).mean(2)
 
     def state(self) -> dict[str, Any]:
-        """Return what must survive a kill."""
+        """Return what a checkpoint must contain."""
         return {"maps": None if self.maps is None else self.maps.cpu()}
 
     def restore(self, state: dict[str, Any], device: torch.device) -> None:
-        """Take back what ``state`` returned."""
+        """Restore what ``state`` returned."""
         maps = state["maps"]
         self.maps = None if maps is None else maps.to(device)
 
 
 def unit_range(values: Tensor) -> Tensor:
-    """Map the last dimension to 0..1; a constant row becomes all ones (uniform weights).
+    """Scale the last dimension to 0..1; a constant row becomes all ones (uniform weights).
 
-    The released code divides by the maximum without guard and gives NaN there.
+    The released code divides by the maximum without a check and gives NaN for such a row.
     """
     low = values.amin(-1, keepdim=True)
     extent = values.amax(-1, keepdim=True) - low
@@ -111,11 +115,12 @@ def unit_range(values: Tensor) -> Tensor:
 
 
 def top_left_boxes(boxes: Tensor, grid: int) -> Tensor:
-    """Return the boxes (B, 4) that the faulty crop of AMT and the released code takes.
+    """Return the boxes (B, 4) that the erroneous crop of AMT and the released code takes.
 
     Offsets are divided by the image size without multiplying by the grid: the slice starts at
     cell 0 and ends at cell 2, or 3 where the crop touches the lower or right border.
     """
     end = boxes[:, :2] + boxes[:, 2:]
+    # The tolerance absorbs rounding of top + height at the border.
     cells = 2 + (end >= 1 - 1e-6).float()
     return torch.cat([torch.zeros_like(cells), cells / grid], 1)

@@ -1,8 +1,8 @@
-"""Segment lesions with SETR on a pre-trained or untrained encoder (paper, section 4.4).
+"""Lesion segmentation with SETR on a ViT encoder, pre-trained or not (paper, section 4.4).
 
-The released code does more to its input and network than the paper describes; each of these is a
-setting of its own, and the defaults are what is described. ``harness.methods.msmae.setr`` builds
-the network.
+The released code changes its input and network in ways that the paper does not describe. Each of
+these changes is a setting, and the defaults are what the paper describes.
+``harness.methods.msmae.setr`` builds the network.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from harness.spec.recipe import Recipe
 from harness.train.task import Batch, StepContext, Task
 
 WHOLE = (1.0, 1.0)
-"""Scale of an augmentation that crops nothing: its box is the image, whatever the aspect."""
+"""Scale of an augmentation without cropping: the box is the whole image at any aspect ratio."""
 
 ROTATION = RotatingAugmentation(scale=WHOLE, flip=0.0, interpolation="bilinear")
 """Table 6's "random rotation", by quarter turns as in the released code; no crop, no flip."""
 
 EVALUATION_BATCH = 8
-"""Images at a time outside training, however many are given: at 224 px the head's largest map
-takes 50 MB an image."""
+"""Images per forward pass outside training: at 224 px the head's largest feature map takes 50 MB
+per image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,23 +47,28 @@ class Segment:
     norm) and four heads of 3 544 321 (less the LayerNorm, more 1 024 biases and 2 048 for 3x3).
 
     Attributes:
-        bce_weight: λ of eq. 9.
-        dice_smooth: added to numerator and denominator of every image's Dice; it decides what an
-            image without lesion costs (released code: 1e-5).
+        bce_weight: weight λ of the binary cross-entropy (eq. 9).
+        dice_smooth: added to numerator and denominator of every image's Dice; it decides the loss
+            of an image without lesion (released code: 1e-5).
         channels: width of the head; None: a third of the encoder's, 256 for ViT-B.
-        final_norm: the pre-trained final norm is kept and acts on the last block (released: off).
-        head_norm: SETR's LayerNorm before the head (released: off).
-        final_conv: SETR's last convolution is 1x1 (released: "3x3").
-        conv_bias: biases before BatchNorm, which takes them out again (released: on).
-        align_corners: of the bilinear upsampling (SETR: off, released: on).
-        heads: "four": heads on blocks 3, 5, 7 and 11 of 12, of which only the last is computed,
-            trained and tested; the released code computes all four and ignores three.
-        qkv_bias: off: pre-trained biases of queries, keys and values are left behind (released).
-        input_scale: "twice": pixels are divided by 255 again after normalisation (released).
-        channel_order: "bgr": channels reversed, normalised by RGB's statistics (released); the
-            same for grey images.
-        threshold: a pixel is lesion where its probability is above.
-        augmentation: of training images; a scale of (1, 1) crops nothing.
+        final_norm: whether the pre-trained final norm acts on the last block (released: no).
+        head_norm: whether SETR's LayerNorm stands before the head (released: no).
+        final_conv: kernel size of the head's last convolution (SETR: "1x1", released: "3x3").
+        conv_bias: whether convolutions before BatchNorm have biases, which BatchNorm cancels
+            (released: yes).
+        align_corners: whether bilinear upsampling aligns the corner pixels (SETR: no, released:
+            yes).
+        heads: "last", one head on the last block; or "four", heads on blocks 3, 5, 7 and 11 of
+            12, of which only the last is computed, trained and tested (the released code computes
+            all four and ignores three).
+        qkv_bias: whether queries, keys and values have biases; if not, pre-trained ones are not
+            loaded (released).
+        input_scale: "once"; or "twice", which divides pixels by 255 again after normalisation
+            (released).
+        channel_order: "rgb"; or "bgr", reversed channels normalised by the statistics of RGB
+            (released), also for grey images.
+        threshold: probability above which a pixel counts as lesion.
+        augmentation: how training images are transformed; a scale of (1, 1) crops nothing.
     """
 
     key_name: ClassVar[str] = "segment"
@@ -100,22 +105,22 @@ class Segment:
             raise UserError(f"channels is {self.channels}; it must be at least 1, or none.")
 
     def check(self, *, recipe: Recipe, images: int, backbones: BackboneSizes) -> None:
-        """Refuse a patch size that doubling cannot undo."""
+        """Check that the patch size is a power of two, as the head's repeated doubling requires."""
         del recipe, images
         upsamplings(backbones.vit.patch)
 
     def ready(self) -> None:
-        """Refuse a machine without mmsegmentation."""
+        """Check that mmsegmentation and its requirements are installed."""
         require()
 
     def build(self, dataset: Dataset, backbones: BackboneSizes) -> Task:
-        """Build the segmenter; lesion or not is the only question, whatever the classes."""
+        """Build the segmenter of lesion and background; the data set's classes play no part."""
         del dataset
         return Segmenter(self, backbones)
 
 
 class Segmenter(Task):
-    """SETR with one channel of logits, trained on Dice and cross-entropy."""
+    """SETR with one output channel of logits, trained with Dice loss and cross-entropy."""
 
     def __init__(self, settings: Segment, backbones: BackboneSizes) -> None:
         """Build the network at the profile's size.
@@ -125,7 +130,7 @@ class Segmenter(Task):
         """
         super().__init__()
         self.augmentations = (settings.augmentation,)
-        self.needs_whole = None  # but for the head's BatchNorm
+        self.needs_whole = None  # the loss is a mean over images; BatchNorm uses each part's own
         self.settings = settings
         self.threshold = settings.threshold
         self.depth = backbones.vit.depth
@@ -133,12 +138,12 @@ class Segmenter(Task):
 
     @property
     def encoder(self) -> nn.Module:
-        """The backbone, under whose names weights are handed on."""
+        """The ViT encoder, whose parameters pre-training and segmentation name alike."""
         backbone: nn.Module = self.network.backbone
         return backbone
 
     def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
-        """Return dice + λ bce (eq. 9) over the first view's masks.
+        """Return Dice loss + λ binary cross-entropy (eq. 9) against the first view's masks.
 
         Raises:
             UserError: the data set has no masks.
@@ -151,21 +156,24 @@ class Segmenter(Task):
         return {"total": dice + self.settings.bce_weight * bce, "dice": dice, "bce": bce}
 
     def segment(self, images: Tensor) -> Tensor:
-        """Return logits (B, 1, H, W), above 0 where a lesion is more likely than not."""
+        """Return logits (B, 1, H, W) of images (B, 3, H, W), above 0 where lesion is likelier."""
+        # In training BatchNorm's statistics are of all images given; in eval mode images are
+        # independent and can be taken in parts.
         parts = [images] if self.training else images.split(EVALUATION_BATCH)
         return torch.cat([self.network(prepare(part, self.settings)) for part in parts])
 
     def draw_boxes(self, view: int, sizes: Tensor, ids: Tensor, at: StepContext) -> Tensor:
-        """Draw crops as set; with a scale of (1, 1) the image is taken whole."""
+        """Return crop boxes (B, 4) of the augmentation; whole images where its scale is (1, 1)."""
         if self.settings.augmentation.scale == WHOLE:
             return torch.tensor([0.0, 0.0, 1.0, 1.0], dtype=torch.float64).repeat(len(sizes), 1)
         return super().draw_boxes(view, sizes, ids, at)
 
     def start_from(self, previous: Mapping[str, Tensor]) -> None:
-        """Take the encoder out of a pre-training, or of a ViT classifier.
+        """Load the encoder's weights from a pre-training or a ViT classifier.
 
-        What the settings switch off is left behind. A classifier that pools the patch tokens has
-        no final norm (its own, ``pool_norm``, is of the mean), so that starts anew.
+        Weights of parts that the settings switch off are not loaded. A classifier that pools the
+        patch tokens has no final norm (its ``pool_norm`` acts on their mean), so the final norm
+        then keeps its initial values.
 
         Raises:
             UserError: a key is missing, unexpected or of another shape.
@@ -179,30 +187,32 @@ class Segmenter(Task):
         load_encoder(self.encoder, previous, dropped=dropped, fresh=fresh)
 
     def no_decay(self, name: str) -> bool:
-        """Spare positions and [CLS] where the recipe does not decay all."""
+        """Exempt position embeddings and [CLS] from weight decay unless the recipe decays all."""
         return name in ("network.backbone.pos_embed", "network.backbone.cls_token")
 
 
 def prepare(images: Tensor, settings: Segment) -> Tensor:
-    """Change normalised images (B, 3, H, W) as the settings say; as described, not at all."""
+    """Apply the released code's input changes, if set, to normalised images (B, 3, H, W)."""
     if settings.channel_order == "bgr":
         mean, std = (images.new_tensor(values)[:, None, None] for values in (MEAN, STD))
+        # Back to pixels in 0..1, channels reversed, then normalised by the wrong channel's values.
         images = ((images * std + mean).flip(1) - mean) / std
     return images / 255 if settings.input_scale == "twice" else images
 
 
 def dice_loss(logits: Tensor, masks: Tensor, *, smooth: float) -> Tensor:
-    """Return 1 - (2 I + s) / (P + T + s) of each image, averaged over images.
+    """Return the soft Dice loss 1 - (2 I + s) / (P + T + s), averaged over images.
 
-    mmseg's own is inverted for one channel: it takes channel 0 for the background.
+    I, P and T are an image's sums of probability times truth, of probabilities and of truth.
+    mmseg's own Dice loss is inverted for one channel: it takes channel 0 as the background.
 
     Args:
         logits: (B, 1, H, W).
         masks: (B, 1, H, W) in {0, 1}.
-        smooth: s.
+        smooth: the constant s, above 0.
     """
-    chances, truth = logits.sigmoid().flatten(1), masks.flatten(1)
-    overlap = (chances * truth).sum(1)
-    size = chances.sum(1) + truth.sum(1)
+    probabilities, truth = logits.sigmoid().flatten(1), masks.flatten(1)
+    overlap = (probabilities * truth).sum(1)
+    size = probabilities.sum(1) + truth.sum(1)
     loss: Tensor = 1 - (2 * overlap + smooth) / (size + smooth)
     return loss.mean()

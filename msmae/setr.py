@@ -1,10 +1,10 @@
-"""SETR with progressive upsampling heads (PUP), built by mmsegmentation from our own encoder.
+"""SETR with progressive upsampling (PUP), built by mmsegmentation around this project's ViT.
 
-The only module that imports mmseg, mmengine and mmcv, and it does so when a network is built: they
-take seconds. The encoder is ``harness.methods.msmae.vit.VisionTransformer`` registered as a
-backbone, so that weights are handed on under the names they have; mmseg's own would need every key
-renamed, and its attention drops the bias of the projection together with those of queries, keys and
-values.
+This is the only module that imports mmseg, mmengine and mmcv, and only when a network is built,
+because importing them takes seconds. The encoder is ``harness.methods.msmae.vit.VisionTransformer``
+registered as a backbone, so that pre-trained weights load under their own names. With mmseg's ViT
+every key would have to be renamed, and its attention cannot drop the biases of queries, keys and
+values without that of the output projection.
 """
 
 from __future__ import annotations
@@ -25,25 +25,26 @@ from harness.methods.msmae.vit import VisionTransformer
 from harness.spec.backbones import BackboneSizes, VitSize
 
 BACKBONE = "MSMAEBackbone"
-"""Our encoder's name in mmseg's registry."""
+"""Name of the encoder in mmseg's registry of models."""
 
 PACKAGES = ("mmengine", "mmcv", "mmseg", "ftfy", "regex")
-"""What must be there; mmseg imports the last two without declaring them."""
+"""Packages that must be installed; mmseg imports the last two without declaring them."""
 
 INSTALL = 'pip install "mmengine>=0.10.7" "mmcv-lite>=2.1,<2.2" "mmsegmentation>=1.2.2" ftfy regex'
+"""Command that installs them, as shown in error messages."""
 
 
 class NetworkSettings(Protocol):
-    """What the network reads of a segmentation's settings, see ``segmentation.Segment``."""
+    """The settings that shape the network, a part of ``segmentation.Segment``."""
 
     @property
     def channels(self) -> int | None:
-        """Width of the head; None: a third of the encoder's."""
+        """Channels of the head's convolutions; None: a third of the encoder's width."""
         ...
 
     @property
     def heads(self) -> Literal["last", "four"]:
-        """Which blocks feed a head."""
+        """Which blocks have a head: the last, or four of them."""
         ...
 
     @property
@@ -58,7 +59,7 @@ class NetworkSettings(Protocol):
 
     @property
     def final_conv(self) -> Literal["1x1", "3x3"]:
-        """Size of the head's last convolution."""
+        """Kernel size of the head's last convolution."""
         ...
 
     @property
@@ -68,7 +69,7 @@ class NetworkSettings(Protocol):
 
     @property
     def align_corners(self) -> bool:
-        """How the bilinear upsampling aligns."""
+        """Whether bilinear upsampling aligns the corner pixels."""
         ...
 
     @property
@@ -78,14 +79,14 @@ class NetworkSettings(Protocol):
 
 
 class Backbone(VisionTransformer):
-    """An encoder that returns the patch tokens of some blocks as maps.
+    """A ViT that returns the patch tokens of chosen blocks as feature maps.
 
     Args:
-        size: see ``VisionTransformer``, whose positions are trained here.
-        image_size: likewise.
-        taps: numbers of the blocks to return, rising; repeats are allowed.
-        qkv_bias: queries, keys and values have a bias.
-        final_norm: the last block's tokens pass the final norm, as in pre-training.
+        size: see ``VisionTransformer``, whose position embeddings are trained here.
+        image_size: side of the input in pixels.
+        taps: indices of the blocks to return, in rising order; repeats are allowed.
+        qkv_bias: whether queries, keys and values have a bias.
+        final_norm: whether the last block's tokens pass the final norm, as in pre-training.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class Backbone(VisionTransformer):
         qkv_bias: bool,
         final_norm: bool,
     ) -> None:
-        """Build and initialise as MAE does."""
+        """Build the layers with MAE's initialisation."""
         super().__init__(size, image_size, train_positions=True, qkv_bias=qkv_bias)
         self.taps = tuple(taps)
         self.grid = image_size // size.patch
@@ -105,19 +106,20 @@ class Backbone(VisionTransformer):
             self.norm = nn.Identity()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
-        """Return maps (B, D, grid, grid), one a tap, [CLS] left out."""
+        """Return one feature map (B, D, grid, grid) per entry of ``taps``, without [CLS]."""
         tokens, maps = self.embed(images), {}
         last = len(self.blocks) - 1
         for number, block in enumerate(self.blocks):
             tokens = block(tokens)
             if number in self.taps:
                 patches = (self.norm(tokens) if number == last else tokens)[:, 1:]
+                # (B, L, D) -> (B, D, grid, grid); patches are in row-major order.
                 maps[number] = patches.transpose(1, 2).unflatten(2, (self.grid, self.grid))
         return tuple(maps[number] for number in self.taps)
 
 
 def upsamplings(patch: int) -> int:
-    """Return how often a map is doubled until it has the image's size.
+    """Return how many times a feature map is doubled to reach the image's size: log2 of the patch.
 
     Raises:
         UserError: the patch size is not 2, 4, 8 or another power of two.
@@ -131,38 +133,39 @@ def upsamplings(patch: int) -> int:
 
 
 def taps(settings: NetworkSettings, depth: int) -> tuple[int, ...]:
-    """Return the blocks that feed heads: the last, or those at 4, 6, 8 and 12 twelfths.
+    """Return the indices of the blocks with a head: the last, or 4, 6, 8 and 12 twelfths deep.
 
-    That is blocks 3, 5, 7 and 11 of ViT-B; in a shallow encoder some are the same.
+    Four heads are on blocks 3, 5, 7 and 11 of ViT-B; a shallow encoder may repeat a block.
     """
-    parts = (4, 6, 8, 12) if settings.heads == "four" else (12,)
-    return tuple(max(depth * part // 12, 1) - 1 for part in parts)
+    twelfths = (4, 6, 8, 12) if settings.heads == "four" else (12,)
+    return tuple(max(depth * twelfth // 12, 1) - 1 for twelfth in twelfths)
 
 
 def build_network(settings: NetworkSettings, backbones: BackboneSizes) -> Any:
     """Build mmseg's EncoderDecoder: ``network(images)`` gives logits (B, 1, H, W).
 
     Parts are ``backbone`` (a ``Backbone``), ``decode_head`` and, with ``heads="four"``,
-    ``auxiliary_head``, whose parameters are frozen: nothing ever asks for their output.
+    ``auxiliary_head``, whose parameters are frozen because their output is never used.
 
     Raises:
         UserError: mmseg is not installed, or the patch size is no power of two.
     """
     config = _config(settings, backbones)
-    models, wrap = _mmseg()
-    with _silence():
-        network = models.build(wrap(config))
+    models, config_dict = _import_mmseg()
+    with _warnings_ignored():
+        network = models.build(config_dict(config))
     auxiliary = list(getattr(network, "auxiliary_head", []))
     for head in (network.decode_head, *auxiliary):
-        _finish(head, settings)
+        _adjust_head(head, settings)
     for head in auxiliary:
         head.requires_grad_(requires_grad=False)
     return network
 
 
 def _config(settings: NetworkSettings, backbones: BackboneSizes) -> dict[str, Any]:
+    """Return mmseg's configuration of the network, as its registry builds it."""
     size = backbones.vit
-    places = taps(settings, size.depth)
+    blocks = taps(settings, size.depth)
     head = {
         "type": "SETRUPHead",
         "in_channels": size.width,
@@ -176,7 +179,8 @@ def _config(settings: NetworkSettings, backbones: BackboneSizes) -> dict[str, An
         "dropout_ratio": 0.0,
         "norm_cfg": {"type": "BN"},
         "align_corners": settings.align_corners,
-        # Never called: the task has its own. mmseg's Dice is inverted with one channel.
+        # mmseg requires a loss; it is never called, because the task computes its own (mmseg's
+        # Dice is inverted for one channel).
         "loss_decode": {"type": "CrossEntropyLoss", "use_sigmoid": True, "avg_non_ignore": True},
     }
     return {
@@ -185,18 +189,18 @@ def _config(settings: NetworkSettings, backbones: BackboneSizes) -> dict[str, An
             "type": BACKBONE,
             "size": size,
             "image_size": backbones.image_size,
-            "taps": places,
+            "taps": blocks,
             "qkv_bias": settings.qkv_bias,
             "final_norm": settings.final_norm,
         },
-        "decode_head": {**head, "in_index": len(places) - 1},
-        "auxiliary_head": [{**head, "in_index": i} for i in range(len(places) - 1)] or None,
+        "decode_head": {**head, "in_index": len(blocks) - 1},
+        "auxiliary_head": [{**head, "in_index": i} for i in range(len(blocks) - 1)] or None,
         "test_cfg": {"mode": "whole"},
     }
 
 
-def _finish(head: Any, settings: NetworkSettings) -> None:
-    """Change what SETRUPHead has no option for, and initialise its last layer as mmseg does."""
+def _adjust_head(head: Any, settings: NetworkSettings) -> None:
+    """Apply the settings that SETRUPHead has no option for; initialise its last layer as mmseg."""
     if not settings.head_norm:
         head.norm = nn.Identity()
     for step in head.up_convs:
@@ -205,7 +209,7 @@ def _finish(head: Any, settings: NetworkSettings) -> None:
             bias = torch.zeros_like(convolution.weight[:, 0, 0, 0])
             convolution.bias = nn.Parameter(bias)
         if settings.align_corners:
-            # mmseg's own warns of every size whose corners do not meet.
+            # The same interpolation as mmseg's Upsample, which warns about most sizes.
             step[1] = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
     if settings.final_conv == "3x3":
         head.conv_seg = nn.Conv2d(head.channels, head.out_channels, 3, padding=1)
@@ -214,32 +218,32 @@ def _finish(head: Any, settings: NetworkSettings) -> None:
 
 
 def require() -> None:
-    """Refuse a machine without the packages; imports none of them.
+    """Check that the packages of ``PACKAGES`` are installed, without importing them.
 
     Raises:
-        UserError: names what is missing and how to install it.
+        UserError: a package is missing; the message says how to install it.
     """
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"Segmentation needs {', '.join(missing)}, not installed here: {INSTALL}")
 
 
-def _mmseg() -> tuple[Any, Any]:
-    """Import mmseg; return its registry of models, with our backbone, and mmengine's ConfigDict.
+def _import_mmseg() -> tuple[Any, Any]:
+    """Import mmseg; return its registry of models, with ``Backbone``, and mmengine's ConfigDict.
 
-    No default scope is set: the registry is used by name, and other users of mmengine in the
-    process keep theirs.
+    mmengine's default scope is process-wide and is not set here: the registry is used directly,
+    so that other code in the process that uses mmengine is not affected.
     """
     require()
     try:
-        with _silence():
-            with _compiled_ops():
-                import mmcv.ops  # noqa: F401 (for what it registers)
-            import mmseg.models  # noqa: F401 (likewise)
+        with _warnings_ignored():
+            with _compiled_ops_replaced():
+                import mmcv.ops  # noqa: F401 (importing registers its layers)
+            import mmseg.models  # noqa: F401 (importing registers its heads)
             from mmengine.config import ConfigDict
             from mmseg.registry import MODELS
     except (ImportError, AssertionError) as error:
-        # mmseg asserts the versions that it works with.
+        # mmseg checks the versions of mmcv and mmengine with assert statements.
         raise UserError(f"mmsegmentation cannot be imported ({error}): {INSTALL}") from error
     if BACKBONE not in MODELS.module_dict:
         MODELS.register_module(name=BACKBONE, module=Backbone)
@@ -247,14 +251,15 @@ def _mmseg() -> tuple[Any, Any]:
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
+def _warnings_ignored() -> Iterator[None]:
+    """Ignore warnings within the block; mmseg and mmengine warn on every import and build."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
-class _Missing(types.ModuleType):
-    """Stands in for mmcv's compiled part: every op is there, and refuses to be called."""
+class _StubOps(types.ModuleType):
+    """Stand-in for mmcv's compiled module: has every op, and calling one raises an error."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -267,17 +272,17 @@ class _Missing(types.ModuleType):
 
 
 @contextmanager
-def _compiled_ops() -> Iterator[None]:
-    """Let ``mmcv.ops`` be imported from mmcv-lite, which lacks ``mmcv._ext``.
+def _compiled_ops_replaced() -> Iterator[None]:
+    """Provide a stand-in for ``mmcv._ext`` within the block, so that mmcv-lite's ops import.
 
-    mmseg imports all of mmcv.ops for a few heads that SETR does not have. The stand-in must be
-    gone afterwards: mmengine asks for its ``__spec__`` to tell whether mmcv is the full one.
+    mmseg imports all of mmcv.ops for a few heads that SETR does not use. The stand-in is removed
+    afterwards: mmengine checks ``mmcv._ext`` to find out whether the full mmcv is installed.
     """
     name = "mmcv._ext"
     if "mmcv.ops" in sys.modules or importlib.util.find_spec(name) is not None:
         yield
         return
-    sys.modules[name] = _Missing(name)
+    sys.modules[name] = _StubOps(name)
     try:
         yield
     finally:

@@ -1,7 +1,7 @@
-"""A vision transformer over a chosen subset of patches, made of timm's parts.
+"""A vision transformer that can encode a subset of an image's patches, built from timm's layers.
 
-The same key names serve pre-training and classification, so that weights are handed on as they
-are. Position is added before patches are dropped: all L patches are embedded.
+Pre-training, classification and segmentation use the same parameter names, so that weights load
+without renaming. All L patches are embedded and get their position before patches are dropped.
 """
 
 from __future__ import annotations
@@ -21,18 +21,20 @@ EPSILON = 1e-6
 """LayerNorm's epsilon in MAE; timm's Attention and Mlp are used as they are (exact GELU)."""
 
 norm_layer: Any = partial(nn.LayerNorm, eps=EPSILON)
+"""LayerNorm with MAE's epsilon."""
 
 
 class VisionTransformer(nn.Module):
-    """ViT with a [CLS] token and sine-cosine positions.
+    """ViT with a [CLS] token and sine-cosine position embeddings, initialised as in MAE.
 
     Args:
         size: patch P, width D, depth and heads.
         image_size: side of the input; L = (image_size / P) squared.
-        train_positions: positions are trained (fine-tuning) or fixed (pre-training).
+        train_positions: whether position embeddings are trained (fine-tuning) or fixed
+            (pre-training).
         drop_path: rate of stochastic depth at the last block, rising linearly from 0.
-        rows_first: order of the position table's halves, see ``sincos_table``.
-        qkv_bias: queries, keys and values have a bias.
+        rows_first: order of the two halves of the position embedding, see ``sincos_table``.
+        qkv_bias: whether queries, keys and values have a bias.
     """
 
     def __init__(
@@ -45,7 +47,7 @@ class VisionTransformer(nn.Module):
         rows_first: bool = False,
         qkv_bias: bool = True,
     ) -> None:
-        """Build and initialise as MAE does."""
+        """Build the layers with MAE's initialisation."""
         super().__init__()
         self.patch = size.patch
         self.patch_embed = PatchEmbed(image_size, size.patch, 3, size.width)
@@ -59,6 +61,7 @@ class VisionTransformer(nn.Module):
         )
         self.norm = norm_layer(size.width)
         initialise(self)
+        # MAE initialises the patch convolution as a linear layer of (D, 3 * P * P).
         weight = self.patch_embed.proj.weight
         nn.init.xavier_uniform_(weight.view(len(weight), -1))
         nn.init.normal_(self.cls_token, std=0.02)
@@ -86,8 +89,8 @@ class VisionTransformer(nn.Module):
     def class_attention(self, images: Tensor) -> Tensor:
         """Return the last block's attention of [CLS] to the L patches, (B, heads, L).
 
-        One query row is computed instead of the full map (paper, eq. 4 and 5); the element of
-        [CLS] itself is dropped after the softmax, so rows sum to less than 1.
+        One query row is computed instead of the full attention matrix (paper, eq. 4 and 5). The
+        attention of [CLS] to itself is dropped after the softmax, so rows sum to less than 1.
         """
         tokens = self.embed(images)
         for block in self.blocks[:-1]:
@@ -101,21 +104,26 @@ def attention_row(attention: Any, tokens: Tensor) -> Tensor:
 
     Args:
         attention: timm's Attention.
-        tokens: (B, tokens, D), normalised as the block feeds them.
+        tokens: (B, tokens, D), after the block's first LayerNorm.
     """
+    # timm stacks the projections as (3 D, D): queries, then keys, then values.
     heads, width = attention.num_heads, tokens.shape[-1]
     weight, bias = attention.qkv.weight, attention.qkv.bias
     query = nn.functional.linear(tokens[:, :1], weight[:width], bias[:width])
     keys = nn.functional.linear(tokens, weight[width : 2 * width], bias[width : 2 * width])
     query = query.unflatten(2, (heads, -1)).transpose(1, 2)
     keys = keys.unflatten(2, (heads, -1)).transpose(1, 2)
+    # (B, heads, 1, d) @ (B, heads, d, tokens), d = D / heads; the scale is 1 / sqrt(d).
     scores = (query @ keys.transpose(2, 3)).squeeze(2).float()
     row: Tensor = (scores * attention.scale).softmax(-1)
     return row
 
 
 def initialise(module: nn.Module) -> None:
-    """Initialise as MAE: linear layers Xavier-uniform with zero bias, LayerNorm 1 and 0."""
+    """Initialise linear layers as MAE: Xavier-uniform weights, zero biases.
+
+    LayerNorm already starts with scale 1 and shift 0.
+    """
     for part in module.modules():
         if isinstance(part, nn.Linear):
             nn.init.xavier_uniform_(part.weight)
@@ -124,5 +132,5 @@ def initialise(module: nn.Module) -> None:
 
 
 def take(tokens: Tensor, ids: Tensor) -> Tensor:
-    """Pick tokens (B, n, D) by ids (B, n) from (B, L, D)."""
+    """Return the tokens (B, n, D) at indices (B, n) of (B, L, D)."""
     return tokens.gather(1, ids[..., None].expand(-1, -1, tokens.shape[2]))
