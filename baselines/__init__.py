@@ -1,4 +1,4 @@
-"""The methods that the paper compares with, one module each; the stem is the method's name."""
+"""The methods that the paper compares MSMAE with, one module per method and named after it."""
 
 if __name__ == "baselines":
     raise ImportError(

@@ -1,4 +1,4 @@
-"""timm's Swin transformer and ResNet at a profile's size, and the depths of their parameters."""
+"""timm's Swin transformer and ResNet at a profile's size, with layer numbers for layer decay."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ def residual_network(size: ResNetSize, *, classes: int) -> ResNet:
     """Build timm's ResNet with bottleneck blocks at a profile's size (width 64 is ResNet50's)."""
     from timm.models.resnet import Bottleneck, ResNet
 
+    # zero_init_last=False: the last BatchNorm of every block starts at scale 1, not 0.
     block: Any = Bottleneck
     return ResNet(
         block,
@@ -58,8 +59,11 @@ def residual_network(size: ResNetSize, *, classes: int) -> ResNet:
 
 
 def swin_depths(size: SwinSize) -> Layers:
-    """Return the depths of timm's Swin; merging patches belongs to the block before (SimMIM)."""
-    begins = [sum(size.depths[:stage]) for stage in range(len(size.depths))]
+    """Return the layer numbers of timm's Swin: embedding 0, blocks from 1 on, norm and head last.
+
+    Patch merging has the number of the block before it, as in SimMIM.
+    """
+    begins = [sum(size.depths[:stage]) for stage in range(len(size.depths))]  # blocks before each
     last = sum(size.depths) + 1
 
     def depth(name: str) -> int:
@@ -75,8 +79,8 @@ def swin_depths(size: SwinSize) -> Layers:
 
 
 def resnet_depths(size: ResNetSize) -> Layers:
-    """Return the depths of timm's ResNet: stem, one a residual block, classifier."""
-    begins = [sum(size.layers[:stage]) for stage in range(len(size.layers))]
+    """Return the layer numbers of timm's ResNet: stem 0, one per residual block, head last."""
+    begins = [sum(size.layers[:stage]) for stage in range(len(size.layers))]  # blocks before each
     last = sum(size.layers) + 1
 
     def depth(name: str) -> int:

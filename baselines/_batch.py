@@ -1,4 +1,4 @@
-"""What a batch must hold for statistics or negatives within it."""
+"""Minimal batch size of methods that use BatchNorm or negatives within the batch."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from harness.errors import UserError
 from harness.spec.recipe import Recipe
 
 NEGATIVES = "each image's negatives are the others of the batch"
-"""Why a step cannot be taken in parts, see ``harness.train.task.Task.needs_whole``."""
+"""Why such a batch cannot be split, see ``harness.train.task.Task.needs_whole``."""
 
 
 def need_two(recipe: Recipe, reason: str) -> None:
-    """Refuse a batch of one image.
+    """Check that a batch has at least two images.
 
     Args:
-        recipe: whose batch it is.
+        recipe: the recipe whose ``batch_size`` is checked.
         reason: what needs two images, in words ("BatchNorm").
 
     Raises:
-        UserError: the batch holds one image.
+        UserError: the batch has one image.
     """
     if recipe.batch_size < 2:
         raise UserError(

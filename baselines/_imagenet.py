@@ -1,4 +1,4 @@
-"""What the published ImageNet fine-tuning recipes of MAE, AMT, SimMIM and DeiT share."""
+"""Augmentation and regularisation of ImageNet fine-tuning in MAE, AMT, SimMIM and DeiT."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from harness.augment.view import Augmentation
 STRONG = Augmentation(
     scale=(0.08, 1.0), interpolation="bicubic", operations=RandAugment(), erasing=Erasing()
 )
-"""Crops of 0.08 to 1, bicubic, flip, ``rand-m9-mstd0.5-inc1``, erasing 0.25 in pixel mode."""
+"""Crops of 0.08 to 1 of the area, bicubic, flips, RandAugment ``rand-m9-mstd0.5-inc1``, random
+erasing with probability 0.25 in pixel mode."""
 
 PLAIN = Augmentation(scale=(0.08, 1.0), interpolation="bilinear")
-"""torchvision's defaults: crops of 0.08 to 1, bilinear, flip."""
+"""torchvision's defaults: crops of 0.08 to 1 of the area, bilinear, flips."""
 
 MIXUP, CUTMIX = 0.8, 1.0
+"""Alphas of the Beta distributions of mixup and CutMix."""
+
 LABEL_SMOOTHING = 0.1
+"""Share of the target spread over all classes."""
+
 DROP_PATH = 0.1
+"""Rate of stochastic depth at the last block."""

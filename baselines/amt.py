@@ -1,7 +1,8 @@
-"""AMT: masks and throws patches by the attention of self-supervised training (Gui et al. 2022).
+"""AMT: mask and throw patches by the attention of self-supervised training (Gui et al. 2022).
 
-As MSMAE, without labels: the attention that guides the masks has seen reconstruction only. The
-crop moves the map with the image, as intended; ``crop="top-left"`` is AMT's released fault.
+As MSMAE, but without labels: the attention that guides the masks is trained by reconstruction
+only. By default the map is cropped like its image, as intended; ``crop="top-left"`` reproduces
+an error of AMT's released code.
 """
 
 from __future__ import annotations
@@ -20,7 +21,12 @@ from harness.train.task import Task
 
 @dataclass(frozen=True, kw_only=True)
 class AMT(GuidedMasking):
-    """Settings of AMT: mask 0.45 and throw 0.40, every head brought to 0..1 before averaging."""
+    """Settings of AMT pre-training; see ``GuidedMasking`` for fields not listed here.
+
+    Attributes:
+        throw_ratio: share of patches thrown (AMT: 0.40, with 0.45 masked).
+        normalisation: AMT scales every head's attention to 0..1 before averaging the heads.
+    """
 
     key_name: ClassVar[str] = "amt"
     backbone: ClassVar[Backbone[Any]] = VIT
@@ -43,10 +49,10 @@ def stages() -> tuple[Stage, ...]:
 
 
 def own_finetune() -> Stage:
-    """Return AMT's own fine-tuning of ViT-B on ImageNet (AMT's README): MAE's, two numbers apart.
+    """Return AMT's own fine-tuning of ViT-B on ImageNet (AMT's README): MAE's with two changes.
 
-    Base rate 1e-3 (times B / 256) and layer decay 0.75; the rest as ``mae.own_finetune``.
-    Published at batch 1024, here 256.
+    Base learning rate 1e-3 (times B / 256) and layer decay 0.75; the rest as
+    ``mae.own_finetune``. Published at batch 1024, here 256.
     """
     stage = mae.own_finetune()
     return replace(stage, recipe=replace(stage.recipe, base_lr=1e-3, layer_decay=0.75))

@@ -1,7 +1,7 @@
-"""ContrastiveCrop on MoCo v2: crops inside the object's box, centred off its middle.
+"""ContrastiveCrop on MoCo v2: crops centred inside the box of the object (Peng et al. 2022).
 
-Peng et al. 2022. Every few epochs a heat map of the unaugmented image gives its box; crops are
-then centred inside it, by a U-shaped Beta that pushes the two views apart.
+Every few epochs the encoder's activation map of each unaugmented image gives the box. Crop centres
+are then drawn inside it from a U-shaped Beta distribution, so that the two views overlap less.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from harness.spec.recipe import EPOCHS, Recipe, Stage
 from harness.train.task import Batch, DatasetPass, StepContext, Task
 
 VIEW = Augmentation(scale=(0.2, 1.0), interpolation="bilinear", colour=Colour())
-"""MoCo v2's: jitter (0.4, 0.4, 0.4, 0.1), grey 0.2, blur 0.5."""
+"""MoCo v2's augmentation: colour jitter (0.4, 0.4, 0.4, 0.1), greyscale 0.2, blur 0.5."""
 
 RECIPE = Recipe(
     optimizer="sgd",
@@ -36,30 +36,33 @@ RECIPE = Recipe(
     decay_all=True,
     schedule="cosine-by-epoch",
 )
-"""MoCo v2's recipe; 300 epochs like every pre-training here (the ImageNet config has 100)."""
+"""MoCo v2's recipe, for 300 epochs like every pre-training here (ImageNet config: 100)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContrastiveCrop:
-    """Settings of ContrastiveCrop with MoCo v2.
+    """Settings of ContrastiveCrop pre-training with MoCo v2.
 
     Attributes:
-        temperature: of the logits.
-        momentum: of the key encoder, constant; None takes MoCo's 0.999, which reaches over 1000
-            steps, or a quarter of the training's steps where that is less: on small data sets
-            the key encoder would else stay what it was at random.
-        queue: negatives that are kept; None takes the largest power of two that is no more than
-            the training set (the paper's 65 536 would hold 54 copies of every Messidor image).
-        random_epochs: epochs of ordinary crops first (20 of 100 in the ImageNet config).
-        update_interval: epochs between looks.
-        threshold: share of the heat map's range from which a pixel belongs to the box.
-        alpha: of the symmetric Beta; 1 is uniform, below 1 pushes centres to the box's border.
-        split: images that share batch statistics, 32 on each of MoCo's eight GPUs; the keys'
-            groups are shuffled, so that statistics do not give the positive away.
-        queue_start: what the queue holds at first. "noise", random directions, is MoCo's; until
-            they are replaced, the loss falls by making all outputs alike. ImageNet has 500 times
-            as many steps to undo that; on hundreds of images it ends there (all outputs alike,
-            loss ln(queue + 1)). "keys" starts with the training images' own.
+        temperature: divisor of the similarities in the loss.
+        momentum: constant momentum of the key encoder. None takes MoCo's 0.999, which averages
+            over about 1000 steps, or less where that is more than a quarter of the training: on
+            small data sets the key encoder would otherwise stay close to its random start.
+        queue: number of keys in the queue of negatives; None takes the largest power of two that
+            is at most the number of training images (the paper's 65 536 would contain 54 copies
+            of every Messidor image).
+        random_epochs: epochs of ordinary crops at the start (20 of 100 in the ImageNet config).
+        update_interval: epochs between renewals of the boxes.
+        threshold: share of the activation map's range above which a pixel belongs to the box.
+        alpha: both parameters of the Beta distribution of centres; 1 is uniform, below 1 moves
+            centres towards the border of the box.
+        split: images that share BatchNorm statistics (32 on each of MoCo's eight GPUs). Keys are
+            shuffled between groups, so that shared statistics do not reveal the positive.
+        queue_start: contents of the queue before training. "noise", random unit vectors, as in
+            MoCo: until they are replaced, the loss falls when all outputs become equal. Training
+            on ImageNet has 500 times as many steps to recover from that; on hundreds of images it
+            does not (all outputs equal, loss ln(queue + 1)). "keys" starts with the keys of the
+            training images.
     """
 
     key_name: ClassVar[str] = "contrastivecrop"
@@ -83,15 +86,15 @@ class ContrastiveCrop:
             )
         if self.momentum is not None and not 0 <= self.momentum <= 1:
             raise UserError(f"momentum is {self.momentum}; allowed: 0 to 1.")
-        queue = 1 if self.queue is None else self.queue
-        if self.update_interval < 1 or self.split < 2 or queue < 1:
+        smallest = 1 if self.queue is None else self.queue
+        if self.update_interval < 1 or self.split < 2 or smallest < 1:
             raise UserError(
                 f"update_interval is {self.update_interval}, split {self.split}, queue"
                 f" {self.queue}; allowed: at least 1, 2 and 1."
             )
 
     def check(self, *, recipe: Recipe, images: int, backbones: BackboneSizes) -> None:
-        """Refuse a group of one image, and a queue that is not whole batches (MoCo)."""
+        """Check that no group has one image and the queue is a multiple of the batch (MoCo)."""
         del backbones
         batch, size = recipe.batch_size, self.queue_size(images)
         if batch % self.split == 1:
@@ -109,21 +112,21 @@ class ContrastiveCrop:
             )
 
     def queue_size(self, images: int) -> int:
-        """Return how many negatives are kept when so many images are trained on."""
+        """Return the number of keys in the queue for a number of training images."""
         return self.queue or largest_queue(images)
 
     def build(self, dataset: Dataset, backbones: BackboneSizes) -> Task:
-        """Build the pre-training task; labels play no part, the training set's size does."""
+        """Build the pre-training task; it uses the number of training images, not the labels."""
         return CropContrast(self, backbones, self.queue_size(dataset.sizes["train"]))
 
 
 class CropContrast(Task):
-    """Query and key encoder, a queue of keys, and a box for every training image."""
+    """MoCo v2 with a query and a key encoder, a queue of keys and one box per training image."""
 
     needs_whole = "keys are shuffled over the batch and queued together"
 
     def __init__(self, settings: ContrastiveCrop, backbones: BackboneSizes, queue: int) -> None:
-        """Build the encoders at the profile's size; the head keeps MoCo's proportions."""
+        """Build the encoders at the profile's size; head widths keep MoCo's ratios (2048, 128)."""
         from lightly.models.modules.heads import MoCoProjectionHead
 
         super().__init__()
@@ -137,11 +140,11 @@ class CropContrast(Task):
         self.key_projector = frozen_copy(self.projector)
         self.queue = Queue(queue, width // 16)
         self.boxes: Tensor | None = None
-        self._new: Tensor | None = None
+        self._new_keys: Tensor | None = None
         self.remarks = (f"ContrastiveCrop: a queue of {queue} keys",)
 
     def before_epoch(self, epoch: int, look: DatasetPass) -> None:
-        """Fill the queue before the first epoch; renew the boxes when the schedule says so."""
+        """Fill the queue before the first epoch; renew the boxes after every update interval."""
         if epoch == 0 and self.settings.queue_start == "keys":
             self.queue.fill(look(self._first_keys))
         since = epoch - self.settings.random_epochs
@@ -149,18 +152,19 @@ class CropContrast(Task):
             self.boxes = look(self._box).cpu()
 
     def _first_keys(self, images: Tensor) -> Tensor:
-        # Batch statistics, as in training: the running ones have seen nothing yet.
+        # Batch statistics as in training: the running statistics still have their initial values.
         self.key_encoder.train()
         groups = groups_of(images, self.settings.split)
-        keys = torch.cat([self.key_projector(self.key_encoder(some)) for some in groups])
+        keys = torch.cat([self.key_projector(self.key_encoder(group)) for group in groups])
         return nn.functional.normalize(keys.float(), dim=1)
 
     def _box(self, images: Tensor) -> Tensor:
+        # (B, C, h, w) summed over channels gives the activation map (B, 1, h, w).
         heat = self.encoder.forward_features(images).float().sum(1, keepdim=True)
         return heat_boxes(heat, self.size, self.settings.threshold)
 
     def draw_boxes(self, view: int, sizes: Tensor, ids: Tensor, at: StepContext) -> Tensor:
-        """Draw crops inside the boxes, or anywhere before there are boxes."""
+        """Draw crops (B, 4) centred in the objects' boxes; ordinary ones before boxes exist."""
         if self.boxes is None:
             return super().draw_boxes(view, sizes, ids, at)
         settings = self.augmentations[view]
@@ -168,20 +172,21 @@ class CropContrast(Task):
         return boxed_crops(sizes, regions, settings, self.settings.alpha, at.generator)
 
     def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
-        """Return InfoNCE of the first view against the queue; the second view gives the keys."""
+        """Return InfoNCE of first-view queries with second-view keys and the queue as negatives."""
         first, second = batch.images
-        query = torch.cat([self._project(some) for some in first.split(self.settings.split)])
+        query = torch.cat([self._project(group) for group in first.split(self.settings.split)])
         query = nn.functional.normalize(query.float(), dim=1)
         key = self._keys(second, at)
         total = queue_contrast(query, key, self.queue.keys, self.settings.temperature)
-        self._new = key
+        self._new_keys = key
         return {"total": total}
 
     def after_step(self, at: StepContext) -> None:
-        """Push the step's keys, now that no gradient needs the old ones."""
-        if self._new is not None:
-            self.queue.push(self._new, (at.epoch * at.steps + at.step) * len(self._new))
-            self._new = None
+        """Push the keys of the step, after the backward pass has used the old queue."""
+        if self._new_keys is not None:
+            pushed = (at.epoch * at.steps + at.step) * len(self._new_keys)
+            self.queue.push(self._new_keys, pushed)
+            self._new_keys = None
 
     def _project(self, images: Tensor) -> Tensor:
         projected: Tensor = self.projector(self.encoder(images))
@@ -189,6 +194,7 @@ class CropContrast(Task):
 
     @torch.no_grad()
     def _keys(self, images: Tensor, at: StepContext) -> Tensor:
+        """Update the key encoder, then return the keys (B, D) of images, of unit length."""
         momentum = self.settings.momentum
         if momentum is None:
             momentum = default_momentum(at.epochs * at.steps)
@@ -197,53 +203,56 @@ class CropContrast(Task):
         order = torch.randperm(len(images), generator=at.generator)
         shuffled = images[order.to(images.device, non_blocking=True)]
         groups = shuffled.split(self.settings.split)
-        keys = torch.cat([self.key_projector(self.key_encoder(some)) for some in groups])
-        back = order.argsort().to(images.device, non_blocking=True)
-        return nn.functional.normalize(keys.float(), dim=1)[back]
+        keys = torch.cat([self.key_projector(self.key_encoder(group)) for group in groups])
+        # The inverse permutation brings the keys back to the order of the queries.
+        inverse = order.argsort().to(images.device, non_blocking=True)
+        return nn.functional.normalize(keys.float(), dim=1)[inverse]
 
     def features(self, images: Tensor) -> Tensor:
-        """Return the pooled features before the head (B, D)."""
+        """Return the pooled features before the projection head (B, D)."""
         features: Tensor = self.encoder(images)
         return features
 
     def get_extra_state(self) -> dict[str, Any]:
-        """Keep the boxes across a kill."""
+        """Return the boxes, so that a checkpoint contains them."""
         return {"boxes": self.boxes}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Take the boxes back."""
+        """Restore the boxes from a checkpoint."""
         self.boxes = state["boxes"]
 
 
 def default_momentum(steps: int) -> float:
-    """Return the momentum that reaches over a quarter of the training's steps, at most 1000."""
+    """Return 1 - 1 / n with n a quarter of the training's steps, at most 1000; at least 0."""
     return max(0.0, min(0.999, 1 - 4 / steps))
 
 
 def largest_queue(images: int) -> int:
-    """Return the largest power of two that is no more than the number of training images."""
+    """Return the largest power of two that is at most the number of training images."""
     return int(2 ** (images.bit_length() - 1))
 
 
 def groups_of(images: Tensor, split: int) -> tuple[Tensor, ...]:
-    """Cut images (B, ...) into groups of ``split``; a last one alone joins those before it.
+    """Split images (B, ...) into groups of ``split``; a single last image joins the group before.
 
-    A batch has no such image (``check``), but the number of training images may leave one.
+    BatchNorm needs two images. ``check`` refuses such batches in training, but a pass over all
+    training images may leave one image.
     """
-    alone = len(images) % split == 1
-    return images.tensor_split(tuple(range(split, len(images) - alone, split)))
+    is_single = len(images) % split == 1
+    return images.tensor_split(tuple(range(split, len(images) - is_single, split)))
 
 
 def queue_contrast(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> Tensor:
-    """Return the cross-entropy of the positive (B,) among it and the queue's negatives.
+    """Return MoCo's InfoNCE loss: the positive key against the keys of the queue.
 
     Args:
-        query: (B, D), normalised, with gradient.
-        key: (B, D), normalised.
-        queue: (size, D), normalised.
-        temperature: of the logits.
+        query: (B, D), of unit length, with gradient.
+        key: (B, D), of unit length, the positives.
+        queue: (size, D), of unit length, the negatives.
+        temperature: divisor of the similarities.
     """
     positive = (query * key).sum(1, keepdim=True)
+    # (B, 1 + size) logits; the positive is class 0 of every row.
     logits = torch.cat([positive, query @ queue.T], 1) / temperature
     labels = torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
     return nn.functional.cross_entropy(logits, labels)
@@ -260,9 +269,9 @@ def stages() -> tuple[Stage, ...]:
 def own_finetune() -> Stage:
     """Return the linear evaluation that ContrastiveCrop publishes (DDP_linear.py, IN1K_res50.py).
 
-    The encoder is frozen in eval mode; the last layer starts at N(0, 0.01) with zero biases
-    and takes SGD at 30 (B 256), momentum 0.9, no decay, 100 epochs, times 0.1 at 60 and 80; no
-    smoothing; tested on a central crop, here bicubic.
+    The encoder is frozen in eval mode. The last layer starts at N(0, 0.01) with zero biases and
+    is trained by SGD: learning rate 30 (batch 256), momentum 0.9, no weight decay, 100 epochs,
+    times 0.1 at epochs 60 and 80; no label smoothing; tested on a central crop, here bicubic.
     """
     method = supervised.ResNet50(
         label_smoothing=0.0,

@@ -1,7 +1,7 @@
-"""MAE: random masking of three quarters of the patches (He et al. 2022), ViT.
+"""MAE: a ViT that reconstructs three quarters of the patches, masked at random (He et al. 2022).
 
-The default recipe is the paper's Table 4, so that rows differ in the method only; MAE's own is
-``OFFICIAL``.
+The default recipe is Table 4 of the MSMAE paper, so that rows of a table differ in the method
+only; MAE's own recipe is ``OFFICIAL``.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ OFFICIAL = Recipe(
 
 @dataclass(frozen=True, kw_only=True)
 class MAE:
-    """Settings of MAE.
+    """Settings of MAE pre-training.
 
     Attributes:
         mask_ratio: share of patches masked.
-        normalise_pixels: targets normalised per patch; MAE's ImageNet recipe has it on, its
-            released default and the paper's protocol off.
+        normalise_pixels: whether every target patch is normalised to mean 0 and variance 1 (MAE's
+            ImageNet recipe: yes; its released default and the MSMAE paper's protocol: no).
     """
 
     key_name: ClassVar[str] = "mae"
@@ -71,10 +71,11 @@ def stages() -> tuple[Stage, ...]:
 def own_finetune() -> Stage:
     """Return MAE's own fine-tuning of ViT-B on ImageNet (mae, FINETUNE.md and main_finetune.py).
 
-    Base rate 5e-4 (times B / 256), layer decay 0.65, weight decay 0.05, betas (0.9, 0.999), 100
-    epochs, 5 of warm-up from 0, least rate 1e-6, no clipping; drop path 0.1, RandAugment m9,
-    crops of 0.08 to 1 bicubic, erasing 0.25, mixup 0.8, CutMix 1.0, smoothing 0.1; mean of the
-    patch tokens, head 2e-5; tested on a central crop. Published at batch 1024, here 256.
+    Base learning rate 5e-4 (times B / 256), layer decay 0.65, weight decay 0.05, betas (0.9,
+    0.999), 100 epochs, 5 of warm-up from 0, lowest learning rate 1e-6, no clipping; drop path 0.1,
+    RandAugment m9, bicubic crops of 0.08 to 1, erasing 0.25, mixup 0.8, CutMix 1.0, label
+    smoothing 0.1; mean of the patch tokens, head initialised with standard deviation 2e-5; tested
+    on a central crop. Published at batch 1024, here 256.
     """
     method = Finetune(
         pool="mean",

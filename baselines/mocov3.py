@@ -1,7 +1,7 @@
-"""MoCo v3: contrast two views in the batch, through a momentum encoder (Chen et al. 2021), ViT.
+"""MoCo v3: a ViT that contrasts two views with a momentum encoder (Chen et al. 2021).
 
-The encoder starts as the released code's: patch embedding frozen, sine-cosine positions with
-rows first, query, key and value initialised as separate matrices.
+The encoder is initialised as in the released code: frozen patch embedding, sine-cosine positions
+with the row half first, and query, key and value initialised as separate matrices.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from harness.methods.msmae.vit import VisionTransformer
 
 COLOUR = Colour(saturation=0.2, blur=1.0)
-"""View 1 (moco-v3, main_moco): jitter (0.4, 0.4, 0.2, 0.1), always blurred."""
+"""Colours of view 1 (moco-v3, main_moco): jitter (0.4, 0.4, 0.2, 0.1), always blurred."""
 
 VIEWS = (
     Augmentation(scale=(0.08, 1.0), interpolation="bilinear", colour=COLOUR),
@@ -43,6 +43,7 @@ VIEWS = (
         colour=replace(COLOUR, blur=0.1, solarise=0.2),
     ),
 )
+"""Both views; the second is blurred with probability 0.1 and solarised with 0.2 (main_moco)."""
 
 RECIPE = Recipe(
     optimizer="adamw",
@@ -53,19 +54,20 @@ RECIPE = Recipe(
     weight_decay=0.1,
     decay_all=True,
 )
-"""MoCo v3's ViT recipe (AdamW, weight decay on everything) at batch 256 instead of 4096."""
+"""MoCo v3's ViT recipe (AdamW, weight decay on all parameters) at batch 256 instead of 4096."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MoCoV3:
-    """Settings of MoCo v3.
+    """Settings of MoCo v3 pre-training.
 
     Attributes:
-        temperature: of the logits (0.2 for ViT).
-        momentum: of the momentum encoder at the start; rises to 1 along half a cosine.
-        hidden, output: widths of the heads; None scales 4096 and 256, those of ViT-B, with the
-            encoder's width.
-        freeze_patches: the patch embedding is not trained (stop-grad-conv1).
+        temperature: divisor of the similarities in the loss (0.2 for ViT).
+        momentum: momentum of the momentum encoder at the start; rises to 1 along half a cosine.
+        hidden, output: hidden and output width of the projector and predictor; None scales 4096
+            and 256, those of ViT-B, with the encoder's width.
+        freeze_patches: whether the patch embedding keeps its random initial weights
+            (stop-grad-conv1).
     """
 
     key_name: ClassVar[str] = "mocov3"
@@ -85,7 +87,7 @@ class MoCoV3:
             )
 
     def check(self, *, recipe: Recipe, images: int, backbones: BackboneSizes) -> None:
-        """Refuse a batch without negatives."""
+        """Check that a batch has at least one negative."""
         del images, backbones
         need_two(recipe, "MoCo v3 (BatchNorm, negatives)")
 
@@ -96,7 +98,7 @@ class MoCoV3:
 
 
 class MomentumContrast(Task):
-    """Query encoder with projector and predictor, momentum encoder with projector."""
+    """MoCo v3: an encoder with projector and predictor, and their momentum copies."""
 
     needs_whole = NEGATIVES
 
@@ -120,12 +122,13 @@ class MomentumContrast(Task):
         self.momentum_projector = frozen_copy(self.projector)
 
     def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
-        """Return the symmetric contrastive loss; the momentum side carries no gradient."""
+        """Return the symmetric contrastive loss; no gradient flows through the momentum encoder."""
         first, second = batch.images
         queries = [
             self.predictor(self.projector(class_token(self.encoder, view)))
             for view in (first, second)
         ]
+        # As in the released code, the momentum encoder is updated before it computes the keys.
         momentum = momentum_at(self.settings.momentum, at.time / at.epochs)
         follow(self.momentum_encoder, self.encoder, momentum)
         follow(self.momentum_projector, self.projector, momentum)
@@ -135,6 +138,7 @@ class MomentumContrast(Task):
                 for view in (first, second)
             ]
         temperature = self.settings.temperature
+        # Each view's queries against the other view's keys.
         total = contrast(queries[0], keys[1], temperature)
         total = total + contrast(queries[1], keys[0], temperature)
         return {"total": total}
@@ -151,12 +155,12 @@ def class_token(encoder: VisionTransformer, images: Tensor) -> Tensor:
 
 
 def contrast(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
-    """Return InfoNCE over the batch times 2T: the i-th key is the i-th query's positive.
+    """Return 2T times InfoNCE over the batch; the i-th key is the positive of the i-th query.
 
     Args:
         queries: (B, D), with gradient.
-        keys: (B, D), normalised here like the queries.
-        temperature: T.
+        keys: (B, D); both are scaled to unit length here.
+        temperature: T, the divisor of the similarities.
     """
     queries = nn.functional.normalize(queries.float(), dim=1)
     keys = nn.functional.normalize(keys.float(), dim=1)
@@ -166,12 +170,12 @@ def contrast(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
 
 
 def momentum_at(start: float, progress: float) -> float:
-    """Return the momentum at a share of the training: ``start`` at 0, 1 at 1."""
+    """Return the momentum after a share of the training in 0..1, from ``start`` to 1 (cosine)."""
     return 1 - 0.5 * (1 + math.cos(math.pi * progress)) * (1 - start)
 
 
 def head(widths: tuple[int, ...]) -> ProjectionHead:
-    """Build an MLP: BatchNorm and ReLU between layers, BatchNorm without affine at the end.
+    """Build an MLP with BatchNorm and ReLU between layers and a final BatchNorm without affine.
 
     lightly's own MoCoProjectionHead ends with an affine BatchNorm, the released code's does not.
     """
@@ -186,7 +190,11 @@ def head(widths: tuple[int, ...]) -> ProjectionHead:
 
 @torch.no_grad()
 def initialise(encoder: VisionTransformer, patch: int) -> None:
-    """Initialise as the released code (vits.py): q, k, v apart, small [CLS], uniform patches."""
+    """Initialise as the released code (vits.py), where that differs from MAE's initialisation.
+
+    Xavier-uniform for query, key and value as separate (D, D) matrices and for the patch
+    embedding, whose fan-in is 3 P P and fan-out D; [CLS] with standard deviation 1e-6.
+    """
     width = encoder.cls_token.shape[-1]
     bound = math.sqrt(6 / (width + width))
     for block in encoder.blocks:
@@ -205,11 +213,12 @@ def stages() -> tuple[Stage, ...]:
 def own_finetune() -> Stage:
     """Return MoCo v3's own fine-tuning of ViT-B: "all default DeiT configs", 150 epochs (README).
 
-    DeiT's numbers are recalled, not read: base rate 5e-4 (times B / 512), weight decay 0.05, 5
-    epochs of warm-up from 1e-6, least rate 1e-5, no layer decay, no clipping; drop path 0.1,
-    RandAugment m9, crops of 0.08 to 1 bicubic, erasing 0.25, mixup 0.8, CutMix 1.0, smoothing
-    0.1; [CLS], head 0.02; tested on a central crop. Published at batch 1024, here 256. Left out:
-    repeated augmentation (three copies of an image in a batch) and the averaged model.
+    DeiT's numbers are from memory and not checked against its code: base learning rate 5e-4 (times
+    B / 512), weight decay 0.05, 5 epochs of warm-up from 1e-6, lowest learning rate 1e-5, no layer
+    decay, no clipping; drop path 0.1, RandAugment m9, bicubic crops of 0.08 to 1, erasing 0.25,
+    mixup 0.8, CutMix 1.0, label smoothing 0.1; [CLS] features, head initialised with standard
+    deviation 0.02; tested on a central crop. Published at batch 1024, here 256. Not reproduced:
+    repeated augmentation (three copies of an image per batch) and the moving average of weights.
     """
     method = Finetune(
         pool="class",

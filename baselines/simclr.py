@@ -1,4 +1,4 @@
-"""SimCLR: tell two views of an image from all other images of the batch (Chen et al. 2020)."""
+"""SimCLR: contrast two views of an image with all other images of a batch (Chen et al. 2020)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VIEW = Augmentation(
     scale=(0.08, 1.0),
     colour=Colour(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2),
 )
-"""Strength 1, blur with probability 0.5 (simclr, data_util)."""
+"""Augmentation of both views: colour strength 1, blur with probability 0.5 (simclr, data_util)."""
 
 RECIPE = Recipe(
     optimizer="lars",
@@ -42,15 +42,15 @@ RECIPE = Recipe(
 
 @dataclass(frozen=True, kw_only=True)
 class SimCLR:
-    """Settings of SimCLR.
+    """Settings of SimCLR pre-training.
 
     Attributes:
-        temperature: 0.1 in the paper on ImageNet; lightly's default is 0.5.
-        head: "released", BatchNorm after both layers, the last without shift, so that no constant
-            can be added to every image; "lightly", the same with a shift; "paper", linear, ReLU,
-            linear without BatchNorm (v1's text).
-        reduction: "mean" over the 2B anchors (paper, lightly), or "sum" of the two halves'
-            means, twice that (released code).
+        temperature: divisor of the similarities (SimCLR paper on ImageNet: 0.1; lightly: 0.5).
+        head: projection head: "released", BatchNorm after both layers, the last one without shift
+            (a shift would add the same vector to every image's output); "lightly", the same with
+            a shift; "paper", linear, ReLU, linear without BatchNorm (text of SimCLR v1).
+        reduction: "mean" over the 2B anchors (paper, lightly), or "sum" of the two views' means,
+            which is twice as large (released code).
     """
 
     key_name: ClassVar[str] = "simclr"
@@ -65,7 +65,7 @@ class SimCLR:
             raise UserError(f"temperature is {self.temperature}; it must be above 0.")
 
     def check(self, *, recipe: Recipe, images: int, backbones: BackboneSizes) -> None:
-        """Refuse a batch without negatives."""
+        """Check that a batch has at least one negative."""
         del images, backbones
         need_two(recipe, "SimCLR (negatives)")
 
@@ -76,12 +76,12 @@ class SimCLR:
 
 
 class TwoViews(Task):
-    """A ResNet with a projection head under NT-Xent."""
+    """A ResNet with a projection head, trained with the NT-Xent loss."""
 
     needs_whole = NEGATIVES
 
     def __init__(self, settings: SimCLR, backbones: BackboneSizes) -> None:
-        """Build the encoder at the profile's size; the head keeps SimCLR's proportions."""
+        """Build the encoder at the profile's size; head widths keep SimCLR's ratios (2048, 128)."""
         from lightly.loss import NTXentLoss
         from lightly.models.modules.heads import SimCLRProjectionHead
 
@@ -94,19 +94,19 @@ class TwoViews(Task):
             width, width, width // 16, num_layers=2, batch_norm=settings.head != "paper"
         )
         if settings.head == "released":
-            # BatchNorm starts with a shift of zero; untrained it stays none.
+            # The shift starts at zero; without a gradient it stays zero.
             self.projector.layers[-1].bias.requires_grad = False
         self.contrast = NTXentLoss(temperature=settings.temperature)
 
     def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
-        """Return NT-Xent of both views, which share one batch's statistics."""
+        """Return NT-Xent of both views, encoded as one batch of 2B with common BatchNorm."""
         del at
         images = batch.images.flatten(0, 1)
         first, second = self.projector(self.encoder(images)).float().chunk(2)
         return {"total": self.factor * self.contrast(first, second)}
 
     def features(self, images: Tensor) -> Tensor:
-        """Return the pooled features before the head (B, D)."""
+        """Return the pooled features before the projection head (B, D)."""
         features: Tensor = self.encoder(images)
         return features
 
@@ -123,10 +123,10 @@ def own_finetune() -> Stage:
     """Return SimCLR's own fine-tuning of all weights (simclr, README, 1 % of ImageNet's labels).
 
     LARS at 0.005 * sqrt(B), momentum 0.9, no weight decay, no warm-up, cosine to 0, 60 epochs;
-    logits start at zero and, like biases and BatchNorm, take no part in LARS's adaptation
-    (model_util.py); crops of 0.08 to 1 bicubic and flip, no colours, no smoothing; tested on a
-    central crop (of 0.875, as here). Published at batch 1024, here 256. Left out: the first layer
-    of the projection, which that command for SimCLR's second version keeps.
+    the last layer starts at zero and, like biases and BatchNorm, is excluded from LARS's
+    adaptation (model_util.py); bicubic crops of 0.08 to 1 and flips, no colour changes, no label
+    smoothing; tested on a central crop (of 0.875, as here). Published at batch 1024, here 256.
+    Not reproduced: that command, for SimCLR's second version, keeps the projection's first layer.
     """
     method = supervised.ResNet50(
         label_smoothing=0.0,

@@ -1,4 +1,4 @@
-"""SimMIM: mask blocks of patches, encode everything, predict raw pixels (Xie et al. 2022), Swin."""
+"""SimMIM: a Swin transformer that predicts the pixels of masked blocks (Xie et al. 2022)."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from harness.spec.recipe import Recipe, Stage
 from harness.train.task import Batch, StepContext, Task
 
 VIEW = Augmentation(scale=(0.67, 1.0), interpolation="bilinear")
-"""SimMIM's transform."""
+"""SimMIM's augmentation: crops of 0.67 to 1 of the area and flips."""
 
 FEWEST_BLOCKS = 6
-"""Along one side, in SimMIM's own settings: 192 pixels in blocks of 32."""
+"""Blocks along one side in SimMIM's own settings, 192 pixels in blocks of 32."""
 
 RECIPE = Recipe(
     optimizer="adamw",
@@ -37,20 +37,20 @@ RECIPE = Recipe(
     weight_decay=0.05,
     clip_norm=5.0,
 )
-"""SimMIM's 100-epoch Swin recipe (lr 2e-4, warm-up from 1e-6, least 1e-5, all times B / 512) at
-batch 256 and 300 epochs, like every pre-training here."""
+"""SimMIM's 100-epoch Swin recipe (learning rate 2e-4, warm-up from 1e-6, lowest 1e-5, all times
+B / 512) at batch 256 and for 300 epochs, like every pre-training here."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SimMIM:
-    """Settings of SimMIM.
+    """Settings of SimMIM pre-training.
 
     Attributes:
         mask_ratio: share of blocks masked, rounded up.
-        blocks: blocks along one side; None makes a block as large as the encoder's last patch
-            (32 pixels for Swin-T: 7 x 7 blocks at 224, 6 x 6 at 192), or, where an image has
-            fewer than 6 x 6 of those, a seventh of the side as nearly as the grid allows: of
-            2 x 2 blocks three would be masked, and nothing could be learned.
+        blocks: blocks along one side. None makes a block as large as a token of the encoder's
+            last stage (32 pixels for Swin-T: 7 x 7 blocks at 224 px, 6 x 6 at 192). Where an image
+            has fewer than 6 x 6 of those, blocks are as near to a seventh of the side as the grid
+            allows: of 2 x 2 blocks three would be masked, which leaves too little to learn from.
     """
 
     key_name: ClassVar[str] = "simmim"
@@ -64,7 +64,7 @@ class SimMIM:
             raise UserError(f"mask_ratio is {self.mask_ratio}; allowed: between 0 and 1.")
 
     def check(self, *, recipe: Recipe, images: int, backbones: BackboneSizes) -> None:
-        """Refuse blocks that do not divide the grid or are all masked."""
+        """Check that the blocks divide the grid of patches and are not all masked."""
         del recipe, images
         self.blocks_of(backbones)
 
@@ -76,6 +76,7 @@ class SimMIM:
                 ratio masks all of them.
         """
         grid = backbones.image_size // backbones.swin.patch
+        # Each Swin stage but the first halves the grid.
         last = 2 ** (len(backbones.swin.depths) - 1)
         blocks = default_blocks(grid, last) if self.blocks is None else self.blocks
         if blocks < 2 or grid % blocks:
@@ -99,7 +100,7 @@ class SimMIM:
 
 
 class MaskedImages(Task):
-    """A Swin transformer that sees mask tokens, and a linear decoder."""
+    """A Swin transformer with mask tokens at its input and a linear decoder to pixels."""
 
     def __init__(self, settings: SimMIM, backbones: BackboneSizes) -> None:
         """Build the encoder at the profile's size."""
@@ -115,26 +116,27 @@ class MaskedImages(Task):
         self.encoder = swin_transformer(size, backbones.image_size, classes=0)
         self.mask_token = nn.Parameter(torch.zeros(size.width))
         nn.init.trunc_normal_(self.mask_token, std=0.02)
+        # (B, D, h, w) -> (B, 3 s s, h, w) -> (B, 3, h s, w s), s being the encoder's total stride.
         self.decoder = nn.Sequential(
             nn.Conv2d(self.encoder.num_features, 3 * self.stride**2, 1),
             nn.PixelShuffle(self.stride),
         )
 
     def draw_masks(self, count: int, generator: torch.Generator) -> Tensor:
-        """Return which patches are masked, (B, grid, grid) bool on the CPU.
+        """Draw which patches are masked, (B, grid, grid) bool on the CPU.
 
-        The same number of blocks in every image, uniformly at random.
+        The same number of blocks is masked in every image, uniformly at random.
         """
         masked = masked_blocks(self.blocks**2, self.settings.mask_ratio)
         order = torch.rand(count, self.blocks**2, generator=generator).argsort(1)
         mask = torch.zeros(count, self.blocks**2, dtype=torch.bool)
         mask.scatter_(1, order[:, :masked], value=True)
-        side = self.grid // self.blocks
+        side = self.grid // self.blocks  # patches along one side of a block
         grid = mask.view(count, self.blocks, self.blocks)
         return grid.repeat_interleave(side, 1).repeat_interleave(side, 2)
 
     def encode(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return the last stage's tokens (B, D, h, w), masked patches replaced after embedding."""
+        """Return the last stage's tokens (B, D, h, w); masked patches enter as mask tokens."""
         tokens: Tensor = self.encoder.patch_embed(images)
         if mask is not None:
             tokens = torch.where(mask[..., None], self.mask_token.to(tokens.dtype), tokens)
@@ -142,12 +144,12 @@ class MaskedImages(Task):
         return tokens.permute(0, 3, 1, 2)
 
     def draw(self, batch: Batch, at: StepContext) -> Tensor:
-        """Draw which patches are masked, (B, grid, grid) bool, as many in every image."""
+        """Draw which patches are masked, (B, grid, grid) bool, the same number in every image."""
         mask = self.draw_masks(len(batch.labels), at.generator)
         return mask.to(batch.images.device, non_blocking=True)
 
     def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
-        """Return the L1 loss of masked pixels."""
+        """Return the mean absolute error of masked pixels."""
         images = batch.images[0]
         mask = self.draw(batch, at) if batch.drawn is None else batch.drawn
         predicted = self.decoder(self.encode(images, mask)).float()
@@ -155,20 +157,20 @@ class MaskedImages(Task):
         return {"total": masked_l1(predicted, images, pixels)}
 
     def features(self, images: Tensor) -> Tensor:
-        """Return the mean of the last tokens (B, D)."""
+        """Return the mean of the last stage's tokens (B, D)."""
         return self.encode(images).mean((2, 3))
 
     def no_decay(self, name: str) -> bool:
-        """Spare position biases and the mask token from weight decay, as SimMIM does."""
+        """Exempt position biases and the mask token from weight decay, as SimMIM does."""
         return name == "mask_token" or name.endswith("relative_position_bias_table")
 
 
 def default_blocks(grid: int, last: int) -> int:
-    """Return the blocks along one side of a grid of patches.
+    """Return the number of blocks along one side of an image where it is not set.
 
     Args:
-        grid: patches along one side.
-        last: patches along one side of the encoder's last patch.
+        grid: patches along one side of the image.
+        last: patches along one side of a token of the encoder's last stage.
     """
     if grid // last >= FEWEST_BLOCKS:
         return grid // last
@@ -176,12 +178,19 @@ def default_blocks(grid: int, last: int) -> int:
 
 
 def masked_blocks(blocks: int, ratio: float) -> int:
-    """Return how many blocks are masked: rounded up, 30 of 49 at 0.6."""
+    """Return the number of masked blocks, rounded up: 30 of 49 at a ratio of 0.6."""
+    # Rounding to 9 digits first, so that floating-point error cannot raise a whole number by 1.
     return math.ceil(round(blocks * ratio, 9))
 
 
 def masked_l1(predicted: Tensor, images: Tensor, mask: Tensor) -> Tensor:
-    """Return sum(|x - y| m) / (sum(m) + 1e-5) / 3 of images (B, 3, H, W) and masks (B, H, W)."""
+    """Return SimMIM's loss, sum(|x - y| m) / (sum(m) + 1e-5) / 3.
+
+    Args:
+        predicted: x (B, 3, H, W).
+        images: y (B, 3, H, W).
+        mask: m (B, H, W), true where a pixel is masked; 3 is the number of channels.
+    """
     error = (predicted - images).abs().sum(1) * mask
     return error.sum() / (mask.sum() + 1e-5) / 3
 
@@ -197,11 +206,11 @@ def stages() -> tuple[Stage, ...]:
 def own_finetune() -> Stage:
     """Return SimMIM's own fine-tuning of Swin on ImageNet (SimMIM, 100-epoch Swin-B config).
 
-    Base rate 1.25e-3 (times B / 512), warm-up of 20 epochs from 2.5e-7 and least rate 2.5e-7
-    (both times B / 512, so 1.25e-7), cosine counted from epoch 0, 100 epochs, weight decay 0.05,
-    layer decay 0.9, clipping at 5; drop path 0.1, RandAugment m9, crops of 0.08 to 1 bicubic,
-    erasing 0.25, mixup 0.8, CutMix 1.0, smoothing 0.1; tested on a central crop. There is no
-    config for Swin-T. Published at batch 2048, here 256.
+    Base learning rate 1.25e-3 (times B / 512), warm-up of 20 epochs from 2.5e-7 and lowest
+    learning rate 2.5e-7 (both times B / 512, so 1.25e-7), cosine counted from epoch 0, 100 epochs,
+    weight decay 0.05, layer decay 0.9, clipping at 5; drop path 0.1, RandAugment m9, bicubic crops
+    of 0.08 to 1, erasing 0.25, mixup 0.8, CutMix 1.0, label smoothing 0.1; tested on a central
+    crop. SimMIM has no config for Swin-T. Published at batch 2048, here 256.
     """
     method = supervised.Swin(
         label_smoothing=_imagenet.LABEL_SMOOTHING,

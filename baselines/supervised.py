@@ -1,9 +1,9 @@
-"""Supervised ViT-B, Swin-T and ResNet50 (timm's models), from scratch or fine-tuned.
+"""Supervised classifiers ViT-B, Swin-T and ResNet50, trained from scratch or fine-tuned.
 
-The paper gives no recipe for them. These are the architectures' own: MAE's from-scratch recipe
-for ViT, Swin's and the usual ResNet recipe, with the paper's crops and flips (Appendix B) and its
-label smoothing for all three; mixing and RandAugment are left out, as in every other row. The
-settings have them for the fine-tuning that a pre-training method publishes (``own_finetune``).
+The MSMAE paper gives no recipe for them. The recipes here are those of the architectures' authors:
+MAE's from-scratch recipe for ViT, Swin's, and the usual one of ResNet. All three have the paper's
+crops and flips (Appendix B) and label smoothing, and neither mixing nor RandAugment, like every
+other row. Settings for those exist for the published fine-tuning recipes (``own_finetune``).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ VIT_RECIPE = Recipe(
     weight_decay=0.3,
     betas=(0.9, 0.95),
 )
-"""MAE, appendix A.2 (from scratch), at the paper's fine-tuning batch instead of 4096."""
+"""From-scratch recipe of MAE's appendix A.2, at the paper's fine-tuning batch, not 4096."""
 
 SWIN_RECIPE = Recipe(
     base_lr=5e-4,
@@ -61,8 +61,8 @@ RESNET_RECIPE = Recipe(
     decay_all=True,
     momentum=0.9,
 )
-"""The usual ImageNet recipe (He et al. 2016) with a cosine instead of steps, over as many epochs
-as the other two: on small data sets the usual 100 are too few steps."""
+"""The usual ImageNet recipe (He et al. 2016) with a cosine schedule instead of steps, for as many
+epochs as the other two: on small data sets the usual 100 epochs are too few steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +71,9 @@ class Swin:
 
     Attributes:
         label_smoothing: share of the target spread over all classes.
-        mixup, cutmix: alphas of ``harness.augment.mixup``, 0 for off.
-        drop_path: stochastic depth at the last block.
-        augmentation: of training images.
+        mixup, cutmix: alphas of the Beta distributions in ``harness.augment.mixup``, 0 for off.
+        drop_path: rate of stochastic depth at the last block.
+        augmentation: how training images are cropped, flipped and coloured.
         evaluation: how test images are prepared, see ``harness.train.task.Task``.
     """
 
@@ -107,12 +107,13 @@ class ResNet50:
 
     Attributes:
         label_smoothing: share of the target spread over all classes.
-        mixup, cutmix: alphas of ``harness.augment.mixup``, 0 for off.
-        head_std: spread of the last layer's initial weights, 0 for zeros, with biases of zero;
-            None keeps timm's.
-        decay_head: weight decay, and LARS's adaptation, on the last layer's weights too.
-        frozen: only the last layer is trained, the rest stays in eval mode (linear evaluation).
-        augmentation: of training images.
+        mixup, cutmix: alphas of the Beta distributions in ``harness.augment.mixup``, 0 for off.
+        head_std: standard deviation of the last layer's initial weights (its biases are 0); None
+            keeps timm's initialisation.
+        decay_head: whether weight decay and LARS's adaptation act on the last layer's weights.
+        frozen: whether only the last layer is trained and the rest stays in eval mode (linear
+            evaluation).
+        augmentation: how training images are cropped, flipped and coloured.
         evaluation: how test images are prepared, see ``harness.train.task.Task``.
     """
 
@@ -132,7 +133,7 @@ class ResNet50:
         mixing.check(self.mixup, self.cutmix, self.label_smoothing)
 
     def check(self, *, recipe: Recipe, images: int, backbones: BackboneSizes) -> None:
-        """Refuse a batch without statistics; a frozen encoder in eval mode takes none."""
+        """Check that BatchNorm has two images per batch, unless the encoder is frozen."""
         del images, backbones
         if not self.frozen:
             need_two(recipe, "ResNet50 (BatchNorm)")
@@ -152,16 +153,16 @@ class ResNet50:
 
 
 CLASSIFIERS = ("fc.", "head.")
-"""Where timm's models keep their last layer; a pre-training has none."""
+"""Name prefixes of the last layer in timm's models; pre-trained encoders have none."""
 
 
 class Supervised(Task):
-    """A timm classifier under label-smoothed cross-entropy, from scratch or pre-trained."""
+    """A timm classifier trained with label-smoothed cross-entropy, from scratch or pre-trained."""
 
     def __init__(
         self, encoder: nn.Module, settings: Swin | ResNet50, depths: Layers, classes: int
     ) -> None:
-        """Keep the model, how it is trained and the depths of its parameters."""
+        """Create the task from a model, its settings and the layer numbers of its parameters."""
         super().__init__()
         self.augmentations = (settings.augmentation,)
         self.evaluation = settings.evaluation
@@ -178,65 +179,65 @@ class Supervised(Task):
         self.undecayed: tuple[str, ...] = ()
 
     def freeze(self) -> None:
-        """Train nothing but the last layer; the rest stays in eval mode for good."""
+        """Freeze all but the last layer; the frozen part stays in eval mode permanently."""
         self.frozen = True
         for name, parameter in self.encoder.named_parameters():
             parameter.requires_grad = name.startswith(CLASSIFIERS)
         self.encoder.eval()
 
     def train(self, mode: bool = True) -> Supervised:  # noqa: FBT001, FBT002 (torch's signature)
-        """Switch to training or eval mode; a frozen encoder stays in the latter."""
+        """Switch to training or eval mode; a frozen encoder always stays in eval mode."""
         super().train(mode)
         if self.frozen:
             self.encoder.eval()
         return self
 
     def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
-        """Return the cross-entropy of the first view, mixed if so set."""
+        """Return the label-smoothed cross-entropy of the first view, with images mixed if set."""
         images, targets = mixing.mix(batch.images[0], batch.labels, self.mixing, at.generator)
         logits = self.encoder(images).float()
         return {"total": mixing.loss(logits, targets, self.mixing)}
 
     def predict(self, images: Tensor) -> Tensor:
-        """Return logits (B, K)."""
+        """Return logits (B, K) of images (B, 3, H, W)."""
         logits: Tensor = self.encoder(images)
         return logits
 
     def start_from(self, previous: Mapping[str, Tensor]) -> None:
-        """Take the encoder out of a pre-training state dict; the last layer starts anew."""
+        """Load the encoder's weights from a pre-training; the last layer keeps its own."""
         load_encoder(self.encoder, previous, fresh=CLASSIFIERS)
 
     def layers(self) -> Layers:
-        """Depth 0: stem or patch embedding; then one a block; the last: norm and classifier."""
+        """Return depths for layer decay: 0 stem or embedding, one per block, norm and head last."""
         return self.depths
 
     def no_decay(self, name: str) -> bool:
-        """Spare Swin's position biases from weight decay, as Swin does, and what is so set."""
-        spared = name.removeprefix("encoder.").startswith(self.undecayed)
-        return spared or name.endswith("relative_position_bias_table")
+        """Exempt Swin's position biases, as Swin does, and the head if set, from weight decay."""
+        in_head = name.removeprefix("encoder.").startswith(self.undecayed)
+        return in_head or name.endswith("relative_position_bias_table")
 
 
 def finetune_swin() -> Stage:
-    """Return the fine-tuning of a pre-trained Swin-T: Table 5, as for every rival."""
+    """Return the fine-tuning of a pre-trained Swin-T on the recipe of Table 5."""
     return Stage(phase="finetune", method=Swin(drop_path=0.1), recipe=paper.FINETUNE)
 
 
 def finetune_resnet() -> Stage:
-    """Return the fine-tuning of a pre-trained ResNet50: Table 5, as for every rival."""
+    """Return the fine-tuning of a pre-trained ResNet50 on the recipe of Table 5."""
     return Stage(phase="finetune", method=ResNet50(), recipe=paper.FINETUNE)
 
 
 def vit() -> tuple[Stage, ...]:
-    """Return supervised ViT-B: the fine-tuning classifier without a stage before it."""
+    """Return supervised ViT-B: the fine-tuning classifier without pre-training."""
     method = Finetune(head_std=0.02)
     return (Stage(phase="supervised", method=method, recipe=VIT_RECIPE),)
 
 
 def swin() -> tuple[Stage, ...]:
-    """Return supervised Swin-T."""
+    """Return supervised Swin-T, trained from scratch."""
     return (Stage(phase="supervised", method=Swin(), recipe=SWIN_RECIPE),)
 
 
 def resnet() -> tuple[Stage, ...]:
-    """Return supervised ResNet50."""
+    """Return supervised ResNet50, trained from scratch."""
     return (Stage(phase="supervised", method=ResNet50(), recipe=RESNET_RECIPE),)
