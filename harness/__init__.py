@@ -1,3 +1,3 @@
-"""Framework that turns a published table into runs, records and a verdict; it knows no method."""
+"""Framework that reproduces a published table: training runs, records and rendered tables."""
 
 __version__ = "0.2.0"

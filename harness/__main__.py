@@ -1,4 +1,4 @@
-"""Let ``python -m harness`` be the command."""
+"""Entry point of ``python -m harness``, the same as the command ``harness``."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The canonical form of settings: plain JSON values, one text, one SHA-256.
+"""Canonical JSON form of settings, and its SHA-256.
 
-A type is named in it by ``key_name``, which its author declares (``key_name: ClassVar[str]``) and
-never changes, or else by the class's own name; never by its module or file. So moving a file,
-copying a table or renaming a module changes no key. A field is named as it was first published
-(``renamed_from``), so that renaming it changes none either.
+A type is written as its ``key_name`` (``key_name: ClassVar[str]``, declared by its author and never
+changed) or, without one, as the name of its class; never as its module or file. So moving a file,
+copying a table or renaming a module changes no key. A field is written as the name
+under which it was first published (``renamed_from``), so that renaming it changes none either.
 """
 
 from __future__ import annotations
@@ -18,14 +18,20 @@ from typing import Any
 from harness.errors import UserError
 
 AS_BEFORE = "as before"
+"""Field metadata name of the value at which a field is left out of the canonical form."""
+
 RENAMED_FROM = "renamed from"
+"""Field metadata name of the name under which a field was first published."""
 
 
 def as_before(value: Any) -> dict[str, Any]:
-    """Return the metadata of a settings field that was added after its type had been published.
+    """Return metadata for a settings field that was added after its type had been published.
 
-    Where the field has this value, which is how the type behaved before, it is left out of the
-    canonical form, so that keys made before the field existed stay as they are.
+    A field with this value is left out of the canonical form, so that keys made before the field
+    existed stay valid.
+
+    Args:
+        value: the value at which the type behaves as it did without the field.
     """
     return {AS_BEFORE: value}
 
@@ -56,13 +62,13 @@ def field_names(kind: type) -> dict[str, str]:
 
 
 def type_name(kind: type) -> str:
-    """Return the stable name of a settings type; a subclass does not inherit its parent's."""
+    """Return the stable name of a settings type; a parent's ``key_name`` is not inherited."""
     name: str = vars(kind).get("key_name", kind.__qualname__)
     return name
 
 
 def types_of(value: object) -> Iterator[type]:
-    """Yield the types of settings, at any depth: a method's, its parts', a recipe's."""
+    """Yield the type of every dataclass in a value, at any depth."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         yield type(value)
         for part in dataclasses.fields(value):
@@ -76,15 +82,15 @@ def types_of(value: object) -> Iterator[type]:
 
 
 def describe(value: Any, *, complete: bool = False) -> Any:
-    """Turn frozen dataclasses, tuples and mappings into JSON values; functions are refused.
+    """Return settings (dataclasses, tuples, mappings, plain values) as JSON values.
 
     Args:
-        value: what to describe.
-        complete: fields have their present names, and those with their "as before" value are
-            named, too (for readers, not for keys).
+        value: the settings.
+        complete: use the fields' present names and include those that have their "as before" value
+            (for display, not for keys).
 
     Raises:
-        TypeError: a value has no canonical form.
+        TypeError: a value has no canonical form, for instance a function.
         UserError: two fields of a type have one name.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -109,9 +115,10 @@ def describe(value: Any, *, complete: bool = False) -> Any:
 
 
 def _is_as_before(field: dataclasses.Field[Any], value: Any) -> bool:
+    """Whether a field has its "as before" value, see ``as_before``."""
     if AS_BEFORE not in field.metadata:
         return False
-    # By text: 1, 1.0 and True are equal to Python and are not the same setting.
+    # Compared as text: 1, 1.0 and True are equal in Python but different settings.
     return canonical(field.metadata[AS_BEFORE]) == canonical(value)
 
 
@@ -126,7 +133,7 @@ def digest(value: Any) -> str:
 
 
 def short(digest: str) -> str:
-    """Shorten a SHA-256 or a commit to 12 digits, keeping what follows the digest ("+changes")."""
-    head, plus, rest = digest.partition("+")
-    is_digest = len(head) >= 40 and set(head) <= set("0123456789abcdef")
-    return (head[:12] if is_digest else head) + plus + rest
+    """Return the first 12 digits of a SHA-256 or commit, and any suffix such as "+changes"."""
+    digits, plus, suffix = digest.partition("+")
+    is_digest = len(digits) >= 40 and set(digits) <= set("0123456789abcdef")
+    return (digits[:12] if is_digest else digits) + plus + suffix

@@ -1,4 +1,4 @@
-"""Errors meant for users: one clear line, exit code 2, no traceback."""
+"""Errors that a user can correct: shown as one line without a traceback, exit code 2."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Iterable
 
 
 class UserError(ValueError):
-    """Report what was given, what is allowed and what to do.
+    """An error caused by input; its message says what was given, what is allowed, what to do.
 
-    The command line prints the message alone and exits with 2. Everything else that is raised is
-    a bug of ours and keeps its traceback.
+    The command line prints only the message and exits with 2. Any other exception is a bug of
+    this program and keeps its traceback.
     """
 
 
 def unknown(kind: str, given: str, known: Iterable[str]) -> UserError:
-    """Build the error for a name that is not registered.
+    """Return the error for a name that is not registered, with the closest known name.
 
     Args:
-        kind: what was looked up, in words ("data set").
-        given: the name that was not found.
-        known: every name that would have been found.
+        kind: what the name denotes, in words ("data set").
+        given: the unknown name.
+        known: all registered names.
     """
     names = sorted(known)
     close = difflib.get_close_matches(given, names, n=1, cutoff=0.5)

@@ -1,4 +1,4 @@
-"""Atomic files: a reader sees the old contents or the new ones, never a half."""
+"""Atomic writing of files: a reader gets the old contents or the new ones, never a part."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from harness.errors import UserError
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file through a temporary sibling, fsync and rename.
+    """Write a file as a temporary file in its folder, then fsync and rename it.
 
     Raises:
-        UserError: the folder cannot be written or the disk is full; nothing is left behind.
+        UserError: the folder cannot be written or the disk is full; no temporary file remains.
     """
     temporary: Path | None = None
     try:
@@ -63,5 +63,5 @@ def sha256(path: Path) -> str:
 
 
 def writable(folder: Path) -> bool:
-    """Whether files can be made in a folder."""
+    """Whether files can be created in a folder."""
     return os.access(folder, os.W_OK)

@@ -1,4 +1,4 @@
-"""Stop on SIGINT and SIGTERM: after the epoch under way if it ends soon, else at once."""
+"""Stop on SIGINT and SIGTERM: after the current epoch if it ends within seconds, else at once."""
 
 from __future__ import annotations
 
@@ -10,34 +10,43 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 GRACE = 5.0
-"""Seconds that an epoch under way is given to end and be written."""
+"""Seconds within which the current epoch may end and be checkpointed after a signal."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""Signals that stop the command."""
 
 
 class Stopped(KeyboardInterrupt):
-    """Leave the command; what was checkpointed stays. ``code`` is the exit code."""
+    """Raised to end the command after a signal; checkpoints stay.
+
+    Attributes:
+        code: exit code of the process, 128 + the signal's number.
+    """
 
     def __init__(self, number: int) -> None:
-        """Remember the signal."""
+        """Set the exit code from the signal's number."""
         super().__init__(number)
         self.code = 128 + number
 
 
 class Stop:
-    """Listen for signals within a ``with`` block; a second one does not wait for the epoch."""
+    """Handle signals within a ``with`` block; a second signal stops without waiting.
+
+    Attributes:
+        number: the first signal received, None before.
+    """
 
     def __init__(self) -> None:
-        """Begin with no signal."""
+        """Start without a signal; handlers are installed by the ``with`` statement."""
         self.number: int | None = None
         self._training = False
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        """Take over the signals; only a main thread can."""
+        """Install the signal handlers, in the main thread only (others cannot)."""
         if threading.current_thread() is threading.main_thread():
             for number in (*SIGNALS, signal.SIGALRM):
-                self._previous[number] = signal.signal(number, self._take)
+                self._previous[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(
@@ -46,7 +55,7 @@ class Stop:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Give the signals back."""
+        """Restore the previous signal handlers."""
         if self._previous:
             signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in self._previous.items():
@@ -55,7 +64,7 @@ class Stop:
 
     @contextmanager
     def training(self) -> Iterator[None]:
-        """Let the first signal wait, within the block, for ``now``."""
+        """Delay the first signal within the block until ``now`` is called or ``GRACE`` is over."""
         self._training = True
         try:
             yield
@@ -64,23 +73,25 @@ class Stop:
 
     @property
     def asked(self) -> bool:
-        """Whether a signal has come."""
+        """Whether a signal was received."""
         return self.number is not None
 
     def now(self) -> None:
-        """Stop if a signal has come.
+        """Raise ``Stopped`` if a signal was received.
 
         Raises:
-            Stopped: it has.
+            Stopped: a signal was received.
         """
         if self.number is not None:
             raise Stopped(self.number)
 
-    def _take(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        """Record the first signal; raise ``Stopped`` at once unless an epoch may still end."""
         del frame
         if self.number is None and number in SIGNALS:
             self.number = number
             if self._training:
+                # SIGALRM calls this handler again when the grace time is over.
                 signal.setitimer(signal.ITIMER_REAL, GRACE)
                 return
         self.now()

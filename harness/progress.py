@@ -1,6 +1,6 @@
-"""Progress of long work: a live line on a terminal, plain lines in a log.
+"""Progress of training on standard error: a live bar on a terminal, plain lines in a log.
 
-Written to standard error, so that a table on standard output stays clean.
+Standard output is left to tables and other results.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 LOG_EVERY = 30.0
-"""Seconds between plain lines within one stage; its last epoch is always logged."""
+"""Seconds between plain lines of one stage; its last epoch always has a line."""
 
 
 class Progress:
-    """Report stages and their epochs."""
+    """Shows the current stage, its epochs and its figures (loss, accuracy, IoU)."""
 
     def __init__(self, *, plain: bool = False) -> None:
-        """Use rich where standard error is a terminal, unless lines are to be ``plain``."""
+        """Show a live bar if standard error is a terminal, unless ``plain`` lines are requested."""
         self._live = not plain and sys.stderr.isatty()
         self._rich: RichProgress | None = None
         self._task: TaskID | None = None
@@ -34,7 +34,7 @@ class Progress:
 
     @contextmanager
     def stage(self, title: str, position: int, total: int) -> Iterator[None]:
-        """Follow one stage for the block."""
+        """Show one stage during the block, as number ``position`` (from 0) of ``total``."""
         self._title = f"[{position + 1}/{total}] {title}"
         self._began, self._resumed_at = time.monotonic(), None
         self._logged = 0.0
@@ -62,7 +62,7 @@ class Progress:
                 self._rich = self._task = None
 
     def epoch(self, epoch: int, epochs: int, figures: dict[str, float]) -> None:
-        """Take the figures of a finished epoch."""
+        """Show the figures of a finished epoch."""
         text = _figures(figures)
         if self._rich is not None and self._task is not None:
             self._rich.update(self._task, completed=epoch + 1, total=epochs, figures=text)
@@ -70,6 +70,7 @@ class Progress:
         now = time.monotonic()
         if self._resumed_at is None:
             self._resumed_at = epoch
+        # Time left from the epochs trained in this process, not those before a resumption.
         done = epoch + 1 - self._resumed_at
         if epoch + 1 == epochs or now - self._logged >= LOG_EVERY:
             left = seconds_left(now - self._began, done, epochs - epoch - 1)

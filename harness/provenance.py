@@ -1,4 +1,4 @@
-"""Where a number was made: commit, versions, device."""
+"""Commit, package versions and device with which a result was produced."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ if TYPE_CHECKING:
     import torch
 
 SOURCES = ("*.py", "pyproject.toml", "requirements.lock")
-"""What is asked for changes against a commit: a log or a report beside them is none."""
+"""File patterns that count as changes against a commit; logs and reports do not."""
 
 PACKAGES = ("torch", "timm", "numpy", "msmae-harness")
+"""Packages whose versions are recorded."""
 
 
 @functools.cache
 def commit() -> tuple[str, bool]:
     """Return the commit of the sources and whether they differ from it.
 
-    Sources that are not in a checkout of this project (an installed wheel) give
-    "version X", unchanged.
+    Outside a checkout of this project (an installed wheel) the commit is "version X" and counts
+    as unchanged.
     """
     root = Path(harness.__file__).resolve().parent.parent
     if not (root / ".git").exists():
@@ -44,18 +45,18 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of what computes."""
-    found = {"python": platform.python_version()}
+    """Return the versions of Python and of ``PACKAGES`` by name."""
+    versions_by_name = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions_by_name[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = "absent"
-    return found
+            versions_by_name[name] = "absent"
+    return versions_by_name
 
 
 def device_facts(device: Any) -> dict[str, Any]:
-    """Describe a torch device: its kind, model and the threads in use."""
+    """Return a torch device's kind and model and the number of CPU threads in use."""
     import torch
 
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
@@ -67,7 +68,7 @@ def device_facts(device: Any) -> dict[str, Any]:
 
 
 def choose_device() -> torch.device:
-    """Return the CUDA device where there is one, else the CPU."""
+    """Return the CUDA device if there is one, else the CPU."""
     import torch
 
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

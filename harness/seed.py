@@ -1,4 +1,4 @@
-"""Seeds derived by SHA-256 from names, so that no two purposes share a stream by accident."""
+"""Random seeds derived from names by SHA-256: different names give independent streams."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def derive(*names: str | int) -> int:
 
 
 def generator(*names: str | int) -> torch.Generator:
-    """Return a CPU generator seeded by the names; draws are the same for every device."""
+    """Return a CPU generator seeded by the names; its draws do not depend on the device."""
     import torch
 
     return torch.Generator().manual_seed(derive(*names))
@@ -27,9 +27,9 @@ def generator(*names: str | int) -> torch.Generator:
 
 @contextmanager
 def third_party(*names: str | int) -> Iterator[None]:
-    """Seed torch's global generators for a block and restore them after it.
+    """Seed torch's global generators for the block and restore their states after it.
 
-    Layers of torch and timm (initialisation, dropout, drop path) can draw from nowhere else.
+    For layers of torch and timm (initialisation, dropout, drop path), which accept no generator.
     """
     import torch
 

@@ -1,6 +1,6 @@
-"""Means and intervals of what runs measured.
+"""Mean, standard deviation and confidence intervals.
 
-scipy is imported where it is needed: a table of one seed does without.
+scipy is imported inside the function that needs it: a table of one seed does not.
 """
 
 from __future__ import annotations
@@ -13,14 +13,19 @@ from statistics import NormalDist
 
 @dataclass(frozen=True)
 class Interval:
-    """A confidence interval."""
+    """A confidence interval, in the unit of the values.
+
+    Attributes:
+        low: lower end.
+        high: upper end.
+    """
 
     low: float
     high: float
 
 
 def mean(values: Sequence[float]) -> float:
-    """Return the mean, from an exactly rounded sum.
+    """Return the mean, computed from an exactly rounded sum.
 
     Raises:
         ValueError: there are no values.
@@ -39,17 +44,17 @@ def sd(values: Sequence[float]) -> float:
     if len(values) < 2:
         raise ValueError(f"A standard deviation needs two values; there are {len(values)}.")
     if len(set(values)) == 1:
-        return 0.0  # the mean may be off by one unit in the last place
+        return 0.0  # the rounded mean may differ from equal values in the last place
     centre = mean(values)
     return math.sqrt(math.fsum((v - centre) ** 2 for v in values) / (len(values) - 1))
 
 
 def t_interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
-    """Return Student's interval of the mean, for values that vary as a normal variable does.
+    """Return Student's t confidence interval of the mean of normally distributed values.
 
     Args:
-        values: one number a seed, at least two.
-        level: the coverage, in 0..1.
+        values: independent values, for instance one per seed; at least two.
+        level: coverage, in 0..1.
 
     Raises:
         ValueError: there are fewer than two values, or the level is outside 0..1.
@@ -58,16 +63,21 @@ def t_interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
 
     spread = sd(values)
     quantile = float(stdtrit(len(values) - 1, _upper(level)))
+    # mean ± t(n - 1, (1 + level) / 2) * s / sqrt(n)
     half = quantile * spread / math.sqrt(len(values))
     return Interval(mean(values) - half, mean(values) + half)
 
 
 def wilson(successes: int, total: int, *, level: float = 0.95) -> Interval:
-    """Return Wilson's score interval of a share, without continuity correction.
+    """Return Wilson's score interval of a proportion, without continuity correction.
 
-    It covers the drawing of images, not of seeds.
+    For an accuracy it covers the sampling of images, not the variation between seeds. Source: E. B.
+    Wilson, J. Am. Stat. Assoc. 22 (1927) 209-212.
 
-    Source: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927) 209-212.
+    Args:
+        successes: k, in 0..total.
+        total: n, above 0.
+        level: coverage, in 0..1.
 
     Raises:
         ValueError: not 0 <= successes <= total with total > 0, or the level is outside 0..1.
@@ -75,17 +85,19 @@ def wilson(successes: int, total: int, *, level: float = 0.95) -> Interval:
     if not 0 <= successes <= total or total == 0:
         raise ValueError(f"{successes} of {total} is no share; allowed: 0 <= k <= n, n > 0.")
     z = NormalDist().inv_cdf(_upper(level))
+    # (p + z²/2n ± z sqrt(p (1 - p) / n + z²/4n²)) / (1 + z²/n) with p = k / n.
     share = successes / total
     scale = 1.0 + z * z / total
     centre = (share + z * z / (2.0 * total)) / scale
     half = z * math.sqrt(share * (1.0 - share) / total + z * z / (4.0 * total * total)) / scale
-    # Exact at the ends, where rounding would leave 1e-17.
+    # The ends are exactly 0 and 1 there; rounding would give values such as 1e-17.
     low = 0.0 if successes == 0 else centre - half
     high = 1.0 if successes == total else centre + half
     return Interval(low, high)
 
 
 def _upper(level: float) -> float:
+    """Return the cumulative probability of a two-sided interval's upper end."""
     if not 0.0 < level < 1.0:
         raise ValueError(f"The level {level} is not inside 0..1.")
     return 0.5 + level / 2.0

@@ -1,13 +1,13 @@
-"""The name that a stage's randomness is derived from; it stays when the form of keys changes.
+"""The name from which a stage's random seeds are derived; it is independent of the form of keys.
 
-A key says what a stage is; its form may be tidied, and stores are migrated. The random numbers of
-a stage must not move with that: a training that was interrupted before a migration goes on with
-the same draws after it, and numbers that were once published come out again. So the name of a
-stage's random stream is the SHA-256 of its definition as version 0.1 wrote it, where 0.1 could
-write it, and of the definition as the first form that could write it has it, where 0.1 could not.
+A key identifies a stage. The form of keys may change between versions, and stores are then
+migrated. A stage's random numbers must not change with it: a training that was interrupted before a
+migration continues with the same draws, and published numbers can be reproduced. Therefore the name
+of a stage's random stream is the SHA-256 of its definition in the form of version 0.1, if 0.1 could
+express it, and otherwise of its definition in the first form that could express it.
 
-This file holds 0.1's words and grows no more: what is new has its present name, and a migration
-(``harness.migrations``) is undone before.
+This module is complete: types and profiles added after 0.1 use their present names, and a migration
+(``harness.migrations``) is undone before the definition is hashed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "vit": "harness.encoders.VitSize",
     }
 )
-"""0.1's names of types by their stable names: the modules that they lay in then."""
+"""Names of types in version 0.1 (module and class) by their present stable names."""
 
 
 def _vit(patch: int, width: int, depth: int, heads: int, decoder: tuple[int, int, int]) -> Any:
@@ -102,17 +102,22 @@ _PROFILES: tuple[dict[str, Any], ...] = (
         },
     },
 )
-"""0.1's profiles. Their names and the sizes of all backbones were part of its keys."""
+"""Profiles of version 0.1, whose names and sizes of all backbones were part of its keys."""
 
 
 def stream_name(definition: Mapping[str, Any]) -> str:
-    """Return the SHA-256 (hex) that names the random stream of a definition, see ``Run``."""
+    """Return the SHA-256 (hex) that names the random stream of a run's definition.
+
+    Args:
+        definition: as ``harness.spec.run.Run.definition`` returns it.
+    """
     for number, migration in reversed([*enumerate(migrations.MIGRATIONS, migrations.FIRST + 1)]):
         if not migration.can_undo(definition):
             # New in this form. Its number keeps it apart from what an old name once stood for.
             return _digest({"form": number, "definition": definition})
         definition = migration.undo(definition)
     profile = _first_profile(definition)
+    # Without a profile in 0.1 the present definition is hashed as it is.
     form: Mapping[str, Any] = definition
     if profile is not None:
         stages = [
@@ -125,7 +130,7 @@ def stream_name(definition: Mapping[str, Any]) -> str:
             "profile": {"type": "harness.spec.Profile", **_with_type(profile)},
             "stages": stages,
         }
-        form = _renamed(form)
+        form = _with_old_names(form)
     return _digest(form)
 
 
@@ -140,25 +145,28 @@ def _with_type(profile: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _first_profile(definition: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return 0.1's profile of this image size and subset that has the stages' backbones."""
-    asked = definition["profile"]
+    """Return version 0.1's profile of equal image size, subset and backbones; None without one."""
+    requested = definition["profile"]
     sizes = [stage["backbone"] for stage in definition["stages"]]
     for profile in _PROFILES:
         backbones = profile["encoders"]
-        same = asked == {
+        is_same = requested == {
             "image_size": backbones["image_size"],
             "train_images": profile["train_images"],
             "eval_images": profile["eval_images"],
         }
-        if same and all(size is not None and backbones.get(size["type"]) == size for size in sizes):
+        if is_same and all(
+            size is not None and backbones.get(size["type"]) == size for size in sizes
+        ):
             return profile
     return None
 
 
-def _renamed(value: Any) -> Any:
+def _with_old_names(value: Any) -> Any:
+    """Return a definition with the names that its types had in version 0.1."""
     if isinstance(value, Mapping):
         return {
-            name: WORDS.get(inner, inner) if name == "type" else _renamed(inner)
+            name: WORDS.get(inner, inner) if name == "type" else _with_old_names(inner)
             for name, inner in value.items()
         }
-    return [_renamed(inner) for inner in value] if isinstance(value, list) else value
+    return [_with_old_names(inner) for inner in value] if isinstance(value, list) else value
