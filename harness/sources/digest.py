@@ -1,13 +1,13 @@
-"""The digest of the sources that act on a stage: a record made by others is shown as stale.
+"""Digest of the source code that affects a stage; records with another digest are stale.
 
-The digest is of what the sources say and not of where they say it. It covers top-level statements
-(``harness.sources.definitions``) with every used name written as what it stands for and, by the
-hash of the definition meant, as which one. So it does not change when a file is renamed, an import
-is written in another way, or functions, classes and constants are put in another order or module;
-it does change when ``a.width`` becomes ``b.width`` and the two differ.
+The digest depends on the code and not on its location. It covers top-level statements
+(``harness.sources.definitions``) in which every used name is replaced by the definition that it
+refers to, which the hash of that definition identifies. So it does not change when a file is
+renamed, an import is written in another way, or functions, classes and constants are put in another
+order or module; it changes when ``a.width`` becomes ``b.width`` and the two differ.
 
-House modules count as a whole, with all that they import. Of a user's modules counts what the
-method reaches: the names that its class uses, and so on, through every module of the user's.
+Modules of this project count as a whole, with all that they import. Of a user's modules only the
+statements count that the method's class uses, directly or through other modules of the user.
 """
 
 from __future__ import annotations
@@ -26,20 +26,19 @@ from harness.sources.reach import Graph
 from harness.sources.uses import Piece
 
 ROOTS = ("harness.train.loop", "harness.evaluate.classification", "harness.evaluate.segmentation")
-"""What acts on every trained number, besides the method's own module."""
-
+"""Modules that affect every trained number, besides the method's own module."""
 
 _THIS = Path(__file__).resolve()
-"""This file, which says how digests are made and acts on nothing that it is told of."""
+"""This file, which is excluded from every digest because it affects no training."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Start:
-    """Where a type is defined.
+    """The source location of a type, from which the digest starts.
 
     Attributes:
-        place: its module; None for a class made in a notebook or by a text.
-        name: the top-level name that defines it; "" for the whole module, a house one.
+        place: its module; None for a class defined in a notebook or by ``exec``.
+        name: the top-level name that defines it; "" for a whole module of this project.
         pieces: its text, where it has no module.
     """
 
@@ -49,21 +48,21 @@ class _Start:
 
 
 _KNOWN: dict[tuple[_Start, ...], tuple[Lookup, str]] = {}
-"""Digests by what was asked; each holds while the files that were looked at are the same."""
+"""Computed digests by their start; each is valid while the files that were read are unchanged."""
 
 
 def digest_of(kinds: Iterable[type]) -> str:
-    """Return the SHA-256 of the sources that act on stages with methods and settings of types.
+    """Return the SHA-256 of the source code that affects stages with settings of given types.
 
     Args:
-        kinds: the types; one whose source cannot be found does not count.
+        kinds: the types; those whose source cannot be found are ignored.
     """
-    every = sorted(set(kinds), key=lambda kind: (kind.__module__, kind.__qualname__))
-    starts = tuple(s for s in dict.fromkeys(_start(kind) for kind in every) if s != _Start())
-    known = _KNOWN.get(starts)
-    if known is not None and known[0].unchanged():
-        return known[1]
-    lookup = Lookup(frozenset(_top(kind) for kind in every))
+    types = sorted(set(kinds), key=lambda kind: (kind.__module__, kind.__qualname__))
+    starts = tuple(s for s in dict.fromkeys(_start(kind) for kind in types) if s != _Start())
+    previous = _KNOWN.get(starts)
+    if previous is not None and previous[0].unchanged():
+        return previous[1]
+    lookup = Lookup(frozenset(_top_package(kind) for kind in types))
     graph = Graph(lookup, _THIS)
     for root in ROOTS:
         graph.import_(house(root))
@@ -87,55 +86,56 @@ def _start(kind: type) -> _Start:
         name = kind.__qualname__.partition(".")[0]
         return _Start(place=user_place(kind.__module__, file), name=name)
     try:
-        return _Start(pieces=_loose(kind))
+        return _Start(pieces=_pieces_without_file(kind))
     except ValueError:
         return _Start()
 
 
-def _top(kind: type) -> str:
+def _top_package(kind: type) -> str:
     return kind.__module__.partition(".")[0]
 
 
 def definition_digest(kind: type) -> str:
-    """Return the SHA-256 of one class's own definition, and of the user's sources it reaches.
+    """Return the SHA-256 of one class's definition and of the user's code that it uses.
 
-    Two types with the same digest are the same settings, whatever their files are called. What a
-    definition takes from other modules of the house counts by its text alone.
+    Two types with equal digests are the same settings, wherever their files are. Names from other
+    modules of this project count as text; their definitions are not included.
 
     Raises:
         ValueError: the class has no source that can be read.
     """
-    lookup = Lookup(frozenset((_top(kind),)))
+    lookup = Lookup(frozenset((_top_package(kind),)))
     file = _file(kind)
     graph = Graph(lookup, _THIS, start=file or Path())
     pieces = None
     if file is not None:
-        text = _made_from(kind) or lookup.text(file)
+        text = _loaded_text(kind) or lookup.text(file)
         pieces = class_pieces(text, kind.__qualname__, _lines(kind, file))
         graph.read(file, text)
     if file is None or pieces is None:
-        graph.include(None, _loose(kind))
+        graph.include(None, _pieces_without_file(kind))
     else:
         graph.include(user_place(kind.__module__, file), pieces)
     return graph.digest()
 
 
 def _functions(kind: type) -> list[FunctionType]:
-    found = [getattr(value, "__func__", value) for value in vars(kind).values()]
-    found = [getattr(value, "fget", value) for value in found]
-    return [value for value in found if isinstance(value, FunctionType)]
+    """Return a class's own functions, those of methods of the class and properties included."""
+    members = [getattr(value, "__func__", value) for value in vars(kind).values()]
+    members = [getattr(value, "fget", value) for value in members]
+    return [value for value in members if isinstance(value, FunctionType)]
 
 
 def _file(kind: type) -> Path | None:
-    """Return the file of the module that defines a type; its functions know it, too."""
-    known = file_of(getattr(sys.modules.get(kind.__module__), "__dict__", {}))
-    if known is not None or kind.__module__ in sys.modules:
-        return known
+    """Return the file that defines a type, from its module or else from its functions' globals."""
+    file = file_of(getattr(sys.modules.get(kind.__module__), "__dict__", {}))
+    if file is not None or kind.__module__ in sys.modules:
+        return file
     return next((f for f in (file_of(g.__globals__) for g in _functions(kind)) if f), None)
 
 
 def _lines(kind: type, file: Path) -> list[int]:
-    """Return the first lines of the class's functions; those that dataclasses made have none."""
+    """Return the first lines of a class's functions that are in its file (not generated ones)."""
     first = getattr(kind, "__firstlineno__", None)  # since Python 3.13
     if first is not None:
         return [first]
@@ -143,8 +143,8 @@ def _lines(kind: type, file: Path) -> list[int]:
     return [c.co_firstlineno for c in codes if Path(c.co_filename).name == file.name]
 
 
-def _made_from(kind: type) -> bytes | None:
-    """Return the text from which the class was made, if its file may have been loaded anew."""
+def _loaded_text(kind: type) -> bytes | None:
+    """Return the text from which a class was compiled, if its loader still has it."""
     for function in _functions(kind):
         text = getattr(function.__globals__.get("__loader__"), "text", None)
         if isinstance(text, bytes):
@@ -152,8 +152,12 @@ def _made_from(kind: type) -> bytes | None:
     return None
 
 
-def _loose(kind: type) -> tuple[Piece, ...]:
-    """Return the pieces of a class without a file: made in a notebook or by a text."""
+def _pieces_without_file(kind: type) -> tuple[Piece, ...]:
+    """Return the pieces of a class that was defined in a notebook or by ``exec``.
+
+    Raises:
+        ValueError: the class has no source that can be read.
+    """
     try:
         texts = [inspect.getsource(kind)]
     except (OSError, TypeError):

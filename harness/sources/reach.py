@@ -1,4 +1,4 @@
-"""Follow names from statement to statement, and hash what was reached by what it says."""
+"""Find all statements that a definition uses, through all modules, and hash their contents."""
 
 from __future__ import annotations
 
@@ -12,14 +12,22 @@ from harness.sources.modules import Lookup, Place
 from harness.sources.uses import Import, Piece, Use
 
 Node = tuple[Path, int]
-"""A file's statement by its position, ``WHOLE`` for the module itself, or a piece added alone."""
+"""A file and the index of a statement, ``WHOLE`` for the module, below that for added pieces."""
 
 WHOLE = -1
+"""Index of the node that stands for a whole module."""
 
 
 @dataclass(kw_only=True)
-class _Written:
-    """A statement as text, and the statements that it means, in order."""
+class _Text:
+    """A statement as text, with the statements that it refers to.
+
+    Attributes:
+        text: its text, names replaced by what they refer to.
+        targets: the nodes that it refers to, in the order of the text.
+        ordered: whether its position in its module matters.
+        counts: whether it is part of the digest.
+    """
 
     text: str
     targets: tuple[Node, ...] = ()
@@ -28,30 +36,30 @@ class _Written:
 
 
 class Graph:
-    """Statements that act, and the names by which they reach each other."""
+    """Graph of statements (nodes) and of the names by which they refer to each other (edges)."""
 
     def __init__(self, lookup: Lookup, leave: Path, start: Path | None = None) -> None:
-        """Begin with nothing.
+        """Start with an empty graph.
 
         Args:
             lookup: finds modules and their texts.
-            leave: a file that does not count, nor what it imports.
-            start: where given, only what a definition in this file names counts: nothing that
-                merely acts on import, and no other module of the house.
+            leave: a file that is excluded, with all that it imports.
+            start: if set, only definitions that this file names are included: no statements that
+                merely have effects on import, and no other modules of this project.
         """
         self._lookup = lookup
-        self._alone = start is not None
+        self._names_only = start is not None
         self._start = start
         self._leave = leave
-        self._nodes: dict[Node, _Written] = {}
+        self._nodes: dict[Node, _Text] = {}
         self._places: dict[Path, Place] = {}
         self._modules: dict[Path, Module] = {}
         self._imported: set[Path] = set()
-        self._waiting: list[Node] = []
+        self._queue: list[Node] = []
         self._dynamic = False
 
     def import_(self, place: Place | None) -> None:
-        """Add what acts when a module is imported: all of the house's, some of a user's."""
+        """Add the statements with effects on import: all of a project module, some of a user's."""
         if place is None or place.file in self._imported:
             return
         self._imported.add(place.file)
@@ -59,104 +67,106 @@ class Graph:
         module = self._module(place)
         if self._is_leaf(place) or (place.house and module.lazy):
             return
-        whole = place.house and not self._alone
+        whole = place.house and not self._names_only
         for index, statement in enumerate(module.statements):
-            acts = statement.acts and not self._alone
+            acts = statement.acts and not self._names_only
             if acts or (whole and not statement.passive):
-                self._waiting.append((place.file, index))
+                self._queue.append((place.file, index))
         for target in module.executed:
             for imported in self._executed(place, target):
                 if whole or not imported.house:
                     self.import_(imported)
         for target in module.stars:
             for imported in self._executed(place, target)[-1:]:
-                self._waiting.append((imported.file, WHOLE))
+                self._queue.append((imported.file, WHOLE))
 
     def define(self, place: Place, name: str) -> None:
-        """Add what a user's module says of a name, or all of it where it does not say."""
+        """Add the statements of a user's module that bind a name; the whole module if none does."""
         self.import_(place)
-        found = self._module(place).bound.get(name, (WHOLE,))
-        self._waiting += [(place.file, index) for index in found]
+        indices = self._module(place).bound.get(name, (WHOLE,))
+        self._queue += [(place.file, index) for index in indices]
 
     def read(self, file: Path, text: bytes) -> None:
-        """Take a module's text as given rather than from its file."""
+        """Use the given text for a file instead of reading the file."""
         self._modules[file] = parse(text)
 
     def include(self, place: Place | None, pieces: Sequence[Piece]) -> None:
-        """Add pieces that are no statement of a module."""
+        """Add pieces that are not a statement of a module, for instance a nested class."""
         if place is not None:
             self.import_(place)
         node = (place.file if place else Path(), -2 - len(self._nodes))
         self._nodes[node] = self._write(place, pieces)
 
     def digest(self) -> str:
-        """Return the SHA-256 over what was reached."""
+        """Return the SHA-256 of all statements that are reached."""
         self._reach()
-        if self._dynamic:  # code that finds others by their names: all of the user's may act
-            users = [f for f in self._imported if not self._places[f].house]
-            self._waiting += [(file, WHOLE) for file in users]
+        if self._dynamic:  # code may call anything by its name, so the user's modules count whole
+            user_files = [f for f in self._imported if not self._places[f].house]
+            self._queue += [(file, WHOLE) for file in user_files]
             self._reach()
         hashes = self._hashes()
-        found = {hashes[n] for n, w in self._nodes.items() if w.counts and not w.ordered}
+        # Statements whose order does not matter count as a set, others as one sequence per file.
+        unordered = {hashes[n] for n, w in self._nodes.items() if w.counts and not w.ordered}
         sequences: dict[Path, list[str]] = {}
         for node in sorted(n for n, w in self._nodes.items() if w.counts and w.ordered):
             sequences.setdefault(node[0], []).append(hashes[node])
-        found |= {_sha(*sequence) for sequence in sequences.values()}
-        return _sha(*sorted(found))
+        unordered |= {_sha(*sequence) for sequence in sequences.values()}
+        return _sha(*sorted(unordered))
 
     def _reach(self) -> None:
-        while self._waiting:
-            node = self._waiting.pop()
+        """Expand queued nodes until no new ones are found."""
+        while self._queue:
+            node = self._queue.pop()
             if node not in self._nodes:
                 self._nodes[node] = self._expand(node)
 
-    def _expand(self, node: Node) -> _Written:
+    def _expand(self, node: Node) -> _Text:
+        """Return a node's text and queue the nodes that it refers to."""
         file, index = node
         place = self._places[file]
         self.import_(place)
         module = self._module(place)
         counts = not self._is_leaf(place)
         if index == WHOLE:
-            every = [(file, i) for i, s in enumerate(module.statements) if not s.passive]
-            self._waiting += every
-            return _Written(text="module", targets=tuple(every), counts=False)
+            nodes = [(file, i) for i, s in enumerate(module.statements) if not s.passive]
+            self._queue += nodes
+            return _Text(text="module", targets=tuple(nodes), counts=False)
         statement = module.statements[index]
         self._dynamic |= statement.dynamic and not place.house
         written = self._write(place, statement.pieces, follow=counts)
         written.ordered, written.counts = statement.ordered, counts
         return written
 
-    def _write(
-        self, place: Place | None, pieces: Sequence[Piece], *, follow: bool = True
-    ) -> _Written:
+    def _write(self, place: Place | None, pieces: Sequence[Piece], *, follow: bool = True) -> _Text:
         texts: list[str] = []
         targets: list[Node] = []
         for piece in pieces:
             if isinstance(piece, Use):
-                text, found = self._use(place, piece)
+                text, nodes = self._use(place, piece)
                 texts.append(f"<{text}>")
-                targets += found
+                targets += nodes
             elif isinstance(piece, str):
                 texts.append(piece)
             elif place is not None and follow:
                 for imported in self._executed(place, piece):
                     self.import_(imported)
         targets = [target for target in targets if follow and target[0] != self._leave]
-        self._waiting += targets
-        return _Written(text="".join(texts), targets=tuple(targets))
+        self._queue += targets
+        return _Text(text="".join(texts), targets=tuple(targets))
 
     def _is_leaf(self, place: Place) -> bool:
-        other = self._alone and place.house and place.file != self._start
-        return other or place.file == self._leave
+        """Whether a module is not followed: it is excluded, or only its names count."""
+        by_name = self._names_only and place.house and place.file != self._start
+        return by_name or place.file == self._leave
 
     def _module(self, place: Place) -> Module:
         self._places.setdefault(place.file, place)
-        known = self._modules.get(place.file)
-        if known is None:
-            known = self._modules[place.file] = parse(self._lookup.text(place.file))
-        return known
+        module = self._modules.get(place.file)
+        if module is None:
+            module = self._modules[place.file] = parse(self._lookup.text(place.file))
+        return module
 
-    # --- what a name stands for ------------------------------------------------------------------
+    # --- what a name refers to -------------------------------------------------------------------
 
     def _executed(self, place: Place, target: Import) -> tuple[Place, ...]:
         """Return the modules that an import statement executes."""
@@ -167,94 +177,98 @@ class Graph:
         return chain
 
     def _use(self, place: Place | None, use: Use) -> tuple[str, list[Node]]:
-        """Return a use's text, and the statements that it means."""
-        plain = ".".join((use.name, *use.attributes))
+        """Return a used name's text and the nodes that it refers to."""
+        as_written = ".".join((use.name, *use.attributes))
         if place is None:
-            return plain, []
+            return as_written, []
         if not use.imported:
-            return self._member(place, (use.name, *use.attributes), frozenset()) or (plain, [])
-        return self._either(place, use.imported, use.attributes, frozenset())
+            path = (use.name, *use.attributes)
+            return self._member(place, path, frozenset()) or (as_written, [])
+        return self._alternatives(place, use.imported, use.attributes, frozenset())
 
-    def _either(
+    def _alternatives(
         self,
         place: Place,
         imports: Sequence[Import],
         attributes: tuple[str, ...],
-        seen: frozenset[tuple[Path, str]],
+        visited: frozenset[tuple[Path, str]],
     ) -> tuple[str, list[Node]]:
-        """Follow the imports that bind a name: one, or alternatives under ``try`` or ``if``."""
-        found = [self._follow(place, target, attributes, seen) for target in imports]
-        texts = dict.fromkeys(text for text, _ in found)
-        return "|".join(texts), list(dict.fromkeys(node for _, nodes in found for node in nodes))
+        """Follow all imports that bind a name; several are alternatives under ``try`` or ``if``."""
+        results = [self._follow(place, target, attributes, visited) for target in imports]
+        texts = dict.fromkeys(text for text, _ in results)
+        return "|".join(texts), list(dict.fromkeys(node for _, nodes in results for node in nodes))
 
     def _follow(
         self,
         place: Place,
         target: Import,
         attributes: tuple[str, ...],
-        seen: frozenset[tuple[Path, str]],
+        visited: frozenset[tuple[Path, str]],
     ) -> tuple[str, list[Node]]:
+        """Follow one import; ``visited`` holds the names that were followed on the way."""
         path = attributes if target.name is None else (target.name, *attributes)
         chain = self._lookup.chain(place, target.level, target.module)
-        if not chain:  # an installed package's: by its full name
+        if not chain:  # installed packages count by the full name only
             return ".".join(("." * target.level + target.module, *path)), []
-        found = self._member(chain[-1], path, seen)
-        return found or (".".join(path), [(chain[-1].file, WHOLE)])
+        member = self._member(chain[-1], path, visited)
+        return member or (".".join(path), [(chain[-1].file, WHOLE)])
 
     def _member(
-        self, place: Place, path: tuple[str, ...], seen: frozenset[tuple[Path, str]]
+        self, place: Place, path: tuple[str, ...], visited: frozenset[tuple[Path, str]]
     ) -> tuple[str, list[Node]] | None:
-        """Return what a dotted name stands for in a module; None where nothing binds it."""
+        """Return the text and nodes of a dotted name in a module; None if nothing binds it."""
         module = self._module(place)
         if not path:
             return "module", [(place.file, WHOLE)]
         name, rest = path[0], path[1:]
-        if (place.file, name) in seen:
+        if (place.file, name) in visited:
             return None
-        seen |= {(place.file, name)}
+        visited |= {(place.file, name)}
         nodes = [(place.file, index) for index in module.bound.get(name, ())]
         if name in module.imports:
-            text, others = self._either(place, module.imports[name], rest, seen)
+            text, others = self._alternatives(place, module.imports[name], rest, visited)
             return (".".join(path), nodes + others) if nodes else (text, others)
         if nodes:
             return ".".join(path), nodes
         if name in module.lazy:
-            return self._follow(place, module.lazy[name], rest, seen)
+            return self._follow(place, module.lazy[name], rest, visited)
         inner = self._lookup.submodule(place, name)
         if inner is not None:
-            return self._member(inner, rest, seen) or (".".join(rest), [(inner.file, WHOLE)])
-        return next(self._by_stars(place, module, path, seen), None)
+            return self._member(inner, rest, visited) or (".".join(rest), [(inner.file, WHOLE)])
+        return next(self._by_stars(place, module, path, visited), None)
 
     def _by_stars(
         self,
         place: Place,
         module: Module,
         path: tuple[str, ...],
-        seen: frozenset[tuple[Path, str]],
+        visited: frozenset[tuple[Path, str]],
     ) -> Iterator[tuple[str, list[Node]]]:
+        """Yield what a name refers to in the modules that star imports name."""
         for star in module.stars:
             chain = self._lookup.chain(place, star.level, star.module)
-            found = self._member(chain[-1], path, seen) if chain else None
-            if found is not None:
-                yield found
+            member = self._member(chain[-1], path, visited) if chain else None
+            if member is not None:
+                yield member
 
-    # --- which definitions are meant -------------------------------------------------------------
+    # --- hashes of definitions -------------------------------------------------------------------
 
     def _hashes(self) -> dict[Node, str]:
-        """Tell statements apart by their texts and, repeatedly, by those of what they mean."""
+        """Return a hash per node from its text and, by iteration, from the nodes it refers to."""
         hashes = {node: _sha(written.text) for node, written in self._nodes.items()}
-        kinds = 0
-        while kinds < len(set(hashes.values())):
-            kinds = len(set(hashes.values()))
+        # Colour refinement: repeat until no more nodes can be distinguished; cycles need no order.
+        distinct = 0
+        while distinct < len(set(hashes.values())):
+            distinct = len(set(hashes.values()))
             hashes = {
-                node: _sha(hashes[node], *self._meant(node, written, hashes))
+                node: _sha(hashes[node], *self._target_hashes(node, written, hashes))
                 for node, written in self._nodes.items()
             }
         return hashes
 
-    def _meant(self, node: Node, written: _Written, hashes: dict[Node, str]) -> list[str]:
-        found = [hashes[target] for target in written.targets]
-        return sorted(set(found)) if node[1] == WHOLE else found
+    def _target_hashes(self, node: Node, written: _Text, hashes: dict[Node, str]) -> list[str]:
+        targets = [hashes[target] for target in written.targets]
+        return sorted(set(targets)) if node[1] == WHOLE else targets
 
 
 def _sha(*texts: str) -> str:

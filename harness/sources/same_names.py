@@ -1,4 +1,4 @@
-"""Refuse two types of settings that have one stable name and are not the same type."""
+"""Check that no two different types of settings have the same stable name."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from harness.errors import UserError
 from harness.sources.digest import definition_digest
 
 _TYPES: weakref.WeakValueDictionary[str, type] = weakref.WeakValueDictionary()
-"""The type of each stable name that this process has seen last."""
+"""The type last checked in this process, by stable name."""
 
 
 def check_names(kinds: Iterable[type]) -> None:
-    """Remember the types by their stable names; two of a name must have equal sources.
+    """Check that types with equal stable names, now and in earlier calls, have equal source code.
 
     Raises:
-        UserError: they have not, so that one key would stand for two experiments.
+        UserError: two types differ, so that one key would mean two experiments.
     """
     for kind in kinds:
         name = type_name(kind)
-        known = _TYPES.get(name)
-        if known is not None and known is not kind and not _equal(known, kind):
+        other = _TYPES.get(name)
+        if other is not None and other is not kind and not _is_equal(other, kind):
             raise UserError(
-                f"Two settings types are named {name!r} and differ: {known.__qualname__} in"
-                f" {_file(known)} and {kind.__qualname__} in {_file(kind)}; give one of them"
+                f"Two settings types are named {name!r} and differ: {other.__qualname__} in"
+                f" {_file(other)} and {kind.__qualname__} in {_file(kind)}; give one of them"
                 f' another stable name, for instance key_name: ClassVar[str] = "mine.{name}".'
             )
         _TYPES[name] = kind
 
 
-def _equal(one: type, two: type) -> bool:
-    if one.__module__ == two.__module__ and one.__qualname__ == two.__qualname__:
-        return True  # a file that was edited and loaded again: what counts is its present text
+def _is_equal(first: type, second: type) -> bool:
+    if first.__module__ == second.__module__ and first.__qualname__ == second.__qualname__:
+        return True  # one file that was edited and loaded again; the new definition replaces it
     try:
-        return definition_digest(one) == definition_digest(two)
-    except ValueError:  # without a source that can be read
+        return definition_digest(first) == definition_digest(second)
+    except ValueError:  # no source that can be read
         return False
 
 

@@ -1,4 +1,4 @@
-"""Say in one line what is wrong with a user's file: its syntax, or an import of what is gone."""
+"""One-line messages for errors in a user's file: invalid syntax or imports that do not exist."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import harness
 from harness.errors import UserError
 
 HOUSE = ("harness", "msmae", "baselines")
-"""The packages of this distribution."""
+"""The import names of this project's packages."""
 
 _RETIRED = tuple(
     str(Path(harness.__file__).resolve().parent.parent / name / "__init__.py")
     for name in ("msmae", "baselines")
 )
-"""What refuses an import under the bare name that these packages had in version 0.1."""
+"""Files that refuse an import under the bare names that these packages had in version 0.1."""
 
 _TRANSPARENT = ("<frozen importlib", importlib.__file__, *_RETIRED)
 """Files whose code stands between an import and its failure."""
@@ -45,24 +45,25 @@ def explained(
     texts: Mapping[str, bytes],
     through: str,
 ) -> UserError | None:
-    """Return the line for an error that a user can mend; None for others.
+    """Return a one-line error for a mistake that a user can correct; None for other errors.
 
     Args:
-        error: raised while the file was executed.
+        error: the exception that was raised while the file was executed.
         given: the file's path as the user wrote it.
-        entry: the same path in full, as in ``texts``.
+        entry: the same path in absolute form, as in ``texts``.
         texts: the texts of the user's files by path.
-        through: the file whose functions stand between a user's import statement and Python's.
+        through: the file of the import hook, whose frames are between a user's import statement
+            and Python's import system.
     """
     if isinstance(error, SyntaxError):
         if error.filename not in texts:
             return None
         path = given if error.filename == entry else error.filename
         return UserError(f"{path} is not valid Python: {error.msg}, line {error.lineno}.")
-    place = _place(error, texts, through)
-    if place is None:
+    location = _location(error, texts, through)
+    if location is None:
         return None
-    file, line = place
+    file, line = location
     missing = _missing(error, texts[file], line)
     if not missing:
         return None
@@ -73,23 +74,23 @@ def explained(
     )
 
 
-def _place(
+def _location(
     error: BaseException, texts: Mapping[str, bytes], through: str
 ) -> tuple[str, int] | None:
-    """Return the user's file and line that raised; None where other code did."""
-    place, trace = None, error.__traceback__
+    """Return the user's file and line that raised the error; None if other code raised it."""
+    location, trace = None, error.__traceback__
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
         if file in texts:
-            place = file, trace.tb_lineno
+            location = file, trace.tb_lineno
         elif file != through and not file.startswith(_TRANSPARENT):
-            place = None
+            location = None
         trace = trace.tb_next
-    return place
+    return location
 
 
 def _missing(error: ImportError | AttributeError, text: bytes, line: int) -> list[str]:
-    """Return the dotted names of the house that are missing."""
+    """Return the dotted names that this project does not have; none for other packages."""
     if isinstance(error, AttributeError):
         owner = error.obj.__name__ if isinstance(error.obj, ModuleType) else ""
         return [f"{owner}.{error.name}"] if owner.split(".")[0] in HOUSE else []
@@ -99,7 +100,7 @@ def _missing(error: ImportError | AttributeError, text: bytes, line: int) -> lis
 
 
 def _unavailable(text: bytes, line: int) -> Iterator[str]:
-    """Yield what the import statement of a line names and the house has not."""
+    """Yield the names in a line's import statement that this project does not have."""
     for node in ast.walk(ast.parse(text)):
         if not isinstance(node, ast.Import | ast.ImportFrom):
             continue
@@ -115,7 +116,7 @@ def _unavailable(text: bytes, line: int) -> Iterator[str]:
 
 def _advice(missing: Sequence[str]) -> str:
     """Say how to import what is missing, as far as ``harness.api`` offers it."""
-    offered = _offered()
+    offered = _api_names()
     names: list[str] = []
     remarks: list[str] = []
     for full in missing:
@@ -133,7 +134,8 @@ def _advice(missing: Sequence[str]) -> str:
     return (advice if names else "see harness.api") + "".join(f" ({r})" for r in remarks)
 
 
-def _offered() -> Sequence[str]:
+def _api_names() -> Sequence[str]:
+    """Return the names that ``harness.api`` exports."""
     try:
         api = importlib.import_module("harness.api")
     except ImportError:

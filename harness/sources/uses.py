@@ -1,8 +1,8 @@
-"""Write a piece of Python as text that does not change by tidying, with the names that it uses.
+"""Convert Python code to a normal form: text independent of formatting, and the names it uses.
 
-Comments, docstrings, ``if TYPE_CHECKING:`` blocks and import lines are left out. A name that an
-import binds, or another statement of the module, becomes a ``Use``, so that it can be written as
-what it stands for rather than as the module calls it.
+Comments, docstrings, ``if TYPE_CHECKING:`` blocks and import lines are left out. A name that is
+bound by an import or by another statement of the module becomes a ``Use``, so that it can be
+replaced by the definition that it refers to, whatever its name in this module.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Any
 
 DYNAMIC_NAMES = ("globals", "exec", "eval", "__import__", "import_module")
 DYNAMIC_ATTRIBUTES = ("__globals__", "import_module", "__subclasses__", "__init_subclass__")
-"""Names by which code reaches other code that it does not name."""
+"""Names of functions and attributes by which code can execute other code without naming it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Import:
-    """One name that an import statement names.
+    """One imported name of an import statement.
 
     Attributes:
         level: the number of leading dots.
-        module: the dotted module.
-        name: what is taken from it; None for the module itself.
+        module: the module's dotted name.
+        name: the name imported from it; None for the module itself.
     """
 
     level: int = 0
@@ -34,12 +34,12 @@ class Import:
 
 @dataclass(frozen=True, kw_only=True)
 class Use:
-    """A name that a statement takes from outside itself, and the attributes read from it.
+    """A name that a statement uses but does not bind itself, with the attributes read from it.
 
     Attributes:
-        name: as written.
-        imported: the imports that bind it inside the statement; empty where the module does.
-        attributes: what follows it, ``("f", "g")`` for ``name.f.g``.
+        name: the name as written.
+        imported: the imports inside the statement that bind it; empty if the module binds it.
+        attributes: the attributes after it, ``("f", "g")`` for ``name.f.g``.
     """
 
     name: str
@@ -48,10 +48,10 @@ class Use:
 
 
 Piece = str | Use | Import
-"""Text, a use of a name, or a module that is imported when the statement is executed."""
+"""Text, a used name, or a module that is imported when the statement is executed."""
 
 Bindings = dict[str, list[Import | None]]
-"""The names that a block binds: by which imports, None for anything else."""
+"""For each name that a block binds, the imports that bind it; None for any other binding."""
 
 _SCRIPT = ast.dump(ast.parse("__name__ == '__main__'", mode="eval").body)
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -59,21 +59,22 @@ _Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
 
 def strip(tree: ast.AST) -> None:
-    """Remove docstrings, other bare texts and blocks for type checkers from a tree."""
+    """Remove docstrings, other bare strings and blocks for type checkers from a syntax tree."""
     for node in ast.walk(tree):
         for name in ("body", "orelse", "finalbody"):
             block = getattr(node, name, None)
             if isinstance(block, list):
-                setattr(node, name, list(_acting(block)))
+                setattr(node, name, list(_with_effect(block)))
 
 
-def _acting(block: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+def _with_effect(block: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements of a block that have an effect in an imported module."""
     for node in block:
         if isinstance(node, ast.If) and (for_checkers(node) or _for_scripts(node.test)):
-            yield from _acting(node.orelse)
+            yield from _with_effect(node.orelse)
         elif isinstance(node, ast.ImportFrom) and node.module == "__future__":
             continue
-        elif not (isinstance(node, ast.Expr) and _is_text(node.value)):
+        elif not (isinstance(node, ast.Expr) and _is_string(node.value)):
             yield node
 
 
@@ -92,7 +93,7 @@ def last_name(node: ast.expr) -> str:
     return str(getattr(node, "attr", getattr(node, "id", "")))
 
 
-def _is_text(node: ast.expr) -> bool:
+def _is_string(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
@@ -110,7 +111,7 @@ def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, Import]]
 
 
 def _modules(node: ast.Import | ast.ImportFrom) -> Iterator[Import]:
-    """Yield what an import statement executes."""
+    """Yield the modules that an import statement executes."""
     if isinstance(node, ast.Import):
         yield from (Import(module=alias.name) for alias in node.names)
     else:
@@ -118,7 +119,7 @@ def _modules(node: ast.Import | ast.ImportFrom) -> Iterator[Import]:
 
 
 def executed(body: Iterable[ast.AST]) -> Iterator[Import]:
-    """Yield what a module's block imports when it is executed, not when its functions are."""
+    """Yield the imports of a block outside functions, which run when the block is executed."""
     for node in body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield from _modules(node)
@@ -127,15 +128,15 @@ def executed(body: Iterable[ast.AST]) -> Iterator[Import]:
 
 
 def bindings(body: Iterable[ast.AST]) -> Bindings:
-    """Return the names that a block binds itself, those of its functions' bodies excluded."""
-    found: Bindings = {}
-    elsewhere: set[str] = set()
+    """Return the names that a block binds, without those inside its functions' bodies."""
+    bound: Bindings = {}
+    not_local: set[str] = set()
 
     def visit(node: ast.AST, *, inner: bool) -> None:
         if isinstance(node, ast.Global | ast.Nonlocal):
-            elsewhere.update(node.names)
+            not_local.update(node.names)
         for name, target in _bound_by(node, inner=inner):
-            found.setdefault(name, []).append(target)
+            bound.setdefault(name, []).append(target)
         if isinstance(node, _Function | ast.ClassDef | ast.Lambda):
             return
         inner = inner or isinstance(node, _Comprehension)
@@ -144,11 +145,16 @@ def bindings(body: Iterable[ast.AST]) -> Bindings:
 
     for node in body:
         visit(node, inner=False)
-    return {name: targets for name, targets in found.items() if name not in elsewhere}
+    return {name: targets for name, targets in bound.items() if name not in not_local}
 
 
 def _bound_by(node: ast.AST, *, inner: bool) -> Iterator[tuple[str, Import | None]]:
-    """Yield what one node binds; ``inner``: in a comprehension, whose targets are its own."""
+    """Yield the names that one node binds.
+
+    Args:
+        node: the node, without its children.
+        inner: whether it is in a comprehension, whose targets are local to it.
+    """
     if isinstance(node, ast.Import | ast.ImportFrom):
         yield from _imported(node)
     elif isinstance(node, ast.NamedExpr):
@@ -166,17 +172,21 @@ def _bound_by(node: ast.AST, *, inner: bool) -> Iterator[tuple[str, Import | Non
 
 
 class Writer:
-    """Write a tree as pieces; names that it binds itself are text."""
+    """Converts a syntax tree to pieces; names that the tree binds itself become text.
+
+    Attributes:
+        dynamic: whether the code may execute other code without naming it.
+    """
 
     def __init__(self, known: frozenset[str] | None) -> None:
-        """Begin; ``known`` are the module's names, None where they cannot be told."""
+        """Start empty; ``known`` are the module's names, None if star imports make them unknown."""
         self.dynamic = False
         self._pieces: list[Piece] = []
         self._known = known
         self._scopes: list[tuple[bool, Bindings]] = []  # (of a class, its names), outermost first
 
     def pieces(self) -> tuple[Piece, ...]:
-        """Return what was written, texts that follow each other joined."""
+        """Return the pieces written so far, with adjacent texts joined."""
         joined: list[Piece] = []
         texts: list[str] = []
         for piece in self._pieces:
@@ -188,7 +198,7 @@ class Writer:
         return (*joined, "".join(texts))
 
     def write(self, value: Any) -> None:
-        """Write a node, a list of nodes or a plain value."""
+        """Convert a node, a list of nodes or a plain value."""
         if isinstance(value, list):
             self._pieces.append("[")
             for item in value:
@@ -224,7 +234,7 @@ class Writer:
         self._pieces.append(f"{type(node).__name__}(")
         for name in node._fields:
             value = getattr(node, name, None)
-            # Fields that only some versions of Python have are left out where they are empty.
+            # Empty fields are left out, so that fields of newer Python versions change nothing.
             if value is None or value == [] or name in ("ctx", "type_comment", *leave):
                 continue
             self._pieces.append(f"{name}=")
@@ -232,7 +242,7 @@ class Writer:
         self._pieces.append(")")
 
     def _call(self, node: ast.Call) -> None:
-        """Follow a module that is imported by its name in a text."""
+        """Record the module of ``import_module("name")`` as an import."""
         first = node.args[0] if node.args else None
         if last_name(node.func) in ("import_module", "__import__") and isinstance(
             first, ast.Constant
@@ -242,7 +252,7 @@ class Writer:
     def _scoped(
         self, node: ast.AST, outside: Iterable[str], names: Bindings, *, of_class: bool
     ) -> None:
-        """Write a node whose body has names of its own, and first the parts that have not."""
+        """Convert a node with a scope; the fields ``outside`` belong to the enclosing scope."""
         for name in outside:
             self.write(getattr(node, name))
         self._scopes.append((of_class, names))
@@ -251,10 +261,10 @@ class Writer:
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> None:
         arguments = node.args
-        every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
-        every += [a for a in (arguments.vararg, arguments.kwarg) if a]
+        parameters = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+        parameters += [a for a in (arguments.vararg, arguments.kwarg) if a]
         names = bindings([node.body] if isinstance(node, ast.Lambda) else node.body)
-        for argument in every:
+        for argument in parameters:
             names[argument.arg] = [None, *names.get(argument.arg, [])]
         outside = ("args",)
         if not isinstance(node, ast.Lambda):
@@ -276,23 +286,23 @@ class Writer:
             self._generic(node)
 
     def _name(self, node: ast.Name, attributes: tuple[str, ...]) -> None:
-        found = self._lookup(node.id)
-        local = found is not None and None in found
+        targets = self._lookup(node.id)
+        local = targets is not None and None in targets
         self.dynamic |= not local and node.id in DYNAMIC_NAMES
-        unknown = found is None and self._known is not None and node.id not in self._known
+        unknown = targets is None and self._known is not None and node.id not in self._known
         stored = not attributes and not isinstance(node.ctx, ast.Load)
         if local or unknown or stored:
             self._pieces.append(f"<{'.'.join((node.id, *attributes))}>")
         else:
-            imported = tuple(i for i in found or () if i)
+            imported = tuple(i for i in targets or () if i)
             self._pieces.append(Use(name=node.id, imported=imported, attributes=attributes))
 
     def _lookup(self, name: str) -> list[Import | None] | None:
-        """Return how the functions around a place bind a name; None where the module does."""
+        """Return a name's bindings in the enclosing scopes; None if only the module binds it."""
         for depth, (of_class, names) in enumerate(reversed(self._scopes)):
             if name not in names or (of_class and depth > 0):
                 continue
-            # A class's name may still be the module's where it is used (``x: int = x.DEFAULT``).
+            # In a class body a name may still refer to the module's (``x: int = x.DEFAULT``).
             if of_class and None in names[name] and (self._known is None or name in self._known):
                 continue
             return names[name]
