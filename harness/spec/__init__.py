@@ -1,1 +1,1 @@
-"""Frozen values that describe experiments; nothing here imports torch."""
+"""Immutable descriptions of experiments: data sets, recipes, tables; nothing imports torch."""

@@ -1,7 +1,7 @@
-"""Backbones: the kinds of encoder that methods are built on, and their sizes at each scale.
+"""Backbones (ViT, Swin, ResNet) and their sizes at each scale.
 
-A new backbone is one ``Backbone`` value with a size for each scale; a method names the backbone
-that it is built on, and only that one's size is part of its stages' keys.
+A new backbone is one ``Backbone`` value with a size for each scale. A method names the backbone of
+its model, and only the size of that backbone is part of the keys of its stages.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from typing import Any, ClassVar, Generic, TypeVar
 from harness.errors import UserError, unknown
 
 SizeT = TypeVar("SizeT")
+"""Type of a backbone's size, a frozen dataclass."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone(Generic[SizeT]):
-    """A kind of encoder.
+    """An encoder architecture with its size at each scale.
 
     Attributes:
-        name: short and stable.
-        sizes: a frozen dataclass by the name of a scale ("smoke", "laptop", "paper").
-        patched: the size has a field ``patch`` that must divide the side of the image.
+        name: a short name that never changes.
+        sizes: the size, a frozen dataclass, by the name of the scale ("smoke", "laptop", "paper").
+        patched: whether the size has a field ``patch`` that must divide the image's side.
     """
 
     name: str
@@ -32,7 +33,17 @@ class Backbone(Generic[SizeT]):
 
 @dataclass(frozen=True, kw_only=True)
 class VitSize:
-    """Size of a vision transformer and of the light decoder that masked autoencoders add."""
+    """Size of a vision transformer and of the decoder that masked autoencoders add.
+
+    Attributes:
+        patch: side of a patch, in pixels.
+        width: channels of the encoder's tokens, D.
+        depth: number of encoder blocks.
+        heads: attention heads per encoder block.
+        decoder_width: channels of the decoder's tokens.
+        decoder_depth: number of decoder blocks.
+        decoder_heads: attention heads per decoder block.
+    """
 
     key_name: ClassVar[str] = "vit"
 
@@ -47,7 +58,15 @@ class VitSize:
 
 @dataclass(frozen=True, kw_only=True)
 class SwinSize:
-    """Size of a Swin transformer; widths double and the grid halves at each stage."""
+    """Size of a Swin transformer, whose width doubles and grid halves from stage to stage.
+
+    Attributes:
+        patch: side of a patch, in pixels.
+        width: channels of the first stage.
+        depths: number of blocks of each stage.
+        heads: attention heads of each stage.
+        window: side of an attention window, in tokens.
+    """
 
     key_name: ClassVar[str] = "swin"
 
@@ -60,7 +79,12 @@ class SwinSize:
 
 @dataclass(frozen=True, kw_only=True)
 class ResNetSize:
-    """Size of a ResNet: bottleneck blocks per stage and the width of the first stage."""
+    """Size of a ResNet with bottleneck blocks.
+
+    Attributes:
+        layers: number of blocks of each stage.
+        width: channels of the first stage's bottleneck (ResNet50: 64).
+    """
 
     key_name: ClassVar[str] = "resnet"
 
@@ -125,17 +149,18 @@ RESNET = Backbone(
 )
 
 BACKBONES: Mapping[str, Backbone[Any]] = {b.name: b for b in (VIT, SWIN, RESNET)}
+"""The shipped backbones by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneSizes:
-    """The size of every backbone at one scale, and the image size that they are built for.
+    """The sizes of all backbones at one scale, with the image size.
 
     Attributes:
         image_size: side of the model's input, in pixels.
-        scale: which size of each backbone ("smoke", "laptop", "paper").
-        given: sizes that stand in for those of the scale, by the backbone's name.
-        only: the one backbone that may be asked for; None for any.
+        scale: name of the size to take of each backbone ("smoke", "laptop", "paper").
+        given: sizes that replace those of the scale, by the backbone's name.
+        only: name of the one backbone whose size may be read; None for any.
 
     Raises:
         UserError: the patch size of a shipped backbone does not divide the image size.
@@ -178,7 +203,7 @@ class BackboneSizes:
         Raises:
             UserError: the backbone has no size at this scale, or its patch does not divide the
                 image.
-            ValueError: it is not the backbone that the method has declared.
+            ValueError: it is not the backbone that the method declares.
         """
         if self.only not in (None, backbone.name):
             raise ValueError(
@@ -189,7 +214,7 @@ class BackboneSizes:
         return self._size(backbone)
 
     def restricted(self, backbone: Backbone[Any] | None) -> BackboneSizes:
-        """Return the same sizes, of which only this backbone's may be asked for."""
+        """Return the same sizes, of which only one backbone's (None: no one's) may be read."""
         return replace(self, only="" if backbone is None else backbone.name)
 
     @property

@@ -1,4 +1,4 @@
-"""Costs as columns of tables; nothing here imports torch, so that listing stays instant."""
+"""Costs (multiply-accumulates and times) that tables can show as columns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import MappingProxyType
 from harness.spec.quantity import CostQuantity
 
 CONVENTION = "thop-macs"
-"""The paper's: 16.86 G and 4.37 G are multiply-accumulates without attention products."""
+"""How the paper counts: 16.86 G and 4.37 G are multiply-accumulates without attention products."""
 
 COSTS: Mapping[str, CostQuantity] = MappingProxyType(
     {
@@ -86,7 +86,7 @@ COSTS: Mapping[str, CostQuantity] = MappingProxyType(
         )
     }
 )
-"""The costs by name; a column names the one that it shows as its metric."""
+"""The costs by name; a column shows one by naming it as its metric."""
 
 NOTES: Mapping[str, str] = MappingProxyType(
     {
@@ -102,4 +102,4 @@ NOTES: Mapping[str, str] = MappingProxyType(
         " save nothing there",
     }
 )
-"""What a table with such columns says of them."""
+"""Notes below a table with such columns, by the kind of cost."""

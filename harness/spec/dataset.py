@@ -1,4 +1,4 @@
-"""What a data set is: its official archive, its classes, its splits and their parts."""
+"""Descriptions of data sets: official archive, classes, splits and their parts."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ from typing import Literal, NamedTuple, Self
 from harness.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
-"""Images by their name's ending, in any case; the contents decide how they are decoded."""
+"""File name endings of images, in any case; files are decoded by their contents."""
 
 
 class Source(ABC):
-    """An opened archive or folder."""
+    """An opened archive or folder of files.
+
+    Attributes:
+        path: the archive or folder.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Remember where it is."""
+        """Set the path; subclasses open it."""
         self.path = path
 
     @abstractmethod
@@ -33,26 +37,26 @@ class Source(ABC):
         """Return the contents of a file.
 
         Raises:
-            ValueError: it cannot be read (corrupt, too large).
+            ValueError: the file cannot be read (corrupt, too large).
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Release what is open."""
+        """Close the archive."""
 
     def __enter__(self) -> Self:
-        """Return itself."""
+        """Return the source, which is closed at the end of the block."""
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Close."""
+        """Close the archive."""
         self.close()
 
     def table(self, name: str) -> list[dict[str, str]]:
-        """Return the rows of a CSV file.
+        """Return the rows of a CSV file as dictionaries by column.
 
         Raises:
-            UserError: it cannot be read as one.
+            UserError: the file is not a readable CSV file.
         """
         try:
             text = self.read(name).decode("utf-8-sig")
@@ -67,16 +71,16 @@ class Source(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One image of an archive.
+    """One labelled image of an archive.
 
     Attributes:
-        name: the stem, unique in the data set.
-        label: its class.
-        image: the image's member.
-        masks: its masks' members, merged into one.
-        group: lesion or patient; no group is divided between parts of the clean split.
-        part: the part that the archive's folders put it in, if they do.
-        lesion: whether its masks must have a pixel that is set, or must not; None: either.
+        name: file name without ending, unique in the data set.
+        label: index of its class.
+        image: name of the image's file in the archive.
+        masks: names of its masks' files, which are merged into one mask.
+        group: identifier of the lesion or patient; the clean split never divides a group.
+        part: the part in which the archive's folders put it; None if they do not.
+        lesion: whether its masks must have lesion pixels (True) or must not (False); None: either.
     """
 
     name: str
@@ -89,8 +93,10 @@ class Item:
 
 
 Listing = tuple[Item, ...]
+"""All images of a data set."""
 
 Split = Literal["paper", "clean"]
+"""Name of a split, see ``PARTS``."""
 
 
 class Parts(NamedTuple):
@@ -112,19 +118,19 @@ PARTS: Mapping[Split, Parts] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Describe a data set: what the official archive holds and how to list it.
+    """Description of a data set: its official archive and how to read it.
 
     Attributes:
-        name: the name on the command line and of the store.
-        title: the name in tables.
+        name: name on the command line and of the prepared data set's folder.
+        title: name in tables.
         classes: class names in label order (K of them).
         counts: images per class over the whole data set, in the order of ``classes``.
         sizes: images per part of the paper's split, ``{"train": ..., "eval": ...}``.
-        channels: 1 where the images are greyscale, else 3; the store keeps that many.
+        channels: 1 for greyscale images, else 3; as many are stored.
         source: where a user gets the official archive.
         licence: the data's licence, in words.
-        listing: reads an opened archive or folder into labelled items.
-        phantom: the phantom family that stands in for it in the ``smoke`` profile.
+        listing: function that returns the labelled images of an opened archive or folder.
+        phantom: family of generated images that replaces it in the ``smoke`` profile.
     """
 
     name: str

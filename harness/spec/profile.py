@@ -1,4 +1,4 @@
-"""Profiles: the sizes at which a table can be run, and how stages are scaled to them."""
+"""Profiles: sizes at which a table is run, and the scaling of stages to a profile."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ class Scale:
 
     Attributes:
         epochs: factor on every duration in epochs (at least one epoch remains).
-        batch_size: largest batch.
-        lr: factor on Adam's peak learning rate, which a smaller batch alone does not lower. The
-            peak of SGD and LARS has no such factor and falls with the root of the batch (SimCLR's
-            rule for small batches): their steps grow with the gradient, and its noise with it.
-        drop_path: factor on stochastic depth, which few blocks and epochs cannot afford.
+        batch_size: largest batch; None for no limit.
+        lr: factor on the peak learning rate of Adam and AdamW, which a smaller batch does not
+            change otherwise. The peak of SGD and LARS falls with the root of the batch instead
+            (SimCLR's rule for small batches), because their steps grow with the gradient's noise.
+        drop_path: factor on the rate of stochastic depth, whose full rate is too high for few
+            blocks and epochs.
     """
 
     epochs: float = 1.0
@@ -32,12 +33,18 @@ class Scale:
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """How large a table is run: image size, encoders, epochs, subset and seeds.
+    """The size at which a table is run: images, encoders, epochs, subset and seeds.
 
     Attributes:
-        train_images: images of the training part that are used (stratified), None: all.
-        eval_images: likewise of the parts that are reported or selected on.
-        phantoms: a missing real data set is replaced by its phantom family.
+        name: name on the command line.
+        backbones: image size and sizes of the encoders.
+        pretrain: scale of pre-training stages.
+        finetune: scale of fine-tuning stages.
+        supervised: scale of supervised training from scratch.
+        train_images: number of training images used, a stratified subset; None: all.
+        eval_images: likewise for the parts that are reported or selected on.
+        seeds: seeds of the runs where a table does not set its own.
+        phantoms: whether a missing real data set is replaced by generated images.
     """
 
     name: str
@@ -53,6 +60,8 @@ class Profile:
     def scaled(self, stage: Stage) -> Stage:
         """Return the stage as this profile runs it."""
         scale: Scale = getattr(self, stage.phase)
+        # The new peak is the old one times ``factor``, whatever the recipe's batch rule: base_lr is
+        # multiplied by the old peak over the peak that the rule gives for the smaller batch.
         recipe = _scale_epochs(stage.recipe, scale.epochs)
         batch = min(recipe.batch_size, scale.batch_size or recipe.batch_size)
         shrunk = dataclasses.replace(recipe, batch_size=batch)
@@ -75,8 +84,9 @@ _T = TypeVar("_T")
 
 
 def _scale_epochs(value: _T, factor: float) -> _T:
+    """Return settings whose durations in epochs (``EPOCHS`` fields) are multiplied by a factor."""
     changes: dict[str, Any] = {
-        f.name: _shorter(getattr(value, f.name), factor)
+        f.name: _shorten(getattr(value, f.name), factor)
         for f in dataclasses.fields(value)  # type: ignore[arg-type]
         if f.metadata.get("unit") == "epochs" and getattr(value, f.name)
     }
@@ -84,7 +94,11 @@ def _scale_epochs(value: _T, factor: float) -> _T:
 
 
 def _scale_steps(value: _T, factor: float) -> _T:
-    """Keep the reach of what is kept per step when a training has ``factor`` times the steps."""
+    """Return settings with momenta per step (``PER_STEP`` fields) for ``factor`` times the steps.
+
+    A momentum m averages over 1 / (1 - m) steps; m ** (1 / factor) decays as much over the whole
+    training as m did before.
+    """
     changes: dict[str, Any] = {
         f.name: getattr(value, f.name) ** (1 / factor)
         for f in dataclasses.fields(value)  # type: ignore[arg-type]
@@ -93,7 +107,8 @@ def _scale_steps(value: _T, factor: float) -> _T:
     return dataclasses.replace(value, **changes) if changes else value  # type: ignore[type-var]
 
 
-def _shorter(epochs: int | tuple[int, ...], factor: float) -> int | tuple[int, ...]:
+def _shorten(epochs: int | tuple[int, ...], factor: float) -> int | tuple[int, ...]:
+    """Return epochs times a factor, rounded half up, at least 1."""
     if isinstance(epochs, tuple):
         return tuple(max(1, math.floor(e * factor + 0.5)) for e in epochs)
     return max(1, math.floor(epochs * factor + 0.5))

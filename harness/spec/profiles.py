@@ -1,4 +1,4 @@
-"""The three sizes at which a table runs: smoke, laptop and paper."""
+"""The three shipped profiles: smoke, laptop and paper."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PAPER = Profile(
     name="paper",
     backbones=BackboneSizes(image_size=224, scale="paper"),
 )
-"""The paper's Appendix B to the letter: ViT-B/16 at 224 px, all images, full recipes."""
+"""As in the paper's Appendix B: ViT-B/16 at 224 px, all images, unscaled recipes."""
 
 LAPTOP = Profile(
     name="laptop",
@@ -33,18 +33,20 @@ SMOKE = Profile(
     eval_images=128,
     phantoms=True,
 )
-"""Does everything work: seconds a stage, generated images where the real ones are missing.
+"""A test that everything works: seconds per stage, generated images if the real ones are missing.
 
-Pre-training takes 480 steps: with 80, no method beats a probe of its untrained encoder."""
+Pre-training takes 480 steps: after 80, a probe of no method's encoder beats one of its untrained
+encoder."""
 
 PROFILES = {p.name: p for p in (SMOKE, LAPTOP, PAPER)}
+"""The profiles by name."""
 
 
 def find(name: str) -> Profile:
     """Return a profile by name.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: there is no profile of that name.
     """
     if name not in PROFILES:
         raise unknown("profile", name, PROFILES)

@@ -1,4 +1,4 @@
-"""What a column of a table shows: a metric of predictions, or a cost."""
+"""Quantities that a table's column shows: metrics of predictions and costs."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """Something with a direction that a table shows.
+    """A reportable quantity: title, direction and number format.
 
     Attributes:
-        title: with the unit, as in the head of a column.
-        better: the direction, never guessed from the name.
+        name: stable name, by which columns refer to it.
+        title: column heading, with the unit.
+        better: whether higher or lower values are better.
         digits: decimals in tables, after multiplication by ``factor``.
-        factor: 100 for percentages; a cost in G has 1e-9.
-        comparable: whether the difference to a printed number says something: times of two
-            machines have none.
+        factor: factor from the natural unit to that of the table: 100 for percentages, 1e-9 for
+            costs in G.
+        comparable: whether differences to the paper's numbers are meaningful, which those of times
+            on two machines are not.
     """
 
     name: str
@@ -33,10 +35,11 @@ class Quantity:
 
 @dataclass(frozen=True, kw_only=True)
 class Metric(Quantity):
-    """A figure of merit of one evaluation.
+    """A metric of the predictions of one evaluation.
 
     Attributes:
-        compute: from probabilities (n, K) and labels (n,) to a number in natural units.
+        compute: function of probabilities (n, K) and labels (n,) that returns the metric in its
+            natural unit.
     """
 
     compute: Callable[[np.ndarray, np.ndarray], float]
@@ -44,14 +47,15 @@ class Metric(Quantity):
 
 @dataclass(frozen=True, kw_only=True)
 class CostQuantity(Quantity):
-    """What a pass of a row's last stage costs.
+    """Cost of a forward pass of a row's last stage.
 
     Attributes:
-        kind: "training" is the forward of training, masked where the method masks; "deployed"
-            the forward of testing, over all patches.
-        what: "macs" of one image in the paper's convention, or "seconds" of a batch.
-        size: of the encoders: the profile's or the paper's.
-        batch: images that are timed together.
+        kind: "training" is the forward pass in training, with masks if the method has them;
+            "deployed" is the forward pass in testing, over all patches.
+        what: "macs", multiply-accumulates of one image as the paper counts them, or "seconds" of
+            a batch.
+        size: size of the encoder: the profile's or the paper's.
+        batch: images per timed batch.
     """
 
     kind: Literal["training", "deployed"]

@@ -1,4 +1,4 @@
-"""Recipes, methods and stages: how one training is optimised, and what is trained."""
+"""Recipes (how a training is optimised), methods (what is trained) and stages (both together)."""
 
 from __future__ import annotations
 
@@ -11,32 +11,45 @@ from harness.spec.backbones import Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
 
 Phase = Literal["pretrain", "finetune", "supervised"]
+"""Purpose of a stage; it selects the scale of a profile."""
 
 Order = Literal["reshuffled", "fixed"]
+"""Order of the training images, see ``Recipe.order``."""
 
 EPOCHS = {"unit": "epochs"}
 """Field metadata of a duration in epochs; a profile scales such fields with the stage's epochs."""
 
 PER_STEP = {"unit": "per step"}
-"""Field metadata of a momentum kept per step; a profile keeps its reach a share of the training."""
+"""Field metadata of a momentum per step; a profile changes it with the number of steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Say how one stage is optimised.
+    """Settings of the optimisation of one stage.
 
-    The learning rate is ``base_lr * batch_size / lr_batch``, or the root of that ratio with
-    ``lr_rule="sqrt"`` (``lr_batch=None``: ``base_lr`` itself). Warm-up and cosine are per step;
-    durations are in epochs.
+    Warm-up and cosine change the learning rate after every step; durations are in epochs.
 
     Attributes:
+        epochs: number of epochs.
+        batch_size: images per step.
+        base_lr: learning rate at a batch of ``lr_batch`` images, after warm-up.
+        optimizer: "adamw", "adam" (weight decay as an L2 term), "sgd" or "lars".
         schedule: see ``harness.train.optimizer.learning_rate``.
-        milestones: when "steps" multiplies the learning rate by 0.1.
-        decay_all: weight decay also on biases and normalisation layers.
-        layer_decay: factor on the learning rate per layer below the head.
+        milestones: epochs at which "steps" multiplies the learning rate by 0.1.
+        lr_batch: batch size that ``base_lr`` refers to; None takes ``base_lr`` at any batch size.
+        lr_rule: the peak is ``base_lr`` times ``batch_size / lr_batch`` ("linear") or times the
+            root of that ratio ("sqrt").
+        min_lr: learning rate at the end of a cosine schedule.
+        warmup_epochs: epochs of linear warm-up at the start.
+        warmup_lr: learning rate at the start of the warm-up.
+        weight_decay: factor of the weight decay.
+        decay_all: whether weight decay also acts on biases and normalisation layers.
+        betas: decay rates of Adam's two moments.
+        momentum: momentum of SGD and LARS.
+        layer_decay: factor on the learning rate per layer below the head; None for none.
+        clip_norm: largest norm of the gradient; None for no clipping.
         order: "reshuffled" every epoch, or "fixed": one permutation for all epochs, whose last
-            incomplete batch is never seen (released code, DistributedSampler without set_epoch).
-        clip_norm: largest norm of the gradient.
+            incomplete batch is never used (released code, DistributedSampler without set_epoch).
     """
 
     key_name: ClassVar[str] = "recipe"
@@ -69,9 +82,9 @@ class Recipe:
                 f"recipe.warmup_epochs is {self.warmup_epochs}; allowed: 0 to {self.epochs}"
                 " (recipe.epochs). Set both, for instance recipe.warmup_epochs=0."
             )
-        rising = all(type(m) is int and m > 0 for m in self.milestones)
-        rising = rising and list(self.milestones) == sorted(self.milestones)
-        if not rising or (self.schedule == "steps" and not self.milestones):
+        are_epochs = all(type(m) is int and m > 0 for m in self.milestones)
+        is_rising = are_epochs and list(self.milestones) == sorted(self.milestones)
+        if not is_rising or (self.schedule == "steps" and not self.milestones):
             raise UserError(
                 f"recipe.milestones is {list(self.milestones)}; allowed: epochs above 0 in rising"
                 " order, at least one where recipe.schedule is 'steps'."
@@ -79,27 +92,27 @@ class Recipe:
 
     @property
     def lr(self) -> float:
-        """Peak learning rate."""
+        """Peak learning rate at this batch size."""
         ratio = self.batch_size / self.lr_batch if self.lr_batch else 1.0
         return self.base_lr * (math.sqrt(ratio) if self.lr_rule == "sqrt" else ratio)
 
 
 @runtime_checkable
 class Method(Protocol):
-    """A training method: any frozen dataclass whose ``build`` returns its task.
+    """A training method: a frozen dataclass of settings whose ``build`` returns a task.
 
-    What is wrong by itself is refused in ``__post_init__``. A method whose settings can disagree
-    with the recipe, the number of images or the encoders also has ``check``, see ``Checked``.
+    ``__post_init__`` checks each setting. A method whose settings can be incompatible with the
+    recipe, the number of images or the encoders also has ``check``, see ``Checked``.
 
     Attributes:
-        backbone: the backbone that its task is built on (``VIT``, ``SWIN``, ``RESNET`` or an own
-            ``Backbone``), a class variable: its size is part of the key, no other backbone's is.
-            None where the task takes no size from the profile.
+        backbone: the backbone of its model (``VIT``, ``SWIN``, ``RESNET`` or a new ``Backbone``),
+            a class variable; only its size is part of the key. None if the task takes no size
+            from the profile.
     """
 
     @property
     def backbone(self) -> Backbone[Any] | None:
-        """The backbone that the task is built on."""
+        """The backbone of the method's model."""
         ...
 
     def build(self, dataset: Dataset, backbones: BackboneSizes) -> object:
@@ -109,37 +122,41 @@ class Method(Protocol):
 
 @runtime_checkable
 class Checked(Protocol):
-    """A method that can refuse what it is to be trained with, before anything is trained."""
+    """A method that checks its settings against recipe, images and encoders before training."""
 
     def check(self, *, recipe: Recipe, images: int, backbones: BackboneSizes) -> None:
         """Check the stage as it would run: scaled by the profile, every override applied.
 
         Args:
-            recipe: of the stage.
-            images: that are trained on, a profile's subset or a split's part.
+            recipe: recipe of the stage.
+            images: number of training images, of a profile's subset or a split's part.
             backbones: the profile's sizes.
 
         Raises:
-            UserError: they cannot work together. Name fields as ``recipe.X`` and ``method.X``;
-                the plan puts row, phase and data set before it.
+            UserError: they are incompatible. Messages name fields as ``recipe.X`` and
+                ``method.X``; the plan adds row, phase and data set in front.
         """
         ...
 
 
 @runtime_checkable
 class Prepared(Protocol):
-    """A method that needs more of a machine than training does, say an optional package."""
+    """A method with further requirements of the machine, for instance an optional package."""
 
     def ready(self) -> None:
-        """Raise a UserError where it is missing; called before anything is trained."""
+        """Check the requirements before anything is trained.
+
+        Raises:
+            UserError: a requirement is missing.
+        """
         ...
 
 
 @runtime_checkable
 class NeedsMasks(Protocol):
-    """A method whose task segments: it can only be trained where the data set has masks.
+    """A segmentation method, which can only be trained on a data set with masks.
 
-    Planning asks for it, before a task is built; it is no setting (``ClassVar``).
+    Read when a run is planned, before a task is built; a class variable, not a setting.
     """
 
     needs_masks: ClassVar[bool]
@@ -147,7 +164,13 @@ class NeedsMasks(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One training: a method under a recipe; ``phase`` picks the profile's scale."""
+    """One training: a method with a recipe.
+
+    Attributes:
+        phase: its purpose, which selects the profile's scale.
+        method: what is trained.
+        recipe: how it is optimised.
+    """
 
     phase: Phase
     method: Method
@@ -158,7 +181,7 @@ def backbone_of(method: Method) -> Backbone[Any] | None:
     """Return the backbone that a method declares.
 
     Raises:
-        UserError: it declares none.
+        UserError: it does not declare one.
     """
     kind = type(method)
     if not hasattr(kind, "backbone"):
@@ -167,5 +190,5 @@ def backbone_of(method: Method) -> Backbone[Any] | None:
             " `backbone: ClassVar = VIT` (or SWIN, RESNET, an own Backbone, None where its task"
             " takes no size from the profile) to the class."
         )
-    found: Backbone[Any] | None = method.backbone
-    return found
+    backbone: Backbone[Any] | None = method.backbone
+    return backbone

@@ -16,9 +16,15 @@ from harness.streams import stream_name
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """The unit of work: a chain of stages on one data set under one profile and seed.
+    """A chain of stages on one data set under one profile and seed.
 
-    ``data`` is the fingerprint of the prepared store: other contents are another run.
+    Attributes:
+        dataset: name of the data set.
+        data: fingerprint of the prepared data set, so that other contents are another run.
+        split: name of the split.
+        profile: the profile, to which the stages are already scaled.
+        stages: the chain; each stage starts from the weights of the one before.
+        seed: seed of all random draws.
     """
 
     dataset: str
@@ -31,8 +37,8 @@ class Run:
     def definition(self, num_stages: int | None = None) -> dict[str, Any]:
         """Return what defines the first ``num_stages`` stages, as plain JSON values.
 
-        Of the profile that is the image size, the subset and the size of each stage's own
-        backbone: neither its name, nor other backbones, nor how it scales other phases act here.
+        Of the profile these are the image size, the subset and the size of each stage's backbone;
+        its name, other backbones and the scales of phases have no influence on the stages.
         """
         return {
             "dataset": self.dataset,
@@ -43,11 +49,11 @@ class Run:
                 "train_images": self.profile.train_images,
                 "eval_images": self.profile.eval_images,
             },
-            "stages": [self._defined(stage) for stage in self.stages[:num_stages]],
+            "stages": [self._stage_definition(stage) for stage in self.stages[:num_stages]],
             "seed": self.seed,
         }
 
-    def _defined(self, stage: Stage) -> dict[str, Any]:
+    def _stage_definition(self, stage: Stage) -> dict[str, Any]:
         backbone = backbone_of(stage.method)
         size = None if backbone is None else self.profile.backbones.of(backbone)
         return {
@@ -62,24 +68,24 @@ class Run:
         return digest(self.definition(num_stages))
 
     def stream(self, num_stages: int | None = None) -> str:
-        """Return the name that the randomness of the last of these stages is derived from."""
+        """Return the name from which the random seeds of the last of these stages are derived."""
         return stream_name(self.definition(num_stages))
 
 
 def stage_title(definition: Mapping[str, Any]) -> str:
-    """Name the last stage of a definition: its phase, method, data set and seed."""
+    """Return a title for the last stage of a definition: phase, method, data set and seed."""
     stage = definition["stages"][-1]
     method = stage["method"]["type"]
     return f"{stage['phase']} {method} / {definition['dataset']} / seed {definition['seed']}"
 
 
 def sources(run: Run, num_stages: int) -> str:
-    """Return the digest of the sources that act on the first ``num_stages`` stages of a run."""
+    """Return the digest of the source code that affects a run's first ``num_stages`` stages."""
     return digest_of(kind for stage in run.stages[:num_stages] for kind in types_of(stage))
 
 
 def parameters(run: Run) -> dict[str, Any]:
-    """Return a run's settings as flat names and plain values, for tracking."""
+    """Return a run's settings as a flat dictionary of plain values, for experiment tracking."""
     flat: dict[str, Any] = {"dataset": run.dataset, "split": run.split, "seed": run.seed}
     for stage in run.stages:
         for part in ("method", "recipe"):

@@ -1,11 +1,11 @@
-"""What a sweep searches: the fields that vary, and what must hold between them.
+"""Search spaces of sweeps: dimensions, the fields they set, and constraints between them.
 
-Values are those of the paper's scale: a profile shrinks a swept duration like any other. Fields
-of one dimension are linked: all of them get its value.
+Values are those of the paper's scale: a profile scales a searched duration like any other. All
+fields of one dimension get the same value.
 
-A constraint is kept by the way values are drawn, never by throwing trials away: its last free
-dimension is drawn as a share, 0 to 1, of the room that the others leave. The drawn space stays a
-box, which TPE, CMA-ES and importances need, and every point of it can be trained.
+Constraints hold by construction, so no trial is rejected: the last free dimension of a constraint
+is drawn as a share, 0 to 1, of the range that the others leave. The sampled space is therefore a
+box, as TPE, CMA-ES and importances require, and every point of it can be trained.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from typing import ClassVar
 from harness.errors import UserError, unknown
 
 Value = float | int | str
+"""Value of a dimension."""
 
 SHARE = "_share"
-"""Ends the name of a parameter that is a share of the room left to its dimension."""
+"""Suffix of parameters that are a share of the range left to their dimension."""
 
-_NEARLY = 1e-9
+_TOLERANCE = 1e-9
+"""Allowed floating-point error of sums and steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +33,16 @@ class Real:
     """A number between two bounds, both included.
 
     Attributes:
-        name: in reports and in the study.
-        fields: what gets the value, as ``--set`` names it ("pretrain.method.mask_ratio").
-        step: distance of allowed values from ``low`` on; None for all.
-        log: drawn evenly in the logarithm.
-        digits: significant digits kept, so that trials can share a stage.
-        grid: values of a grid, if not every step.
+        name: name in reports and in the study.
+        fields: the settings that get the value, named as in ``--set``
+            ("pretrain.method.mask_ratio").
+        low: lower bound.
+        high: upper bound.
+        step: distance between allowed values, from ``low`` on; None allows all.
+        log: whether values are drawn uniformly in the logarithm.
+        digits: significant digits to which values are rounded, so that trials can share a stage;
+            None for no rounding.
+        grid: values of a grid search; empty for every step.
     """
 
     key_name: ClassVar[str] = "real"
@@ -54,7 +60,7 @@ class Real:
         _check_bounds(self)
 
     def tidy(self, value: float) -> float:
-        """Remove what floating point adds, so that equal settings have one key."""
+        """Return the value rounded, so that values equal up to rounding error have one key."""
         if self.digits is not None and value:
             places = self.digits - 1 - math.floor(math.log10(abs(value)))
             return min(max(round(value, places), self.low), self.high)
@@ -67,7 +73,17 @@ class Real:
 
 @dataclass(frozen=True, kw_only=True)
 class Whole:
-    """A whole number between two bounds, both included; attributes as of ``Real``."""
+    """A whole number between two bounds, both included.
+
+    Attributes:
+        name: see ``Real``.
+        fields: see ``Real``.
+        low: lower bound.
+        high: upper bound.
+        step: distance between allowed values, from ``low`` on.
+        log: whether values are drawn uniformly in the logarithm.
+        grid: values of a grid search; empty for every step.
+    """
 
     key_name: ClassVar[str] = "whole"
 
@@ -83,7 +99,7 @@ class Whole:
         _check_bounds(self)
 
     def tidy(self, value: float) -> int:
-        """Return it as a whole number."""
+        """Return the value as a whole number."""
         return round(value)
 
     def levels(self) -> tuple[int, ...]:
@@ -93,7 +109,13 @@ class Whole:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """One of some values without an order; ``fields`` as of ``Real``."""
+    """One of several values without an order.
+
+    Attributes:
+        name: see ``Real``.
+        fields: see ``Real``.
+        choices: the values.
+    """
 
     key_name: ClassVar[str] = "choice"
 
@@ -115,6 +137,7 @@ Dimension = Real | Whole | Choice
 
 
 def _check_bounds(dimension: Number) -> None:
+    """Check that bounds, steps and grid of a dimension agree; a UserError if they do not."""
     where = f"Dimension {dimension.name!r}"
     low, high, step = dimension.low, dimension.high, dimension.step
     if not low < high:
@@ -123,14 +146,17 @@ def _check_bounds(dimension: Number) -> None:
         raise UserError(f"{where} is logarithmic; it needs low above 0 and no step.")
     if step is not None:
         count = (high - low) / step if step > 0 else math.nan
+        # Written so that NaN, which compares unequal to itself, is refused.
         if not abs(count - round(count if count == count else 0)) < 1e-6:
             raise UserError(f"{where}: steps of {step} do not lead from {low} to {high}.")
     for value in dimension.grid:
+        # A value is on a step if the fraction of steps from ``low`` is near 0 or near 1.
         if not low <= value <= high or (step and abs((value - low) / step % 1 - 0.5) < 0.5 - 1e-6):
             raise UserError(f"{where} has {value} in its grid, which it cannot take.")
 
 
 def _steps(dimension: Real) -> Iterator[float]:
+    """Return every allowed value of a dimension with steps, from ``low`` to ``high``."""
     if dimension.step is None:
         raise UserError(f"Dimension {dimension.name!r} has neither step nor grid: no grid of it.")
     count = round((dimension.high - dimension.low) / dimension.step)
@@ -139,11 +165,12 @@ def _steps(dimension: Real) -> Iterator[float]:
 
 @dataclass(frozen=True, kw_only=True)
 class SumAtMost:
-    """Keep a sum of numbers at or below a total; see the module on how.
+    """A constraint that keeps a sum of dimensions at or below a total.
 
     Attributes:
-        name: as told to users ("mask + throw < 1").
-        dimensions: by name, in the order of the space.
+        name: name in messages ("mask + throw < 1").
+        dimensions: names of the dimensions, in the order of the space.
+        total: largest value of the sum.
     """
 
     key_name: ClassVar[str] = "sum-at-most"
@@ -155,13 +182,15 @@ class SumAtMost:
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    """What varies, and what must hold.
+    """The dimensions of a sweep and the constraints between them.
 
     Attributes:
-        fixed: values of dimensions that ``--set`` took out; constraints still count them.
+        dimensions: what varies.
+        constraints: what every point fulfils.
+        fixed: values of dimensions that ``--set`` fixes; constraints still include them.
 
     Raises:
-        UserError: names repeat or are unknown, or a constraint leaves no room somewhere.
+        UserError: names repeat or are unknown, or a constraint can be violated.
     """
 
     key_name: ClassVar[str] = "space"
@@ -173,39 +202,42 @@ class Space:
     def __post_init__(self) -> None:
         names = [d.name for d in self.dimensions]
         fields = [path for d in self.dimensions for path in d.fields]
-        for what, given in (("dimension", names), ("field", fields)):
-            twice = {name for name in given if given.count(name) > 1}
-            if twice:
-                raise UserError(f"The space has the {what} {min(twice)!r} twice.")
+        for what, listed in (("dimension", names), ("field", fields)):
+            repeated = {name for name in listed if listed.count(name) > 1}
+            if repeated:
+                raise UserError(f"The space has the {what} {min(repeated)!r} twice.")
         for constraint in self.constraints:
             self._check(constraint, names)
 
     def _check(self, constraint: SumAtMost, names: Sequence[str]) -> None:
+        """Check that the last free dimension of a constraint always has an allowed value."""
         for name in constraint.dimensions:
             if name not in names and name not in self.fixed:
                 raise unknown("dimension", name, [*names, *self.fixed])
         free = [n for n in constraint.dimensions if n in names]
         if free != [n for n in names if n in free]:
             raise UserError(f"{constraint.name!r} must name dimensions in the space's order.")
-        most = sum(self._number(n).high for n in free[:-1]) + self._taken(constraint)
-        least = self._number(free[-1]).low if free else 0.0
-        if most + least > constraint.total + _NEARLY:
+        # The others at their upper bounds and the last at its lower bound must keep the total.
+        others = sum(self._number(n).high for n in free[:-1]) + self._fixed_sum(constraint)
+        last = self._number(free[-1]).low if free else 0.0
+        if others + last > constraint.total + _TOLERANCE:
             raise UserError(
                 f"{constraint.name}: {' + '.join(constraint.dimensions)} can reach"
-                f" {most + least:g}, allowed: {constraint.total:g}; narrow the space."
+                f" {others + last:g}, allowed: {constraint.total:g}; narrow the space."
             )
 
     def _number(self, name: str) -> Number:
-        found = next(d for d in self.dimensions if d.name == name)
-        if isinstance(found, Choice):
+        dimension = next(d for d in self.dimensions if d.name == name)
+        if isinstance(dimension, Choice):
             raise UserError(f"Dimension {name!r} is a choice; a sum needs numbers.")
-        return found
+        return dimension
 
-    def _taken(self, constraint: SumAtMost) -> float:
+    def _fixed_sum(self, constraint: SumAtMost) -> float:
+        """Return the sum of a constraint's fixed dimensions."""
         return sum(float(v) for n, v in self.fixed.items() if n in constraint.dimensions)
 
     def bound(self, name: str) -> SumAtMost | None:
-        """Return the constraint within whose room a dimension is drawn, None if it is free."""
+        """Return the constraint that bounds a dimension's range, None if it has its full range."""
         names = {d.name for d in self.dimensions}
         for constraint in self.constraints:
             if [n for n in constraint.dimensions if n in names][-1:] == [name]:
@@ -213,7 +245,7 @@ class Space:
         return None
 
     def decode(self, parameters: Mapping[str, Value]) -> dict[str, Value]:
-        """Turn what was drawn into values of the dimensions."""
+        """Return the dimensions' values for drawn parameters, the inverse of ``encode``."""
         values: dict[str, Value] = {}
         for dimension in self.dimensions:
             constraint = self.bound(dimension.name)
@@ -223,58 +255,63 @@ class Space:
                 values[dimension.name] = dimension.tidy(float(parameters[dimension.name]))
             else:
                 share = float(parameters[dimension.name + SHARE])
-                room = self._room(dimension, constraint, values)
+                extent = self._extent(dimension, constraint, values)
                 if dimension.step is not None:
-                    places = math.floor(room / dimension.step + _NEARLY) + 1
-                    room = dimension.step * min(int(share * places), places - 1)
+                    # Each of the allowed values gets an equal part of 0..1; 1 gets the last.
+                    levels = math.floor(extent / dimension.step + _TOLERANCE) + 1
+                    extent = dimension.step * min(int(share * levels), levels - 1)
                     share = 1.0
-                values[dimension.name] = dimension.tidy(dimension.low + share * room)
+                values[dimension.name] = dimension.tidy(dimension.low + share * extent)
         return values
 
     def encode(self, values: Mapping[str, Value]) -> dict[str, Value]:
-        """Return what must be drawn to get these values."""
+        """Return the parameters whose draw gives these values, the inverse of ``decode``."""
         drawn: dict[str, Value] = {}
         for dimension in self.dimensions:
             constraint = self.bound(dimension.name)
             if isinstance(dimension, Choice) or constraint is None:
                 drawn[dimension.name] = values[dimension.name]
                 continue
-            above = float(values[dimension.name]) - dimension.low
-            room = self._room(dimension, constraint, values)
+            above_low = float(values[dimension.name]) - dimension.low
+            extent = self._extent(dimension, constraint, values)
             if dimension.step is not None:
-                places = math.floor(room / dimension.step + _NEARLY) + 1
-                share = (round(above / dimension.step) + 0.5) / places
+                # The middle of the value's part of 0..1, so that rounding cannot change the value.
+                levels = math.floor(extent / dimension.step + _TOLERANCE) + 1
+                share = (round(above_low / dimension.step) + 0.5) / levels
             else:
-                share = above / room if room else 0.0
+                share = above_low / extent if extent else 0.0
             drawn[dimension.name + SHARE] = share
         return drawn
 
-    def _room(self, dimension: Number, constraint: SumAtMost, values: Mapping[str, Value]) -> float:
+    def _extent(
+        self, dimension: Number, constraint: SumAtMost, values: Mapping[str, Value]
+    ) -> float:
+        """Return how far above its lower bound a dimension may go, given the other values."""
         others = [n for n in constraint.dimensions if n != dimension.name and n not in self.fixed]
-        taken = sum(float(values[n]) for n in others) + self._taken(constraint)
-        return max(0.0, min(dimension.high, constraint.total - taken) - dimension.low)
+        used = sum(float(values[n]) for n in others) + self._fixed_sum(constraint)
+        return max(0.0, min(dimension.high, constraint.total - used) - dimension.low)
 
     def grid(self) -> tuple[dict[str, Value], ...]:
-        """Return every combination of levels that keeps the constraints.
+        """Return every combination of levels that fulfils the constraints.
 
         Raises:
             UserError: a dimension has neither steps nor a grid.
         """
         names = [d.name for d in self.dimensions]
-        points = itertools.product(*(d.levels() for d in self.dimensions))
-        made = (dict(zip(names, point, strict=True)) for point in points)
-        return tuple(point for point in made if self.allows(point))
+        levels = itertools.product(*(d.levels() for d in self.dimensions))
+        points = (dict(zip(names, values, strict=True)) for values in levels)
+        return tuple(point for point in points if self.allows(point))
 
     def allows(self, values: Mapping[str, Value]) -> bool:
-        """Whether values keep every constraint."""
-        known = {**self.fixed, **values}
+        """Whether values fulfil every constraint."""
+        with_fixed = {**self.fixed, **values}
         return all(
-            sum(float(known[n]) for n in c.dimensions) <= c.total + _NEARLY
+            sum(float(with_fixed[n]) for n in c.dimensions) <= c.total + _TOLERANCE
             for c in self.constraints
         )
 
     def corners(self) -> Iterator[dict[str, Value]]:
-        """Yield the extremes of the drawn space; choices take every value."""
+        """Yield the corners of the sampled box, with every value of choices."""
         ends: list[Sequence[tuple[str, Value]]] = []
         for d in self.dimensions:
             if isinstance(d, Choice):
@@ -287,5 +324,5 @@ class Space:
 
     def without(self, values: Mapping[str, Value]) -> Space:
         """Return the space with some dimensions fixed."""
-        kept = tuple(d for d in self.dimensions if d.name not in values)
-        return replace(self, dimensions=kept, fixed={**self.fixed, **values})
+        free = tuple(d for d in self.dimensions if d.name not in values)
+        return replace(self, dimensions=free, fixed={**self.fixed, **values})

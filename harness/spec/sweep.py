@@ -8,7 +8,7 @@ from harness.spec.space import Space
 from harness.spec.table import Row
 
 OBJECTIVES = ("accuracy", "training_macs")
-"""Accuracy on the validation part (higher is better); multiply-accumulates of training (lower)."""
+"""Allowed objectives: accuracy on the validation part, and multiply-accumulates of training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,10 +16,14 @@ class Sweep:
     """A search over the fields of one row, selected on the validation part of the clean split.
 
     Attributes:
-        row: the chain of stages; a field that the space does not name keeps its value.
-        objectives: of ``OBJECTIVES``, the first is the accuracy; two search a Pareto front.
-        trials: how many, where the command line does not say.
-        heatmap: two dimensions that the report maps.
+        title: title of the report.
+        row: the chain of stages; fields that the space does not name keep their values.
+        dataset: name of the data set.
+        space: the dimensions that are searched.
+        objectives: names of ``OBJECTIVES``, accuracy first; two search a Pareto front.
+        trials: number of trials where the command line does not set it.
+        heatmap: two dimensions over which the report draws a heatmap; None for none.
+        notes: remarks below the report.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""Tables: rows and columns with the paper's printed numbers, and the figures drawn of them."""
+"""Tables: rows and columns with the paper's printed numbers, and figures made from them."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ class Row:
 
     Attributes:
         name: short name for ``--rows`` and records.
-        label: the label as printed.
-        stages: the chain that is trained; None where the harness has no such method yet, shown
-            as "not run".
-        finetunes: alternatives to the last, fine-tuning stage by name; "own" is the recipe that
-            the method itself publishes. ``--set finetune=NAME`` takes it.
-        printed: the paper's numbers by column name, as printed; those of a cost, which no image
-            acts on, by the name of the cost alone.
-        modules: those of ``Table.modules`` that the row has.
-        group: rows of one group stand under one heading.
-        backbone: the encoder, as printed.
-        usual_batch: by phase, the batch that the row varies. A profile caps that one, and the
-            row's keeps its ratio to it; a plain cap would make all batches above it equal.
+        label: the label as the paper prints it.
+        stages: the chain that is trained; None if the harness does not have the method, which is
+            shown as "not run".
+        finetunes: alternatives to the last, fine-tuning stage by name, chosen by
+            ``--set finetune=NAME``; "own" is the recipe that the method's authors publish.
+        printed: the paper's numbers by column name, as printed; costs, which are the same on every
+            data set, by the name of the cost alone.
+        modules: the entries of ``Table.modules`` that the row has.
+        group: rows of one group are under one heading.
+        backbone: the encoder, as the paper prints it.
+        usual_batch: by phase, the batch size of which the row is a variation. A profile's limit
+            applies to this batch, and the row's keeps its ratio to it; a limit on the row's batch
+            would make all larger batches equal.
     """
 
     name: str
@@ -42,14 +43,14 @@ class Row:
     usual_batch: Mapping[str, int] = field(default_factory=dict)
 
     def printed_in(self, column: Column) -> float | None:
-        """Return the paper's number of a column, None where it has none."""
-        own = self.printed.get(column.name)
-        return self.printed.get(column.metric) if own is None and column.cost else own
+        """Return the paper's number in a column, None if it prints none."""
+        number = self.printed.get(column.name)
+        return self.printed.get(column.metric) if number is None and column.cost else number
 
     def chain(self, finetune: str | None = None) -> tuple[Stage, ...]:
-        """Return the stages, the last replaced by the alternative of that name if there is one.
+        """Return the stages, with the named alternative as the last stage if the row has it.
 
-        Rows without a pre-training have nothing to fine-tune and stay as they are.
+        Rows without pre-training have no fine-tuning and are returned unchanged.
         """
         stages = self.stages or ()
         if len(stages) < 2 or finetune is None or finetune not in self.finetunes:
@@ -59,12 +60,14 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One data set under one metric, or a cost; its name is the key of ``Row.printed``.
+    """One metric on one data set, or a cost; ``Row.printed`` is keyed by its name.
 
     Attributes:
+        dataset: name of the data set.
         metric: a name of ``harness.evaluate.registry.known`` or ``harness.spec.costs.COSTS``.
-        probe: "linear" or "knn" shows a probe of the frozen pre-trained encoder; None the
-            trained classifier.
+        title: heading; "" takes the data set's title.
+        probe: "linear" or "knn" for a probe of the frozen pre-trained encoder; None for the
+            trained model.
     """
 
     dataset: str
@@ -74,28 +77,29 @@ class Column:
 
     @property
     def name(self) -> str:
-        """The data set's name, with the probe's, and the metric's unless that is the accuracy."""
+        """Names of data set, probe and metric joined by dots, without "accuracy"."""
         metric = None if self.metric == "accuracy" else self.metric
         return ".".join(part for part in (self.dataset, self.probe, metric) if part)
 
     @property
     def cost(self) -> CostQuantity | None:
-        """The cost that it shows, None for a metric of predictions."""
+        """The cost that the column shows, None for a metric of predictions."""
         return COSTS.get(self.metric)
 
     def applies(self, row: Row) -> bool:
-        """Whether a row has such a number: probes need a pre-training."""
+        """Whether a row can have a number in this column: probes need pre-training."""
         return self.probe is None or row.stages is None or row.stages[0].phase == "pretrain"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scatter:
-    """A figure: a table's accuracies on a data set over what its rows cost.
+    """A scatter plot of the rows' accuracies on a data set over their costs.
 
     Attributes:
-        name: of the files ("figure7").
-        source: the paper's figure.
-        dataset: the paper's data set; others get a figure of their own.
+        name: name of its files ("figure7").
+        title: title above the figure.
+        source: the paper's figure that it reproduces.
+        dataset: the paper's data set; each other data set has a separate figure.
     """
 
     name: str
@@ -104,19 +108,20 @@ class Scatter:
     dataset: str
 
     def columns(self, dataset: str) -> tuple[Column, ...]:
-        """Return what is drawn: accuracy, and the cost of fine-tuning's forward pass."""
-        shown = ("accuracy", "training_macs", "training_seconds_64", "deployed_macs")
-        return tuple(Column(dataset=dataset, metric=name) for name in shown)
+        """Return the plotted columns: accuracy and the costs of the forward pass."""
+        metrics = ("accuracy", "training_macs", "training_seconds_64", "deployed_macs")
+        return tuple(Column(dataset=dataset, metric=name) for name in metrics)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Panels:
-    """A figure: images, their true masks and what a table's rows predict, side by side.
+    """A figure with images, their true masks and the masks that the rows predict, side by side.
 
     Attributes:
-        name: of the file ("figure9").
-        source: the paper's figures.
-        count: images at most.
+        name: name of its file ("figure9").
+        title: title above the figure.
+        source: the paper's figures that it reproduces.
+        count: largest number of images.
     """
 
     name: str
@@ -127,18 +132,24 @@ class Panels:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table as an experiment; ``source`` names the paper's ("Table 1"), "" if it has none.
+    """A table of the paper, or a new one, as an experiment.
 
     Attributes:
-        heading: of the rows' labels.
-        modules: heads of columns with a check mark in the rows that have the module.
-        table_per_dataset: every data set gets a table of its own, see ``file_name``.
-        subtables: headings of the rows' labels by group, in order. Where there are any, each
-            group is a small table, (a), (b), ..., in which its rows are ranked.
-        references: rows that others are compared with over several seeds: that of their group, else
-            the first.
-        scatter: drawn with ``--figures``.
-        panels: likewise, for tables of segmentations.
+        title: title above the table.
+        source: the paper's table that it reproduces ("Table 1"); "" if there is none.
+        rows: the methods, in order.
+        columns: the metrics and costs, in order.
+        seeds: seeds of the runs; None for those of the profile.
+        notes: remarks below the table.
+        heading: heading above the rows' labels.
+        modules: headings of columns with a check mark in the rows that have the module.
+        table_per_dataset: whether each data set has a separate table, see ``file_name``.
+        subtables: headings of the rows' labels by group, in order. If there are any, each group is
+            a small table, (a), (b), ..., whose rows are ranked separately.
+        references: names of the rows with which others are compared over several seeds: the one in
+            their group, else the first.
+        scatter: scatter plot that ``--figures`` adds; None for none.
+        panels: figure of predicted masks that ``--figures`` adds; None for none.
     """
 
     title: str
@@ -162,5 +173,5 @@ class Table:
 
 
 def file_name(name: str, dataset: str, own: str) -> str:
-    """Name what is written for one data set: NAME for the paper's own, else NAME-DATASET."""
+    """Return a file's name: NAME for the data set ``own``, the paper's, else NAME-DATASET."""
     return name if dataset == own else f"{name}-{dataset}"
