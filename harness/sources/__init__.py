@@ -1,1 +1,1 @@
-"""What sources say: their digest, and users' files loaded from their text."""
+"""Digests of source code, and loading of users' files from their text."""
