@@ -23,6 +23,8 @@ def swin_transformer(
     """
     from timm.models.swin_transformer import SwinTransformer
 
+    # Each patch merging halves the grid. The window must divide the grid, unless it covers the grid
+    # of the last stage.
     grid = image_size // size.patch
     coarsest = 2 ** (len(size.depths) - 1)
     if grid % (coarsest * 1) or ((grid // coarsest) > size.window and grid % size.window):
@@ -72,6 +74,8 @@ def swin_depths(size: SwinSize) -> Layers:
             return 0
         if parts[0] != "layers":
             return last
+        # "layers.S.blocks.I..." is block I of stage S; timm puts the patch merging before a stage's
+        # blocks, "layers.S.downsample...".
         begin = begins[int(parts[1])]
         return begin + 1 + int(parts[3]) if parts[2] == "blocks" else begin
 
@@ -89,6 +93,7 @@ def resnet_depths(size: ResNetSize) -> Layers:
             return 0
         if not parts[0].startswith("layer"):
             return last
+        # "layerS.I..." is block I of stage S, counted from 1.
         return begins[int(parts[0].removeprefix("layer")) - 1] + 1 + int(parts[1])
 
     return Layers(last + 1, depth)

@@ -22,6 +22,7 @@ def heat_boxes(heat: Tensor, size: int, threshold: float) -> Tensor:
         size: side of the input image in pixels.
         threshold: share of the range, in 0..1.
     """
+    # (x - min) / (max - min) per image.
     low = heat.amin((2, 3), keepdim=True)
     extent = heat.amax((2, 3), keepdim=True) - low
     scaled = (heat - low) / torch.where(extent > 0, extent, torch.ones_like(extent))

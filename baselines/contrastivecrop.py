@@ -174,6 +174,7 @@ class CropContrast(Task):
     def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
         """Return InfoNCE of first-view queries with second-view keys and the queue as negatives."""
         first, second = batch.images
+        # In groups of ``split``, so that BatchNorm has the statistics of MoCo's GPUs.
         query = torch.cat([self._project(group) for group in first.split(self.settings.split)])
         query = nn.functional.normalize(query.float(), dim=1)
         key = self._keys(second, at)
@@ -195,6 +196,7 @@ class CropContrast(Task):
     @torch.no_grad()
     def _keys(self, images: Tensor, at: StepContext) -> Tensor:
         """Update the key encoder, then return the keys (B, D) of images, of unit length."""
+        # MoCo updates the key encoder before it computes the keys.
         momentum = self.settings.momentum
         if momentum is None:
             momentum = default_momentum(at.epochs * at.steps)

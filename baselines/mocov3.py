@@ -164,6 +164,7 @@ def contrast(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
     """
     queries = nn.functional.normalize(queries.float(), dim=1)
     keys = nn.functional.normalize(keys.float(), dim=1)
+    # logits[i, j] = cos(query i, key j) / T; the positives are on the diagonal.
     logits = queries @ keys.T / temperature
     labels = torch.arange(len(logits), device=logits.device)
     return 2 * temperature * nn.functional.cross_entropy(logits, labels)
@@ -171,6 +172,7 @@ def contrast(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
 
 def momentum_at(start: float, progress: float) -> float:
     """Return the momentum after a share of the training in 0..1, from ``start`` to 1 (cosine)."""
+    # m(p) = 1 - (1 - m(0)) (1 + cos πp) / 2.
     return 1 - 0.5 * (1 + math.cos(math.pi * progress)) * (1 - start)
 
 
@@ -196,6 +198,7 @@ def initialise(encoder: VisionTransformer, patch: int) -> None:
     embedding, whose fan-in is 3 P P and fan-out D; [CLS] with standard deviation 1e-6.
     """
     width = encoder.cls_token.shape[-1]
+    # Xavier: uniform in ± sqrt(6 / (fan in + fan out)).
     bound = math.sqrt(6 / (width + width))
     for block in encoder.blocks:
         block.attn.qkv.weight.uniform_(-bound, bound)  # type: ignore[union-attr,operator]

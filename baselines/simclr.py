@@ -101,8 +101,10 @@ class TwoViews(Task):
     def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
         """Return NT-Xent of both views, encoded as one batch of 2B with common BatchNorm."""
         del at
-        images = batch.images.flatten(0, 1)
+        images = batch.images.flatten(0, 1)  # (2, B, 3, H, W) -> (2 B, 3, H, W)
         first, second = self.projector(self.encoder(images)).float().chunk(2)
+        # Mean over anchors i of -log(exp(s_ij / T) / sum over k != i of exp(s_ik / T)), where j is
+        # the other view of i and s the cosine similarity.
         return {"total": self.factor * self.contrast(first, second)}
 
     def features(self, images: Tensor) -> Tensor:

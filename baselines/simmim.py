@@ -128,6 +128,7 @@ class MaskedImages(Task):
         The same number of blocks is masked in every image, uniformly at random.
         """
         masked = masked_blocks(self.blocks**2, self.settings.mask_ratio)
+        # Sorting uniform noise gives a random permutation of the blocks per image.
         order = torch.rand(count, self.blocks**2, generator=generator).argsort(1)
         mask = torch.zeros(count, self.blocks**2, dtype=torch.bool)
         mask.scatter_(1, order[:, :masked], value=True)
@@ -137,7 +138,7 @@ class MaskedImages(Task):
 
     def encode(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the last stage's tokens (B, D, h, w); masked patches enter as mask tokens."""
-        tokens: Tensor = self.encoder.patch_embed(images)
+        tokens: Tensor = self.encoder.patch_embed(images)  # (B, grid, grid, D)
         if mask is not None:
             tokens = torch.where(mask[..., None], self.mask_token.to(tokens.dtype), tokens)
         tokens = self.encoder.norm(self.encoder.layers(tokens))
@@ -153,6 +154,7 @@ class MaskedImages(Task):
         images = batch.images[0]
         mask = self.draw(batch, at) if batch.drawn is None else batch.drawn
         predicted = self.decoder(self.encode(images, mask)).float()
+        # (B, grid, grid) patches -> (B, H, W) pixels.
         pixels = mask.repeat_interleave(self.patch, 1).repeat_interleave(self.patch, 2)
         return {"total": masked_l1(predicted, images, pixels)}
 

@@ -194,6 +194,7 @@ class Supervised(Task):
 
     def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
         """Return the label-smoothed cross-entropy of the first view, with images mixed if set."""
+        # Mixing gives soft targets; without it they are the labels.
         images, targets = mixing.mix(batch.images[0], batch.labels, self.mixing, at.generator)
         logits = self.encoder(images).float()
         return {"total": mixing.loss(logits, targets, self.mixing)}
