@@ -57,6 +57,7 @@ PUBLIC = "harness/api.py"
 SET_FROM_OUTSIDE = {
     # Other libraries' objects are set up so.
     ("harness/cli/main.py", "parser.description"),
+    ("harness/cli/migrate.py", "parser.description"),
     ("harness/sources/user_files.py", "package.__path__"),
     ("harness/sources/user_files.py", "spec.submodule_search_locations"),
     ("harness/sweep/study.py", "self.study.sampler"),
