@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from harness.errors import UserError
+
 
 def patchify(images: Tensor, patch: int) -> Tensor:
     """Cut images (B, C, H, W) into patches (B, L, patch * patch * C).
@@ -49,3 +51,17 @@ def sincos_table(width: int, grid: int, *, rows_first: bool = False) -> Tensor:
     halves = (rows, columns) if rows_first else (columns, rows)
     table = torch.cat(halves, -1).reshape(grid * grid, width)
     return torch.cat([torch.zeros(1, width), table.float()])
+
+
+def upsamplings(patch: int) -> int:
+    """Return how many times a feature map is doubled to reach the image's size: log2 of the patch.
+
+    Raises:
+        UserError: the patch size is not 2, 4, 8 or another power of two.
+    """
+    if patch < 2 or patch & (patch - 1):
+        raise UserError(
+            f"The patch size is {patch}; SETR's head doubles its map step by step, so it must be a"
+            " power of two (2, 4, 8, 16, ...). Choose another profile."
+        )
+    return patch.bit_length() - 1

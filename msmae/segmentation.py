@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from harness.augment.view import MEAN, STD, Augmentation, RotatingAugmentation
 from harness.errors import UserError
 from harness.methods.msmae.finetune import load_encoder
-from harness.methods.msmae.setr import build_network, require, upsamplings
+from harness.methods.msmae.patches import upsamplings
 from harness.spec.backbones import VIT, Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import Recipe
@@ -111,6 +111,9 @@ class Segment:
 
     def ready(self) -> None:
         """Check that mmsegmentation and its requirements are installed."""
+        # setr imports timm, which takes seconds: planning does not.
+        from harness.methods.msmae.setr import require
+
         require()
 
     def build(self, dataset: Dataset, backbones: BackboneSizes) -> Task:
@@ -128,6 +131,8 @@ class Segmenter(Task):
         Raises:
             UserError: mmseg is not installed, or the patch size is no power of two.
         """
+        from harness.methods.msmae.setr import build_network
+
         super().__init__()
         self.augmentations = (settings.augmentation,)
         self.needs_whole = None  # the loss is a mean over images; BatchNorm uses each part's own

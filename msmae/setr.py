@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import UserError
+from harness.methods.msmae.patches import upsamplings
 from harness.methods.msmae.vit import VisionTransformer
 from harness.spec.backbones import BackboneSizes, VitSize
 
@@ -116,20 +117,6 @@ class Backbone(VisionTransformer):
                 # (B, L, D) -> (B, D, grid, grid); patches are in row-major order.
                 maps[number] = patches.transpose(1, 2).unflatten(2, (self.grid, self.grid))
         return tuple(maps[number] for number in self.taps)
-
-
-def upsamplings(patch: int) -> int:
-    """Return how many times a feature map is doubled to reach the image's size: log2 of the patch.
-
-    Raises:
-        UserError: the patch size is not 2, 4, 8 or another power of two.
-    """
-    if patch < 2 or patch & (patch - 1):
-        raise UserError(
-            f"The patch size is {patch}; SETR's head doubles its map step by step, so it must be a"
-            " power of two (2, 4, 8, 16, ...). Choose another profile."
-        )
-    return patch.bit_length() - 1
 
 
 def taps(settings: NetworkSettings, depth: int) -> tuple[int, ...]:

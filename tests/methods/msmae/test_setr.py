@@ -15,6 +15,7 @@ from torch import Tensor
 from harness.errors import UserError
 from harness.methods.baselines import mae
 from harness.methods.msmae import paper
+from harness.methods.msmae.patches import upsamplings
 from harness.methods.msmae.segmentation import (
     ROTATION,
     Segment,
@@ -22,7 +23,6 @@ from harness.methods.msmae.segmentation import (
     dice_loss,
     prepare,
 )
-from harness.methods.msmae.setr import upsamplings
 from harness.plan import override
 from harness.spec import profiles
 from harness.spec.backbones import BackboneSizes
