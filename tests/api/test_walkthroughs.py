@@ -120,7 +120,7 @@ def test_a_metric_is_computed_from_finished_records(copy: Copy) -> None:
     (cell,) = table["rows"][0]["cells"].values()
     (path,) = (copy.folder / "runs/predictions").glob("*.npz")
     kept = np.load(path)
-    expected = _worst_recall(kept["probabilities"], kept["labels"])
+    expected = _worst_recall(kept["last"], kept["labels"])
     assert cell["value"] == pytest.approx(100 * expected)
 
 
