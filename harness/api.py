@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from harness.data.registry import datasets
     from harness.errors import UserError
     from harness.execute.executor import Executor, Outcome
+    from harness.execute.launch import Launcher, Work, WorkerConfig, WorkerEnd
     from harness.execute.stage import ExecutionOptions
     from harness.methods.baselines import (
         amt,
@@ -220,6 +221,11 @@ __all__ = [  # noqa: RUF022 (grouped by what they are for)
     "LAPTOP",
     "PAPER",
     "PROFILES",
+    # Launchers: how a command's workers are started.
+    "Launcher",
+    "Work",
+    "WorkerConfig",
+    "WorkerEnd",
     # Notebooks: what exists, plans, prepared images and records.
     "experiments",
     "datasets",

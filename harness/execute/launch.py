@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.metadata
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,9 +17,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from harness.errors import UserError, unknown
-
-GROUP = "msmae_harness"
-"""Entry points "launcher.NAME" of installed packages load a ``Launcher``."""
+from harness.sources import plugins
 
 HERE, LOCAL = "here", "local"
 """The launchers that ``--jobs`` chooses between: this process for one job, else processes."""
@@ -142,9 +139,7 @@ def launchers() -> dict[str, Launcher]:
     known: dict[str, Launcher] = {
         name: importlib.import_module(f"{__package__}.launchers.{name}").LAUNCHER for name in names
     }
-    for entry in importlib.metadata.entry_points(group=GROUP):
-        if entry.name.startswith("launcher."):
-            known[entry.name.removeprefix("launcher.")] = entry.load()
+    known |= {n: plugins.load(entry) for n, entry in plugins.entries("launcher").items()}
     return known
 
 

@@ -15,11 +15,11 @@ from harness.sources.user_errors import explained
 
 GROUP = "msmae_harness"
 """The group of entry points: "table.NAME" names a module with ``EXPERIMENT``, "dataset.NAME" a
-``Dataset``."""
+``Dataset``, "launcher.NAME" a ``Launcher``."""
 
 
 def entries(kind: str) -> dict[str, EntryPoint]:
-    """Return the entry points of a kind ("table", "dataset") by name, without loading them."""
+    """Return the entry points of a kind ("table", "dataset", "launcher") by name, unloaded."""
     found = importlib.metadata.entry_points(group=GROUP)
     return {e.name.removeprefix(f"{kind}."): e for e in found if e.name.startswith(f"{kind}.")}
 
