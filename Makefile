@@ -34,7 +34,7 @@ test: lint
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 quick: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow"
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import importlib
 import subprocess
@@ -78,8 +79,13 @@ def _name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+@functools.cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_bytes())
+
+
 def _imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -103,7 +109,7 @@ def _file(module: str) -> Path:
 
 def _modules(path: Path) -> Iterator[str]:
     """Yield the modules of ours that a file imports, anywhere and for whatever reason."""
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -175,7 +181,7 @@ def test_files_and_functions_stay_short(path: Path) -> None:
     text = path.read_text()
     assert path.stem not in FORBIDDEN_NAMES
     assert len(text.splitlines()) <= LONGEST_FILE
-    tree = ast.parse(text)
+    tree = _tree(path)
     assert ast.get_docstring(tree), f"{_name(path)} has no docstring"
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

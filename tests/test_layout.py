@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,11 @@ def _name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+@functools.cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_bytes())
+
+
 def _rooms() -> set[str]:
     """Return the folders of the package that hold modules, as paths from it."""
     folders = {path.parent for path in (ROOT / "harness").glob("*/*.py")}
@@ -32,7 +38,7 @@ def _rooms() -> set[str]:
 
 def _imported(path: Path) -> Iterator[tuple[str, str]]:
     """Yield module and name of everything that is imported from tests/, anywhere in a file."""
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names if alias.name.startswith("tests"))
         elif isinstance(node, ast.ImportFrom):
@@ -59,7 +65,7 @@ def test_no_test_uses_what_another_keeps_to_itself(path: Path) -> None:
         assert not any(word.startswith("_") for word in words), f"imports {whole}"
     assert path == Path(__file__) or not IN_PROGRAMS.search(path.read_text())
     modules = _aliases(path)
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             used = f"{node.value.id}.{node.attr}"
             assert node.value.id not in modules or not node.attr.startswith("_"), f"uses {used}"
@@ -70,7 +76,7 @@ def test_every_room_is_tested_in_a_folder_of_its_name(room: str) -> None:
     found = [
         node.name
         for path in (TESTS / room).glob("test_*.py")
-        for node in ast.walk(ast.parse(path.read_bytes()))
+        for node in ast.walk(_tree(path))
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
     ]
     assert found, f"tests/{room} holds no test"

@@ -132,6 +132,7 @@ def _plan(tmp_path: Path, rows: tuple[str, ...]) -> plan.Plan:
     return plan.make(*catalog.load("table7"), options)
 
 
+@pytest.mark.slow
 def test_the_work_is_flops_of_a_step_times_images_times_epochs(tmp_path: Path) -> None:
     made = _plan(tmp_path, ("msmae", "vit"))
     loads = summary.unique_loads([made], Records(tmp_path / "runs"))

@@ -321,6 +321,7 @@ def _dataset(name: str) -> Dataset:
     return OFFICIAL[name]()[0]
 
 
+@pytest.mark.slow
 def test_a_family_that_another_process_generated_meanwhile_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -172,6 +172,7 @@ def test_memory_for_not_even_one_image_is_an_error() -> None:
         backward.within_memory(attempt, size=4, batch=16, tell=lambda line: None)
 
 
+@pytest.mark.slow
 def test_a_stage_that_runs_out_of_memory_goes_on_in_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

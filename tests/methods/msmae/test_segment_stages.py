@@ -218,7 +218,10 @@ def test_a_killed_and_resumed_segmenter_gives_the_same_bits(tmp_path: Path) -> N
 
 
 @VARIANTS
-@pytest.mark.parametrize("profile", profiles.PROFILES)
+@pytest.mark.parametrize(
+    "profile",
+    [*sorted(profiles.PROFILES.keys() - {"paper"}), pytest.param("paper", marks=pytest.mark.slow)],
+)
 def test_a_segmentation_is_counted_on_shapes(settings: Segment, profile: str) -> None:
     backbones = profiles.find(profile).backbones
     stage = Stage(phase="finetune", method=settings, recipe=paper.SEGMENTATION)
@@ -230,6 +233,7 @@ def test_a_segmentation_is_counted_on_shapes(settings: Segment, profile: str) ->
     assert found.training["torch-flops"] == found.deployed["torch-flops"]
 
 
+@pytest.mark.slow
 def test_the_described_network_costs_its_encoder_and_four_convolutions() -> None:
     size = profiles.PAPER.backbones.vit
     tokens, width = 14**2 + 1, size.width
