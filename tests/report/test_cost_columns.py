@@ -70,6 +70,7 @@ def _cells(name: str, column: str) -> dict[str, dict[str, Any]]:
     }
 
 
+@pytest.mark.slow
 def test_table3_has_the_papers_flops_before_anything_is_trained() -> None:
     assert main(["report", "table3", *MRI]) == 0
     training = _cells("table3-phantom-mri", "paper_training_macs")
@@ -135,6 +136,7 @@ def test_equal_stages_are_timed_once(asked: list[Request]) -> None:
     assert timings.read(outputs.tables(other)[0], "table3", torch.device("cpu")) is None
 
 
+@pytest.mark.slow
 def test_every_data_set_has_a_table_of_its_own() -> None:
     words = ["report", "table3", "--profile", "smoke", "--datasets", "phantom-mri,phantom-fundus"]
     assert main([*words, "--rows", "random-plain"]) == 0

@@ -136,6 +136,7 @@ def test_claims_of_the_dead_and_halves_of_files_go(
     }
 
 
+@pytest.mark.slow
 def test_the_unknown_is_left_alone_while_something_runs(
     made: Plan, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -325,6 +325,7 @@ def test_a_sweep_whose_workers_all_died_says_so(folder: Path) -> None:
     assert not (folder / "reports").exists()
 
 
+@pytest.mark.slow
 def test_more_jobs_than_memory_holds_are_refused(
     folder: Path, harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
