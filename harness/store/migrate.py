@@ -66,9 +66,10 @@ class _Known:
             self.left[path] = "its definition does not match its key"
             return
         self.definitions[path.stem] = definition
-        if path.parent.name != TIMINGS:
-            for number in range(1, len(definition["stages"])):
-                before = {**definition, "stages": definition["stages"][:number]}
+        stages = definition.get("stages") if isinstance(definition, Mapping) else None
+        if isinstance(stages, list) and path.parent.name != TIMINGS:
+            for number in range(1, len(stages)):
+                before = {**definition, "stages": stages[:number]}
                 self.definitions[digest(before)] = before
 
 
