@@ -19,7 +19,8 @@ help:
 	@echo "make wheel   build dist/*.whl"
 	@echo "make clean   remove the environment and caches (not data/, runs/ or reports/)"
 
-$(STAMP): requirements.lock pyproject.toml
+# harness/__init__.py holds the version, which records name.
+$(STAMP): requirements.lock pyproject.toml harness/__init__.py
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed; set PYTHON=/path/to/python."; exit 1; }
 	"$(PYTHON)" -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
