@@ -26,6 +26,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("HOME", str(folder))
         # Listing a machine's fonts takes seconds; the list is kept from run to run.
         patch.setenv("MPLCONFIGDIR", str(ROOT / ".pytest_cache/matplotlib"))
+        # Processes that a test starts import the sources that it imports itself.
+        patch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
         for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MLFLOW_TRACKING_URI", "COLUMNS"):
             patch.delenv(name, raising=False)
         yield folder
