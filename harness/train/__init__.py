@@ -1,1 +1,1 @@
-"""Training: tasks, images in memory, the loop and the optimiser."""
+"""Training: tasks, batches, the loop, optimisers and gradient accumulation."""

@@ -1,8 +1,9 @@
-"""The backward pass of a batch: at once, or in parts that give the same gradient.
+"""The backward pass of a batch: at once, or accumulated over micro-batches.
 
-In parts, the batch, its learning rate and every draw stay those of the whole: crops and masks are
-drawn for all images first (``Task.draw``), and so is stochastic depth, block by block. Only the
-order of sums differs. A task whose images see each other cannot be cut (``Task.needs_whole``).
+Micro-batches give the gradient of the whole batch up to the order of floating-point sums: batch
+size, learning rate and every random draw stay those of the whole. Crops and masks are drawn for
+all images first (``Task.draw``), and so is stochastic depth, block by block. A task whose loss
+couples the images of a batch cannot be split (``Task.needs_whole``).
 """
 
 from __future__ import annotations
@@ -24,29 +25,31 @@ T = TypeVar("T")
 
 
 class IndivisibleError(RuntimeError):
-    """Report that a stage cannot be trained in parts of its batch, and why."""
+    """A stage whose batch cannot be split into micro-batches; the message says why."""
 
 
 def obstacle(task: Task) -> str | None:
-    """Return what ties the images of a batch together, in words; None where nothing does.
+    """Return why a batch cannot be split, in words; None where its images are independent.
 
     The task must be in training mode: BatchNorm in eval mode (a frozen encoder) takes no
     statistics.
     """
-    found = [task.needs_whole] if task.needs_whole else []
-    parts = [part for part in task.modules() if part.training]
-    if any(isinstance(part, _BatchNorm) for part in parts):
-        found.append("BatchNorm takes its statistics over the batch")
-    if any(isinstance(part, nn.modules.dropout._DropoutNd) and part.p > 0 for part in parts):
-        found.append("dropout is drawn for the batch at once")
-    return "; ".join(found) or None
+    reasons = [task.needs_whole] if task.needs_whole else []
+    modules = [module for module in task.modules() if module.training]
+    if any(isinstance(module, _BatchNorm) for module in modules):
+        reasons.append("BatchNorm takes its statistics over the batch")
+    dropouts = [m for m in modules if isinstance(m, nn.modules.dropout._DropoutNd)]
+    if any(dropout.p > 0 for dropout in dropouts):
+        reasons.append("dropout is drawn for the batch at once")
+    return "; ".join(reasons) or None
 
 
 def check(task: Task, size: int, batch: int) -> None:
-    """Refuse parts of ``size`` images where they would change the experiment.
+    """Refuse micro-batches of ``size`` images where they would change the result.
 
     Raises:
-        IndivisibleError: a batch of ``batch`` images is more than one part and cannot be cut.
+        IndivisibleError: a batch of ``batch`` images needs several micro-batches and cannot be
+            split.
     """
     reason = obstacle(task.train())
     if size < batch and reason is not None:
@@ -58,14 +61,17 @@ def check(task: Task, size: int, batch: int) -> None:
 
 
 def backward(task: Task, batch: Batch, at: StepContext, size: int | None) -> dict[str, Tensor]:
-    """Add the gradient of a batch's "total" and return its losses, without gradient.
+    """Accumulate the gradient of a batch's "total" loss and return its losses, detached.
 
     Args:
-        task: losses are means over images that see nothing of each other, unless ``size`` is
-            None or no less than the batch.
+        task: its losses must be means over independent images, unless ``size`` is None or at
+            least B.
         batch: B images.
-        at: where training stands.
-        size: images at once; None for all.
+        at: epoch, step and generator.
+        size: images per micro-batch; None for all at once.
+
+    Returns:
+        scalar losses by name, means over the whole batch.
     """
     count, device = len(batch.labels), batch.images.device
     if size is None or size >= count:
@@ -73,11 +79,15 @@ def backward(task: Task, batch: Batch, at: StepContext, size: int | None) -> dic
             losses = task.losses(batch, at)
         losses["total"].backward()
         return {name: value.detach() for name, value in losses.items()}
+    # All random draws come first, for B images at once: the generator then yields the same numbers
+    # as for an undivided batch, whatever the size of the parts.
     with autocast(device):
         drawn = task.draw(batch, at)
     sums: dict[str, Tensor] = {}
     with _Depth(count) as depth:
         for rows in cuts(count, size):
+            # The loss over B images is sum_i (b_i / B) L_i, L_i the mean over the b_i images of
+            # part i; its gradient is the same weighted sum, also for a smaller last part.
             share = (rows.stop - rows.start) / count
             with depth.part(rows), autocast(device):
                 losses = task.losses(part(replace(batch, drawn=drawn), rows), at)
@@ -89,13 +99,13 @@ def backward(task: Task, batch: Batch, at: StepContext, size: int | None) -> dic
 
 
 def cuts(count: int, size: int) -> Iterator[slice]:
-    """Yield the rows of each part of at most ``size``."""
+    """Yield slices of at most ``size`` rows that cover ``count`` rows in order."""
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))
 
 
 def part(batch: Batch, rows: slice) -> Batch:
-    """Return some images of a batch with all that belongs to them."""
+    """Return the given rows of every tensor of a batch."""
     return Batch(
         images=batch.images[:, rows],
         labels=batch.labels[rows],
@@ -108,14 +118,14 @@ def part(batch: Batch, rows: slice) -> Batch:
 
 
 class _Depth(TorchFunctionMode):
-    """Draw stochastic depth as for the whole batch.
+    """Intercept ``bernoulli_`` so that micro-batches share the stochastic depth of one batch.
 
-    The first part makes every draw with B rows, in the order of the whole batch; later parts take
-    their rows of it.
+    During the first part every call draws B rows, as for the undivided batch; later parts reuse
+    their rows of the stored draws. A call is identified by its position within the forward pass.
     """
 
     def __init__(self, count: int) -> None:
-        """Expect parts of a batch of ``count`` images."""
+        """Begin without draws, for a batch of ``count`` images."""
         super().__init__()
         self.count = count
         self.rows = slice(0, count)
@@ -124,7 +134,7 @@ class _Depth(TorchFunctionMode):
 
     @contextmanager
     def part(self, rows: slice) -> Iterator[None]:
-        """Serve the rows of one part for the block."""
+        """Give draws inside the block the rows of one part."""
         self.rows, self.next = rows, 0
         yield
         assert self.next == len(self.draws), "a part drew less than the one before it"
@@ -138,14 +148,14 @@ class _Depth(TorchFunctionMode):
     ) -> Any:
         if func is not torch.Tensor.bernoulli_:
             return func(*args, **dict(kwargs or {}))
-        mine: Tensor = args[0]
-        assert len(mine) == self.rows.stop - self.rows.start, "a draw that is not by image"
+        target: Tensor = args[0]  # (b, 1, ..., 1), filled in place
+        assert len(target) == self.rows.stop - self.rows.start, "a draw that is not by image"
         if self.next == len(self.draws):
             assert self.rows.start == 0, "a part drew more than the one before it"
-            whole = mine.new_empty((self.count, *mine.shape[1:]))
+            whole = target.new_empty((self.count, *target.shape[1:]))
             self.draws.append(func(whole, *args[1:], **dict(kwargs or {})))
         self.next += 1
-        return mine.copy_(self.draws[self.next - 1][self.rows])
+        return target.copy_(self.draws[self.next - 1][self.rows])
 
 
 def within_memory(
@@ -155,43 +165,44 @@ def within_memory(
     batch: int,
     tell: Callable[[str], None],
 ) -> tuple[T, int | None]:
-    """Call with the parts' size, halved as long as the device's memory does not hold one.
+    """Call ``attempt`` with a micro-batch size that is halved whenever memory runs out.
 
     Args:
-        attempt: trains with parts of that many images (None: all); goes on where it was left.
+        attempt: trains with micro-batches of that many images (None: whole batches) and resumes
+            from its last checkpoint when it is called again.
         size: the first size; None begins with whole batches.
         batch: images of a whole batch.
-        tell: takes a line whenever memory ran out.
+        tell: receives a message whenever memory ran out.
 
     Returns:
-        what the attempt returned, and the size that it had.
+        the value of the successful call and its micro-batch size.
 
     Raises:
-        IndivisibleError: memory ran out, and the batch cannot be cut.
+        IndivisibleError: memory ran out, and the batch cannot be split.
         torch.OutOfMemoryError: not even one image fits.
     """
-    now: int | None = None
+    tried: int | None = None
     while True:
         try:
             return attempt(size), size
         except IndivisibleError as error:
-            if now is None:
+            if tried is None:
                 raise
             raise IndivisibleError(
-                f"out of memory with {now} images at once, and {error}"
+                f"out of memory with {tried} images at once, and {error}"
             ) from error
         except torch.OutOfMemoryError:
-            now = min(size or batch, batch)
-            if now == 1:
+            tried = min(size or batch, batch)
+            if tried == 1:
                 raise
         # Outside the handler: its traceback keeps the attempt's tensors alive.
-        size = (now + 1) // 2
+        size = (tried + 1) // 2
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        tell(f"out of memory with {now} images at once; going on with {size}")
+        tell(f"out of memory with {tried} images at once; going on with {size}")
 
 
 def autocast(device: torch.device) -> torch.autocast:
-    """Return the precision of a step: bfloat16 where there is CUDA, float32 elsewhere."""
+    """Return the autocast context of a step: bfloat16 on CUDA, float32 elsewhere."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")

@@ -19,21 +19,23 @@ from harness.spec.recipe import Recipe
 from harness.train.task import Batch, StepContext, Task
 
 OVERSAMPLING = 2
-"""Images are held at this multiple of the input size: the smallest crop of the paper's range
-(0.2 of the area, 0.45 of the side) then still has about one pixel a pixel."""
+"""Multiple of the input size at which images are kept in memory. The smallest crop of the paper's
+range (0.2 of the area, so sqrt(0.2) = 0.45 of the side) then has 0.9 stored pixels per output
+pixel along a side."""
 
 EVALUATION_BATCH = 256
+"""Images per forward pass without gradient."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Images:
-    """A part of a data set on a device.
+    """A part of a data set in a device's memory; S is ``OVERSAMPLING`` times ``size``.
 
     Attributes:
         pixels: (N, C, S, S) uint8, C = 1 or 3, on the device.
         labels: (N,) int64 on the device.
         sizes: (N, 2) int64 original height and width, on the CPU.
-        names: the N stems.
+        names: the N file names without suffix.
         size: side of the model's input.
         masks: (N, 1, S, S) uint8 in {0, 1}, on the device; None where no stage needs them.
     """
@@ -50,22 +52,22 @@ class Images:
         return len(self.labels)
 
     def stretched(self, batch_size: int = EVALUATION_BATCH) -> Iterator[Tensor]:
-        """Yield all images in order, whole, (B, 3, H, W)."""
+        """Yield batches (B, 3, H, W) of all images in order, each whole image resized."""
         return self.evaluated("stretch", batch_size)
 
     def evaluated(
         self, transform: Evaluation, batch_size: int = EVALUATION_BATCH
     ) -> Iterator[Tensor]:
-        """Yield all images in order, (B, 3, H, W), under an evaluation transform."""
-        parts = zip(self.pixels.split(batch_size), self.sizes.split(batch_size), strict=True)
-        for rows, sizes in parts:
+        """Yield batches (B, 3, H, W) of all images in order under an evaluation transform."""
+        batches = zip(self.pixels.split(batch_size), self.sizes.split(batch_size), strict=True)
+        for pixels, sizes in batches:
             if transform == "stretch":
-                yield view.stretch(rows, self.size)
+                yield view.stretch(pixels, self.size)
             else:
-                yield central_crop.crop(rows, sizes, self.size)
+                yield central_crop.crop(pixels, sizes, self.size)
 
     def truth(self) -> np.ndarray:
-        """Return the masks as an evaluation compares with them, (N, H, W) bool, whole."""
+        """Return the reference masks at the size of the model's input, (N, H, W) bool."""
         assert self.masks is not None, "loaded without masks"
         return masks.whole(self.masks, self.size)[:, 0].bool().cpu().numpy()
 
@@ -73,10 +75,10 @@ class Images:
 def load(
     store: ImageStore, profile: Profile, device: torch.device, *, with_masks: bool = False
 ) -> Images:
-    """Bring a part of a store to the device at the profile's working size.
+    """Load a part of a prepared data set onto the device, at ``OVERSAMPLING`` x the input size.
 
     Raises:
-        UserError: masks are asked for, but there are none or all are empty.
+        UserError: ``with_masks`` is set, but there are no masks or all are empty.
     """
     size = profile.backbones.image_size
     pixels = torch.from_numpy(store.load(size * OVERSAMPLING))
@@ -91,25 +93,26 @@ def load(
 
 
 def masks_of(store: ImageStore, size: int) -> np.ndarray:
-    """Return the masks of a part as an evaluation compares with them, (n, size, size) bool."""
+    """Return the reference masks of a part at the size of the model's input, (n, size, size)."""
     return masks.whole(_load_masks(store, size), size)[:, 0].bool().numpy()
 
 
 def _load_masks(store: ImageStore, size: int) -> Tensor:
-    found = torch.from_numpy(store.load_masks(size * OVERSAMPLING))[:, None]
-    if not bool(found.any()):
+    loaded = torch.from_numpy(store.load_masks(size * OVERSAMPLING))[:, None]
+    if not bool(loaded.any()):
         raise UserError(
-            f"All {len(found)} masks of a part of {store.dataset!r} are empty ({store.names[0]} to"
+            f"All {len(loaded)} masks of a part of {store.dataset!r} are empty ({store.names[0]} to"
             f" {store.names[-1]}); nothing can be learnt or measured on them. Prepare it again."
         )
-    return found
+    return loaded
 
 
 def epoch_order(count: int, recipe: Recipe, stream: str, epoch: int) -> Tensor:
-    """Return the (steps, B) rows of an epoch; the last incomplete batch is left out.
+    """Return the row numbers of an epoch's batches, (steps, B); an incomplete last one is dropped.
 
-    "reshuffled" draws a new permutation each epoch, so every image is seen sooner or later;
-    "fixed" keeps one, so the same images are never seen (released code, no set_epoch).
+    "reshuffled" draws a new permutation every epoch, so that another remainder is dropped each
+    time. "fixed" repeats the first permutation, so that the images of its remainder are never
+    trained on (released code: a distributed sampler without ``set_epoch``).
 
     Raises:
         UserError: there are fewer images than one batch.
@@ -117,25 +120,29 @@ def epoch_order(count: int, recipe: Recipe, stream: str, epoch: int) -> Tensor:
     batch = recipe.batch_size
     if count < batch:
         raise UserError(
-            f"recipe.batch_size is {batch}, but only {count} training images are there; choose"
+            f"recipe.batch_size is {batch}, but there are only {count} training images; choose"
             f" at most {count}."
         )
-    when = 0 if recipe.order == "fixed" else epoch
-    order = torch.randperm(count, generator=seed.generator(stream, "order", when))
+    index = 0 if recipe.order == "fixed" else epoch
+    order = torch.randperm(count, generator=seed.generator(stream, "order", index))
     steps = count // batch
     return order[: steps * batch].view(steps, batch)
 
 
 def draw_batch(task: Task, train: Images, rows: Tensor, at: StepContext) -> Batch:
-    """Augment the rows (B,) into the task's views."""
+    """Draw and apply the augmentations of the rows (B,) to give a batch of V views.
+
+    Boxes, flips and colour come from ``at.generator`` in this order, view after view, so that the
+    draws are the same on every device.
+    """
     device = train.pixels.device
     sizes = train.sizes[rows]
     ids = rows.to(device, non_blocking=True)
-    pixels = train.pixels[ids]
+    pixels = train.pixels[ids]  # (B, C, S, S) uint8
     truth = None
     if task.segments:
         assert train.masks is not None, "loaded without masks"
-        truth = train.masks[ids]
+        truth = train.masks[ids]  # (B, 1, S, S)
     images, boxes, flips, targets = [], [], [], []
     for number, settings in enumerate(task.augmentations):
         box = task.draw_boxes(number, sizes, rows, at).float()
@@ -145,6 +152,7 @@ def draw_batch(task: Task, train: Images, rows: Tensor, at: StepContext) -> Batc
         flips.append(flip.to(device, non_blocking=True))
         images.append(view.view(pixels, boxes[-1], flips[-1], train.size, settings, drawn))
         if truth is not None:
+            # Masks take the same box, flip and rotation as their image, but no colour.
             turned = None if drawn.turns is None else drawn.turns.to(device, non_blocking=True)
             targets.append(masks.cut(truth, boxes[-1], flips[-1], train.size, turned))
     return Batch(

@@ -1,8 +1,8 @@
-"""The one training loop: every stage of every method goes through ``fit``.
+"""The training loop that every stage of every method uses, see ``fit``.
 
-Nothing in a step waits for the device: losses stay there until the epoch's end, where a value
-that is not finite is reported with its step. Given the same key, machine and thread count, the
-result on a CPU is the same to the bit, also after a kill and a resume at any epoch.
+No step synchronises with the device: losses stay there until the epoch's end, where a value that
+is not finite is reported with its step. Given the same key, machine and thread count, results on a
+CPU are bit-identical, also where the process was killed and resumed after any epoch.
 """
 
 from __future__ import annotations
@@ -27,44 +27,49 @@ from harness.train.task import StepContext, Task
 
 
 class DivergedError(RuntimeError):
-    """Report that a loss is not finite, with epoch and step; lower the learning rate or clip."""
+    """A loss that is not finite; the message names epoch, step and what to change."""
 
 
 class EpochCallback(Protocol):
-    """Follow a training from outside, for progress on a terminal or in a log."""
+    """A function called after every epoch, for progress on a terminal or in a log."""
 
     def __call__(self, epoch: int, epochs: int, figures: dict[str, float]) -> None:
-        """Take the figures of a finished epoch (0-based)."""
+        """Receive the figures of a finished epoch (0-based) of ``epochs``."""
         ...
 
 
 class EpochEvaluator(Protocol):
-    """Evaluate a task after every epoch; see ``harness.evaluate.evaluator.Evaluator``."""
+    """What evaluates a task after every epoch; see ``harness.evaluate.evaluator.Evaluator``."""
 
     def after_epoch(self, epoch: int) -> dict[str, float]:
         """Return what to add to the figures of a finished epoch (0-based)."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what must survive a kill beside the model, as plain values and tensors."""
+        """Return the state to checkpoint beside the model, as plain values and tensors."""
         ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state that ``state_dict`` returned."""
+        """Restore a state that ``state_dict`` returned."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Everything that ``fit`` needs.
+    """The arguments of ``fit``.
 
     Attributes:
-        stream: the name that all randomness is derived from, see ``harness.streams``.
-        evaluator: asked after every epoch for what to add to the epoch's figures; its state is
-            part of the checkpoint.
-        micro_batch: images whose gradient is taken at once, see ``harness.train.backward``; None
-            for all.
-        stop: asked after every epoch, whose state is written in any case if it says so.
+        task: the model and loss, on the device of ``train``.
+        recipe: epochs, batch size, optimiser and schedule.
+        train: the training images.
+        stream: the name that all random numbers are derived from, see ``harness.streams``.
+        checkpoints: reads and writes the state after an epoch.
+        evaluator: runs after every epoch and adds to its figures; its state is part of the
+            checkpoint.
+        watch: called after every epoch, for progress.
+        micro_batch: images per forward and backward pass, see ``harness.train.backward``; None
+            for the whole batch.
+        stop: checked after every epoch; after a signal the state is written and training ends.
     """
 
     task: Task
@@ -81,12 +86,12 @@ class Job:
 def fit(job: Job) -> list[dict[str, float]]:
     """Train a task to its recipe's last epoch and return the figures of every epoch.
 
-    Goes on from the checkpoint where there is one.
+    Resumes from the checkpoint where there is one.
 
     Raises:
         DivergedError: a loss was not finite.
-        Stopped: ``stop`` has had a signal.
-        IndivisibleError: a batch that cannot be cut shall be.
+        Stopped: ``stop`` has received a signal.
+        IndivisibleError: ``micro_batch`` is set, and the batch cannot be split.
         UserError: the recipe and the data do not fit, or a checkpoint cannot be read.
     """
     if job.micro_batch is not None:
@@ -122,6 +127,7 @@ def fit(job: Job) -> list[dict[str, float]]:
 
 
 def _train_epoch(job: Job, optimizer: torch.optim.Optimizer, epoch: int) -> dict[str, float]:
+    """Train one epoch and return the mean of every loss over its steps."""
     task, recipe = job.task, job.recipe
     order = epoch_order(len(job.train), recipe, job.stream, epoch)
     generator = seed.generator(job.stream, "step", epoch)
@@ -133,8 +139,10 @@ def _train_epoch(job: Job, optimizer: torch.optim.Optimizer, epoch: int) -> dict
             epoch=epoch, epochs=recipe.epochs, step=step, steps=len(order), generator=generator
         )
         batch = draw_batch(task, job.train, rows, at)
+        # The rate follows the fractional epoch, step by step (released code, adjust_learning_rate).
         set_learning_rate(optimizer, learning_rate(recipe, at.time))
         losses = backward.backward(task, batch, at, job.micro_batch)
+        # Clipping comes after all micro-batches: it bounds the norm of the whole batch's gradient.
         if recipe.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
         optimizer.step()
@@ -146,12 +154,13 @@ def _train_epoch(job: Job, optimizer: torch.optim.Optimizer, epoch: int) -> dict
 
 
 def _means(losses: dict[str, Tensor], epoch: int) -> dict[str, float]:
+    """Return the mean of each loss (steps,); one transfer per loss waits for the device here."""
     figures = {"epoch": float(epoch)}
     for name, values in losses.items():
         values = values.double().cpu()
-        wrong = (~torch.isfinite(values)).nonzero()
-        if len(wrong):
-            step = int(wrong[0])
+        not_finite = (~torch.isfinite(values)).nonzero()
+        if len(not_finite):
+            step = int(not_finite[0])
             raise DivergedError(
                 f"loss {name!r} is {float(values[step])} at epoch {epoch}, step {step} of"
                 f" {len(values)}; lower recipe.base_lr or set recipe.clip_norm"
@@ -171,11 +180,15 @@ def look(
     """Apply a function to all images, unaugmented and in order, in eval mode without gradient.
 
     Args:
-        task: is put in eval mode meanwhile.
-        images: N of them.
+        task: switched to eval mode for the call.
+        images: N images.
         function: from images (B, 3, H, W) to (B, ...).
-        transform: how they are prepared; maps need the whole image, evaluations what the task says.
+        transform: whole images ("stretch", needed for maps) or a central crop; evaluations pass
+            ``Task.evaluation``.
         batch_size: B.
+
+    Returns:
+        the outputs (N, ...) on the device of the images.
     """
     training = task.training
     task.eval()

@@ -1,6 +1,7 @@
 """Parameter groups, optimisers and the learning-rate schedule of a recipe.
 
-Layer decay acts here, on the group's own factor: torch's optimisers know none.
+torch's optimisers have no layer-wise learning-rate decay; here every parameter group carries a
+``factor`` by which ``set_learning_rate`` multiplies its rate.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ STEP = 0.1
 def parameter_groups(task: Task, recipe: Recipe) -> list[dict[str, Any]]:
     """Split trainable parameters by depth and weight decay.
 
-    Biases, normalisation layers (one dimension) and what ``task.no_decay`` names are free of
-    weight decay unless ``recipe.decay_all``. Each group has a ``factor`` on the learning rate.
+    Biases, normalisation layers (one dimension) and what ``task.no_decay`` names have no weight
+    decay unless ``recipe.decay_all``. Each group has a ``factor`` on the learning rate.
 
     Raises:
-        UserError: the recipe asks for layer decay and the method defines no layers.
+        UserError: the recipe sets layer decay and the method defines no layers.
     """
     layers = task.layers() if recipe.layer_decay is not None else None
     if recipe.layer_decay is not None and layers is None:
@@ -39,19 +40,21 @@ def parameter_groups(task: Task, recipe: Recipe) -> list[dict[str, Any]]:
     for name, parameter in task.named_parameters():
         if not parameter.requires_grad:
             continue
-        free = not recipe.decay_all and (
+        exempt = not recipe.decay_all and (
             parameter.ndim <= 1 or name.endswith(".bias") or task.no_decay(name)
         )
+        # Layer l of L (0 the input, L - 1 the head) trains at decay^(L - 1 - l) times the rate
+        # (BEiT; released code, param_groups_lrd).
         depth = layers.of(name) if layers else 0
         factor = recipe.layer_decay ** (layers.count - 1 - depth) if layers else 1.0  # type: ignore[operator]
         group = groups.setdefault(
-            (depth, free),
+            (depth, exempt),
             {
                 "params": [],
                 "names": [],
                 "factor": factor,
-                "weight_decay": 0.0 if free else recipe.weight_decay,
-                "adapted": not free,
+                "weight_decay": 0.0 if exempt else recipe.weight_decay,
+                "adapted": not exempt,
             },
         )
         group["params"].append(parameter)
@@ -77,7 +80,7 @@ def build_optimizer(task: Task, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def learning_rate(recipe: Recipe, time: float) -> float:
-    """Return the learning rate after ``time`` epochs (fractional), before layer factors.
+    """Return the learning rate at a fractional epoch ``time``, before layer factors.
 
     "cosine": linear warm-up from ``warmup_lr``, then half a cosine to ``min_lr`` (released code,
     per step). "cosine-whole": the cosine counts from epoch 0, warm-up included (SimMIM).
@@ -90,13 +93,14 @@ def learning_rate(recipe: Recipe, time: float) -> float:
     if recipe.schedule == "steps":
         return recipe.lr * STEP ** sum(time >= milestone for milestone in recipe.milestones)
     if recipe.schedule == "cosine":
-        done = (time - warmup) / max(recipe.epochs - warmup, 1e-12)
+        progress = (time - warmup) / max(recipe.epochs - warmup, 1e-12)
     elif recipe.schedule == "cosine-whole":
-        done = time / recipe.epochs
+        progress = time / recipe.epochs
     else:
-        done = math.floor(time) / recipe.epochs
-    swing = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-    return recipe.min_lr + (recipe.lr - recipe.min_lr) * swing
+        progress = math.floor(time) / recipe.epochs
+    # Half a cosine: 1 at progress 0, 0 at progress 1.
+    cosine = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+    return recipe.min_lr + (recipe.lr - recipe.min_lr) * cosine
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
@@ -108,8 +112,10 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
 class Lars(torch.optim.Optimizer):
     """Layer-wise adaptive rate scaling (You et al. 2017) with momentum.
 
-    The rate of a tensor is multiplied by ``trust * |w| / |g + decay * w|`` where its group is
-    "adapted": all but what is free of weight decay, whatever the decay; that takes plain SGD.
+    For a tensor w with gradient g the update is, per step,
+    ``m <- momentum * m + r * (g + decay * w)``, ``w <- w - lr * m`` with the trust ratio
+    ``r = trust * |w| / |g + decay * w|``. Groups that are not "adapted" (parameters exempt from
+    weight decay) use r = 1, which is SGD with momentum.
     """
 
     def __init__(
@@ -132,7 +138,7 @@ class Lars(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Take one step on all tensors of a group at once."""
+        """Update all tensors, group by group with one fused call per operation."""
         assert closure is None
         for group in self.param_groups:
             weights = [p for p in group["params"] if p.grad is not None]
@@ -142,13 +148,14 @@ class Lars(torch.optim.Optimizer):
             if group["weight_decay"]:
                 grads = list(torch._foreach_add(grads, weights, alpha=group["weight_decay"]))
             if group["adapted"]:
-                size = torch._foreach_norm(weights)
-                slope = torch._foreach_norm(grads)
-                rates = [
+                weight_norms = torch._foreach_norm(weights)
+                grad_norms = torch._foreach_norm(grads)  # weight decay included
+                # A norm of 0 gives no ratio (a tensor that starts at 0); r = 1 there.
+                ratios = [
                     torch.where((w > 0) & (g > 0), group["trust"] * w / g, torch.ones_like(w))
-                    for w, g in zip(size, slope, strict=True)
+                    for w, g in zip(weight_norms, grad_norms, strict=True)
                 ]
-                grads = list(torch._foreach_mul(grads, rates))
+                grads = list(torch._foreach_mul(grads, ratios))
             momenta = []
             for p in weights:
                 state = self.state[p]

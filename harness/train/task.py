@@ -1,4 +1,4 @@
-"""What a method gives to the training loop: a module with a loss and a few hooks."""
+"""The interface between a method and the training loop: a module with a loss and hooks."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from harness.spec.recipe import Method, backbone_of
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """One step's input, on the task's device.
+    """The input of one training step, on the task's device.
 
     Attributes:
         images: (V, B, C, H, W) float, normalised; V views, always 3 channels.
         labels: (B,) int64.
-        ids: (B,) int64, position of each image in the training set (the order of ``Look``).
+        ids: (B,) int64, position of each image in the training set (the order of ``DatasetPass``).
         boxes: (V, B, 4) float, the crop (top, left, height, width) as fractions of the image.
         flips: (V, B) bool, whether the crop was mirrored left to right.
-        masks: (V, B, 1, H, W) float in {0, 1}, cut like the images; None unless the task segments.
-        drawn: what ``Task.draw`` returned for these images; None where ``losses`` draws it.
+        masks: (V, B, 1, H, W) float in {0, 1}, cropped like the images; None unless the task
+            segments.
+        drawn: what ``Task.draw`` returned for these images; None where ``losses`` is to call it.
     """
 
     images: Tensor
@@ -40,9 +41,15 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class StepContext:
-    """Where training stands (all 0-based) and the step's only source of randomness.
+    """Position of a step within the training, and its random generator.
 
-    ``generator`` lives on the CPU: the same draws are made on every device.
+    Attributes:
+        epoch: 0-based.
+        epochs: of the whole stage.
+        step: 0-based, within the epoch.
+        steps: per epoch.
+        generator: the only source of randomness of a step; on the CPU, so that every device gets
+            the same numbers.
     """
 
     epoch: int
@@ -53,12 +60,12 @@ class StepContext:
 
     @property
     def time(self) -> float:
-        """Epochs done, fractional."""
+        """Number of epochs completed, fractional."""
         return self.epoch + self.step / self.steps
 
 
 class DatasetPass(Protocol):
-    """Apply a function to the whole unaugmented training set, in order."""
+    """A function that applies another to the whole unaugmented training set, in order."""
 
     def __call__(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         """Return the results for all N training images.
@@ -84,61 +91,65 @@ class Layers:
 class Task(nn.Module):
     """A method's model and loss. Subclasses set ``augmentations`` and implement ``losses``.
 
-    ``augmentations`` has one entry a view. What later stages take over lies under ``encoder.``.
+    ``augmentations`` has one entry per view. Parameters under ``encoder.`` are those that later
+    stages start from.
 
-    State that must survive a kill besides parameters and buffers goes through
+    State to be checkpointed besides parameters and buffers goes through
     ``get_extra_state`` / ``set_extra_state``.
     """
 
     augmentations: tuple[Augmentation, ...]
     evaluation: Evaluation = "stretch"
-    """How images are prepared for ``predict``: whole ("stretch", released code), or ImageNet's
-    usual central crop."""
+    """How images are prepared for ``predict``: whole and resized ("stretch", released code), or
+    ImageNet's usual central crop."""
     threshold: float = 0.5
     """Probability above which a pixel is predicted as lesion; only tasks that segment use it."""
     remarks: tuple[str, ...] = ()
-    """What a user should know of a size that was chosen; printed when the stage begins."""
+    """Notes on sizes that were chosen automatically; printed when the stage begins."""
     needs_whole: str | None = "it does not say that its images are independent (needs_whole)"
-    """Why a step needs its whole batch at once, in words (negatives, mixing). None says that
-    losses are means over images that see nothing of each other, and that ``draw`` makes all draws
-    from ``at.generator``; BatchNorm and dropout are found without being named."""
+    """Why a batch cannot be split into micro-batches, in words (negatives, mixing). None states
+    that losses are means over independent images, and that ``draw`` makes all draws from
+    ``at.generator``; BatchNorm and dropout are detected and need no mention."""
 
     def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
-        """Return scalar losses; "total" is minimised, the others are logged. No host sync."""
+        """Return scalar losses by name; "total" is minimised, the others are logged.
+
+        They stay on the device: reading a value here (``item``, ``cpu``) would stall every step.
+        """
         raise NotImplementedError
 
     def draw(self, batch: Batch, at: StepContext) -> Tensor | None:
-        """Draw what every image needs, such as its mask, (B, ...); None where nothing is drawn.
+        """Draw random numbers per image, such as its mask, (B, ...); None where none are needed.
 
-        ``losses`` calls it where ``batch.drawn`` is None: a batch that is trained in parts is
-        drawn for as a whole.
+        ``losses`` calls it where ``batch.drawn`` is None. For micro-batches the loop calls it
+        once, with the whole batch.
         """
         return None
 
     def draw_boxes(self, view: int, sizes: Tensor, ids: Tensor, at: StepContext) -> Tensor:
-        """Draw a view's crops, (B, 4) on the CPU; by default at random over the image.
+        """Draw the crops (B, 4) of a view, on the CPU; by default at random over the image.
 
         Args:
-            view: number of the view.
+            view: index of the view.
             sizes: (B, 2) original height and width in pixels, on the CPU.
             ids: (B,) position of each image in the training set, on the CPU.
-            at: where training stands, and its generator.
+            at: epoch, step and generator.
         """
         del ids
         return random_boxes(sizes, self.augmentations[view], at.generator)
 
     def before_epoch(self, epoch: int, look: DatasetPass) -> None:
-        """Prepare an epoch, for instance renew attention maps with ``look``."""
+        """Prepare an epoch, for instance recompute attention maps with ``look``."""
 
     def after_step(self, at: StepContext) -> None:
-        """Follow an optimiser step, for instance move a momentum encoder."""
+        """Run after an optimiser step, for instance to update a momentum encoder."""
 
     def predict(self, images: Tensor) -> Tensor:
-        """Return logits (B, K) for images (B, 3, H, W); only tasks that classify have it."""
+        """Return logits (B, K) for images (B, 3, H, W); only classifiers implement it."""
         raise NotImplementedError
 
     def segment(self, images: Tensor) -> Tensor:
-        """Return logits (B, 1, H, W) for images (B, 3, H, W); only tasks that segment have it.
+        """Return logits (B, 1, H, W) for images (B, 3, H, W); only segmenters implement it.
 
         Such a task has no ``predict``; it is evaluated on whole images, stretched.
         """
@@ -150,12 +161,12 @@ class Task(nn.Module):
 
     @property
     def classifies(self) -> bool:
-        """Whether the stage is evaluated on labels: the subclass has its own ``predict``."""
+        """Whether the stage is evaluated on labels: the subclass overrides ``predict``."""
         return type(self).predict is not Task.predict
 
     @property
     def segments(self) -> bool:
-        """Whether the stage needs masks and is evaluated on them: it has its own ``segment``."""
+        """Whether the stage is trained and evaluated on masks: it overrides ``segment``."""
         return type(self).segment is not Task.segment
 
     @property
@@ -167,31 +178,34 @@ class Task(nn.Module):
 
     @property
     def has_features(self) -> bool:
-        """Whether the stage is probed: the subclass has its own ``features``."""
+        """Whether the stage is probed: the subclass overrides ``features``."""
         return type(self).features is not Task.features
 
     def start_from(self, previous: Mapping[str, Tensor]) -> None:
-        """Take over the state dict of the stage before.
+        """Initialise from the state dict of the previous stage.
 
         Raises:
-            UserError: a key or shape does not fit; no key is dropped unless the task names it.
+            UserError: a key or shape does not match; only keys that the task lists may be dropped.
         """
         raise NotImplementedError
 
     def no_decay(self, name: str) -> bool:
-        """Whether a parameter with more than one dimension is still free of weight decay."""
+        """Whether a parameter of more than one dimension is exempt from weight decay."""
         return False
 
     def layers(self) -> Layers | None:
-        """Depths for ``Recipe.layer_decay``; None where the method defines none."""
+        """Return the depths for ``Recipe.layer_decay``; None where the method defines none."""
         return None
 
 
 def build_task(method: Method, dataset: Dataset, backbones: BackboneSizes) -> Task:
-    """Build a method's task, which may ask for the size of the backbone that it declares only.
+    """Build a method's task.
+
+    ``build`` receives the size of the backbone that the method declares and of no other, since its
+    key contains no other.
 
     Raises:
-        TypeError: what ``build`` returns is no task.
+        TypeError: ``build`` returns something else than a task.
     """
     task = method.build(dataset, backbones.restricted(backbone_of(method)))
     if not isinstance(task, Task):
