@@ -1,4 +1,4 @@
-"""Evaluate a classifier by its class probabilities, and probe a pre-trained encoder."""
+"""Evaluation of classifiers by class probabilities, and of pre-trained encoders by probes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from harness.train.task import Task
 def probabilities(task: Task, images: Images) -> Tensor:
     """Return class probabilities (N, K) float32 on the CPU, for all images in order."""
     logits = look(task, images, task.predict, task.evaluation)
+    # Softmax in float32: bfloat16 has 8 significant bits, so that many scores would tie in an AUC.
     return logits.float().softmax(1).cpu()
 
 
 class ClassificationEvaluator(Evaluator):
-    """Evaluate class probabilities (N, K) against labels; accuracy selects the best epoch."""
+    """Evaluator of class probabilities (N, K) against labels; accuracy selects the best epoch."""
 
     criterion = "accuracy"
 
@@ -30,11 +31,11 @@ class ClassificationEvaluator(Evaluator):
         return probabilities(self.task, images)
 
     def scores(self, predicted: Tensor, images: Images) -> dict[str, float]:
-        """Return every metric of probabilities (N, K)."""
+        """Return every metric of class probabilities (N, K), by name."""
         return metrics.evaluate(predicted.numpy(), images.labels.cpu().numpy())
 
     def summary(self, epochs: int) -> Evaluation:
-        """Return metrics and counts at the last and at the best epoch."""
+        """Return metrics and counts of images at the last and at the best epoch."""
         labels = self.reported.labels.cpu().numpy()
         counts = np.bincount(labels, minlength=self.kept("last").shape[1])
         return Evaluation(
@@ -45,17 +46,17 @@ class ClassificationEvaluator(Evaluator):
         )
 
     def _at(self, rule: Rule, epochs: int) -> EpochEvaluation:
-        predicted = self.kept(rule)
-        choice = predicted.argmax(1)
+        predicted = self.kept(rule)  # (N, K)
+        classes = predicted.argmax(1)  # (N,); of equal probabilities the first, as in metrics
         return EpochEvaluation(
             epoch=self.epoch_of(rule, epochs),
             metrics=self.scores(predicted, self.reported),
-            correct=int((choice == self.reported.labels.cpu()).sum()),
-            collapsed=bool(metrics.collapsed(choice.numpy())),
+            correct=int((classes == self.reported.labels.cpu()).sum()),
+            collapsed=bool(metrics.collapsed(classes.numpy())),
         )
 
     def predictions(self) -> dict[str, np.ndarray]:
-        """Return the per-image predictions that paired tests need."""
+        """Return "last" and "best" probabilities (N, K), "labels" (N,) and "names" (N,)."""
         return {
             "last": self.kept("last").numpy(),
             "best": self.kept("best").numpy(),
@@ -65,7 +66,18 @@ class ClassificationEvaluator(Evaluator):
 
 
 def probes(task: Task, train: Images, reported: Images, *, classes: int) -> dict[str, Evaluation]:
-    """Return what probes of the frozen encoder reach on the reported images."""
+    """Evaluate probes of the frozen encoder on the reported images.
+
+    Args:
+        task: a pre-training with ``features``.
+        train: images that the probes are fitted on.
+        reported: images that they are evaluated on.
+        classes: K.
+
+    Returns:
+        an evaluation by name of the probe.
+    """
+    # Unaugmented images and an encoder in eval mode: each image has one feature vector (D,).
     train_set, test_set = (
         (look(task, images, task.features).float().cpu(), images.labels.cpu())
         for images in (train, reported)
@@ -74,6 +86,6 @@ def probes(task: Task, train: Images, reported: Images, *, classes: int) -> dict
 
 
 def count_parameters(task: torch.nn.Module) -> dict[str, int]:
-    """Count parameters: all, and those that are trained."""
+    """Return the numbers of all parameters ("total") and of trained ones ("trainable")."""
     sizes = [(p.numel(), p.requires_grad) for p in task.parameters()]
     return {"total": sum(n for n, _ in sizes), "trainable": sum(n for n, t in sizes if t)}

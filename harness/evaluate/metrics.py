@@ -1,7 +1,7 @@
-"""Figures of merit of a classifier, from probabilities (n, K) and labels (n,).
+"""Metrics of classifiers, from class probabilities (n, K) and labels (n,).
 
-Needs numpy alone. Values are in natural units (an accuracy lies in 0..1); ``Metric.factor`` is
-for display. The predicted class is the first one with the highest probability.
+Only numpy is required. Values are in natural units (an accuracy lies in 0..1); ``Metric.factor``
+scales them for display. The predicted class is the first one with the highest probability.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from harness.spec.quantity import Metric
 
 def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Return the share of images whose predicted class is the label."""
-    table = confusion(probabilities, labels)
+    table = confusion(probabilities, labels)  # correct predictions lie on the diagonal
     return float(np.trace(table) / table.sum())
 
 
 def balanced_accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean recall over the classes that occur among the labels."""
     table = confusion(probabilities, labels)
-    support = table.sum(axis=1)
+    support = table.sum(axis=1)  # images of each class (K,)
     present = support > 0
     return float(np.mean(np.diag(table)[present] / support[present]))
 
@@ -31,9 +31,10 @@ def balanced_accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
 def macro_f1(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean F1 over the classes that occur among the labels or the predictions.
 
-    A class that is never predicted, or never right, counts with 0.
+    A class without any correct prediction has an F1 of 0.
     """
     table = confusion(probabilities, labels)
+    # F1 = 2 TP / (2 TP + FP + FN), and 2 TP + FP + FN = predicted images + labelled images.
     both = table.sum(axis=0) + table.sum(axis=1)
     present = both > 0
     return float(np.mean(2.0 * np.diag(table)[present] / both[present]))
@@ -45,23 +46,26 @@ def macro_auc(probabilities: np.ndarray, labels: np.ndarray) -> float:
     Ties count half (mid-ranks).
 
     Raises:
-        ValueError: only one class occurs among the labels, so that no image is "the rest".
+        ValueError: only one class occurs among the labels, which leaves no negative images.
     """
     probabilities, labels = _checked(probabilities, labels)
     present = np.unique(labels)
-    _several(present)
+    _require_two(present)
     areas = [_auc(probabilities[:, k], labels == k) for k in present]
     return float(np.mean(areas))
 
 
 def kappa(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Return Cohen's kappa with quadratic weights, for classes in the order of a severity.
+    """Return Cohen's kappa with quadratic weights, for classes ordered by severity.
+
+    With counts O, weights w_ij = (i - j)^2 and the counts E expected from the margins alone,
+    kappa = 1 - sum(w O) / sum(w E) (Cohen 1968); a common factor of w cancels.
 
     Raises:
         ValueError: only one class occurs among the labels.
     """
     table = confusion(probabilities, labels).astype(np.float64)
-    _several(np.flatnonzero(table.sum(axis=1)))
+    _require_two(np.flatnonzero(table.sum(axis=1)))
     grades = np.arange(table.shape[0])
     weights = (grades[:, None] - grades[None, :]) ** 2
     expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
@@ -69,9 +73,10 @@ def kappa(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def confusion(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the counts (K, K): rows are labels, columns predicted classes."""
+    """Return the confusion matrix (K, K) of counts: rows are labels, columns predictions."""
     probabilities, labels = _checked(probabilities, labels)
     classes = probabilities.shape[1]
+    # Number the cells row by row, so that one bincount fills the matrix.
     cells = labels * classes + probabilities.argmax(axis=1)
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
 
@@ -123,20 +128,20 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         )
     }
 )
-"""The metrics by name; a column names the one that it shows."""
+"""The metrics of classifiers by name."""
 
 
 def evaluate(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Return every metric by name, in natural units.
 
     Raises:
-        ValueError: shapes do not fit, a value is not finite, or one class alone occurs.
+        ValueError: shapes do not fit, a value is not finite, or only one class occurs.
     """
     return {name: metric.compute(probabilities, labels) for name, metric in METRICS.items()}
 
 
 def majority(labels: np.ndarray, classes: int, *, metric: str = "accuracy") -> float:
-    """Return the metric of the classifier that always answers the most frequent class.
+    """Return a metric of the classifier that always predicts the most frequent class.
 
     Args:
         labels: (n,).
@@ -150,7 +155,7 @@ def majority(labels: np.ndarray, classes: int, *, metric: str = "accuracy") -> f
 
 
 def collapsed(predictions: np.ndarray) -> bool:
-    """Whether all images get one class; predictions (n,) are class numbers."""
+    """Whether all images are predicted as one class; predictions (n,) are class indices."""
     return len(np.unique(predictions)) == 1
 
 
@@ -172,7 +177,7 @@ def _checked(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray,
     return probabilities, labels
 
 
-def _several(present: np.ndarray) -> None:
+def _require_two(present: np.ndarray) -> None:
     if len(present) < 2:
         raise ValueError(
             "Only one class occurs among the labels; AUC and kappa need two. Evaluate more images."
@@ -180,10 +185,15 @@ def _several(present: np.ndarray) -> None:
 
 
 def _auc(scores: np.ndarray, positive: np.ndarray) -> float:
-    """Return the area under the ROC curve as the Mann-Whitney statistic."""
+    """Return the area under the ROC curve, U / (P N) with the Mann-Whitney statistic U.
+
+    U = R - P (P + 1) / 2, where R is the sum of the positives' ranks, P the number of positives
+    and N that of negatives.
+    """
     _, position, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    # c equal scores whose last has rank r share the mid-rank r - (c - 1) / 2.
     ranks = (np.cumsum(counts) - (counts - 1) / 2.0)[position]
     positives = int(positive.sum())
     negatives = len(positive) - positives
-    above = ranks[positive].sum() - positives * (positives + 1) / 2.0
-    return float(above / (positives * negatives))
+    statistic = ranks[positive].sum() - positives * (positives + 1) / 2.0
+    return float(statistic / (positives * negatives))

@@ -1,15 +1,17 @@
-"""Figures of merit of a segmentation, from probability maps (n, H, W) and masks (n, H, W).
+"""Metrics of segmentations, from probability maps (n, H, W) and masks (n, H, W).
 
-Needs numpy alone, distances scipy too. A pixel is predicted as lesion where its probability is
-above the threshold. F1 is the Dice coefficient, IoU the Jaccard index, in three ways:
+Only numpy is required, and scipy for distances. A pixel is predicted as lesion where its
+probability is above the threshold. F1 (the Dice coefficient) and IoU (the Jaccard index) are
+averaged in three ways:
 
-* per image, then averaged (``f1``, ``iou``), also over the images with a lesion alone;
+* per image, then over images (``f1``, ``iou``), or only over images with a lesion
+  (``f1_lesions``, ``iou_lesions``);
 * over all pixels of all images at once (``f1_pooled``, ``iou_pooled``);
-* as the released code does (``f1_released``, ``iou_released``): over the pixels of eight images
-  in file order at once, F1 out of that IoU, then averaged over these batches.
+* as in the released code (``f1_released``, ``iou_released``): IoU over the pixels of eight images
+  in file order, F1 computed from that IoU, then the mean over these batches.
 
-An image without a lesion counts 1 where none is predicted, else 0. What is undefined is not a
-number: the lesion metrics without any lesion, the distance where no image has both outlines.
+An image without a lesion scores 1 where none is predicted, else 0. Undefined values are NaN: the
+lesion metrics without any lesion, the distance where no image has both outlines.
 """
 
 from __future__ import annotations
@@ -24,17 +26,27 @@ import numpy as np
 from harness.spec.quantity import Metric
 
 THRESHOLD = 0.5
+"""Probability above which a pixel is predicted as lesion, unless another is given."""
+
 RELEASED_BATCH = 8
+"""Images per batch of the released code's evaluation."""
+
 RELEASED_SMOOTH = 1e-5
-"""Pixels that the released code adds to intersection and union of a batch."""
+"""Number that the released code adds to the intersection and the union of a batch, in pixels."""
 
 DISTANCE = "hd95"
-"""The one metric that is not made from counts; it takes a hundred times as long."""
+"""The only metric that is not computed from counts; it takes a hundred times as long."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Pixels of each image, (n,) int64: predicted, in truth, and both."""
+    """Pixels per image, (n,) int64.
+
+    Attributes:
+        predicted: pixels predicted as lesion, |P|.
+        truth: pixels of the reference mask, |T|.
+        both: pixels of the intersection, |P and T|.
+    """
 
     predicted: np.ndarray
     truth: np.ndarray
@@ -42,22 +54,22 @@ class Counts:
 
     @property
     def union(self) -> np.ndarray:
-        """Pixels in either."""
+        """Pixels of the union, |P or T|."""
         union: np.ndarray = self.predicted + self.truth - self.both
         return union
 
     @property
     def lesion(self) -> np.ndarray:
-        """Whether each image has a lesion."""
+        """Whether each image has a lesion, (n,) bool."""
         lesion: np.ndarray = self.truth > 0
         return lesion
 
 
 def count(maps: np.ndarray, masks: np.ndarray, *, threshold: float = THRESHOLD) -> Counts:
-    """Count pixels.
+    """Count the pixels of predictions, references and their intersections.
 
     Args:
-        maps: (n, H, W) probabilities, or bool.
+        maps: (n, H, W) probabilities, or predictions as bool.
         masks: (n, H, W), bool or in {0, 1}.
         threshold: a pixel is predicted where its probability is above.
 
@@ -71,21 +83,23 @@ def count(maps: np.ndarray, masks: np.ndarray, *, threshold: float = THRESHOLD) 
 
 def f1_by_image(counts: Counts) -> np.ndarray:
     """Return 2 |P and T| / (|P| + |T|) of each image, 1 where both are empty."""
-    return _share(2 * counts.both, counts.predicted + counts.truth)
+    return _ratio(2 * counts.both, counts.predicted + counts.truth)
 
 
 def iou_by_image(counts: Counts) -> np.ndarray:
     """Return |P and T| / |P or T| of each image, 1 where both are empty."""
-    return _share(counts.both, counts.union)
+    return _ratio(counts.both, counts.union)
 
 
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Return part / whole, 1 where whole is 0."""
     result = np.ones(np.shape(whole))
     np.divide(part, whole, out=result, where=np.asarray(whole) > 0)
     return result
 
 
 def _pooled(counts: Counts) -> Counts:
+    """Return the counts over all images, as those of one image (1,)."""
     return Counts(*(array.sum(keepdims=True) for array in _arrays(counts)))
 
 
@@ -98,10 +112,11 @@ def _over_lesions(values: np.ndarray, counts: Counts) -> float:
 
 
 def _released(counts: Counts) -> tuple[np.ndarray, np.ndarray]:
-    """Return each batch's IoU and its size; the last batch may be smaller."""
+    """Return the IoU of each batch of images and its size; the last batch may be smaller."""
     starts = np.arange(0, len(counts.both), RELEASED_BATCH)
     both, union = (np.add.reduceat(array, starts) for array in (counts.both, counts.union))
     sizes = np.diff(np.append(starts, len(counts.both)))
+    # Smoothed on both sides: a batch that is empty in prediction and reference has an IoU of 1.
     return (both + RELEASED_SMOOTH) / (union + RELEASED_SMOOTH), sizes
 
 
@@ -112,13 +127,14 @@ def _released_iou(counts: Counts) -> float:
 
 def _released_f1(counts: Counts) -> float:
     iou, sizes = _released(counts)
+    # F1 = 2 IoU / (1 + IoU) holds for one set of pixels; the code applies it per batch.
     return float(np.average(2 * iou / (1 + iou), weights=sizes))
 
 
 def distances(
     maps: np.ndarray, masks: np.ndarray, *, threshold: float = THRESHOLD
 ) -> tuple[float | None, ...]:
-    """Return each image's Hausdorff-95 in pixels, see ``hausdorff95``."""
+    """Return the Hausdorff-95 distance of each image in pixels, see ``hausdorff95``."""
     predicted, truth = _checked(maps, masks, threshold)
     return tuple(hausdorff95(p, t) for p, t in zip(predicted, truth, strict=True))
 
@@ -126,26 +142,30 @@ def distances(
 def hausdorff95(first: np.ndarray, second: np.ndarray) -> float | None:
     """Return the 95th percentile of the distances between two outlines, in pixels.
 
-    The distances of every pixel of each outline to the other outline are taken together. An
-    outline is what an erosion by the four neighbours takes away; the image's border counts.
+    The distances of every pixel of each outline to the nearest pixel of the other are pooled before
+    the percentile is taken. An outline consists of the pixels that an erosion by the four
+    neighbours removes; outside of the image counts as background.
 
     Args:
         first: (H, W) bool.
-        second: likewise.
+        second: (H, W) bool.
 
     Returns:
-        None where either is empty.
+        None where either mask is empty.
     """
     if not first.any() or not second.any():
         return None
     from scipy.spatial import cKDTree
 
-    one, other = (np.argwhere(_outline(mask)) for mask in (first, second))
-    there, back = cKDTree(other).query(one)[0], cKDTree(one).query(other)[0]
-    return float(np.percentile(np.concatenate([there, back]), 95))
+    # Points (a, 2) and (b, 2), then the directed distances (a,) and (b,).
+    first_points, second_points = (np.argwhere(_outline(mask)) for mask in (first, second))
+    forward = cKDTree(second_points).query(first_points)[0]
+    backward = cKDTree(first_points).query(second_points)[0]
+    return float(np.percentile(np.concatenate([forward, backward]), 95))
 
 
 def _outline(mask: np.ndarray) -> np.ndarray:
+    """Return the pixels of a mask with at least one of four neighbours outside of it."""
     padded = np.pad(mask, 1)
     inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     outline: np.ndarray = mask & ~inside
@@ -193,8 +213,8 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         ),
     }
 )
-"""The metrics by name. The paper does not say how it averages; ``f1`` and ``iou`` (per image,
-those without a lesion included) are what a column takes for it."""
+"""The metrics of segmenters by name. The paper does not state how it averages; its columns are
+compared with ``f1`` and ``iou`` (per image, images without a lesion included)."""
 
 
 def from_counts(counts: Counts) -> dict[str, float]:
@@ -209,15 +229,15 @@ def evaluate(maps: np.ndarray, masks: np.ndarray) -> dict[str, float | None]:
         ValueError: see ``count``.
     """
     counted = from_counts(count(maps, masks))
-    found = {
+    values = {
         name: counted[name] if name in counted else metric.compute(maps, masks)
         for name, metric in METRICS.items()
     }
-    return {name: None if math.isnan(value) else value for name, value in found.items()}
+    return {name: None if math.isnan(value) else value for name, value in values.items()}
 
 
 def constant(masks: np.ndarray, *, value: bool) -> dict[str, float | None]:
-    """Return what predicting one value on every pixel reaches: lesion everywhere, or nowhere."""
+    """Return every metric of predicting one value on every pixel: lesion, or background."""
     return evaluate(np.full(np.shape(masks), value), masks)
 
 

@@ -1,6 +1,6 @@
-"""Probes of a pre-trained encoder: frozen features, a linear and a nearest-neighbour classifier.
+"""Probes of a pre-trained encoder: linear and nearest-neighbour classifiers on frozen features.
 
-Both are deterministic: no random start, no batches.
+Both are deterministic: they start from zero weights and use all images at once.
 """
 
 from __future__ import annotations
@@ -14,25 +14,33 @@ from harness.evaluate import metrics
 from harness.store.result import EpochEvaluation, Evaluation
 
 DECAY = 1e-3
-"""Weight of the squared norm of the linear probe's weights."""
+"""Coefficient of the squared norm of the linear probe's weights in its loss."""
 
 ITERATIONS = 200
+"""L-BFGS iterations of the linear probe at most."""
+
 NEIGHBOURS = 20
+"""Training images that vote in the nearest-neighbour probe."""
+
 TEMPERATURE = 0.07
-"""Of the neighbours' votes, as is usual (Wu et al. 2018)."""
+"""Temperature of the votes' weights (Wu et al. 2018)."""
 
 
 def linear(train: Tensor, labels: Tensor, test: Tensor, classes: int) -> Tensor:
     """Return class probabilities (M, K) of multinomial logistic regression.
 
+    The loss is the mean cross-entropy plus ``DECAY`` |W|^2, without a penalty on the bias; it is
+    convex, so that L-BFGS needs no random start.
+
     Args:
-        train: (N, D) features, standardised here per dimension by their own mean and spread.
+        train: (N, D) features; standardised per dimension by the training set's mean and standard
+            deviation.
         labels: (N,) int64.
         test: (M, D) features.
         classes: K.
     """
-    mean, spread = train.mean(0), train.std(0).clamp(min=1e-6)
-    train, test = (train - mean) / spread, (test - mean) / spread
+    mean, deviation = train.mean(0), train.std(0).clamp(min=1e-6)
+    train, test = (train - mean) / deviation, (test - mean) / deviation
     weight = torch.zeros(train.shape[1], classes, dtype=train.dtype, requires_grad=True)
     bias = torch.zeros(classes, dtype=train.dtype, requires_grad=True)
     solver = torch.optim.LBFGS(
@@ -51,37 +59,45 @@ def linear(train: Tensor, labels: Tensor, test: Tensor, classes: int) -> Tensor:
 
 
 def neighbours(train: Tensor, labels: Tensor, test: Tensor, classes: int) -> Tensor:
-    """Return the votes (M, K) of the nearest training images by cosine, weighted by closeness."""
+    """Return class probabilities (M, K) by a weighted vote of the nearest training images.
+
+    The weight of a neighbour is exp(cosine similarity / ``TEMPERATURE``) (Wu et al. 2018); the
+    arguments are those of ``linear``.
+    """
     train, test = (nn.functional.normalize(f, dim=1) for f in (train, test))
-    nearest, rows = (test @ train.T).topk(min(NEIGHBOURS, len(train)), dim=1)
-    weight = torch.exp(nearest / TEMPERATURE)
+    similarity, rows = (test @ train.T).topk(min(NEIGHBOURS, len(train)), dim=1)
+    weight = torch.exp(similarity / TEMPERATURE)  # (M, k)
     votes = torch.zeros(len(test), classes, dtype=weight.dtype)
     votes.scatter_add_(1, labels[rows], weight)
     return votes / votes.sum(1, keepdim=True)
 
 
 Probe = Callable[[Tensor, Tensor, Tensor, int], Tensor]
+"""A function of training features and labels, test features and K, as ``linear``."""
+
 PROBES: Mapping[str, Probe] = {"linear": linear, "knn": neighbours}
+"""The probes by name."""
 
 
 def measure(
     train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], classes: int
 ) -> dict[str, Evaluation]:
-    """Return each probe's evaluation; it has no epochs, so that the last one is the best.
+    """Fit and evaluate every probe; without epochs, "last" and "best" are the same.
 
     Args:
         train: features (N, D) and labels (N,), on the CPU.
         test: features (M, D) and labels (M,), on the CPU.
         classes: K.
     """
-    found = {}
+    evaluations = {}
     for name, probe in PROBES.items():
+        # In float64: the solver stops at a change of 1e-9, which float32 cannot resolve.
         predicted = probe(train[0].double(), train[1], test[0].double(), classes)
-        choice = predicted.argmax(1)
-        once = EpochEvaluation(
+        predicted_classes = predicted.argmax(1)
+        evaluation = EpochEvaluation(
             metrics=metrics.evaluate(predicted.numpy(), test[1].numpy()),
-            correct=int((choice == test[1]).sum()),
-            collapsed=bool(metrics.collapsed(choice.numpy())),
+            correct=int((predicted_classes == test[1]).sum()),
+            collapsed=bool(metrics.collapsed(predicted_classes.numpy())),
         )
-        found[name] = Evaluation(n=len(test[1]), last=once, best=once)
-    return found
+        evaluations[name] = Evaluation(n=len(test[1]), last=evaluation, best=evaluation)
+    return evaluations

@@ -1,4 +1,4 @@
-"""Every metric by name, and what evaluates a task: by its classes or by its masks."""
+"""The metrics of classification and segmentation by name, and the evaluator of a task."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def known() -> Mapping[str, Metric]:
 
 
 CONSTANTS: Mapping[str, bool] = MappingProxyType({"background": False, "foreground": True})
-"""The constant segmenters: what each predicts on every pixel; ``harness.report.computed`` has
-their labels."""
+"""Constant segmenters by name: whether every pixel is predicted as lesion. Their labels in tables
+stand in ``harness.report.computed``."""
 
 
 def find(name: str) -> Metric:
     """Return a metric by name.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: no metric has that name.
     """
     metrics_by_name = known()
     if name not in metrics_by_name:
@@ -45,7 +45,7 @@ def find(name: str) -> Metric:
 
 
 def check(column: Column, manifest: Manifest) -> None:
-    """Refuse a column whose data cannot be measured by its metric.
+    """Refuse a column whose metric cannot be computed on its data set.
 
     Raises:
         UserError: the metric is unknown, or needs masks that the data set does not have.
@@ -61,7 +61,7 @@ def check_masks(manifest: Manifest, needed_by: str) -> None:
     """Refuse a data set without masks.
 
     Raises:
-        UserError: it has none.
+        UserError: the data set has no masks.
     """
     if "masks.npy" not in manifest.files:
         raise UserError(
@@ -71,7 +71,7 @@ def check_masks(manifest: Manifest, needed_by: str) -> None:
 
 
 def majority(name: str, labels: np.ndarray, classes: int) -> float | None:
-    """Return what answering the most frequent class reaches; None for metrics of segmenters.
+    """Return a metric of predicting the most frequent class; None for metrics of segmenters.
 
     Args:
         name: of the metric.
@@ -82,7 +82,7 @@ def majority(name: str, labels: np.ndarray, classes: int) -> float | None:
 
 
 def constants(name: str, reported: ImageStore, size: int) -> dict[str, float | None]:
-    """Return what the constant segmenters reach, by name; none for metrics of classifiers.
+    """Return a metric of every constant segmenter, by name; empty for metrics of classifiers.
 
     A value is None where the metric is undefined.
 
@@ -97,28 +97,28 @@ def constants(name: str, reported: ImageStore, size: int) -> dict[str, float | N
 
     truth = masks_of(reported, size)
     compute = overlap.METRICS[name].compute
-    reached = {c: compute(np.full(truth.shape, v), truth) for c, v in CONSTANTS.items()}
-    return {c: None if math.isnan(value) else value for c, value in reached.items()}
+    values = {c: compute(np.full(truth.shape, v), truth) for c, v in CONSTANTS.items()}
+    return {c: None if math.isnan(value) else value for c, value in values.items()}
 
 
 def evaluator_for(task: Task, reported: Images, selected_on: Images) -> Evaluator | None:
-    """Return what evaluates a task, see ``Evaluator``; None for a pre-training."""
+    """Return the evaluator of a classifier or segmenter; None for a pre-training."""
     if task.segments:
         return SegmentationEvaluator(task, reported, selected_on)
     return ClassificationEvaluator(task, reported, selected_on) if task.classifies else None
 
 
 def measures(metric: Metric, evaluation: Evaluation) -> bool:
-    """Whether a metric is of what was evaluated: masks, or classes."""
+    """Whether a metric and an evaluation are of the same kind: both of masks, or of classes."""
     return (metric.name in overlap.METRICS) == evaluation.of_masks
 
 
 def from_predictions(metric: Metric, arrays: Arrays, rule: Rule) -> float | None:
-    """Compute a metric from the predictions that a run kept, see ``Evaluator.predictions``.
+    """Compute a metric from the stored predictions of a run, see ``Evaluator.predictions``.
 
     Returns:
-        The number that an evaluation at the end of the training gives, in natural units; None
-        where the metric is undefined.
+        the same number as an evaluation at the end of the training, in natural units; None where
+        the metric is undefined.
 
     Raises:
         ValueError: the metric cannot be computed from these predictions.

@@ -1,7 +1,7 @@
-"""Evaluate a segmenter by its predicted masks.
+"""Evaluation of segmenters by their predicted masks.
 
-Masks are compared at the size of the model's input. Where they are kept they are packed, one bit
-a pixel: 233 images of 224 x 224 take 1.5 MB.
+Masks are compared at the size of the model's input. They are stored packed, one bit per pixel:
+233 images of 224 x 224 take 1.5 MB.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from harness.train.loop import look
 from harness.train.task import Task
 
 EVALUATION_BATCH = 8
-"""Images at once: decoders of full resolution take tens of megabytes an image and layer."""
+"""Images per forward pass: full-resolution decoders take tens of megabytes per image and layer."""
 
 RULES: tuple[Rule, ...] = ("last", "best")
 
@@ -31,14 +31,16 @@ def predicted(task: Task, images: Images) -> np.ndarray:
     """
 
     def decide(batch: Tensor) -> Tensor:
-        logits = task.segment(batch).float()
-        found = (logits.sigmoid() > task.threshold).to(torch.uint8)
-        return torch.where(torch.isfinite(logits), found, 2)
+        logits = task.segment(batch).float()  # (B, 1, H, W)
+        lesion = (logits.sigmoid() > task.threshold).to(torch.uint8)
+        # 2 marks a logit that is not finite; one check after the last batch avoids a host sync
+        # per batch.
+        return torch.where(torch.isfinite(logits), lesion, 2)
 
-    found = look(task, images, decide, batch_size=EVALUATION_BATCH)[:, 0].cpu().numpy()
-    if found.max(initial=0) > 1:
+    masks = look(task, images, decide, batch_size=EVALUATION_BATCH)[:, 0].cpu().numpy()
+    if masks.max(initial=0) > 1:
         raise ValueError("Some logits are not finite; the model has diverged.")
-    return found.astype(bool)
+    return masks.astype(bool)
 
 
 def pack(masks: np.ndarray) -> np.ndarray:
@@ -53,12 +55,12 @@ def unpack(packed: np.ndarray, side: int) -> np.ndarray:
 
 
 class SegmentationEvaluator(Evaluator):
-    """Evaluate masks, kept as packed bits; the IoU per image selects the best epoch."""
+    """Evaluator of masks, stored as packed bits; the mean IoU per image selects the best epoch."""
 
     criterion = "iou"
 
     def __init__(self, task: Task, reported: Images, selected_on: Images) -> None:
-        """Begin before the first epoch; the images come with their masks."""
+        """Begin before the first epoch; both parts of the data must have masks."""
         super().__init__(task, reported, selected_on)
         self._truth = reported.truth()
         self._validation = self._truth if selected_on is reported else selected_on.truth()
@@ -68,7 +70,7 @@ class SegmentationEvaluator(Evaluator):
         return torch.from_numpy(pack(predicted(self.task, images)))
 
     def scores(self, predicted: Tensor, images: Images) -> dict[str, float]:
-        """Return every metric of packed masks but the distance, which takes long."""
+        """Return every metric of packed masks except the distance, which is slow."""
         truth = self._truth if images is self.reported else self._validation
         masks = unpack(predicted.numpy(), images.size)
         return overlap.from_counts(overlap.count(masks, truth))
@@ -95,14 +97,14 @@ class SegmentationEvaluator(Evaluator):
         return unpack(self.kept(rule).numpy(), self.reported.size)
 
     def predictions(self) -> dict[str, np.ndarray]:
-        """Return what tests of pairs and figures need, by image in order.
+        """Return the arrays that paired tests and figures use, with one row per image in order.
 
         "last", "best" and "truth" are packed masks, see ``unpack``; "side" is their side in
         pixels. "last_f1", "last_iou", "last_hd95" and likewise "best" are per image; an undefined
-        distance is not a number. "lesion" says whether the truth has one, beside "labels" and
-        "names".
+        distance is NaN. "lesion" is whether the reference has one; "labels" and "names" are those
+        of the images.
         """
-        found = {
+        arrays = {
             "truth": pack(self._truth),
             "side": np.asarray(self.reported.size),
             "lesion": np.asarray(self._truth.any((1, 2))),
@@ -113,10 +115,10 @@ class SegmentationEvaluator(Evaluator):
             masks = self._masks(rule)
             counts = overlap.count(masks, self._truth)
             distances = overlap.distances(masks, self._truth)
-            found[rule] = self.kept(rule).numpy()
-            found[f"{rule}_f1"] = overlap.f1_by_image(counts)
-            found[f"{rule}_iou"] = overlap.iou_by_image(counts)
-            found[f"{rule}_hd95"] = np.asarray(
+            arrays[rule] = self.kept(rule).numpy()
+            arrays[f"{rule}_f1"] = overlap.f1_by_image(counts)
+            arrays[f"{rule}_iou"] = overlap.iou_by_image(counts)
+            arrays[f"{rule}_hd95"] = np.asarray(
                 [np.nan if d is None else d for d in distances], np.float64
             )
-        return found
+        return arrays
