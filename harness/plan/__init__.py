@@ -1,1 +1,1 @@
-"""Plans: which stages an experiment needs, and what is written of it."""
+"""Plans: the columns, runs and unique stages of an experiment under the options of a command."""

@@ -1,4 +1,4 @@
-"""Find experiments: files of ``experiments/``, a user's own file, or an installed package's."""
+"""Find experiments in ``experiments/``, in a user's file, or in an installed package."""
 
 from __future__ import annotations
 
@@ -20,7 +20,14 @@ _PACKAGE = Path(harness.__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Component:
-    """A file that offers something: its name, its docstring's first line and its path."""
+    """A file that defines an experiment or a method.
+
+    Attributes:
+        name: by which a command finds it.
+        summary: first line of the file's docstring.
+        path: of the file.
+        sweep: whether its experiment is a sweep, not a table.
+    """
 
     name: str
     summary: str
@@ -29,7 +36,7 @@ class Component:
 
 
 def experiments_folder() -> Path:
-    """Return ``experiments/`` beside the package in a checkout, else the wheel's copy."""
+    """Return ``experiments/`` beside the package in a checkout, else the copy in the wheel."""
     beside = _PACKAGE.parent / "experiments"
     return beside if beside.is_dir() else _PACKAGE / "_experiments"
 
@@ -42,9 +49,9 @@ def experiments() -> dict[str, Component]:
 def methods() -> dict[str, Component]:
     """List the methods: ``msmae`` and the modules of ``baselines``, without importing them."""
     root = _PACKAGE / "methods"
-    found = {c.name: c for c in _scan(root / "baselines")}
-    ours = _component(root / "msmae" / "method.py")
-    return {"msmae": Component("msmae", ours.summary, ours.path), **found}
+    baselines = {c.name: c for c in _scan(root / "baselines")}
+    msmae = _component(root / "msmae" / "method.py")
+    return {"msmae": Component("msmae", msmae.summary, msmae.path), **baselines}
 
 
 def _scan(folder: Path) -> Iterator[Component]:
@@ -54,19 +61,21 @@ def _scan(folder: Path) -> Iterator[Component]:
 
 
 def _component(path: Path) -> Component:
+    """Read a file's docstring and assignments from its syntax tree, without executing it."""
     tree = ast.parse(path.read_bytes())
-    text = ast.get_docstring(tree) or ""
-    built = [n.value for n in tree.body if isinstance(n, ast.Assign) and _named(n.targets[0])]
-    sweep = any(isinstance(v, ast.Call) and ast.unparse(v.func) == "Sweep" for v in built)
-    return Component(path.stem, text.partition("\n")[0], path, sweep)
+    docstring = ast.get_docstring(tree) or ""
+    assignments = [node for node in tree.body if isinstance(node, ast.Assign)]
+    values = [node.value for node in assignments if _is_experiment(node.targets[0])]
+    sweep = any(isinstance(v, ast.Call) and ast.unparse(v.func) == "Sweep" for v in values)
+    return Component(path.stem, docstring.partition("\n")[0], path, sweep)
 
 
-def _named(target: ast.expr) -> bool:
+def _is_experiment(target: ast.expr) -> bool:
     return isinstance(target, ast.Name) and target.id == "EXPERIMENT"
 
 
 def load(name: str) -> tuple[str, Table]:
-    """Execute an experiment and return its name and table.
+    """Execute a table's file and return its name and table.
 
     Args:
         name: a known name ("table1") or the path of a Python file that builds ``EXPERIMENT``.
@@ -74,29 +83,29 @@ def load(name: str) -> tuple[str, Table]:
     Raises:
         UserError: there is no such experiment, its file does not build one, or it is a sweep.
     """
-    known, found = find(name)
-    if isinstance(found, Sweep):
+    stem, experiment = find(name)
+    if isinstance(experiment, Sweep):
         raise UserError(
-            f"{known} is a sweep, not a table: `harness sweep {name}` runs it, `harness report"
+            f"{stem} is a sweep, not a table: `harness sweep {name}` runs it, `harness report"
             f" {name}` writes what it found."
         )
-    return known, found
+    return stem, experiment
 
 
 def load_sweep(name: str) -> tuple[str, Sweep]:
-    """Execute an experiment and return its name and sweep; as ``load``.
+    """Execute a sweep's file and return its name and sweep; names as in ``load``.
 
     Raises:
         UserError: as by ``load``, or it is a table.
     """
-    known, found = find(name)
-    if isinstance(found, Table):
-        raise UserError(f"{known} is a table, not a sweep: `harness run {name}` runs it.")
-    return known, found
+    stem, experiment = find(name)
+    if isinstance(experiment, Table):
+        raise UserError(f"{stem} is a table, not a sweep: `harness run {name}` runs it.")
+    return stem, experiment
 
 
 def find(name: str) -> tuple[str, Table | Sweep]:
-    """Execute an experiment of either kind; as ``load``."""
+    """Execute an experiment's file and return its name and table or sweep; names as in ``load``."""
     if name.endswith(".py") or "/" in name:
         path = Path(name)
         if not path.is_file():
@@ -121,9 +130,9 @@ def _experiment(module: object, path: Path) -> Table | Sweep:
         check_names(types_of([value.row.stages, value.row.finetunes]))
         return value
     if not isinstance(value, Table):
-        found = "nothing" if value is None else type(value).__name__
+        kind = "nothing" if value is None else type(value).__name__
         raise UserError(
-            f"{path} builds no experiment: EXPERIMENT must be a Table or a Sweep, not {found}."
+            f"{path} builds no experiment: EXPERIMENT must be a Table or a Sweep, not {kind}."
         )
     check_names(types_of([(row.stages, row.finetunes) for row in value.rows]))
     names = [row.name for row in value.rows]

@@ -1,4 +1,4 @@
-"""The columns of a plan: which are asked for, and the prepared data that fill them."""
+"""The columns of a plan, each with the prepared data set whose results it shows."""
 
 from __future__ import annotations
 
@@ -16,12 +16,19 @@ from harness.spec.dataset import Dataset
 from harness.spec.table import Column, Table
 
 UNPREPARED = "not prepared"
-"""Stands for the fingerprint of data that are not there: such keys name no record."""
+"""Fingerprint in place of that of data that are not prepared; no record has such a key."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnPlan:
-    """A column with the data that fills it: its own data set, or a phantom family."""
+    """A column with the data that it is computed on: its own data set, or a phantom family.
+
+    Attributes:
+        column: as the table defines it.
+        asked: the data set of the column.
+        used: the data set that is trained on; a phantom family where it stands in for ``asked``.
+        manifest: of the data set that is used.
+    """
 
     column: Column
     asked: Dataset
@@ -35,57 +42,60 @@ class ColumnPlan:
 
     @property
     def prepared(self) -> bool:
-        """Whether its images are there; without them keys are unknown."""
+        """Whether the images are prepared; otherwise keys of stages on them are unknown."""
         return self.manifest.fingerprint != UNPREPARED
 
 
 def resolve_columns(table: Table, options: Options) -> tuple[ColumnPlan, ...]:
-    """Return the columns that are asked for, with their data.
+    """Return the columns that the options select, with their data.
 
     Raises:
-        UserError: a data set is unknown, cannot be measured, or is not prepared (all of them are
-            named) where ``options.unprepared`` does not allow it.
+        UserError: a data set is unknown, lacks what a column's metric needs, or is not prepared
+            and ``options.unprepared`` is not set; all that are not prepared are named at once.
     """
     if options.datasets is None:
         columns = list(table.columns)
     else:
-        asked = [d for name in options.datasets for d in registry.expand(name)]
-        columns = [column for dataset in asked for column in _columns_of(table, dataset.name)]
+        datasets = [d for name in options.datasets for d in registry.expand(name)]
+        columns = [column for dataset in datasets for column in _columns_of(table, dataset.name)]
     if options.probes:
-        columns = list(dict.fromkeys(c for column in columns for c in (column, *_probed(column))))
+        columns = list(
+            dict.fromkeys(c for column in columns for c in (column, *_probe_columns(column)))
+        )
     plans, missing = [], []
     for column in columns:
-        asked_for = registry.find(column.dataset)
-        used, manifest = _prepared(asked_for, options)
+        dataset = registry.find(column.dataset)
+        used, manifest = _prepared(dataset, options)
         if manifest is None and options.unprepared:
-            manifest = official(asked_for)
+            manifest = official(dataset)
         if manifest is None:
-            missing.append(asked_for)
+            missing.append(dataset)
         else:
-            made = ColumnPlan(column=column, asked=asked_for, used=used, manifest=manifest)
-            if made.prepared:
+            column_plan = ColumnPlan(column=column, asked=dataset, used=used, manifest=manifest)
+            if column_plan.prepared:
                 evaluate_registry.check(column, manifest)
-            plans.append(made)
+            plans.append(column_plan)
     if missing:
         raise _missing(missing, options)
     return tuple(plans)
 
 
 def _columns_of(table: Table, dataset: str) -> list[Column]:
-    """Return a data set's columns; one that the paper lacks gets those of the table's first."""
+    """Return a data set's columns; one that the table lacks gets those of its first data set."""
     own = [c for c in table.columns if c.dataset == dataset]
     first = table.columns[0].dataset
     return own or [replace(c, dataset=dataset) for c in table.columns if c.dataset == first]
 
 
-def _probed(column: Column) -> list[Column]:
-    """Return a data set's columns of probes, which stand after its accuracy."""
+def _probe_columns(column: Column) -> list[Column]:
+    """Return the columns of probes that follow a column of accuracy; none for other columns."""
     if column.metric != "accuracy":
         return []
     return [Column(dataset=column.dataset, probe=name) for name in ("linear", "knn")]
 
 
 def _prepared(dataset: Dataset, options: Options) -> tuple[Dataset, Manifest | None]:
+    """Return the data set to use and its manifest, which is None where it is not prepared."""
     manifest = read_manifest(options.data, dataset.name)
     if manifest is not None:
         return dataset, manifest
@@ -97,9 +107,10 @@ def _prepared(dataset: Dataset, options: Options) -> tuple[Dataset, Manifest | N
 
 
 def official(dataset: Dataset) -> Manifest:
-    """Return what stands for a store that is not prepared: the official sizes, no contents.
+    """Return a manifest of the official sizes, for a data set that is not prepared.
 
-    The clean split's are its shares; groups move them by some images.
+    Parts of the clean split get their nominal shares; the real split differs by some images, since
+    it keeps groups (of one patient, for instance) together.
     """
     total = sum(dataset.counts)
     clean = {part: round(total * share) for part, share in CLEAN.items()}

@@ -1,7 +1,7 @@
-"""Which checkpoints and weights are still needed: by pending stages of all known experiments.
+"""Find the checkpoints and weights that pending stages of experiments still need.
 
-Known are the experiments that ship, under every profile and split and on all prepared data, with
-their own seeds and those that records have; and whatever experiments and settings are named.
+Considers all shipped experiments plus any named, under every profile and split and on all prepared
+data, with their own seeds and those of existing records; settings (``--set``) only where named.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from harness.store.record import Record, Records
 
 @dataclass(frozen=True, kw_only=True)
 class Named:
-    """What a user adds to the known experiments: files, ``--set`` and seeds."""
+    """Experiments, ``--set`` texts and seeds that a user adds to the shipped experiments."""
 
     experiments: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
@@ -36,36 +36,42 @@ class Named:
 
 
 def find(data: Path, records: Records, named: Named) -> Needs:
-    """Plan all that is known and return what its pending stages need.
+    """Plan all considered experiments and return what their pending stages need.
 
     Raises:
-        UserError: a named experiment does not exist, or a record cannot be read.
+        UserError: a named experiment does not exist, a record cannot be read, or data sets that
+            stored checkpoints may belong to are not under ``data``.
     """
-    made = {p.stem: r for p in _files(records) if (r := records.read(p.stem)) is not None}
-    _check_data(data, records.folder, made.values())
-    done = {key for key, record in made.items() if record.status == "done"}
-    seeds = {*named.seeds, *(seed for r in made.values() for seed in _seeds(r))}
+    paths = _record_files(records)
+    existing = {p.stem: r for p in paths if (r := records.read(p.stem)) is not None}
+    _check_data(data, records.folder, existing.values())
+    done = {key for key, record in existing.items() if record.status == "done"}
+    seeds = {*named.seeds, *(seed for r in existing.values() for seed in _seeds(r))}
     needs = Needs()
-    for one in _plans(data, records.folder, named, seeds):
-        for step in one.stage_runs:
-            needs.known.add(step.key)
-            if step.key in done:
+    for experiment_plan in _plans(data, records.folder, named, seeds):
+        for stage_run in experiment_plan.stage_runs:
+            needs.known.add(stage_run.key)
+            if stage_run.key in done:
                 continue
-            needs.pending.add(step.key)
-            if step.num_stages > 1:
-                needs.weights.add(step.run.key(step.num_stages - 1))
+            needs.pending.add(stage_run.key)
+            if stage_run.num_stages > 1:
+                needs.weights.add(stage_run.run.key(stage_run.num_stages - 1))
     return needs
 
 
-def _check_data(data: Path, runs: Path, made: Iterable[Record]) -> None:
-    """Refuse to judge without the data: stages on data that are elsewhere would not be known."""
+def _check_data(data: Path, runs: Path, existing: Iterable[Record]) -> None:
+    """Refuse to decide without the data sets of all records: their pending stages have no key.
+
+    Raises:
+        UserError: a data set of a record, or every data set, is not under ``data``.
+    """
     if not any(p for kind in ("checkpoints", "weights") for p in runs.glob(f"{kind}/*.pt")):
         return
-    there = _manifests(data)
-    asked = {str(r.definition["dataset"]) for r in made if "dataset" in r.definition}
-    if missing := sorted(asked - there):
+    prepared = _manifests(data)
+    used = {str(r.definition["dataset"]) for r in existing if "dataset" in r.definition}
+    if missing := sorted(used - prepared):
         what = f"{', '.join(missing)}, which {runs} has records of"
-    elif not there:
+    elif not prepared:
         what = "any data set"
     else:
         return
@@ -75,7 +81,7 @@ def _check_data(data: Path, runs: Path, made: Iterable[Record]) -> None:
     )
 
 
-def _files(records: Records) -> list[Path]:
+def _record_files(records: Records) -> list[Path]:
     return sorted((records.folder / "records").glob("*.json"))
 
 
@@ -85,6 +91,7 @@ def _seeds(record: Record) -> list[int]:
 
 
 def _plans(data: Path, runs: Path, named: Named, seeds: set[int]) -> Iterator[Plan]:
+    """Yield a plan for every experiment, profile, split, data set and settings that go together."""
     names = dict.fromkeys([*catalog.experiments(), *named.experiments])
     tables = {name: _table(catalog.find(name)[1]) for name in names}
     settings = dict.fromkeys([(), named.overrides])
@@ -100,37 +107,38 @@ def _plans(data: Path, runs: Path, named: Named, seeds: set[int]) -> Iterator[Pl
             runs=runs,
         )
         for dataset in _prepared(data, profile):
-            for one in _made(name, table, replace(options, datasets=(dataset,))):
+            for table_plan in _possible(name, table, replace(options, datasets=(dataset,))):
                 fits |= bool(overrides)
-                yield one
+                yield table_plan
     if not fits:
         listed = " ".join(f"--set {text}" for text in named.overrides)
         raise UserError(f"No known experiment can be run with {listed}; see `harness plan`.")
 
 
-def _made(name: str, table: Table, options: Options) -> Iterator[Plan]:
-    """Plan a table, or those of its rows that can be run as they are."""
+def _possible(name: str, table: Table, options: Options) -> Iterator[Plan]:
+    """Plan a table, or where that fails those of its rows that can be planned alone."""
     try:
         yield plan.make(name, table, options)
     except UserError:
         if len(table.rows) > 1:
             for row in table.rows:
-                yield from _made(name, replace(table, rows=(row,)), options)
+                yield from _possible(name, replace(table, rows=(row,)), options)
 
 
 def _prepared(data: Path, profile: Profile) -> Sequence[str]:
-    """Return the data sets that can be asked for without preparing anything."""
-    there = _manifests(data)
-    stood_in = {d.name for d in registry.datasets().values() if d.phantom in there}
-    return sorted(there | (stood_in if profile.phantoms else set()))
+    """Return the data sets that can be planned without preparing any, phantoms included."""
+    prepared = _manifests(data)
+    replaced = {d.name for d in registry.datasets().values() if d.phantom in prepared}
+    return sorted(prepared | (replaced if profile.phantoms else set()))
 
 
 def _manifests(data: Path) -> set[str]:
     return {name for name in registry.datasets() if read_manifest(data, name) is not None}
 
 
-def _table(found: Table | Sweep) -> Table:
-    if isinstance(found, Table):
-        return found
-    columns = (Column(dataset=found.dataset),)
-    return Table(title=found.title, source="", rows=(found.row,), columns=columns)
+def _table(experiment: Table | Sweep) -> Table:
+    """Return a table, or the table of one row that stands for a sweep's unchanged settings."""
+    if isinstance(experiment, Table):
+        return experiment
+    columns = (Column(dataset=experiment.dataset),)
+    return Table(title=experiment.title, source="", rows=(experiment.row,), columns=columns)

@@ -12,10 +12,20 @@ from harness.store.result import Rule
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the command line says of a run, a plan or a report.
+    """Settings of a run, a plan or a report that do not belong to the experiment.
 
     Attributes:
+        profile: image size, subset and scaling of all stages.
+        split: which parts are trained on, selected on and reported.
+        rule: whether tables show the last or the best epoch.
+        datasets: data sets or groups of them; None for the table's columns.
+        rows: names of rows; None for all.
+        seeds: None for those of the table, else of the profile.
+        overrides: ``--set`` texts, see ``harness.plan.override``.
+        probes: also evaluate probes of pre-trained encoders.
         unprepared: data sets that are not prepared count at their official sizes, for planning.
+        data: folder of prepared data sets.
+        runs: the run store.
     """
 
     profile: Profile

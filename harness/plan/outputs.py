@@ -1,4 +1,4 @@
-"""What is written of a plan: its table, or one a data set where they stand apart; its figures."""
+"""The tables and figures that a plan is written as, one per data set where it says so."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def tables(plan: Plan) -> tuple[Plan, ...]:
     """Return a plan for each table that is written; all of them share the plan's stages.
 
     Raises:
-        UserError: a table shows times of batches of several sizes, which are not taken in turn.
+        UserError: a table shows times of several batch sizes, which cannot be measured in turn.
     """
     costs = [c.column.cost for c in plan.columns]
     batches = sorted({c.batch for c in costs if c is not None and c.what == "seconds"})
@@ -33,39 +33,40 @@ def tables(plan: Plan) -> tuple[Plan, ...]:
 
 
 def figures(plan: Plan) -> tuple[Plan, ...]:
-    """Return a plan for each figure that is laid out as a table is, one a data set.
+    """Return a plan for each scatter figure, one per data set; empty for figures of panels.
 
     Raises:
-        UserError: the experiment has no figure of any kind.
+        UserError: the experiment has neither kind of figure.
     """
     scatter = plan.table.scatter
     if scatter is None:
         if plan.table.panels is None:
             raise UserError(f"{plan.name} has no figure; leave --figures out.")
         return ()
-    made = []
+    plans = []
     for dataset, columns in by_dataset(plan).items():
         shown = [replace(columns[0], column=c) for c in scatter.columns(dataset)]
         name = file_name(scatter.name, dataset, scatter.dataset)
         table = replace(plan.table, title=scatter.title, source=scatter.source, notes=())
-        made.append(_narrowed(replace(plan, table=table, is_figure=True), name, shown))
-    return tuple(made)
+        plans.append(_narrowed(replace(plan, table=table, is_figure=True), name, shown))
+    return tuple(plans)
 
 
 def by_dataset(plan: Plan) -> dict[str, list[ColumnPlan]]:
-    """Return the columns of each data set that was asked for."""
-    found: dict[str, list[ColumnPlan]] = {}
+    """Return the plan's columns by name of their data set, in order."""
+    columns: dict[str, list[ColumnPlan]] = {}
     for column in plan.columns:
-        found.setdefault(column.asked.name, []).append(column)
-    return found
+        columns.setdefault(column.asked.name, []).append(column)
+    return columns
 
 
 def _narrowed(plan: Plan, name: str, columns: Sequence[ColumnPlan]) -> Plan:
+    """Return a plan of some columns under another name."""
     names = {c.column.name for c in columns}
     return replace(
         plan,
         name=name,
         table=replace(plan.table, columns=tuple(c.column for c in columns)),
         columns=tuple(columns),
-        cell_runs=tuple(u for u in plan.cell_runs if u.column.name in names),
+        cell_runs=tuple(run for run in plan.cell_runs if run.column.name in names),
     )

@@ -1,8 +1,9 @@
-"""``--set``: ``[PHASE.]recipe.FIELD=VALUE``, ``[PHASE.]method.FIELD=VALUE``, ``finetune=NAME``.
+"""Parse and apply ``--set``, which changes a field of recipes or methods, or a fine-tuning.
 
-Fields are set after the profile's scaling: the value given is the value that runs, and it is part
-of the key like any other. What is said of one phase stands above what is said of all, in any order.
-A fine-tuning is exchanged before: it is scaled like the one it replaces.
+Forms: ``[PHASE.]recipe.FIELD=VALUE``, ``[PHASE.]method.FIELD=VALUE``, ``finetune=NAME``. Fields
+are set after the profile's scaling, so that the given value is the one that runs; it is part of the
+key like any other. A setting of one phase takes precedence over one of all phases, in any order. A
+fine-tuning is replaced before scaling and scaled like the one it replaces.
 """
 
 from __future__ import annotations
@@ -21,12 +22,19 @@ from harness.spec.table import Row
 
 PHASES: tuple[str, ...] = typing.get_args(Phase)
 SWAP = "finetune"
-"""The only path without a field: it names a row's other fine-tuning."""
+"""Path that selects another fine-tuning of a row; the only one without a field."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Override:
-    """One parsed ``--set``: the phase (None: every phase), the part, the field and the text."""
+    """A parsed ``--set`` of a field.
+
+    Attributes:
+        phase: None for every phase.
+        part: "recipe" or "method".
+        field: name of the field.
+        text: the value as written.
+    """
 
     phase: str | None
     part: str
@@ -34,7 +42,7 @@ class Override:
     text: str
 
     def __str__(self) -> str:
-        """Return it as it is written on the command line."""
+        """Return the text of the command line."""
         phase = f"{self.phase}." if self.phase else ""
         return f"{phase}{self.part}.{self.field}={self.text}"
 
@@ -43,7 +51,7 @@ def parse(text: str) -> Override:
     """Parse one ``--set`` argument.
 
     Raises:
-        UserError: it is not of the form, or the phase or part is unknown.
+        UserError: the text has none of the forms, or the phase or part is unknown.
     """
     path, sign, value = text.partition("=")
     words = path.strip().split(".")
@@ -61,12 +69,12 @@ def parse(text: str) -> Override:
 
 
 def finetunings(rows: Sequence[Row], overrides: Sequence[str]) -> list[tuple[Stage, ...]]:
-    """Return the rows' stages under ``--set finetune=NAME``, as they are without it.
+    """Return the stages of rows, with the fine-tuning that ``--set finetune=NAME`` selects.
 
     Raises:
-        UserError: it is given twice, or no row has a fine-tuning of that name.
+        UserError: the setting is given twice, or no row has a fine-tuning of that name.
     """
-    names = [text.partition("=")[2].strip() for text in overrides if _swaps(text)]
+    names = [text.partition("=")[2].strip() for text in overrides if _selects_finetuning(text)]
     if not names:
         return [row.chain() for row in rows]
     if len(names) > 1:
@@ -77,22 +85,22 @@ def finetunings(rows: Sequence[Row], overrides: Sequence[str]) -> list[tuple[Sta
     return [row.chain(names[0]) for row in rows]
 
 
-def _swaps(text: str) -> bool:
+def _selects_finetuning(text: str) -> bool:
     path, sign, _ = text.partition("=")
     return bool(sign) and path.strip() == SWAP
 
 
 def apply(chains: Sequence[Sequence[Stage]], overrides: Sequence[str]) -> list[tuple[Stage, ...]]:
-    """Return the chains with every override of a field applied wherever that exists.
+    """Return chains of stages with every override applied to all stages that have its field.
 
     Raises:
         UserError: a field exists in no stage that the override names, a value has the wrong
             type, or the same field is set twice.
     """
-    parsed = [parse(text) for text in overrides if not _swaps(text)]
-    places = [(o.phase, o.part, o.field) for o in parsed]
-    for override, place in zip(parsed, places, strict=True):
-        if places.count(place) > 1:
+    parsed = [parse(text) for text in overrides if not _selects_finetuning(text)]
+    targets = [(o.phase, o.part, o.field) for o in parsed]
+    for override, target in zip(parsed, targets, strict=True):
+        if targets.count(target) > 1:
             raise UserError(f"--set {override} is given more than once; give it once.")
         known = {
             f.name
@@ -103,20 +111,21 @@ def apply(chains: Sequence[Sequence[Stage]], overrides: Sequence[str]) -> list[t
         }
         if override.field not in known:
             raise unknown(f"{override.part} field", override.field, known)
-    return [tuple(_changed(stage, parsed) for stage in chain) for chain in chains]
+    return [tuple(_overridden(stage, parsed) for stage in chain) for chain in chains]
 
 
 def _part(stage: Stage, override: Override) -> Any:
     return getattr(stage, override.part)
 
 
-def _changed(stage: Stage, overrides: Sequence[Override]) -> Stage:
+def _overridden(stage: Stage, overrides: Sequence[Override]) -> Stage:
+    # Those of one phase come last, so that they replace those of every phase in ``changes``.
     ordered = sorted(overrides, key=lambda o: o.phase is not None)
     for part in ("recipe", "method"):
         value = getattr(stage, part)
         names = {f.name for f in dataclasses.fields(value)}
         changes = {
-            o.field: _read(type(value), o)
+            o.field: _value(type(value), o)
             for o in ordered
             if o.part == part and o.field in names and o.phase in (None, stage.phase)
         }
@@ -125,22 +134,29 @@ def _changed(stage: Stage, overrides: Sequence[Override]) -> Stage:
     return stage
 
 
-def _read(owner: type, override: Override) -> Any:
+def _value(owner: type, override: Override) -> Any:
+    """Convert the text to the type of the field of ``owner``.
+
+    Raises:
+        UserError: the text is no value of that type.
+    """
     kind = typing.get_type_hints(owner)[override.field]
-    for option in _options(kind):
-        matched, value = _convert(option, override.text)
+    for alternative in _alternatives(kind):
+        matched, value = _convert(alternative, override.text)
         if matched:
             return value
-    raise UserError(f"--set {override}: {override.text!r} is not {_words(kind)}.")
+    raise UserError(f"--set {override}: {override.text!r} is not {_type_names(kind)}.")
 
 
-def _options(kind: Any) -> tuple[Any, ...]:
+def _alternatives(kind: Any) -> tuple[Any, ...]:
+    """Return the members of a union, else the type alone."""
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         return typing.get_args(kind)
     return (kind,)
 
 
 def _convert(kind: Any, text: str) -> tuple[bool, Any]:
+    """Return whether a text is a value of a type, and that value."""
     if kind is type(None):
         return text.lower() == "none", None
     if typing.get_origin(kind) is typing.Literal:
@@ -158,11 +174,13 @@ def _convert(kind: Any, text: str) -> tuple[bool, Any]:
     return type(value) is kind, value
 
 
-def _words(kind: Any) -> str:
+def _type_names(kind: Any) -> str:
     names = []
-    for option in _options(kind):
-        if typing.get_origin(option) is typing.Literal:
-            names += [repr(v) for v in typing.get_args(option)]
+    for alternative in _alternatives(kind):
+        if typing.get_origin(alternative) is typing.Literal:
+            names += [repr(v) for v in typing.get_args(alternative)]
         else:
-            names.append("none" if option is type(None) else getattr(option, "__name__", "a list"))
+            names.append(
+                "none" if alternative is type(None) else getattr(alternative, "__name__", "a list")
+            )
     return " or ".join(names)

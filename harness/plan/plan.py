@@ -1,4 +1,4 @@
-"""Plan a table: rows x columns x seeds become runs, runs become unique stages.
+"""Plan a table: rows x columns x seeds give runs, whose stages are trained once each.
 
 Planning trains nothing. It names all missing data before any training, or counts them at their
 official sizes; the ``smoke`` profile prepares phantom families, which takes seconds.
@@ -26,7 +26,7 @@ from harness.spec.table import Column, Row, Table
 
 @dataclass(frozen=True, kw_only=True)
 class CellRun:
-    """One cell and seed of a table, with the run that fills it."""
+    """The run of one cell of a table for one seed."""
 
     row: Row
     column: Column
@@ -36,7 +36,13 @@ class CellRun:
 
 @dataclass(frozen=True, kw_only=True)
 class StageRun:
-    """One unique stage: the run that first needs it and how far along its chain it stands."""
+    """A unique stage of a plan.
+
+    Attributes:
+        run: the first run that contains the stage.
+        num_stages: length of the run's chain up to the stage, itself included.
+        key: of the stage and those before it.
+    """
 
     run: Run
     num_stages: int
@@ -44,23 +50,29 @@ class StageRun:
 
     @property
     def stage(self) -> Stage:
-        """The stage itself."""
+        """The last of the ``num_stages`` stages."""
         return self.run.stages[self.num_stages - 1]
 
     @property
     def title(self) -> str:
-        """A line for progress: phase, method, data set, seed."""
+        """Phase, method, data set and seed in one line, for progress."""
         return stage_title(self.run.definition(self.num_stages))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A table with everything resolved; ``rows`` and ``columns`` are those asked for.
+    """A table under given options, with its columns, runs and stages.
 
     Attributes:
-        is_figure: it is drawn, not printed.
-        own: the data set of the experiment's first column, whatever was asked for.
+        name: of the experiment.
+        table: with the selected rows and columns.
+        options: of the command.
+        seeds: of every row.
+        columns: the selected columns with their data.
+        cell_runs: a run per cell and seed that is trained.
+        own: the data set of the experiment's first column, whichever are selected.
         chains: stages by name of the row, scaled and overridden; rows without stages have none.
+        is_figure: drawn as a figure, not printed as a table.
     """
 
     name: str
@@ -75,12 +87,12 @@ class Plan:
 
     @property
     def stage_runs(self) -> tuple[StageRun, ...]:
-        """The unique stages, each after those it stands on."""
+        """The unique stages, each after the stages that it starts from."""
         unique: dict[str, StageRun] = {}
-        for unit in self.cell_runs:
-            for num_stages in range(1, len(unit.run.stages) + 1):
-                key = unit.run.key(num_stages)
-                unique.setdefault(key, StageRun(run=unit.run, num_stages=num_stages, key=key))
+        for cell_run in self.cell_runs:
+            for num_stages in range(1, len(cell_run.run.stages) + 1):
+                key = cell_run.run.key(num_stages)
+                unique.setdefault(key, StageRun(run=cell_run.run, num_stages=num_stages, key=key))
         return tuple(unique.values())
 
 
@@ -92,12 +104,12 @@ def make(name: str, table: Table, options: Options) -> Plan:
 def make_all(tables: Sequence[tuple[str, Table]], options: Options) -> tuple[Plan, ...]:
     """Resolve named tables under the same options.
 
-    A row or an override needs to fit one of the tables only; a table without any such row has no
-    runs.
+    A selected row or an override has to fit at least one of the tables; a table without any
+    selected row has no runs.
 
     Raises:
         UserError: a name is unknown, an override does not fit, settings cannot work together, or
-            data are missing (all of a table named, with the command that prepares each).
+            data are missing (all of a table are named, with the command that prepares each).
     """
     names = [name for name, _ in tables]
     if len(set(names)) != len(names):
@@ -113,27 +125,27 @@ def make_all(tables: Sequence[tuple[str, Table]], options: Options) -> tuple[Pla
 def resolve(
     rows: Sequence[Row], profile: Profile, overrides: Sequence[str]
 ) -> list[tuple[Stage, ...]]:
-    """Return the stages of rows that have some as they run: scaled, then overridden.
+    """Return the stages of rows as they run: scaled by the profile, then overridden.
 
     Raises:
         UserError: an override does not fit.
     """
-    asked = override.finetunings(rows, overrides)
+    chains = override.finetunings(rows, overrides)
     scaled = [
         [_scaled(row, stage, profile) for stage in chain]
-        for row, chain in zip(rows, asked, strict=True)
+        for row, chain in zip(rows, chains, strict=True)
     ]
     return override.apply(scaled, overrides)
 
 
 def _scaled(row: Row, stage: Stage, profile: Profile) -> Stage:
-    """Scale a stage; a batch that the row varies keeps its ratio to the usual one."""
+    """Scale a stage; where the row varies the batch size, its ratio to the usual one is kept."""
     scale: Scale = getattr(profile, stage.phase)
     usual = row.usual_batch.get(stage.phase)
     if usual and scale.batch_size:
         cap = max(1, round(scale.batch_size * stage.recipe.batch_size / usual))
-        wider: dict[str, Any] = {stage.phase: replace(scale, batch_size=cap)}
-        profile = replace(profile, **wider)
+        changes: dict[str, Any] = {stage.phase: replace(scale, batch_size=cap)}
+        profile = replace(profile, **changes)
     return profile.scaled(stage)
 
 
@@ -149,23 +161,23 @@ def _resolve(
     cell_runs = [
         CellRun(
             row=row,
-            column=plan.column,
+            column=column_plan.column,
             seed=seed,
             run=Run(
-                dataset=plan.used.name,
-                data=plan.manifest.fingerprint,
+                dataset=column_plan.used.name,
+                data=column_plan.manifest.fingerprint,
                 split=options.split,
                 profile=options.profile,
-                stages=chain if plan.column.probe is None else chain[:1],
+                stages=chain if column_plan.column.probe is None else chain[:1],
                 seed=seed,
             ),
         )
         for row, chain in trained
-        for plan in columns
-        if plan.column.applies(row) and plan.column.cost is None
+        for column_plan in columns
+        if column_plan.column.applies(row) and column_plan.column.cost is None
         for seed in seeds
     ]
-    made = Plan(
+    plan = Plan(
         name=name,
         table=replace(table, columns=tuple(c.column for c in columns)),
         options=options,
@@ -175,48 +187,50 @@ def _resolve(
         own=table.columns[0].dataset,
         chains={row.name: chain for row, chain in trained},
     )
-    _check_stages(made)
-    return made
+    _check_stages(plan)
+    return plan
 
 
 def _check_stages(plan: Plan) -> None:
-    """Refuse what cannot be trained, before anything is trained.
+    """Refuse stages that cannot be trained, before any is trained.
 
-    A batch larger than the training part, a segmentation of data without masks, and what methods
-    themselves object to.
+    Raises:
+        UserError: a batch is larger than the training part, a segmentation has no masks, or a
+            method's own ``check`` fails.
     """
     backbones = plan.options.profile.backbones
     manifests = {c.used.name: c.manifest for c in plan.columns if c.prepared}
-    for unit in plan.cell_runs:
-        count = training_images(plan, unit.run)
-        for stage in unit.run.stages:
+    for cell_run in plan.cell_runs:
+        count = training_images(plan, cell_run.run)
+        for stage in cell_run.run.stages:
             if stage.recipe.batch_size > count:
                 raise UserError(
                     f"{stage.phase}.recipe.batch_size is {stage.recipe.batch_size}, but"
-                    f" {unit.run.dataset} has {count} training images here; choose at most {count}."
+                    f" {cell_run.run.dataset} has {count} training images here; choose at most"
+                    f" {count}."
                 )
             try:
-                if isinstance(stage.method, NeedsMasks) and unit.run.dataset in manifests:
-                    registry.check_masks(manifests[unit.run.dataset], "a segmentation")
+                if isinstance(stage.method, NeedsMasks) and cell_run.run.dataset in manifests:
+                    registry.check_masks(manifests[cell_run.run.dataset], "a segmentation")
                 if isinstance(stage.method, Checked):
                     stage.method.check(recipe=stage.recipe, images=count, backbones=backbones)
             except UserError as error:
-                where = f"Row {unit.row.name!r}, {stage.phase} on {unit.run.dataset}"
+                where = f"Row {cell_run.row.name!r}, {stage.phase} on {cell_run.run.dataset}"
                 raise UserError(f"{where}: {error}") from error
 
 
 def training_images(plan: Plan, run: Run) -> int:
-    """Count the images that a run trains on: its part of the split, or the profile's subset."""
+    """Return the number of images that a run trains on, after the profile's subset."""
     manifest = next(c.manifest for c in plan.columns if c.used.name == run.dataset)
     return part_size(manifest, plan.options.split, plan.options.profile, "trained_on")
 
 
-def _check_rows(tables: Sequence[tuple[str, Table]], asked: tuple[str, ...] | None) -> None:
+def _check_rows(tables: Sequence[tuple[str, Table]], selected: tuple[str, ...] | None) -> None:
     known = {row.name for _, table in tables for row in table.rows}
-    for name in asked or ():
+    for name in selected or ():
         if name not in known:
             raise unknown("row", name, known)
 
 
-def _rows(table: Table, asked: tuple[str, ...] | None) -> tuple[Row, ...]:
-    return tuple(row for row in table.rows if asked is None or row.name in asked)
+def _rows(table: Table, selected: tuple[str, ...] | None) -> tuple[Row, ...]:
+    return tuple(row for row in table.rows if selected is None or row.name in selected)

@@ -1,4 +1,4 @@
-"""What plans amount to: their stages with who uses them, and the sums that ``plan`` prints."""
+"""Summarise plans: their unique stages with the rows that use them, and totals."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ from harness.store.record import Records
 
 @dataclass(frozen=True, kw_only=True)
 class StageWork:
-    """How much work a step is, and whether it is "done", "failed" or "missing".
+    """A unique stage with its amount of work and its status.
 
-    "unknown": its data are not prepared here, so that its key, and thereby its record, cannot be
-    known. It counts as missing.
+    Attributes:
+        step: the stage.
+        status: "done", "failed", "missing", or "unknown" where its data are not prepared: its key
+            then cannot be computed. An unknown stage counts as missing.
+        images: trained on in an epoch.
+        epochs: of the stage.
     """
 
     step: StageRun
@@ -25,27 +29,27 @@ class StageWork:
 
 
 def loads(plan: Plan, records: Records) -> tuple[StageWork, ...]:
-    """Say of every unique stage what is known of it, and its images x epochs."""
-    found = []
+    """Return status, images and epochs of every unique stage of a plan."""
+    work = []
     unprepared = {c.used.name for c in plan.columns if not c.prepared}
-    for step in plan.stage_runs:
-        unknown = step.run.dataset in unprepared
-        record = None if unknown else records.read(step.key)
-        found.append(
+    for stage_run in plan.stage_runs:
+        unknown = stage_run.run.dataset in unprepared
+        record = None if unknown else records.read(stage_run.key)
+        work.append(
             StageWork(
-                step=step,
+                step=stage_run,
                 status=record.status if record else "unknown" if unknown else "missing",
-                images=training_images(plan, step.run),
-                epochs=step.stage.recipe.epochs,
+                images=training_images(plan, stage_run.run),
+                epochs=stage_run.stage.recipe.epochs,
             )
         )
-    return tuple(found)
+    return tuple(work)
 
 
 def published(plan: Plan) -> int:
-    """Count the paper's numbers that a plan's table shows: each of a row once, repetitions too.
+    """Count the published numbers that a plan's table is compared with, repetitions included.
 
-    A cost stands beside every data set and is one number a row. In the whole tables:
+    A row's cost is one number, although it is shown beside every data set. In the whole tables:
 
         ============  ======================================================  =====
         Table 1       10 rows x 3 data sets                                      30
@@ -56,21 +60,21 @@ def published(plan: Plan) -> int:
         in all                                                                  102
         ============  ======================================================  =====
 
-    The paper prints some again: Table 8 its default (2 numbers) six times, which are two of Table
-    1's MSMAE, and Table 3 accuracies of Table 1 in I, II and VI. So 102 - 12 - 3 = 87 stand for
-    one thing each, or 79 where Table 3's costs count once a fine-tuning (4 of 12).
+    The paper prints some several times: Table 8 its default (2 numbers) six times, which are two of Table
+    1's MSMAE, and Table 3 accuracies of Table 1 in I, II and VI. So 102 - 12 - 3 = 87 are
+    distinct, or 79 where Table 3's costs count once per fine-tuning (4 of 12).
     """
     shown = {c.column.metric if c.column.cost else c.column.name for c in plan.columns}
     return sum(len(shown & row.printed.keys()) for row in plan.table.rows)
 
 
 def overview(plans: Sequence[Plan], records: Records) -> dict[str, Any]:
-    """Return the facts of one plan, or of several together, as plain JSON values.
+    """Return the summary of one plan, or of several together, as plain JSON values.
 
-    Stages are named once, with the rows that use them ("EXPERIMENT:ROW" among several plans);
+    Stages are listed once, with the rows that use them ("EXPERIMENT:ROW" among several plans);
     several plans also have "experiments", the sums of each, and "shared_stages", how many stages
     more than one of them uses. For the paper's tables and one seed, "naive" trains every stage of
-    every row, "unique" shares within a table, "new" with the tables above, too:
+    every row, "unique" shares stages within a table, "new" also with the tables above it:
 
         =======  ==============================================================  =====  ======  ===
                                                                                  naive  unique  new
@@ -86,70 +90,75 @@ def overview(plans: Sequence[Plan], records: Records) -> dict[str, Any]:
         =======  ==============================================================  =====  ======  ===
     """
     several = len(plans) > 1
-    found = [loads(made, records) for made in plans]
-    unique = {load.step.key: load for each in found for load in each}
+    work = [loads(plan, records) for plan in plans]
+    unique = {stage.step.key: stage for plan_stages in work for stage in plan_stages}
     users = _users(plans)
     stages = [
         {
             "key": key,
-            "title": load.step.title,
-            "status": load.status,
-            "images": load.images,
-            "epochs": load.epochs,
+            "title": stage.step.title,
+            "status": stage.status,
+            "images": stage.images,
+            "epochs": stage.epochs,
             "used_by": [f"{name}:{row}" if several else row for name, row in users[key]],
         }
-        for key, load in unique.items()
+        for key, stage in unique.items()
     ]
-    lacking = _lacking(plans)
-    own = [_sums([made], each) for made, each in zip(plans, found, strict=True)]
-    named = [{"experiment": made.name, **sums} for made, sums in zip(plans, own, strict=True)]
+    unprepared = _unprepared(plans)
+    experiments = [
+        {"experiment": plan.name, **_totals([plan], plan_stages)}
+        for plan, plan_stages in zip(plans, work, strict=True)
+    ]
     if not several:
-        return {**named[0], "not_prepared": lacking, "stages": stages}
+        return {**experiments[0], "not_prepared": unprepared, "stages": stages}
     shared = sum(len({name for name, _ in users[key]}) > 1 for key in unique)
-    together = _sums(plans, unique.values())
+    totals = _totals(plans, unique.values())
     return {
-        "experiments": named,
-        **together,
+        "experiments": experiments,
+        **totals,
         "shared_stages": shared,
-        "not_prepared": lacking,
+        "not_prepared": unprepared,
         "stages": stages,
     }
 
 
 def unique_loads(plans: Sequence[Plan], records: Records) -> tuple[StageWork, ...]:
-    """Return every stage of the plans once."""
-    found = {load.step.key: load for made in plans for load in loads(made, records)}
-    return tuple(found.values())
+    """Return every unique stage of several plans once."""
+    work = {stage.step.key: stage for plan in plans for stage in loads(plan, records)}
+    return tuple(work.values())
 
 
-def _lacking(plans: Sequence[Plan]) -> dict[str, dict[str, int]]:
+def _unprepared(plans: Sequence[Plan]) -> dict[str, dict[str, int]]:
     """Return the official sizes of the data sets that are not prepared."""
     return {
-        c.used.name: dict(c.manifest.parts[made.options.split])
-        for made in plans
-        for c in made.columns
+        c.used.name: dict(c.manifest.parts[plan.options.split])
+        for plan in plans
+        for c in plan.columns
         if not c.prepared
     }
 
 
 def _users(plans: Sequence[Plan]) -> dict[str, list[tuple[str, str]]]:
-    """Return the experiments' and rows' names of every stage, each once, in the plans' order."""
+    """Return by stage key the (experiment, row) pairs that use it, each once, in order."""
     users: dict[str, dict[tuple[str, str], None]] = {}
-    for made in plans:
-        for unit in made.cell_runs:
-            for num_stages in range(1, len(unit.run.stages) + 1):
-                users.setdefault(unit.run.key(num_stages), {})[made.name, unit.row.name] = None
+    for plan in plans:
+        for cell_run in plan.cell_runs:
+            for num_stages in range(1, len(cell_run.run.stages) + 1):
+                users.setdefault(cell_run.run.key(num_stages), {})[plan.name, cell_run.row.name] = (
+                    None
+                )
     return {key: list(names) for key, names in users.items()}
 
 
-def _sums(plans: Sequence[Plan], stages: Iterable[StageWork]) -> dict[str, Any]:
+def _totals(plans: Sequence[Plan], stages: Iterable[StageWork]) -> dict[str, Any]:
+    """Return the totals over plans, whose unique stages are given."""
     stages = list(stages)
-    missing = [load for load in stages if load.status != "done"]
+    missing = [stage for stage in stages if stage.status != "done"]
     # Columns that show one run under several metrics need it once.
     runs = {
-        (made.name, unit.row.name, unit.run.key()): len(unit.run.stages)
-        for made in plans
-        for unit in made.cell_runs
+        (plan.name, cell_run.row.name, cell_run.run.key()): len(cell_run.run.stages)
+        for plan in plans
+        for cell_run in plan.cell_runs
     }
     return {
         "profile": plans[0].options.profile.name,
@@ -159,13 +168,13 @@ def _sums(plans: Sequence[Plan], stages: Iterable[StageWork]) -> dict[str, Any]:
         "unique_stages": len(stages),
         "done": len(stages) - len(missing),
         "missing": len(missing),
-        "unknown": sum(load.status == "unknown" for load in missing),
-        "images_times_epochs_missing": sum(load.images * load.epochs for load in missing),
+        "unknown": sum(stage.status == "unknown" for stage in missing),
+        "images_times_epochs_missing": sum(stage.images * stage.epochs for stage in missing),
     }
 
 
 def lines(facts: dict[str, Any]) -> list[str]:
-    """Lay the facts out for a terminal: a line a stage, then the sums."""
+    """Return the lines of a summary for a terminal: one per stage, then the totals."""
     text = [
         f"{stage['key'][:12]}  {stage['status']:<7}  {stage['images']:>6} x {stage['epochs']:<4}"
         f" {stage['title']}  <- {', '.join(stage['used_by'])}"
