@@ -37,7 +37,7 @@ class ClassificationEvaluator(Evaluator):
     def summary(self, epochs: int) -> Evaluation:
         """Return metrics and counts of images at the last and at the best epoch."""
         labels = self.reported.labels.cpu().numpy()
-        counts = np.bincount(labels, minlength=self.kept("last").shape[1])
+        counts = np.bincount(labels, minlength=self.predictions_at("last").shape[1])
         return Evaluation(
             n=len(labels),
             classes=tuple(counts.tolist()),
@@ -46,7 +46,7 @@ class ClassificationEvaluator(Evaluator):
         )
 
     def _at(self, rule: Rule, epochs: int) -> EpochEvaluation:
-        predicted = self.kept(rule)  # (N, K)
+        predicted = self.predictions_at(rule)  # (N, K)
         classes = predicted.argmax(1)  # (N,); of equal probabilities the first, as in metrics
         return EpochEvaluation(
             epoch=self.epoch_of(rule, epochs),
@@ -58,8 +58,8 @@ class ClassificationEvaluator(Evaluator):
     def predictions(self) -> dict[str, np.ndarray]:
         """Return "last" and "best" probabilities (N, K), "labels" (N,) and "names" (N,)."""
         return {
-            "last": self.kept("last").numpy(),
-            "best": self.kept("best").numpy(),
+            "last": self.predictions_at("last").numpy(),
+            "best": self.predictions_at("best").numpy(),
             "labels": self.reported.labels.cpu().numpy(),
             "names": np.asarray(self.reported.names),
         }

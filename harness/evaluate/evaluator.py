@@ -35,7 +35,7 @@ class Evaluator(ABC):
         self.task = task
         self.reported = reported
         self.selected_on = selected_on
-        self._kept: dict[Rule, Tensor] = {}
+        self._predictions: dict[Rule, Tensor] = {}
         self._best_criterion = -1.0  # below any accuracy or IoU
         self._best_epoch = 0
 
@@ -71,32 +71,32 @@ class Evaluator(ABC):
         if self.selected_on is not self.reported:
             scores = self.scores(self.predict(self.selected_on), self.selected_on)
             figures |= {f"validation/{name}": value for name, value in scores.items()}
-        # What is kept for the best epoch are predictions on the reported images, whichever images
-        # selected it. ">" keeps the first of several equal epochs.
-        self._kept["last"] = last
+        # The predictions of the best epoch are those on the reported images, whichever images
+        # select it. ">" keeps the first of several equal epochs.
+        self._predictions["last"] = last
         if scores[self.criterion] > self._best_criterion:
-            self._kept["best"] = last
+            self._predictions["best"] = last
             self._best_criterion, self._best_epoch = scores[self.criterion], epoch
         return figures
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state to checkpoint after an epoch, as plain values and tensors."""
         return {
-            "last": self._kept["last"],
-            "best": self._kept["best"],
+            "last": self._predictions["last"],
+            "best": self._predictions["best"],
             "best_criterion": self._best_criterion,
             "best_epoch": self._best_epoch,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a state that ``state_dict`` returned."""
-        self._kept = {"last": state["last"], "best": state["best"]}
+        self._predictions = {"last": state["last"], "best": state["best"]}
         self._best_criterion = state["best_criterion"]
         self._best_epoch = state["best_epoch"]
 
-    def kept(self, rule: Rule) -> Tensor:
+    def predictions_at(self, rule: Rule) -> Tensor:
         """Return the predictions on the reported images at the epoch that a rule selects."""
-        return self._kept[rule]
+        return self._predictions[rule]
 
     def epoch_of(self, rule: Rule, epochs: int) -> int:
         """Return the epoch (0-based) that a rule selects from ``epochs`` epochs."""

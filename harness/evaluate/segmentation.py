@@ -94,7 +94,7 @@ class SegmentationEvaluator(Evaluator):
         )
 
     def _masks(self, rule: Rule) -> np.ndarray:
-        return unpack(self.kept(rule).numpy(), self.reported.size)
+        return unpack(self.predictions_at(rule).numpy(), self.reported.size)
 
     def predictions(self) -> dict[str, np.ndarray]:
         """Return the arrays that paired tests and figures use, with one row per image in order.
@@ -115,7 +115,7 @@ class SegmentationEvaluator(Evaluator):
             masks = self._masks(rule)
             counts = overlap.count(masks, self._truth)
             distances = overlap.distances(masks, self._truth)
-            arrays[rule] = self.kept(rule).numpy()
+            arrays[rule] = self.predictions_at(rule).numpy()
             arrays[f"{rule}_f1"] = overlap.f1_by_image(counts)
             arrays[f"{rule}_iou"] = overlap.iou_by_image(counts)
             arrays[f"{rule}_hd95"] = np.asarray(
