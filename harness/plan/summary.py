@@ -60,9 +60,9 @@ def published(plan: Plan) -> int:
         in all                                                                  102
         ============  ======================================================  =====
 
-    The paper prints some several times: Table 8 its default (2 numbers) six times, which are two of Table
-    1's MSMAE, and Table 3 accuracies of Table 1 in I, II and VI. So 102 - 12 - 3 = 87 are
-    distinct, or 79 where Table 3's costs count once per fine-tuning (4 of 12).
+    The paper prints some several times: Table 8 its default (2 numbers) six times, which are two
+    of Table 1's MSMAE, and Table 3 accuracies of Table 1 in I, II and VI. So 102 - 12 - 3 = 87
+    are distinct, or 79 where Table 3's costs count once per fine-tuning (4 of 12).
     """
     shown = {c.column.metric if c.column.cost else c.column.name for c in plan.columns}
     return sum(len(shown & row.printed.keys()) for row in plan.table.rows)
