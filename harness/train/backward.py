@@ -200,7 +200,7 @@ def within_memory(
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        tell(f"out of memory with {tried} images at once; going on with {size}")
+        tell(f"out of memory with {tried} images at once; continuing with {size}")
 
 
 def autocast(device: torch.device) -> torch.autocast:
