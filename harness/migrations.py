@@ -1,8 +1,8 @@
-"""Forms of the run store, and how a definition of one form reads in the next.
+"""Forms of the run store, and the migrations that convert definitions between them.
 
-A migration is data: what is renamed and what is added. It can be applied, to find the key that a
-record has in the next form, and undone, because random streams do not move with keys (see
-``harness.streams``). ``harness.store.migrate`` brings a whole run store over.
+A migration lists renamed and added names. It is applied to compute the key of a record in the next
+form, and undone to derive a stage's random streams, which keep following the form in which they
+began (see ``harness.streams``). ``harness.store.migrate`` converts a whole run store.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import Any
 from harness.canonical import canonical
 
 FIRST = 2
-"""The form of version 0.2's stores; those of 0.1 have no marker and are form 1."""
+"""Form of the stores of version 0.2; those of 0.1 have no marker and count as form 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Migration:
-    """One step from a form to the next.
+    """The changes from one form to the next.
 
     Attributes:
-        types: new stable names of types by their old ones.
-        fields: of each type, under its new name, the new names of fields by their old ones.
-        added: of each type, under its new name, fields that all definitions have from now on, with
-            the value that says what the type did before. A field with an "as before" value needs
-            no migration.
+        types: new stable names of types by old names.
+        fields: new names of fields by old names, by the new name of their type.
+        added: new fields that every definition contains from then on, by the new name of their
+            type, with the value that stands for the behaviour before. A field with an "as before"
+            value needs no migration.
     """
 
     types: Mapping[str, str] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class Migration:
     added: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def apply(self, value: Any) -> Any:
-        """Return a definition, or a part of one, as the next form writes it."""
+        """Return a definition, or a part of one, in the next form."""
         if isinstance(value, list):
             return [self.apply(item) for item in value]
         if not isinstance(value, Mapping):
@@ -49,7 +49,7 @@ class Migration:
         return {**self.added.get(kind, {}), **named, "type": kind}
 
     def undo(self, value: Any) -> Any:
-        """Return a definition as the form before wrote it; ``apply`` gives it back if it could."""
+        """Return a definition in the previous form; ``can_undo`` says whether nothing is lost."""
         if isinstance(value, list):
             return [self.undo(item) for item in value]
         if not isinstance(value, Mapping):
@@ -63,19 +63,19 @@ class Migration:
         named = {
             former.get(name, name): item
             for name, item in inner.items()
-            # By text: 1, 1.0 and True are equal to Python and are not the same setting.
+            # Compared as canonical text: in Python 1 == 1.0 == True, but keys distinguish them.
             if name not in added or canonical(added[name]) != canonical(item)
         }
         types = {new: old for old, new in self.types.items()}
         return {**named, "type": types.get(kind, kind)}
 
     def can_undo(self, value: Any) -> bool:
-        """Whether the form before could write this, so that undoing it loses nothing."""
+        """Whether the previous form can express a definition, so that ``undo`` loses nothing."""
         return canonical(self.apply(self.undo(value))) == canonical(value)
 
 
 MIGRATIONS: tuple[Migration, ...] = ()
-"""From form ``FIRST`` to the present one; entries are appended and never change."""
+"""Migrations from form ``FIRST`` to the current one; new ones are appended, none is changed."""
 
 
 def form() -> int:
@@ -84,12 +84,12 @@ def form() -> int:
 
 
 def since(old: int) -> tuple[Migration, ...]:
-    """Return the migrations from an older form to the present one, in order."""
+    """Return the migrations from an older form to the current one, in order."""
     return MIGRATIONS[old - FIRST :]
 
 
 def present(value: Any, old: int) -> Any:
-    """Return a definition of form ``old`` as the present form writes it."""
+    """Return a definition of form ``old`` in the current form."""
     for migration in since(old):
         value = migration.apply(value)
     return value

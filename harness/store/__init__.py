@@ -1,1 +1,1 @@
-"""The run store: records, checkpoints, claims, and what is being trained now."""
+"""The run store: records, predictions, checkpoints, claims and progress of running stages."""

@@ -1,4 +1,4 @@
-"""Checkpoints of a stage under way and the final weights of a finished one, named by key."""
+"""Checkpoints of unfinished stages and final weights of finished ones, in files named by key."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from harness.errors import UserError
 from harness.store import form
 
 FORMAT = 1
-"""Raised whenever the layout of a checkpoint changes; other versions are refused."""
+"""Version of the layout of a checkpoint; files of another version are refused."""
 
 OVERHEAD = 0.05
-"""Share of the training time that writing checkpoints may take."""
+"""Largest fraction of the time that writing checkpoints may take."""
 
 
 class Checkpoints:
     """Write and read the state of one stage.
 
-    A state is written after every epoch, unless writing would cost more than the share
-    ``overhead`` of the time; the schedule of writes never changes a result.
+    A state is written after every epoch, unless writing would take more than the fraction
+    ``overhead`` of the time. Results do not depend on when states are written.
     """
 
     def __init__(
@@ -37,13 +37,13 @@ class Checkpoints:
         definition: Mapping[str, Any] | None = None,
         overhead: float = OVERHEAD,
     ) -> None:
-        """Remember where the state and the final weights of ``key`` live.
+        """Set the paths of the state and the final weights of ``key``.
 
         Args:
             folder: the run store.
             key: of the stage.
-            definition: that the key is of; a state without it cannot be migrated.
-            overhead: share of the time that writing may take.
+            definition: that the key is the digest of; a state without it cannot be migrated.
+            overhead: largest fraction of the time that writing may take.
         """
         self.folder = folder
         self.overhead = overhead
@@ -55,12 +55,13 @@ class Checkpoints:
         self._cost = 0.0
 
     def load(self) -> dict[str, Any] | None:
-        """Return the state to go on from, None where there is none."""
+        """Return the state to resume from, None where there is none."""
         return _read(self.state_path, self.key) if self.state_path.exists() else None
 
     def save(self, state: Mapping[str, Any], *, always: bool = False) -> bool:
-        """Write the state if it is worth its time, or ``always``; say whether it was written."""
+        """Write the state if ``always`` or ``overhead`` allows it; return whether it did."""
         begin = time.monotonic()
+        # The last write took ``_cost`` seconds; wait until it is at most ``overhead`` of the time.
         if not always and (begin - self._written) * self.overhead < self._cost:
             return False
         form.mark(self.folder)
@@ -81,7 +82,7 @@ class Checkpoints:
         self.state_path.unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Remove state and weights, to train afresh."""
+        """Remove state and weights, so that training starts from the beginning."""
         self.discard_state()
         self.weights_path.unlink(missing_ok=True)
 
@@ -90,7 +91,7 @@ def load_weights(folder: Path, key: str, digest: str) -> Mapping[str, Tensor]:
     """Return the final weights of a finished stage on the CPU.
 
     Raises:
-        UserError: the file is missing or is not the one that the record names.
+        UserError: the file is missing, or its SHA-256 is not ``digest``.
     """
     path = folder / "weights" / f"{key}.pt"
     if not path.exists() or files.sha256(path) != digest:
@@ -103,7 +104,7 @@ def load_weights(folder: Path, key: str, digest: str) -> Mapping[str, Tensor]:
 
 
 def definition_of(path: Path) -> Mapping[str, Any] | None:
-    """Return the definition that the state of an unfinished stage holds, None where it has none.
+    """Return the definition in the state of an unfinished stage, None where it has none.
 
     Raises:
         UserError: the file cannot be read.
@@ -115,7 +116,7 @@ def definition_of(path: Path) -> Mapping[str, Any] | None:
 def copy_as(
     source: Path, target: Path, key: str, definition: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a state or final weights anew under another key, and another definition if given.
+    """Copy a state or final weights to another key, with another definition where one is given.
 
     Raises:
         UserError: the file cannot be read, or the copy cannot be written.
@@ -139,8 +140,8 @@ def _read(path: Path, key: str) -> dict[str, Any]:
     except (RuntimeError, OSError, pickle.UnpicklingError, ValueError, KeyError, EOFError) as error:
         raise UserError(f"The checkpoint {path} cannot be read (truncated?); {advice}") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT or state.get("key") != key:
-        found = state.get("format") if isinstance(state, dict) else None
+        version = state.get("format") if isinstance(state, dict) else None
         raise UserError(
-            f"The checkpoint {path} has format {found!r}, this version reads {FORMAT}; {advice}"
+            f"The checkpoint {path} has format {version!r}, this version reads {FORMAT}; {advice}"
         )
     return state

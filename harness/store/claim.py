@@ -1,7 +1,8 @@
-"""Claims: one process trains a stage while others wait or do something else.
+"""Claims: files that let only one process at a time train a stage.
 
-A claim is a file with its owner's name whose time is renewed by a heartbeat; the claim of a dead
-owner expires (at once on the same machine, after ``EXPIRY`` seconds elsewhere).
+A claim holds host and process id of its owner, which renews the file's modification time every
+``HEARTBEAT`` seconds. The claim of a process that ended without removing it expires: at once for
+processes of the same host, after ``EXPIRY`` seconds for those of other hosts.
 """
 
 from __future__ import annotations
@@ -20,35 +21,40 @@ from harness.errors import UserError
 from harness.store import form
 
 HEARTBEAT = 10.0
+"""Seconds between two renewals of a claim."""
+
 EXPIRY = 90.0
+"""Seconds without a renewal after which a claim of another host expires."""
 
 
 @contextlib.contextmanager
 def claim(folder: Path, key: str) -> Iterator[bool]:
-    """Try to claim a stage for the block, in a store of this form; yield whether it is ours.
+    """Try to claim a stage for the block; yield whether this process has the claim.
 
     Raises:
-        UserError: the store has another form, or a migration began.
+        UserError: the store has another form or is being migrated, or cannot be written.
     """
     form.mark(folder)
     with hold(folder, key) as ours:
         if ours:
-            form.check(folder)  # either a migration sees this claim, or it is seen here
+            # Again, now that the claim exists: a migration that began in between either finds the
+            # claim and stops, or is found here.
+            form.check(folder)
         yield ours
 
 
 @contextlib.contextmanager
 def hold(folder: Path, key: str) -> Iterator[bool]:
-    """As ``claim``, whatever the store's form.
+    """Like ``claim``, but in a store of any form.
 
-    The heartbeat runs in a thread of its own, so that long epochs do not lose the claim.
+    A thread renews the claim, so that it does not expire during a long epoch.
     """
     path = folder / "claims" / f"{key}.json"
-    if not _take(path):
+    if not _acquire(path):
         yield False
         return
     stop = threading.Event()
-    thread = threading.Thread(target=_beat, args=(path, stop), daemon=True)
+    thread = threading.Thread(target=_renew, args=(path, stop), daemon=True)
     thread.start()
     try:
         yield True
@@ -59,29 +65,29 @@ def hold(folder: Path, key: str) -> Iterator[bool]:
 
 
 def living(folder: Path) -> set[str]:
-    """Return the keys of the stages that a living owner has claimed."""
+    """Return the keys of stages whose claim has not expired."""
     return {path.stem for path in folder.glob("claims/[!.]*.json") if not _expired(path)}
 
 
 def owners(folder: Path) -> dict[str, tuple[str, int]]:
-    """Return host and process of the living owners by their stage's key."""
-    found = {}
+    """Return host and process id of the owner of every claim that has not expired, by key."""
+    owners_by_key = {}
     for key in living(folder):
         with contextlib.suppress(FileNotFoundError, ValueError):
             content = json.loads((folder / "claims" / f"{key}.json").read_text(encoding="utf-8"))
-            found[key] = (str(content["host"]), int(content["pid"]))
-    return found
+            owners_by_key[key] = (str(content["host"]), int(content["pid"]))
+    return owners_by_key
 
 
-def _take(path: Path) -> bool:
+def _acquire(path: Path) -> bool:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if _expired(path):
-            # Only one of several waiters can rename the dead claim away.
+            # Renaming is atomic: of several waiting processes only one removes the expired claim.
             with contextlib.suppress(FileNotFoundError):
-                grave = path.with_name(f".{uuid.uuid4().hex}")
-                path.rename(grave)
-                grave.unlink()
+                renamed = path.with_name(f".{uuid.uuid4().hex}")
+                path.rename(renamed)
+                renamed.unlink()
         try:
             stream = path.open("x", encoding="utf-8")
         except FileExistsError:
@@ -102,13 +108,13 @@ def _expired(path: Path) -> bool:
     except FileNotFoundError:
         return False
     except ValueError:
-        return age > HEARTBEAT  # the owner died between creating and writing it
+        return age > HEARTBEAT  # empty: the owner ended between creating and writing it
     if owner["host"] == socket.gethostname():
-        return not _alive(owner["pid"])
+        return not _is_running(owner["pid"])
     return age > EXPIRY
 
 
-def _alive(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -118,7 +124,7 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _beat(path: Path, stop: threading.Event) -> None:
+def _renew(path: Path, stop: threading.Event) -> None:
     while not stop.wait(HEARTBEAT):
         with contextlib.suppress(FileNotFoundError):
             path.touch()

@@ -1,7 +1,8 @@
-"""What can go from a run store: checkpoints that nothing needs, dead claims, halves of files.
+"""Find removable files of a run store: unneeded checkpoints, expired claims, partial files.
 
-Records and predictions are never touched, nor is anything of a stage that is being trained. While
-something is, stages that no known experiment has are left alone: they may be that command's next.
+Records and predictions are never listed, nor any file of a stage that is being trained. While one
+is, files of stages that no known experiment contains are kept as well: the running command may use
+them next.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from harness.store import claim
 from harness.store.record import Records
 
 FOLDERS = ("records", "predictions", "checkpoints", "weights", "claims", "latency")
-"""What the harness writes into; others' files in a run store are not looked at."""
+"""Folders that the harness writes; other files in a run store are ignored."""
 
 SETTLED = claim.EXPIRY
-"""Seconds after which a file that is still unfinished has no writer any more."""
+"""Age in seconds from which a temporary file is taken to be left by an interrupted write."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Leftover:
-    """A file that can go, its bytes and why."""
+    """A removable file, its size in bytes and the reason."""
 
     path: Path
     size: int
@@ -32,7 +33,13 @@ class Leftover:
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """Keys of known stages, of pending ones, and of those whose weights pending ones start from."""
+    """Keys of stages by what still needs them.
+
+    Attributes:
+        known: stages of the considered experiments.
+        pending: those of them without a finished record.
+        weights: stages whose final weights a pending stage starts from.
+    """
 
     known: set[str] = field(default_factory=set)
     pending: set[str] = field(default_factory=set)
@@ -40,23 +47,23 @@ class Needs:
 
 
 def leftovers(records: Records, needs: Needs | None, *, keep_last: bool) -> list[Leftover]:
-    """Return what can be removed from a run store.
+    """Return the files that can be removed from a run store.
 
     Args:
         records: of the store.
-        needs: what pending stages need; None keeps all checkpoints and weights.
-        keep_last: the weights of finished chains (all but pre-trainings) are kept, too.
+        needs: keys of needed stages; None keeps all checkpoints and weights.
+        keep_last: also keep the weights of finished fine-tunings (all but pre-trainings).
     """
     folder = records.folder
-    owned = claim.living(folder)
-    found = [*_halves(folder), *_claims(folder, owned)]
+    claimed = claim.living(folder)
+    removable = [*_partial_files(folder), *_claims(folder, claimed)]
     if needs is not None:
-        found += _states(records, needs, owned)
-        found += _weights(records, needs, owned, keep_last=keep_last)
-    return found
+        removable += _states(records, needs, claimed)
+        removable += _weights(records, needs, claimed, keep_last=keep_last)
+    return removable
 
 
-def _halves(folder: Path) -> Iterator[Leftover]:
+def _partial_files(folder: Path) -> Iterator[Leftover]:
     now = time.time()
     for name in FOLDERS:
         for path in _sorted(folder / name, ".*"):
@@ -64,26 +71,26 @@ def _halves(folder: Path) -> Iterator[Leftover]:
                 yield _leftover(path, "interrupted write")
 
 
-def _claims(folder: Path, owned: set[str]) -> Iterator[Leftover]:
+def _claims(folder: Path, claimed: set[str]) -> Iterator[Leftover]:
     for path in _sorted(folder / "claims", "[!.]*"):
-        if path.stem not in owned:
-            yield _leftover(path, "its owner is gone")
+        if path.stem not in claimed:
+            yield _leftover(path, "its process has ended")
 
 
-def _states(records: Records, needs: Needs, owned: set[str]) -> Iterator[Leftover]:
+def _states(records: Records, needs: Needs, claimed: set[str]) -> Iterator[Leftover]:
     for path in _sorted(records.folder / "checkpoints", "[!.]*.pt"):
-        if path.stem in needs.pending or _busy(path.stem, needs, owned):
+        if path.stem in needs.pending or _in_use(path.stem, needs, claimed):
             continue
         done = _done(records, path.stem)
         yield _leftover(path, "its stage is done" if done else "no known experiment needs it")
 
 
 def _weights(
-    records: Records, needs: Needs, owned: set[str], *, keep_last: bool
+    records: Records, needs: Needs, claimed: set[str], *, keep_last: bool
 ) -> Iterator[Leftover]:
     for path in _sorted(records.folder / "weights", "[!.]*.pt"):
         key = path.stem
-        if key in needs.weights or _busy(key, needs, owned):
+        if key in needs.weights or _in_use(key, needs, claimed):
             continue
         if not _done(records, key):
             yield _leftover(path, "its stage is not done")
@@ -91,8 +98,8 @@ def _weights(
             yield _leftover(path, "no pending stage starts from it")
 
 
-def _busy(key: str, needs: Needs, owned: set[str]) -> bool:
-    return key in owned or (bool(owned) and key not in needs.known)
+def _in_use(key: str, needs: Needs, claimed: set[str]) -> bool:
+    return key in claimed or (bool(claimed) and key not in needs.known)
 
 
 def _done(records: Records, key: str) -> bool:

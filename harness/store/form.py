@@ -1,7 +1,7 @@
-"""The form of a run store: which version's words its keys are made of.
+"""The form of a run store: a number for the names and fields that its keys are computed from.
 
-A store is marked by a file with its form. Every command looks at it first, so that a store of
-another form is refused before anything is trained, overwritten or removed in it.
+A marker file in the store holds the form. Every command checks it first, so that a store of another
+form is refused before anything is trained, overwritten or removed in it.
 """
 
 from __future__ import annotations
@@ -18,25 +18,28 @@ from harness import files, migrations
 from harness.errors import UserError
 
 MARKER = ".harness-store"
+"""File with the form of a store."""
+
 JOURNAL = ".harness-migration"
-"""Is there while a migration moves files, see ``harness.store.migrate``."""
+"""File that exists while a migration moves files, see ``harness.store.migrate``."""
 
 FORMER = "former-keys.json"
-"""Present keys by those that migrations replaced, which studies and MLflow go on to name."""
+"""File with current keys by the keys that migrations replaced, which sweeps and MLflow keep."""
 
 KEYED = ("records", "checkpoints", "weights", "predictions")
-"""Folders of files that are named by a key."""
+"""Folders whose files are named by the key of a stage."""
 
 KEYED_NAME = re.compile(r"[0-9a-f]{64}\.(json|pt|npz)")
+"""Names of such files."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Marker:
-    """What a store's marker says.
+    """The content of a store's marker file.
 
     Attributes:
         form: of the keys.
-        history: the forms that the store has had, each with the version that wrote it.
+        history: the forms that the store has had, each with the version of the harness.
     """
 
     form: int
@@ -48,7 +51,7 @@ class Marker:
 
 
 def entry(form: int) -> dict[str, Any]:
-    """Return the line of a history that says which version wrote a form."""
+    """Return an entry of a history: a form and this version of the harness."""
     return {"form": form, "version": harness.__version__}
 
 
@@ -62,13 +65,13 @@ def read(folder: Path) -> Marker | None:
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
-        if (found := next(_of_0_1(folder), None)) is None:
+        if (old_file := next(_files_of_0_1(folder), None)) is None:
             return None
         raise UserError(
-            f"{folder} is a run store of version 0.1 (it has {found.relative_to(folder)} and no"
-            " marker): its keys named modules and its images were decoded smaller, so that its"
-            f" numbers cannot go on here. Choose another folder, for instance --runs {folder}-0.2;"
-            " nothing in this one was changed."
+            f"{folder} is a run store of version 0.1 (it has {old_file.relative_to(folder)} and"
+            " no marker): its keys named modules and its images were decoded smaller, so that its"
+            " results cannot be continued here. Choose another folder, for instance"
+            f" --runs {folder}-0.2; nothing in this one was changed."
         ) from None
     except ValueError:
         content = None
@@ -83,8 +86,8 @@ def read(folder: Path) -> Marker | None:
     return Marker(form=form, history=tuple(history))
 
 
-def _of_0_1(folder: Path) -> Iterator[Path]:
-    """Yield what version 0.1 left in a folder; others' files in it are no store."""
+def _files_of_0_1(folder: Path) -> Iterator[Path]:
+    """Yield files of version 0.1 in a folder; other files do not make it a store."""
     for name in KEYED:
         for path in folder.glob(f"{name}/*"):
             if KEYED_NAME.fullmatch(path.name):
@@ -103,13 +106,13 @@ def check(folder: Path) -> Marker | None:
     marker, form = read(folder), migrations.form()
     if (folder / JOURNAL).exists():
         raise UserError(
-            f"The run store {folder} is being brought to another form, or that was interrupted;"
+            f"The run store {folder} is being migrated, or its migration was interrupted;"
             f" `harness migrate --runs {folder}` finishes it."
         )
     if marker is not None and marker.form < form:
         raise UserError(
             f"The run store {folder} has form {marker.form}, this version reads form {form};"
-            f" `harness migrate --runs {folder}` brings it over, and nothing is trained again."
+            f" `harness migrate --runs {folder}` converts it, and nothing is trained again."
         )
     check_newer(folder, marker)
     return marker
@@ -119,7 +122,7 @@ def check_newer(folder: Path, marker: Marker | None) -> None:
     """Refuse a store that a later version wrote.
 
     Raises:
-        UserError: it is one.
+        UserError: the store's form is later than this version's.
     """
     form = migrations.form()
     if marker is not None and marker.form > form:
@@ -130,7 +133,7 @@ def check_newer(folder: Path, marker: Marker | None) -> None:
 
 
 def former_keys(folder: Path) -> dict[str, str]:
-    """Return the present keys by those that migrations replaced.
+    """Return the current keys by the keys that migrations replaced.
 
     Raises:
         UserError: the file cannot be read.
@@ -149,10 +152,10 @@ def former_keys(folder: Path) -> dict[str, str]:
 
 
 def mark(folder: Path) -> None:
-    """Mark a folder as a store of this version before anything is written into it.
+    """Write the marker of a new store; every write into a store calls this first.
 
     Raises:
-        UserError: as ``check``, or the folder cannot be written.
+        UserError: the store has another form or is being migrated, or cannot be written.
     """
     if check(folder) is None:
         form = migrations.form()

@@ -1,6 +1,6 @@
-"""Where trainings stand: a small file beside each claim, for ``harness status`` to read.
+"""Progress of running stages: a small file beside each claim, which ``harness status`` reads.
 
-A hint and no record: it is written at most once a second, and lost without harm.
+It is written at most once per second; results do not depend on it.
 """
 
 from __future__ import annotations
@@ -17,21 +17,23 @@ from typing import Self
 from harness.progress import seconds_left
 
 SUFFIX = ".progress"
+"""Ending of the files in the folder of claims."""
+
 EVERY = 1.0
-"""Seconds between two writings at least."""
+"""Shortest time between two writes, in seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageProgress:
-    """How far a training is.
+    """How far the training of a stage has come.
 
     Attributes:
         title: of the stage.
-        started: when this process began it (seconds since 1970).
-        updated: when this was written.
-        epoch: epochs done.
-        epochs: in all.
-        first: epochs that were done before this process began it; None until it has done one.
+        started: time when this process began it, in seconds since 1970.
+        updated: time of these figures, likewise.
+        epoch: number of completed epochs.
+        epochs: of the whole stage.
+        first: epochs completed before this process began; None until it has completed one.
     """
 
     title: str
@@ -43,7 +45,7 @@ class StageProgress:
 
     @property
     def left(self) -> float | None:
-        """Seconds from ``updated`` to the last epoch's end, as fast as so far."""
+        """Estimated seconds from ``updated`` to the end, at this process's mean time per epoch."""
         done = 0 if self.first is None else self.epoch - self.first
         if done <= 0:
             return None
@@ -51,17 +53,17 @@ class StageProgress:
 
 
 class Heartbeat:
-    """Keep the file of one stage up to date; it goes when the ``with`` block ends."""
+    """Writer of one stage's progress file, which is removed when the ``with`` block ends."""
 
     def __init__(self, folder: Path, key: str, title: str, epochs: int) -> None:
-        """Begin now, in a run store that holds the stage's claim."""
+        """Begin at the current time, in a run store in which the stage is claimed."""
         self.path = folder / "claims" / f"{key}{SUFFIX}"
         now = time.time()
         self.place = StageProgress(title=title, started=now, updated=now, epoch=0, epochs=epochs)
         self._written = 0.0
 
     def __enter__(self) -> Self:
-        """Write the first place."""
+        """Write the file, with no epoch completed."""
         self._write()
         return self
 
@@ -71,7 +73,7 @@ class Heartbeat:
             self.path.unlink(missing_ok=True)
 
     def epoch(self, epoch: int, epochs: int) -> None:
-        """Take the number of a finished epoch (0-based)."""
+        """Update the file after a finished epoch (0-based)."""
         first = epoch if self.place.first is None else self.place.first
         self.place = replace(
             self.place, epoch=epoch + 1, epochs=epochs, first=first, updated=time.time()
@@ -81,7 +83,8 @@ class Heartbeat:
 
     def _write(self) -> None:
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        # Training does not end for want of a hint; a full disk is told by what matters.
+        # A failed write must not end the training; a full disk is reported when the checkpoint or
+        # the record is written.
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             temporary.write_text(json.dumps(asdict(self.place)), encoding="utf-8")
@@ -90,7 +93,7 @@ class Heartbeat:
 
 
 def read(folder: Path) -> Iterator[tuple[str, StageProgress]]:
-    """Yield the key and place of every stage that has a file."""
+    """Yield the key and progress of every stage that has a file."""
     for path in sorted(folder.glob(f"claims/[!.]*{SUFFIX}")):
         with contextlib.suppress(FileNotFoundError, ValueError, TypeError):
             yield path.stem, StageProgress(**json.loads(path.read_text(encoding="utf-8")))

@@ -1,7 +1,8 @@
-"""Bring a run store to the present form: every file whose key moves gets its new name and words.
+"""Convert a run store to the current form: files whose key changes are renamed and rewritten.
 
-All new files are made in a folder of their own first; until then the store is as it was. A journal
-then says what is moved and removed, and the same command finishes it however often it is killed.
+All new files are first written to a staging folder, and the store is unchanged until then. A
+journal then lists the files to move and to remove; after an interruption the same command continues
+from the journal.
 """
 
 from __future__ import annotations
@@ -23,22 +24,25 @@ from harness.store import checkpoint, claim, form, record
 from harness.store.form import FORMER, JOURNAL, KEYED, MARKER, Marker
 
 STAGING = ".migration"
-"""Folder in the store in which the new files are made."""
+"""Folder in the store to which the new files are written."""
 
 LOCK = "migrate"
+"""Name of the claim that a migration holds."""
+
 TIMINGS = "latency"
+"""Folder of timings, whose keys have definitions without stages."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Moves:
-    """What a migration does to a store.
+    """The changes that a migration makes to a store.
 
     Attributes:
-        old: form of the store.
-        keys: new keys by old ones, of stages and timings.
-        definitions: of the new form, by old key.
-        files: that move, relative to the store.
-        left: files that cannot be brought over, each with the reason.
+        old: form of the store before.
+        keys: new keys of stages and timings by their old keys.
+        definitions: in the new form, by old key.
+        files: that are renamed, relative to the store.
+        left: files that cannot be converted, each with the reason.
     """
 
     old: int
@@ -49,19 +53,24 @@ class Moves:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Return the number of files that move by their folder."""
+        """Number of renamed files by folder."""
         return dict(Counter(path.parent.name for path in self.files))
 
 
 @dataclass
 class _Known:
-    """Definitions of a store as they are, by key, and what has none."""
+    """The definitions in a store before its migration.
+
+    Attributes:
+        definitions: by key.
+        left: reasons by files that cannot be converted.
+    """
 
     definitions: dict[str, Any] = field(default_factory=dict)
     left: dict[Path, str] = field(default_factory=dict)
 
-    def take(self, path: Path, definition: Any) -> None:
-        """Remember what defines a file, and the stages before a stage."""
+    def add(self, path: Path, definition: Any) -> None:
+        """Add the definition of a file, and those of the stages before it."""
         if _key(definition) != path.stem:
             self.left[path] = "its definition does not match its key"
             return
@@ -74,23 +83,26 @@ class _Known:
 
 
 def look(folder: Path) -> Moves | None:
-    """Return what a migration would do; None where the store has the present form.
+    """Return the changes of a migration without making them; None where none is needed.
 
     Raises:
-        UserError: there is no store that this version can bring over, or it is in use.
+        UserError: there is no store that this version can convert, or it is in use.
     """
     marker = _marker(folder)
     if marker.form == migrations.form():
         return None
-    _refuse_living(folder)
+    _refuse_claimed(folder)
     return _moves(folder, marker.form)
 
 
 def migrate(folder: Path) -> Moves | None:
-    """Bring a store to the present form, or finish what was begun; return what ``look`` does.
+    """Convert a store to the current form, or finish an interrupted migration.
+
+    Returns:
+        the changes; None where the store had the current form, or has it after finishing.
 
     Raises:
-        UserError: as ``look``, or the disk is full: the store is then as it was.
+        UserError: as ``look``, or the disk is full; the store is then unchanged.
     """
     marker = _marker(folder)
     with claim.hold(folder, LOCK) as ours:
@@ -102,19 +114,21 @@ def migrate(folder: Path) -> Moves | None:
         _remove(folder / STAGING)
         if marker.form == migrations.form():
             return None
-        _refuse_living(folder)
+        _refuse_claimed(folder)
         moves = _moves(folder, marker.form)
         try:
             files.write_json(folder / STAGING / JOURNAL, _stage(folder, marker, moves))
             (folder / STAGING / JOURNAL).replace(folder / JOURNAL)
             try:
-                _refuse_living(folder)  # who comes later is refused by the journal
+                # A stage that was claimed meanwhile stops the migration; later ones find the
+                # journal and are refused (``claim.claim``).
+                _refuse_claimed(folder)
             except UserError:
                 (folder / JOURNAL).unlink()
                 raise
             _finish(folder)
         finally:
-            if not (folder / JOURNAL).exists():  # a full disk, Ctrl-C: all is as it was
+            if not (folder / JOURNAL).exists():  # a full disk or Ctrl-C: nothing was moved yet
                 _remove(folder / STAGING)
         return moves
 
@@ -127,7 +141,7 @@ def _marker(folder: Path) -> Marker:
     return marker
 
 
-def _refuse_living(folder: Path) -> None:
+def _refuse_claimed(folder: Path) -> None:
     for key, (host, pid) in sorted(claim.owners(folder).items()):
         if key != LOCK:
             raise UserError(
@@ -137,27 +151,28 @@ def _refuse_living(folder: Path) -> None:
 
 
 def _moves(folder: Path, old: int) -> Moves:
-    """Find out which keys move."""
+    """Return the changes from form ``old`` to the current one."""
     known = _known(folder)
     present = {key: migrations.present(d, old) for key, d in known.definitions.items()}
     keys = {key: digest(definition) for key, definition in present.items()}
     keys = {key: new for key, new in keys.items() if key != new}
     paths = list(_keyed(folder))
-    taken = Counter([*keys.values(), *{path.stem for path in paths}])
+    # How many stages and files would have each key afterwards: two of one key exclude each other.
+    uses = Counter([*keys.values(), *{path.stem for path in paths}])
     moving = []
     for path in paths:
         key = path.stem
         if path in known.left or (key in known.definitions and key not in keys):
             continue
-        if reason := _obstacle(folder, path, known, old, alone=taken[keys.get(key, "")] == 1):
+        if reason := _obstacle(folder, path, known, old, alone=uses[keys.get(key, "")] == 1):
             known.left[path] = reason
         else:
             moving.append(path)
-    kept = {path.stem for path in moving}
+    moved = {path.stem for path in moving}
     return Moves(
         old=old,
-        keys={key: new for key, new in keys.items() if key in kept},
-        definitions={key: present[key] for key in kept},
+        keys={key: new for key, new in keys.items() if key in moved},
+        definitions={key: present[key] for key in moved},
         files=tuple(moving),
         left=tuple(f"{path}: {reason}" for path, reason in known.left.items()),
     )
@@ -173,16 +188,17 @@ def _known(folder: Path) -> _Known:
             if kind == "records" and content.get("format") != record.FORMAT:
                 known.left[path] = "it is no record that this version reads"
             elif "definition" in content:
-                known.take(path, content["definition"])
+                known.add(path, content["definition"])
         elif kind == "checkpoints":
-            with contextlib.suppress(UserError):  # named as one whose definition is not known
+            # An unreadable checkpoint is listed later: its definition is not known.
+            with contextlib.suppress(UserError):
                 if (definition := checkpoint.definition_of(folder / path)) is not None:
-                    known.take(path, definition)
+                    known.add(path, definition)
     return known
 
 
 def _keyed(folder: Path) -> Iterator[Path]:
-    """Yield the files that are named by a key, relative to the store."""
+    """Yield the files of stages and timings, which are named by a key, relative to the store."""
     for name in (*KEYED, TIMINGS):
         for path in sorted((folder / name).glob("*")):
             if form.KEYED_NAME.fullmatch(path.name):
@@ -200,22 +216,30 @@ def _content(path: Path) -> dict[str, Any]:
 def _key(definition: Any) -> str | None:
     try:
         return digest(definition)
-    except (TypeError, ValueError):  # not what a definition consists of
+    except (TypeError, ValueError):  # some other JSON, not a definition
         return None
 
 
 def _obstacle(folder: Path, path: Path, known: _Known, old: int, *, alone: bool) -> str | None:
-    """Say why a file cannot be brought over; ``alone``: no other has the key that it would get."""
+    """Return why a file cannot be converted, else None.
+
+    Args:
+        folder: the store.
+        path: of the file, relative to the store.
+        known: definitions of the store.
+        old: form of the store.
+        alone: no other stage gets the same new key.
+    """
     if path.stem not in known.definitions:
         return "its definition is not known"
     definition = known.definitions[path.stem]
     for migration in migrations.since(old):
         after = migration.apply(definition)
         if canonical(migration.undo(after)) != canonical(definition):
-            return "the next form has no words for its definition"
+            return "the next form cannot express its definition"
         definition = after
     if not alone:
-        return "another has the key that it would get"
+        return "another stage would get the same key"
     if path.parent.name == "weights":
         result = _content(folder / "records" / f"{path.stem}.json").get("result") or {}
         if result.get("weights", "") not in ("", files.sha256(folder / path)):
@@ -224,13 +248,13 @@ def _obstacle(folder: Path, path: Path, known: _Known, old: int, *, alone: bool)
 
 
 def _stage(folder: Path, marker: Marker, moves: Moves) -> dict[str, Any]:
-    """Make all new files in the staging folder; return the journal of what is left to do."""
-    made = []
-    # Weights first: records name their digests.
+    """Write all new files to the staging folder and return the journal of moves and removals."""
+    staged = []
+    # Records come last: they contain the digests of the new weights.
     for path in sorted(moves.files, key=lambda path: path.parent.name == "records"):
         target = path.with_name(moves.keys[path.stem] + path.suffix)
-        _make(folder, path, target, moves)
-        made.append(str(target))
+        _stage_file(folder, path, target, moves)
+        staged.append(str(target))
     former = form.former_keys(folder)
     former = {old: moves.keys.get(new, new) for old, new in former.items()} | dict(moves.keys)
     files.write_json(folder / STAGING / FORMER, former)
@@ -242,13 +266,13 @@ def _stage(folder: Path, marker: Marker, moves: Moves) -> dict[str, Any]:
     ]
     return {
         "form": new,
-        "move": [*made, FORMER, MARKER],
+        "move": [*staged, FORMER, MARKER],
         "remove": [str(path) for path in (*moves.files, *claims)],
     }
 
 
-def _make(folder: Path, path: Path, target: Path, moves: Moves) -> None:
-    """Make the new file of an old one, in the staging folder."""
+def _stage_file(folder: Path, path: Path, target: Path, moves: Moves) -> None:
+    """Write the new version of one file to the staging folder."""
     source, staged = folder / path, folder / STAGING / target
     definition, key = moves.definitions[path.stem], moves.keys[path.stem]
     kind = path.parent.name
@@ -256,7 +280,7 @@ def _make(folder: Path, path: Path, target: Path, moves: Moves) -> None:
         staged.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(source, staged)
-        except OSError:  # a file system without links
+        except OSError:  # a file system without hard links
             files.write_bytes(staged, source.read_bytes())
     elif kind in ("checkpoints", "weights"):
         checkpoint.copy_as(source, staged, key, definition)
@@ -271,7 +295,7 @@ def _make(folder: Path, path: Path, target: Path, moves: Moves) -> None:
 
 
 def _finish(folder: Path) -> None:
-    """Do what the journal says; what was done before a kill is not there to be done again."""
+    """Make the moves and removals of the journal, skipping those made before an interruption."""
     journal = json.loads((folder / JOURNAL).read_bytes())
     for name in journal["move"]:
         target = folder / name

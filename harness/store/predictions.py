@@ -1,4 +1,4 @@
-"""Kept predictions: the arrays of one evaluation in a compressed file, named by their digest."""
+"""Stored predictions: the arrays of one evaluation, in a compressed file that a digest checks."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import numpy as np
 from harness import files
 
 Arrays = Mapping[str, np.ndarray]
-"""See ``predictions`` of the evaluators in ``harness.evaluate`` for their names."""
+"""Arrays by name; ``predictions`` of each evaluator in ``harness.evaluate`` documents them."""
 
 
 class UnusableError(Exception):
-    """Report that kept predictions are gone or are not those of the record; says which file."""
+    """Stored predictions are missing or are not those of the record; the message names the file."""
 
 
 def digest(arrays: Arrays) -> str:
@@ -41,14 +41,14 @@ def read(path: Path, expected: str) -> Arrays:
 
     Args:
         path: of the file.
-        expected: the digest that the record names.
+        expected: the digest in the record.
 
     Raises:
         UnusableError: the file is missing or truncated, or holds other arrays.
     """
     try:
-        with np.load(path) as kept:
-            arrays = {name: kept[name] for name in kept.files}
+        with np.load(path) as archive:
+            arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
         raise UnusableError(f"the predictions {path} are missing") from error
     # Each of these is raised by numpy for a truncated or foreign file.

@@ -1,4 +1,4 @@
-"""Records: one JSON file a finished or failed stage, the truth that everything else reads."""
+"""Records: one JSON file per finished or failed stage, from which all tables are made."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ if TYPE_CHECKING:
     from harness.store.predictions import Arrays
 
 FORMAT = 1
-"""Raised whenever the layout changes; records of other formats are refused, never guessed at."""
+"""Version of the layout; records of another version are refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What is known of one stage.
+    """The outcome of one stage.
 
     Attributes:
         key: SHA-256 of the definition.
-        definition: what defines the stage and those before it, as JSON values.
+        status: "done" or "failed".
+        definition: all that defines the stage and those before it, as JSON values.
         result: None where the stage failed.
-        error: the failure, in one line.
+        provenance: how the record was made; not part of the key.
+        error: why the stage failed, in one line; None where it is done.
     """
 
     key: str
@@ -48,13 +50,13 @@ class Record:
 
     @property
     def commit(self) -> str:
-        """The commit that it was made at, with "+changes" where the sources differed."""
-        made = self.provenance
-        return f"{made.commit}+changes" if made.dirty else made.commit
+        """The commit of the sources, with "+changes" where they differed from it."""
+        provenance = self.provenance
+        return f"{provenance.commit}+changes" if provenance.dirty else provenance.commit
 
     @property
     def finished(self) -> Result:
-        """The result of a stage that is known to be done."""
+        """The result; only for a stage whose status is "done"."""
         assert self.result is not None, "a failed stage has no result"
         return self.result
 
@@ -74,20 +76,20 @@ class Record:
         """Return the evaluation of the trained model, or of a probe of its encoder.
 
         Raises:
-            UserError: the stage has none.
+            UserError: the stage has no such evaluation.
         """
         result = self.finished
-        found = result.evaluation if probe is None else (result.probes or {}).get(probe)
-        if found is None:
+        evaluation = result.evaluation if probe is None else (result.probes or {}).get(probe)
+        if evaluation is None:
             what = "evaluation" if probe is None else f"probe {probe!r}"
             raise UserError(
                 f"Run {short(self.key)} has no {what}; show its row under a column that it has."
             )
-        return found
+        return evaluation
 
 
 class Records:
-    """The folder of records; every file is written whole or not at all."""
+    """The records and predictions of a run store; files are written atomically."""
 
     def __init__(self, folder: Path) -> None:
         """Use ``folder`` (the run store); it need not exist yet.
@@ -99,11 +101,11 @@ class Records:
         self.folder = folder
 
     def path(self, key: str) -> Path:
-        """Return where the record of ``key`` lives."""
+        """Return the path of the record of ``key``."""
         return self.folder / "records" / f"{key}.json"
 
     def predictions_path(self, key: str) -> Path:
-        """Return where the per-image predictions of ``key`` live."""
+        """Return the path of the per-image predictions of ``key``."""
         return self.folder / "predictions" / f"{key}.npz"
 
     def read(self, key: str) -> Record | None:
@@ -119,15 +121,15 @@ class Records:
             return None
         except ValueError as error:
             raise _unreadable(path, "cannot be read (truncated?)") from error
-        found = content.get("format") if isinstance(content, dict) else None
-        if found != FORMAT:
-            raise _unreadable(path, f"has format {found!r}, this version reads {FORMAT}")
+        version = content.get("format") if isinstance(content, dict) else None
+        if version != FORMAT:
+            raise _unreadable(path, f"has format {version!r}, this version reads {FORMAT}")
         if content.get("status") == "failed":
-            content["result"] = None
+            content["result"] = None  # the file has {}
         try:
             record = msgspec.convert(content, Record)
         except msgspec.ValidationError as error:
-            raise _unreadable(path, f"does not fit its format: {_told(error)}") from error
+            raise _unreadable(path, f"does not fit its format: {_field_error(error)}") from error
         if record.status == "done" and record.result is None:
             raise _unreadable(path, "does not fit its format: result is null")
         return record
@@ -140,7 +142,7 @@ class Records:
         return path
 
     def write_predictions(self, key: str, arrays: Arrays) -> str:
-        """Write what an evaluator predicted for each image; return the digest of it."""
+        """Write the arrays of an evaluator's predictions and return their digest."""
         from harness.store import predictions
 
         form.mark(self.folder)
@@ -156,7 +158,7 @@ def _unreadable(path: Path, what: str) -> UserError:
     return UserError(f"The record {path} {what}; remove it, or run again with --fresh.")
 
 
-def _told(error: msgspec.ValidationError) -> str:
-    """Return "result.images: expected `int`, got `str`" from msgspec's words."""
-    what, _, place = str(error).partition(" - at `$")
-    return f"{place.strip('.`') or 'record'}: {what[:1].lower()}{what[1:]}"
+def _field_error(error: msgspec.ValidationError) -> str:
+    """Return msgspec's message as "result.images: expected `int`, got `str`"."""
+    reason, _, place = str(error).partition(" - at `$")
+    return f"{place.strip('.`') or 'record'}: {reason[:1].lower()}{reason[1:]}"

@@ -1,7 +1,7 @@
-"""What a record holds, typed: the result of a finished stage and how it was made.
+"""The typed content of a record: the result of a finished stage and its provenance.
 
-``to_json`` gives the layout of the file. There a field whose default is None is left out where it
-is None; in the dictionaries None stands, for a metric that is undefined.
+``to_json`` defines the layout of the file. A field whose default is None is left out where it is
+None; in dictionaries None is written, for a metric that is undefined.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Rule = Literal["last", "best"]
-"""Which epoch is reported: the last one, or the best on the part that is selected on."""
+"""Which epoch is reported: the last one, or the best on the images that select it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class EpochEvaluation:
         epoch: 0-based; None for a probe, which belongs to no epoch.
         metrics: by name, in natural units; None where a metric is undefined.
         correct: images whose predicted class is the label; None for masks.
-        collapsed: all images got one class, or all pixels one answer.
+        collapsed: all images, or all pixels, are predicted as one class.
     """
 
     epoch: int | None = None
@@ -34,14 +34,14 @@ class EpochEvaluation:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What a stage, or a probe of its encoder, reached on the reported images.
+    """The evaluation of a stage, or of a probe of its encoder, on the reported images.
 
     Attributes:
-        n: images.
-        classes: images of each class; None for a probe.
-        lesions: images with a lesion; None unless masks were evaluated.
+        n: number of images.
+        classes: number of images of each class; None for a probe.
+        lesions: number of images with a lesion; None unless masks were evaluated.
         last: at the last epoch.
-        best: at the epoch that was best on the part that is selected on.
+        best: at the epoch that was best on the images that select it.
     """
 
     n: int
@@ -70,7 +70,14 @@ class ParameterCount:
 
 @dataclass(frozen=True, kw_only=True)
 class StepMemory:
-    """Bytes of a training step at its batch, from shapes; see ``harness.cost.memory.Memory``."""
+    """Bytes of a training step, computed from shapes; see ``harness.cost.memory.Memory``.
+
+    Attributes:
+        parameter_bytes: all parameters and buffers.
+        activation_bytes: tensors saved for the backward pass, without parameters.
+        peak_bytes: most bytes alive at once in forward and backward.
+        batch: images of the step.
+    """
 
     parameter_bytes: int
     activation_bytes: int
@@ -80,12 +87,12 @@ class StepMemory:
 
 @dataclass(frozen=True, kw_only=True)
 class StageCost:
-    """What a stage costs per image, by name of the counting convention.
+    """Operations of a stage per image, by name of the counting convention.
 
     Attributes:
-        deployed: the forward of testing; None for a pre-training.
-        training: the forward of training.
-        step: forward and backward of training.
+        deployed: forward pass of a test; None for a pre-training.
+        training: forward pass of training.
+        step: forward and backward pass of training.
         memory: of a training step.
         error: why the stage could not be counted; None if it was.
     """
@@ -99,15 +106,17 @@ class StageCost:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a finished stage produced; the same to the bit for equal definitions on one CPU.
+    """The result of a finished stage, bit-identical for equal definitions on one CPU.
 
     Attributes:
-        images: trained on.
+        parameters: numbers of parameters.
+        cost: operations and memory.
+        images: number of training images.
         weights: SHA-256 of the file of final weights.
         history: the figures of every epoch, such as "loss/total" and "eval/accuracy".
         probes: evaluations of classifiers on the frozen encoder, by name of the probe.
         evaluation: None for a pre-training.
-        predictions: digest of the kept predictions, see ``harness.store.predictions``.
+        predictions: digest of the stored predictions, see ``harness.store.predictions``.
     """
 
     parameters: ParameterCount
@@ -122,7 +131,13 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
-    """What a stage was trained on: "cpu" or "cuda", the model, and the CPU threads in use."""
+    """The device of a training.
+
+    Attributes:
+        kind: "cpu" or "cuda".
+        name: of the processor's model.
+        threads: CPU threads in use.
+    """
 
     kind: str
     name: str
@@ -131,7 +146,7 @@ class Device:
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """Seconds that the deployed forward of one batch took in the process that trained it.
+    """Seconds of the deployed forward pass of one batch, timed in the process that trained it.
 
     The fields are those of ``harness.latency.summary.Summary``; ``median_95`` is the 95 % interval
     of the median.
@@ -151,17 +166,18 @@ class Latency:
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """How a record was made: what may differ between two trainings of one definition.
+    """How a record was made; may differ between two trainings of one definition.
 
     Attributes:
         commit: of the sources, or "version X" where they are not in a checkout.
-        dirty: the sources differed from the commit.
-        sources: digest of the sources that act on the stage, taken before the training.
-        versions: of Python and of what computes.
+        dirty: whether the sources differed from the commit.
+        sources: digest of the sources that act on the stage, computed before training.
+        versions: of Python and of the numerical libraries.
+        device: trained on.
         started: ISO date and time, UTC.
-        seconds: that the stage took, evaluation included.
-        micro_batch: images whose gradient was taken at once; None for the whole batch.
-        peak_bytes: most memory in use on the GPU.
+        seconds: duration of the stage, evaluation included.
+        micro_batch: images per forward and backward pass; None for the whole batch.
+        peak_bytes: largest GPU memory in use; None on a CPU.
         latency: None for a pre-training.
     """
 
@@ -181,10 +197,10 @@ def to_json(value: Any) -> Any:
     """Return the JSON value of one of these classes, its fields in their order."""
     if dataclasses.is_dataclass(value):
         return {
-            field.name: to_json(found)
+            field.name: to_json(content)
             for field in dataclasses.fields(value)
-            if (found := getattr(value, field.name)) is not None or field.default is not None
+            if (content := getattr(value, field.name)) is not None or field.default is not None
         }
     if isinstance(value, Mapping):
-        return {name: to_json(found) for name, found in value.items()}
-    return [to_json(found) for found in value] if isinstance(value, tuple | list) else value
+        return {name: to_json(item) for name, item in value.items()}
+    return [to_json(item) for item in value] if isinstance(value, tuple | list) else value

@@ -1,4 +1,4 @@
-"""What is being trained in a run store, by whom and how far, and what failed."""
+"""The running stages of a run store, with owner and progress, and the failed ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from harness.store.record import Record, Records
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """A stage with a living owner; ``place`` is None in its first moment."""
+    """A stage that a process is training.
+
+    Attributes:
+        key: of the stage.
+        host: name of the owner's machine.
+        pid: the owner's process id.
+        place: progress; None until the owner has written it.
+    """
 
     key: str
     host: str
@@ -22,9 +29,9 @@ class Running:
     place: StageProgress | None
 
     def to_json(self, now: float) -> dict[str, Any]:
-        """Return plain values; durations in seconds, counted from ``now``."""
+        """Return plain JSON values; ``now`` is the current time in seconds since 1970."""
         place = self.place
-        since = None if place is None else _instant(place.started)
+        since = None if place is None else _iso_time(place.started)
         return {
             "key": self.key,
             "title": place and place.title,
@@ -37,14 +44,14 @@ class Running:
         }
 
     def seconds_left(self, now: float) -> float | None:
-        """Return the seconds that the stage will take from now; None while unknown."""
+        """Return the estimated seconds from ``now`` to the end; None while unknown."""
         if self.place is None or self.place.left is None:
             return None
         return round(max(0.0, self.place.left - (now - self.place.updated)), 1)
 
 
 def running(folder: Path) -> list[Running]:
-    """Return the stages that living owners have claimed."""
+    """Return the stages whose claim has not expired."""
     places = dict(heartbeat.read(folder))
     owners = claim.owners(folder)
     return [
@@ -54,16 +61,16 @@ def running(folder: Path) -> list[Running]:
 
 
 def failures(folder: Path) -> list[Record]:
-    """Return the failed records of stages that nobody is trying again.
+    """Return the failed records of stages that no process is training again.
 
     Raises:
         UserError: a record cannot be read.
     """
-    records, owned = Records(folder), claim.living(folder)
+    records, claimed = Records(folder), claim.living(folder)
     keys = sorted(p.stem for p in folder.glob("records/[!.]*.json"))
-    found = [record for key in keys if (record := records.read(key)) is not None]
-    return [r for r in found if r.status == "failed" and r.key not in owned]
+    existing = [record for key in keys if (record := records.read(key)) is not None]
+    return [r for r in existing if r.status == "failed" and r.key not in claimed]
 
 
-def _instant(seconds: float) -> str:
+def _iso_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -124,7 +124,7 @@ def test_claims_of_the_dead_and_halves_of_files_go(
     old = time.time() - 1000
     os.utime(half, (old, old))
     out = _clean(capsys)
-    assert "claims/dead.json  (its owner is gone)" in out
+    assert "claims/dead.json  (its process has ended)" in out
     assert "(interrupted write)" in out
     left = {str(p.relative_to("runs")) for p in Path("runs").rglob("*") if p.is_file()}
     assert left == {

@@ -64,7 +64,7 @@ REFUSED = {
     "truncated": (_marked('{"form":'), "cannot be read (truncated?)", '{"form": 2}'),
     "without a form": (_marked("{}"), "cannot be read", ".harness-store"),
     "of form 1": (_marked('{"form": 1}'), "cannot be read", ".harness-store"),
-    "being migrated": (_being_migrated, "being brought", "`harness migrate --runs runs`"),
+    "being migrated": (_being_migrated, "is being migrated", "`harness migrate --runs runs`"),
 }
 
 
@@ -141,7 +141,7 @@ def test_a_claim_does_not_outlive_the_begin_of_a_migration(tmp_path: Path) -> No
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(form, "check", begins_meanwhile)
-        with pytest.raises(UserError, match="being brought"), claim(tmp_path, KEY):
+        with pytest.raises(UserError, match="is being migrated"), claim(tmp_path, KEY):
             pytest.fail("claimed")
     assert list((tmp_path / "claims").iterdir()) == []
 

@@ -150,14 +150,14 @@ def _old_timing(folder: Path) -> str:
 def _taken(folder: Path) -> str:
     path = folder / "predictions" / f"{digest(stores.after())}.npz"
     path.write_bytes(b"mine")
-    return f"records/{digest(stores.definition())}.json: another has the key that it would get"
+    return f"records/{digest(stores.definition())}.json: another stage would get the same key"
 
 
 def _no_words(folder: Path) -> str:
     defined = stores.definition(0.3)
     defined["stages"][0]["method"]["mask_share"] = 0.4
     path = stores.write(Records(folder), defined)
-    return f"records/{path.name}: the next form has no words for its definition"
+    return f"records/{path.name}: the next form cannot express its definition"
 
 
 @pytest.mark.parametrize(
