@@ -1,12 +1,12 @@
-"""Everything that a plug-in, an own table or a notebook imports; these names stay.
+"""The stable public names for plug-ins, tables and notebooks.
 
-Each name is loaded when it is first asked for: importing this module or a table's values loads no
-torch. What stands elsewhere in the package may move between versions; ``docs/extending.md`` shows
-how the names are used.
+A name is imported at its first use, so that importing this module, or the values of a table, does
+not import torch. Names elsewhere in the package may change between versions;
+``docs/extending.md`` shows how to use the names here.
 
-Names of modules hold one method each: ``mae.stages()`` are the stages of MAE's row in Table 1,
-``mae.own_finetune()`` its own published fine-tuning, ``paper`` has the recipes and settings of
-MSMAE's paper, ``masking`` the ways to choose patches.
+Some names are modules. Those of methods have one method each: ``mae.stages()`` returns the stages
+of MAE's row in Table 1, ``mae.own_finetune()`` its own published fine-tuning. ``paper`` has the
+recipes and settings of MSMAE's paper, ``masking`` the functions that choose masked patches.
 """
 
 from __future__ import annotations
@@ -249,21 +249,21 @@ __all__ = [  # noqa: RUF022 (grouped by what they are for)
 
 
 @functools.cache
-def _homes() -> Mapping[str, Import]:
-    """Return where each name stands, read from the imports for type checkers above."""
+def _imports() -> Mapping[str, Import]:
+    """Return the import of each name, parsed from the ``TYPE_CHECKING`` block above."""
     return parse(Path(__file__).read_bytes()).lazy
 
 
 def _load(name: str) -> Any:
-    home = _homes()[name]
-    module = importlib.import_module(home.module)
+    source = _imports()[name]
+    module = importlib.import_module(source.module)
     try:
-        return getattr(module, home.name or name)
-    except AttributeError:  # a module of a package
-        return importlib.import_module(f"{home.module}.{home.name}")
+        return getattr(module, source.name or name)
+    except AttributeError:  # the name is a submodule, which is no attribute before its import
+        return importlib.import_module(f"{source.module}.{source.name}")
 
 
-if not TYPE_CHECKING:  # type checkers would take any name for one that is offered
+if not TYPE_CHECKING:  # with a module __getattr__ type checkers accept any name
 
     def __getattr__(name):
         if name not in __all__:

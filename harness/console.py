@@ -1,4 +1,4 @@
-"""The console that tables are printed on; rich is imported when something is printed."""
+"""The rich console for printing tables; rich is imported on the first use."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 UNLIMITED = 400
-"""Columns assumed where the output is no terminal: lines in a log are not folded."""
+"""Width in characters where the output is not a terminal, so that no line of a log is wrapped."""
 
 
 def wide_console() -> Console:
-    """Return a console on standard output: as wide as the terminal, without one unlimited."""
+    """Return a console on standard output, as wide as the terminal, else ``UNLIMITED``."""
     from rich.console import Console
 
     console = Console()
