@@ -1,1 +1,1 @@
-"""Execution: train the stages of a plan, in this process or in several."""
+"""Training of a plan's stages, in this process or in several worker processes."""

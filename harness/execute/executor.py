@@ -1,4 +1,4 @@
-"""Execute a plan: each unique stage once, one record each; failures stay with their run."""
+"""Train each unique stage of a plan once and write its record; a failure is recorded, too."""
 
 from __future__ import annotations
 
@@ -19,12 +19,18 @@ from harness.store.claim import claim
 from harness.store.record import Record, Records
 
 POLL = 2.0
-"""Seconds between looks at stages that other processes are training."""
+"""Seconds between checks of stages that other processes are training."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What executing a plan did: stages trained now, found done, and failed."""
+    """Result of executing a plan.
+
+    Attributes:
+        trained: number of stages trained by this command.
+        found: number of stages whose records were finished already.
+        failed: records of the stages that failed in this command.
+    """
 
     trained: int
     found: int
@@ -32,17 +38,17 @@ class Outcome:
 
 
 class StageTrainer(Protocol):
-    """What trains one stage at a time."""
+    """Interface that trains one stage and returns its record; see ``Trainer``."""
 
     def train(self, step: StageRun, progress: Progress) -> Record:
-        """Return the record of a stage whose predecessors are done."""
+        """Train a stage whose predecessors are done, and return its record."""
 
 
 class Executor:
-    """Train what plans lack, one stage after the other, on one device.
+    """Train the missing stages of plans, one after the other, on one device.
 
-    A stage that another process trains is put off, and only waited for when no other is free.
-    Loaded data are kept from one plan to the next under the same options.
+    A stage that another process is training is postponed, and waited for only when no other stage
+    is left. Loaded data are kept from one plan to the next under the same options.
     """
 
     def __init__(
@@ -51,14 +57,20 @@ class Executor:
         execution: ExecutionOptions | None = None,
         trainer: Callable[[Options, torch.device, ExecutionOptions], StageTrainer] = Trainer,
     ) -> None:
-        """Keep how stages are trained; only tests give another ``trainer``."""
+        """Create an executor that has no data loaded.
+
+        Args:
+            device: trains every stage.
+            execution: how stages are trained; None for the defaults.
+            trainer: makes the object that trains single stages; replaced in tests only.
+        """
         self._device = device
         self._execution = execution or ExecutionOptions()
         self._make_trainer = trainer
-        self._kept: tuple[Options, StageTrainer] | None = None
+        self._last_trainer: tuple[Options, StageTrainer] | None = None
 
     def execute(self, plan: Plan, progress: Progress) -> Outcome:
-        """Bring every step of a plan to a record and return what was done.
+        """Train every stage of a plan that has no finished record, and return the counts.
 
         Raises:
             UserError: the disk is full or cannot be written, a store does not match, or this
@@ -66,62 +78,70 @@ class Executor:
         """
         steps, records = _in_data_order(plan), Records(plan.options.runs)
         check(pending(steps, records))
-        known = self._execution.failed
+        retried = self._execution.failed
         settler = _Settler(
             records=records,
             trainer=self._trainer(plan.options),
             progress=progress,
-            failed=failures(steps, records) if known is None else known,
+            retried=failures(steps, records) if retried is None else retried,
         )
         trained = found = 0
         failed: list[Record] = []
-        waiting, told = list(enumerate(steps)), False
+        waiting, announced = list(enumerate(steps)), False
         while waiting:
-            later, unsettled = [], {step.key for _, step in waiting}
+            postponed, unsettled = [], {step.key for _, step in waiting}
             for position, step in waiting:
                 record, ours = settler.settle(step, position, len(steps), unsettled)
                 if record is None:
-                    later.append((position, step))
+                    postponed.append((position, step))
                 elif record.status == "done":
                     trained, found = trained + ours, found + (not ours)
                 else:
                     failed.append(record)
-                    if ours:  # the command names all at its end
+                    if ours:  # the command lists all failures at its end
                         progress.line(f"failed: {step.title}: {record.error}")
-            if len(later) == len(waiting):
-                if not told:
-                    progress.line(f"waiting: another process trains {later[0][1].title}")
-                told = True
+            if len(postponed) == len(waiting):  # other processes train all that are left
+                if not announced:
+                    progress.line(f"waiting: another process trains {postponed[0][1].title}")
+                announced = True
                 time.sleep(POLL)
-            waiting = later
+            waiting = postponed
         return Outcome(trained=trained, found=found, failed=tuple(failed))
 
     def _trainer(self, options: Options) -> StageTrainer:
-        if self._kept is None or self._kept[0] != options:
-            self._kept = None  # the data of two trainers need not fit into memory together
-            self._kept = (options, self._make_trainer(options, self._device, self._execution))
-        return self._kept[1]
+        if self._last_trainer is None or self._last_trainer[0] != options:
+            self._last_trainer = None  # frees its data: two sets might not fit into memory
+            self._last_trainer = (
+                options,
+                self._make_trainer(options, self._device, self._execution),
+            )
+        return self._last_trainer[1]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Settler:
-    """Bring single steps to a record; ``failed`` are digests of failures that are tried again."""
+    """Read or train single stages.
+
+    Attributes:
+        retried: digests by key of the failed records that are trained again; a failed record with
+            another digest is a result of this command and is not.
+    """
 
     records: Records
     trainer: StageTrainer
     progress: Progress
-    failed: Mapping[str, str]
+    retried: Mapping[str, str]
 
     def settle(
         self, step: StageRun, position: int, total: int, unsettled: Collection[str]
     ) -> tuple[Record | None, bool]:
-        """Return the step's record, and whether it was made now; None while others are at it.
+        """Return a stage's record, and whether it was trained here; None while others train it.
 
         Args:
-            step: to be settled.
-            position: among ``total`` steps.
-            total: number of steps.
-            unsettled: keys of steps that had no record when this round began.
+            step: the stage.
+            position: its place among all stages, from 0 on, for the display.
+            total: number of stages, for the display.
+            unsettled: keys of the stages that had no record when this round began.
         """
         if (record := self._settled(step.key)) is not None:
             return record, False
@@ -137,30 +157,30 @@ class _Settler:
                 return self.trainer.train(step, self.progress), True
 
     def _settled(self, key: str) -> Record | None:
-        """Return a record that need not be made again by this command: done, or failed since."""
+        """Return the record if it is done or failed during this command; otherwise None."""
         record = self.records.read(key)
         if record is None or record.status == "done":
             return record
-        return None if self.failed.get(key) == record.digest else record
+        return None if self.retried.get(key) == record.digest else record
 
 
 def _in_data_order(plan: Plan) -> list[StageRun]:
-    """Return a plan's steps so that those of one data set follow one another: it is loaded once."""
+    """Return a plan's stages grouped by data set, so that each data set is loaded once."""
     order = [c.used.name for c in plan.columns]
     return sorted(plan.stage_runs, key=lambda step: order.index(step.run.dataset))
 
 
 def failures(steps: Sequence[StageRun], records: Records) -> dict[str, str]:
-    """Return the digests of failed records: these are tried again, later failures are not."""
-    found = {step.key: records.read(step.key) for step in steps}
-    return {k: r.digest for k, r in found.items() if r is not None and r.status == "failed"}
+    """Return the digests of the stages' failed records by key."""
+    by_key = {step.key: records.read(step.key) for step in steps}
+    return {k: r.digest for k, r in by_key.items() if r is not None and r.status == "failed"}
 
 
 def check(steps: Sequence[StageRun]) -> None:
-    """Refuse a machine that lacks what a step's method needs.
+    """Check that this machine has the packages and files that the stages' methods need.
 
     Raises:
-        UserError: it does.
+        UserError: something is missing.
     """
     for step in steps:
         if isinstance(step.stage.method, Prepared):
@@ -168,13 +188,13 @@ def check(steps: Sequence[StageRun]) -> None:
 
 
 def pending(steps: Sequence[StageRun], records: Records) -> list[StageRun]:
-    """Return the steps that have no finished record."""
-    found = [(step, records.read(step.key)) for step in steps]
-    return [step for step, record in found if record is None or record.status != "done"]
+    """Return the stages that have no finished record."""
+    pairs = [(step, records.read(step.key)) for step in steps]
+    return [step for step, record in pairs if record is None or record.status != "done"]
 
 
 def discard(steps: Sequence[StageRun], records: Records) -> None:
-    """Remove what was made of the steps, to train them anew."""
+    """Delete the records and checkpoints of stages, so that they are trained anew."""
     for step in steps:
         records.discard(step.key)
         Checkpoints(records.folder, step.key).discard()

@@ -1,4 +1,4 @@
-"""Launchers start all work: they run a command's workers and report how each of them ended.
+"""Launchers: interface of the ways to run a command's workers, and the launchers by name.
 
 A launcher is a module of ``launchers/`` that defines ``LAUNCHER``, named after its file, or an
 entry point "launcher.NAME" of an installed package. A worker elsewhere is the command line
@@ -20,19 +20,21 @@ from harness.errors import UserError, unknown
 from harness.sources import plugins
 
 HERE, LOCAL = "here", "local"
-"""The launchers that ``--jobs`` chooses between: this process for one job, else processes."""
+"""Default launchers: this process for one job, local processes for several."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerConfig:
-    """What a command tells each of its workers beside the words of the command line.
+    """Settings that a command passes to each worker in addition to the command line.
 
     Attributes:
-        threads: that a worker computes with.
-        failed: digests of failed records by key: they are tried again, later failures are not.
-        lost: numbers of the trials that had failed, by study; later failures take a trial's place.
-        follow_input: the end of a worker's standard input means that the command has gone, and
-            stops the worker; False where the input is a file.
+        threads: number of threads that a worker computes with.
+        failed: digests by key of the failed records that are trained again; records that fail
+            later are not.
+        lost: by study, the numbers of the trials that had failed before the command; trials that
+            fail later count towards the number that is wanted.
+        follow_input: stop the worker at the end of its standard input, which closes when the
+            command's process ends; False where the input is a file.
     """
 
     threads: int
@@ -41,12 +43,12 @@ class WorkerConfig:
     follow_input: bool = True
 
     def to_line(self) -> bytes:
-        """Return one line of JSON."""
+        """Return the settings as one line of JSON."""
         return json.dumps(asdict(self)).encode() + b"\n"
 
     @classmethod
     def from_line(cls, line: bytes) -> Self:
-        """Read what ``to_line`` wrote."""
+        """Return the settings that ``to_line`` wrote."""
         return cls(**json.loads(line))
 
 
@@ -55,8 +57,9 @@ class WorkerEnd:
     """How a worker ended.
 
     Attributes:
-        code: its exit code: 0, or 1 where something failed to train; negative is a signal's number.
-        trained: how many stages it trained, where that is known.
+        code: its exit code: 0, 1 if a stage failed, or minus the number of the signal that ended
+            it.
+        trained: number of stages that it trained; None if unknown.
     """
 
     code: int
@@ -64,19 +67,19 @@ class WorkerEnd:
 
     @property
     def died(self) -> bool:
-        """Whether it ended before its work did."""
+        """Whether it ended before its work was finished."""
         return self.code not in (0, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """A command's work, which any number of workers may share.
+    """A command's work, which any number of workers can share.
 
     Attributes:
         arguments: the command line's words after ``harness``, without the launcher's options.
-        config: goes to every worker.
-        count: of workers, at least 1.
-        here: does the work in this process.
+        config: passed to every worker.
+        count: number of workers, at least 1.
+        here: runs the work in this process and returns how it ended.
     """
 
     arguments: Sequence[str]
@@ -86,31 +89,31 @@ class Work:
 
 
 class Launcher(Protocol):
-    """A way to start workers."""
+    """Interface of a way to start workers."""
 
     @property
     def shares_machine(self) -> bool:
         """Whether the workers share this machine's memory and cores."""
 
     def run_workers(self, work: Work) -> Sequence[WorkerEnd]:
-        """Start the workers, wait until all have ended, and return how, in their order.
+        """Start the workers, wait until all have ended, and return how each ended, in order.
 
         Raises:
-            Stopped: the command was asked to stop; the workers have been stopped, too.
+            Stopped: the command was interrupted or terminated; the workers have ended.
         """
 
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchOptions:
-    """How a command starts its work.
+    """Options of how a command starts its work.
 
     Attributes:
-        jobs: workers at most.
+        jobs: largest number of workers.
         arguments: see ``Work``.
-        launcher: a name; None for this process where it is one job, else for local processes.
+        launcher: name of the launcher; None for "here" with one job, "local" with several.
 
     Raises:
-        UserError: one process cannot do several jobs at once, or there is no such launcher.
+        UserError: several jobs are requested of launcher "here", or there is no such launcher.
     """
 
     jobs: int = 1
@@ -118,29 +121,29 @@ class LaunchOptions:
     launcher: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be started."""
+        """Check that the launcher exists and can run as many jobs."""
         find(self.name)
         if self.name == HERE and self.jobs > 1:
             raise UserError(
-                f"--launcher {HERE} is this process alone; leave --jobs {self.jobs} out, or give"
-                f" --launcher {LOCAL}."
+                f"--launcher {HERE} runs in this process only; leave --jobs {self.jobs} out, or"
+                f" give --launcher {LOCAL}."
             )
 
     @property
     def name(self) -> str:
-        """The launcher's name."""
+        """Name of the launcher that is used."""
         return self.launcher or (HERE if self.jobs == 1 else LOCAL)
 
 
 @functools.cache
 def launchers() -> dict[str, Launcher]:
-    """Return all launchers by name."""
+    """Return all launchers by name: this package's and those of installed packages."""
     names = [p.stem for p in sorted((Path(__file__).parent / "launchers").glob("[!_]*.py"))]
-    known: dict[str, Launcher] = {
+    by_name: dict[str, Launcher] = {
         name: importlib.import_module(f"{__package__}.launchers.{name}").LAUNCHER for name in names
     }
-    known |= {n: plugins.load(entry) for n, entry in plugins.entries("launcher").items()}
-    return known
+    by_name |= {n: plugins.load(entry) for n, entry in plugins.entries("launcher").items()}
+    return by_name
 
 
 def find(name: str) -> Launcher:

@@ -1,4 +1,4 @@
-"""How many processes fit into the memory that is free: estimated before any of them starts."""
+"""Estimate of a training process's memory, and a check that several processes fit."""
 
 from __future__ import annotations
 
@@ -18,18 +18,24 @@ from harness.plan.plan import Plan, StageRun, training_images
 from harness.train.images import OVERSAMPLING
 
 BASE = {"cpu": 500e6, "cuda": 600e6}
-"""Bytes of a process that trains nothing: its imports, or its CUDA context."""
+"""Bytes of a process before it trains: its imports, or its CUDA context."""
 
 OPTIMIZER = 2
-"""Copies of the parameters that AdamW keeps."""
+"""Copies of the parameters that AdamW stores: first and second moments."""
 
 PRECISION = {"cpu": 1.0, "cuda": 0.5}
-"""Share of a step's float32 activations: under bfloat16 most are halved."""
+"""Factor on the bytes of float32 activations: under bfloat16 most of them are halved."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryEstimate:
-    """Estimated bytes of one process: its base, its largest data set and its largest step."""
+    """Estimated memory of one training process, in bytes.
+
+    Attributes:
+        base: of the process before it trains.
+        images: of the largest data set that it loads.
+        step: of the largest training step: weights, gradients, optimiser and activations.
+    """
 
     base: float
     images: float
@@ -37,21 +43,21 @@ class MemoryEstimate:
 
     @property
     def total(self) -> float:
-        """All of it."""
+        """Sum of all parts."""
         return self.base + self.images + self.step
 
 
 def check(jobs: int, need: MemoryEstimate, free: float, where: str) -> None:
-    """Refuse more processes than fit.
+    """Check that several processes fit into the free memory; a single one is always allowed.
 
     Args:
-        jobs: how many would run.
-        need: of each.
-        free: bytes.
-        where: the memory in words.
+        jobs: number of processes.
+        need: memory of each.
+        free: free bytes.
+        where: name of the memory, for the message.
 
     Raises:
-        UserError: they do not fit; one always may try.
+        UserError: the processes do not fit.
     """
     if jobs == 1 or jobs * need.total <= free:
         return
@@ -68,7 +74,7 @@ def _gb(count: float) -> str:
 
 
 def free(device: torch.device) -> tuple[float, str]:
-    """Return the bytes that are free where training happens, and that memory's name."""
+    """Return the free bytes of the memory in which a device trains, and that memory's name."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0]), "the GPU's memory"
     import psutil
@@ -79,7 +85,14 @@ def free(device: torch.device) -> tuple[float, str]:
 def estimate(
     plan: Plan, steps: Sequence[StageRun], device: torch.device, micro_batch: int | None
 ) -> MemoryEstimate:
-    """Estimate what a process needs for the largest of the steps."""
+    """Estimate the memory of a process that trains any of the stages.
+
+    Args:
+        plan: the stages' plan.
+        steps: the stages.
+        device: trains them.
+        micro_batch: images whose gradient is computed at once; None for the whole batch.
+    """
     return MemoryEstimate(
         base=BASE[device.type],
         images=max((_images(plan, name) for name in {s.run.dataset for s in steps}), default=0),
@@ -88,29 +101,29 @@ def estimate(
 
 
 def _distinct(steps: Sequence[StageRun]) -> list[StageRun]:
-    """Leave out steps that differ in their seed alone."""
+    """Return one of each group of stages that differ only in their seed."""
     return list({(step.stage, step.run.dataset): step for step in steps}.values())
 
 
 def _images(plan: Plan, name: str) -> float:
-    """Return the bytes of what is held of a data set, with masks where it has some."""
+    """Return the bytes of a loaded data set: uint8, (images, channels, side, side), and masks."""
     profile, split = plan.options.profile, plan.options.split
     manifest = next(c.manifest for c in plan.columns if c.used.name == name)
     counts = {part_name(split, use): part_size(manifest, split, profile, use) for use in USES}
     side = min(manifest.size, OVERSAMPLING * profile.backbones.image_size)
-    # One more channel for the masks.
+    # One more channel for masks, also for data sets without any: the estimate is an upper bound.
     return sum(counts.values()) * (registry.find(name).channels + 1) * side**2
 
 
 def _step(plan: Plan, step: StageRun, device: torch.device, micro_batch: int | None) -> float:
-    """Return the bytes of a training step with its optimiser; 0 where it cannot be counted."""
+    """Return the bytes of a training step with its optimiser; 0 if they cannot be counted."""
     batch = min(step.stage.recipe.batch_size, micro_batch or step.stage.recipe.batch_size)
     dataset = dataset_of(step, training_images(plan, step.run))
     try:
         work = StagePasses(step.stage, dataset, plan.options.profile.backbones, META, batch)
-        found: Memory = of_step(work.task, work.training(), work.images)
+        memory: Memory = of_step(work.task, work.training(), work.images)
     except FAILURES:
         return 0.0
-    weights = 2 * found.parameters  # with gradients
-    activations = max(0, found.peak - weights) * PRECISION[device.type]
-    return activations + weights + OPTIMIZER * found.parameters
+    weights = 2 * memory.parameters  # parameters and their gradients
+    activations = max(0, memory.peak - weights) * PRECISION[device.type]
+    return activations + weights + OPTIMIZER * memory.parameters

@@ -1,4 +1,4 @@
-"""Train one stage: its data, its task, the loop, its evaluation and its record."""
+"""Training of one stage: load its data, build its task, fit, evaluate and write the record."""
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ FAILURES = (
     TypeError,
     ValueError,
 )
-"""What one run may die of without taking the table with it (torch's errors are RuntimeErrors);
-a full disk or an interrupt ends the whole command."""
+"""Exceptions recorded as a failed run (torch's are RuntimeErrors); others abort the command, for
+instance a full disk or an interrupt."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionOptions:
-    """How stages are trained: nothing here is part of a key.
+    """Options of training that are not part of a stage's key.
 
     Attributes:
-        micro_batch: images whose gradient is taken at once; None for the whole batch, in parts
-            only where a GPU's memory runs out.
-        failed: digests of failed records by key, which are tried again; None for those that there
-            are at the start.
-        stop: what may end the training early.
+        micro_batch: images whose gradient is computed at once; None for the whole batch, which is
+            divided only if a GPU's memory is too small.
+        failed: digests by key of the failed records that are trained again; None for all that
+            exist at the start.
+        stop: ends the training early when it is set.
     """
 
     micro_batch: int | None = None
@@ -67,23 +67,30 @@ class ExecutionOptions:
 
 
 @dataclass(frozen=True)
-class _Told:
-    """Who follows a stage: the terminal, and other processes."""
+class _StageReporter:
+    """Reports a stage's progress on the terminal and, by its heartbeat, to other processes."""
 
     progress: Progress
-    place: Heartbeat
+    heartbeat: Heartbeat
 
     def line(self, text: str) -> None:
         self.progress.line(text)
 
     def epoch(self, epoch: int, epochs: int, figures: dict[str, float]) -> None:
-        self.place.epoch(epoch, epochs)
+        self.heartbeat.epoch(epoch, epochs)
         self.progress.epoch(epoch, epochs, figures)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Trained:
-    """A trained task with the data it was trained on, its evaluator and its history."""
+    """A trained task with its data, evaluator and history.
+
+    Attributes:
+        task: the trained task.
+        data: images trained on, selected on and reported.
+        evaluator: evaluated it after every epoch; None if the task has no metric.
+        history: figures of every epoch.
+    """
 
     task: Task
     data: tuple[Images, Images, Images]
@@ -93,7 +100,7 @@ class _Trained:
 
 @dataclass(frozen=True, kw_only=True)
 class _Measured:
-    """What a finished training was seen to need; see ``Provenance``."""
+    """Measurements of a finished training; see the fields of ``Provenance``."""
 
     micro_batch: int | None = None
     peak_bytes: int | None = None
@@ -101,10 +108,10 @@ class _Measured:
 
 
 class Trainer:
-    """Train single stages on one device; the data of the last one are kept."""
+    """Trains single stages on one device; the data of the last stage stay loaded."""
 
     def __init__(self, options: Options, device: torch.device, execution: ExecutionOptions) -> None:
-        """Begin without data."""
+        """Create a trainer that has no data loaded."""
         self.options = options
         self.device = device
         self.execution = execution
@@ -113,23 +120,24 @@ class Trainer:
         self._loaded: tuple[str, tuple[Images, Images, Images]] | None = None
 
     def train(self, step: StageRun, progress: Progress) -> Record:
-        """Train a stage whose predecessors are done; a failure is a record, too.
+        """Train a stage whose predecessors are done, and write its record, also if it fails.
 
         Raises:
             UserError: the disk is full or cannot be written, or a store does not match.
-            Stopped: as asked.
+            Stopped: the command was interrupted or terminated.
         """
         begin = time.monotonic()
-        # Taken before the training: a file edited meanwhile is not what is trained.
-        made = self._provenance(step)
+        # Before the training: a source file that is edited meanwhile is not the one that runs.
+        initial = self._provenance(step)
         result: Result | None = None
         measured = _Measured()
         error: str | None = None
-        place = Heartbeat(self.options.runs, step.key, step.title, step.stage.recipe.epochs)
-        with place:
+        heartbeat = Heartbeat(self.options.runs, step.key, step.title, step.stage.recipe.epochs)
+        with heartbeat:
             data = self._data(step.run)
             try:
-                result, measured = self._result(step, data, _Told(progress, place))
+                reporter = _StageReporter(progress, heartbeat)
+                result, measured = self._result(step, data, reporter)
             except UserError:
                 raise
             except FAILURES as failure:
@@ -141,7 +149,7 @@ class Trainer:
             definition=step.run.definition(step.num_stages),
             result=result,
             provenance=replace(
-                made,
+                initial,
                 seconds=round(time.monotonic() - begin, 3),
                 micro_batch=measured.micro_batch,
                 peak_bytes=measured.peak_bytes,
@@ -153,7 +161,7 @@ class Trainer:
         return record
 
     def _provenance(self, step: StageRun) -> Provenance:
-        """Return what is known before a training starts."""
+        """Return the provenance of a training that is about to start, with 0 seconds."""
         commit, dirty = provenance.commit()
         return Provenance(
             commit=commit,
@@ -169,16 +177,16 @@ class Trainer:
         self,
         step: StageRun,
         data: tuple[Images, Images, Images],
-        told: _Told,
+        reporter: _StageReporter,
     ) -> tuple[Result, _Measured]:
-        """Train and evaluate a stage."""
+        """Train a stage and evaluate it."""
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         trained, size = backward.within_memory(
-            lambda size: self._fit(step, data, size, told),
+            lambda size: self._fit(step, data, size, reporter),
             size=self.execution.micro_batch,
             batch=step.stage.recipe.batch_size,
-            tell=told.line,
+            tell=reporter.line,
         )
         task, evaluator, history = trained.task, trained.evaluator, trained.history
         train, _, reported = trained.data
@@ -202,7 +210,13 @@ class Trainer:
         return result, self._measured(step, trained, size)
 
     def _measured(self, step: StageRun, trained: _Trained, size: int | None) -> _Measured:
-        """Return what the training needed; ``size`` is that of the parts of a batch."""
+        """Measure a finished training.
+
+        Args:
+            step: the stage.
+            trained: its task and data.
+            size: images whose gradient was computed at once; None for the whole batch.
+        """
         task, (_, _, reported) = trained.task, trained.data
         in_parts = size is not None and size < step.stage.recipe.batch_size
         cuda = self.device.type == "cuda"
@@ -218,16 +232,16 @@ class Trainer:
         step: StageRun,
         data: tuple[Images, Images, Images],
         size: int | None,
-        told: _Told,
+        reporter: _StageReporter,
     ) -> _Trained:
-        """Build a task and train it; return it with its data, evaluator and history."""
+        """Build a stage's task and train it; ``size`` is the micro-batch, None for none."""
         task = self._task(step, len(data[0]))
         if task.segments:
             data = self._data(step.run, with_masks=True)
         train, selected_on, reported = data
         evaluator = evaluator_for(task, reported, selected_on)
         for remark in task.remarks:
-            told.line(remark)
+            reporter.line(remark)
         history = fit(
             Job(
                 task=task,
@@ -238,7 +252,7 @@ class Trainer:
                     self.options.runs, step.key, definition=step.run.definition(step.num_stages)
                 ),
                 evaluator=evaluator,
-                watch=told.epoch,
+                watch=reporter.epoch,
                 micro_batch=size,
                 stop=self.execution.stop,
             )
@@ -246,23 +260,24 @@ class Trainer:
         return _Trained(task=task, data=data, evaluator=evaluator, history=history)
 
     def _task(self, step: StageRun, images: int) -> Task:
+        """Build a stage's task, with the weights of the stage before it if there is one."""
         dataset = dataset_of(step, images)
         with seed.third_party(step.run.stream(step.num_stages), "build"):
             task = build_task(step.stage.method, dataset, self.options.profile.backbones)
             if step.num_stages > 1:
                 before = self.records.read(step.run.key(step.num_stages - 1))
                 if before is None or before.status != "done":
-                    raise RuntimeError("the stage before it failed")
+                    raise RuntimeError("the stage before this one failed")
                 weights = load_weights(self.options.runs, before.key, before.finished.weights)
                 task.start_from(weights)
         return task.to(self.device)
 
     def _data(self, run: Run, *, with_masks: bool = False) -> tuple[Images, Images, Images]:
-        """Return what is trained on, selected on and reported; kept until another is needed."""
+        """Return the images trained on, selected on and reported; the last data set is cached."""
         masked = self._loaded is not None and self._loaded[1][0].masks is not None
         missing = with_masks and not masked
         if self._loaded is None or self._loaded[0] != run.dataset or missing:
-            self._loaded = None  # two data sets need not fit into memory together
+            self._loaded = None  # frees it first: two data sets might not fit into memory
             store = self._store(run)
             parts = {use: part_name(run.split, use) for use in USES}
             loaded: dict[str, Images] = {}
@@ -283,18 +298,21 @@ class Trainer:
 
 
 def task_classes(step: StageRun) -> int:
-    """Return the number of classes of a step's data set."""
+    """Return the number of classes of a stage's data set."""
     return len(registry.find(step.run.dataset).classes)
 
 
 def dataset_of(step: StageRun, images: int) -> Dataset:
-    """Return what a method sees: the profile's subset, or the clean split's part."""
+    """Return a stage's data set with the number of training images that are used.
+
+    That number is smaller than the data set's own under a profile's subset or the clean split.
+    """
     dataset = registry.find(step.run.dataset)
     return replace(dataset, sizes={**dataset.sizes, "train": images})
 
 
 def _cost(step: StageRun, images: int, profile: Profile) -> StageCost:
-    """Count a stage; a method that cannot be counted is trained all the same, and says why."""
+    """Count a stage's cost; if that fails, the result holds the error instead."""
     from harness.cost.stage import of_stage
 
     try:
@@ -304,7 +322,7 @@ def _cost(step: StageRun, images: int, profile: Profile) -> StageCost:
 
 
 def _one_line(failure: Exception) -> str:
-    """Return a failure in one line; what a plug-in imports in vain is explained."""
+    """Return a failure as one line, with an explanation if a plug-in's import failed."""
     explained = plugins.explain(failure)
     if explained:
         return str(explained)

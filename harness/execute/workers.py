@@ -1,6 +1,6 @@
-"""Train what a plan lacks with any number of workers, and be one of these workers.
+"""Train a plan's missing stages with any number of workers; entry point of a worker process.
 
-Workers share the run store: claims keep them from training a stage twice.
+Workers share the run store, where claims prevent two of them from training the same stage.
 """
 
 from __future__ import annotations
@@ -34,54 +34,57 @@ def train_plan(
     *,
     fresh: bool = False,
 ) -> Outcome:
-    """Train what a plan lacks and return what was done.
+    """Train the stages of a plan that have no finished record, and return the counts.
 
     Args:
-        plan: its records are read from its run store.
-        device: where each worker trains.
+        plan: what is trained; its records are in the run store that its options name.
+        device: each worker trains on it.
         execution: how stages are trained.
         options: how the work is started.
-        fresh: every stage is trained anew.
+        fresh: delete the plan's records and checkpoints first and train every stage anew.
 
     Raises:
-        UserError: see ``Executor.execute``, the memory is too small for so many workers, or all
-            have gone before the work was done.
-        Stopped: as asked.
+        UserError: see ``Executor.execute``; or the memory is too small for so many workers, or all
+            of them ended before the work was finished.
+        Stopped: the command was interrupted or terminated.
     """
     records, steps = Records(plan.options.runs), plan.stage_runs
-    if fresh:  # records that are trained anew may be unreadable
+    if fresh:  # before any record is read: those that are deleted may be unreadable
         check(steps)
         discard(steps, records)
     missing = pending(steps, records)
     check(missing)
-    known = failures(missing, records)
+    retried = failures(missing, records)
     trained: int | None = 0
     if missing:
-        executor = Executor(device, replace(execution, failed=known))
+        executor = Executor(device, replace(execution, failed=retried))
         ends = run_workers(
             options,
             count=min(options.jobs, len(missing)),
-            config=WorkerConfig(threads=threads_of(options), failed=known),
+            config=WorkerConfig(threads=threads_of(options), failed=retried),
             device=device,
             need=lambda: memory.estimate(plan, missing, device, execution.micro_batch),
             here=lambda: _end(executor.execute(plan, Progress())),
         )
         counts = [end.trained for end in ends if end.trained is not None]
         trained = sum(counts) if len(counts) == len(ends) else None
-    left = pending(missing, records)
-    failed = [r for s in left if (r := records.read(s.key)) and known.get(s.key) != r.digest]
-    if len(failed) < len(left):
+    unfinished = pending(missing, records)
+    failed = [
+        r for s in unfinished if (r := records.read(s.key)) and retried.get(s.key) != r.digest
+    ]
+    if len(failed) < len(unfinished):
         raise UserError(
-            f"All workers have gone, and {len(left) - len(failed)} stages are not trained; see"
-            " above why. The same command goes on from the last checkpoints."
+            f"All workers have ended, and {len(unfinished) - len(failed)} stages are not trained;"
+            " see the messages above. The same command continues from the last checkpoints."
         )
     if trained is None:
-        trained = len(missing) - len(left)
-    found = len(steps) - len(left) - trained
-    return Outcome(trained=trained, found=found, failed=tuple(failed))
+        trained = len(missing) - len(unfinished)
+    finished_before = len(steps) - len(unfinished) - trained
+    return Outcome(trained=trained, found=finished_before, failed=tuple(failed))
 
 
 def _end(outcome: Outcome) -> WorkerEnd:
+    """Return the end of a worker that has executed a plan."""
     return WorkerEnd(code=1 if outcome.failed else 0, trained=outcome.trained)
 
 
@@ -94,19 +97,19 @@ def run_workers(
     need: Callable[[], MemoryEstimate],
     here: Callable[[], WorkerEnd],
 ) -> Sequence[WorkerEnd]:
-    """Launch workers after a check that so many fit into this machine's memory.
+    """Launch workers after checking that they fit into this machine's memory.
 
     Args:
-        options: which launcher, and the words of the command.
-        count: of workers.
-        config: goes to every worker.
-        device: where each worker trains.
-        need: estimates the memory of one worker; called where several share this machine.
-        here: does the work in this process.
+        options: the launcher, and the words of the command.
+        count: number of workers.
+        config: passed to every worker.
+        device: each worker trains on it.
+        need: estimates the memory of one worker; called if several share this machine.
+        here: runs the work in this process.
 
     Raises:
-        UserError: they do not fit.
-        Stopped: as asked, after the workers have left.
+        UserError: the workers do not fit into the free memory.
+        Stopped: the command was interrupted or terminated, and the workers have ended.
     """
     launcher = launch.find(options.name)
     if launcher.shares_machine and count > 1:
@@ -116,9 +119,10 @@ def run_workers(
 
 
 def threads_of(options: LaunchOptions) -> int:
-    """Return each worker's threads: cores must not be shared, waiting threads spin.
+    """Return the number of threads of each worker: the cores divided by ``--jobs``.
 
-    They are as many as ``--jobs`` says, however many of the workers find something to do.
+    Workers do not share cores, because the threads of a process wait actively (they spin). The
+    number depends on ``--jobs`` only, not on how many workers have something to do.
     """
     if not launch.find(options.name).shares_machine:
         return torch.get_num_threads()
@@ -127,19 +131,19 @@ def threads_of(options: LaunchOptions) -> int:
 
 
 def work_on_plan(plan: Plan, device: torch.device, execution: ExecutionOptions) -> int:
-    """Be a worker: train what is free, write no table; return the exit code."""
+    """Train, as a worker, the stages that no other worker trains; return the exit code."""
     config = read_config()
     try:
         with worker_stop(config) as stop:
-            told = replace(execution, failed=config.failed, stop=stop)
-            outcome = Executor(device, told).execute(plan, Progress(plain=True))
+            configured = replace(execution, failed=config.failed, stop=stop)
+            outcome = Executor(device, configured).execute(plan, Progress(plain=True))
     except Stopped as stopped:
         return stopped.code
     return _end(outcome).code
 
 
 def read_config() -> WorkerConfig:
-    """Return this worker's configuration, after taking as many threads as it says."""
+    """Read this worker's configuration from standard input and set its number of threads."""
     with open(0, "rb", buffering=0, closefd=False) as stream:
         config = WorkerConfig.from_line(stream.readline())
     torch.set_num_threads(config.threads)
@@ -148,15 +152,15 @@ def read_config() -> WorkerConfig:
 
 @contextmanager
 def worker_stop(config: WorkerConfig) -> Iterator[Stop]:
-    """Listen for signals within the block and, where configured, for the end of the parent."""
+    """Handle stop signals within the block and, if configured, the end of the parent process."""
     with Stop() as stop:
         if config.follow_input:
-            threading.Thread(target=_follow_parent, daemon=True).start()
+            threading.Thread(target=_stop_with_parent, daemon=True).start()
         yield stop
 
 
-def _follow_parent() -> None:
-    """Stop this process at the end of the pipe from its parent."""
+def _stop_with_parent() -> None:
+    """Terminate this process when the pipe from its parent closes."""
     while os.read(0, 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

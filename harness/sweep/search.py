@@ -162,8 +162,8 @@ def _refuse_unfinished(studies: Sequence[Study]) -> None:
     left = [f"{s.design.study} {number}" for s in studies for number in s.abandoned()]
     if left:
         raise UserError(
-            f"All workers have gone, and trials are not finished ({', '.join(left)}); see above"
-            " why. The same command goes on with them."
+            f"All workers have ended, and trials are not finished ({', '.join(left)}); see the"
+            " messages above. The same command continues them."
         )
 
 

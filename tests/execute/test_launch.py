@@ -69,7 +69,7 @@ def test_the_launchers_that_ship() -> None:
 
 
 def test_this_process_has_one_job() -> None:
-    with pytest.raises(UserError, match="this process alone; leave --jobs 3 out"):
+    with pytest.raises(UserError, match="this process only; leave --jobs 3 out"):
         LaunchOptions(jobs=3, launcher="here")
 
 
@@ -108,11 +108,11 @@ def test_a_launcher_of_ones_own_trains_a_table(
 @pytest.mark.parametrize(
     ("command", "count", "message"),
     [
-        (RUN, 1, "All workers have gone, and 1 stages are not trained"),
+        (RUN, 1, "All workers have ended, and 1 stages are not trained"),
         (
             ("run", "table1", *TINY, "--datasets", "phantom-mri", "--rows", "vit,swin"),
             2,
-            "All workers have gone, and 2 stages are not trained",
+            "All workers have ended, and 2 stages are not trained",
         ),
     ],
 )

@@ -122,7 +122,7 @@ def test_a_signal_reaches_the_workers(tmp_path: Path, number: signal.Signals, co
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == code
-    assert err.splitlines()[-1].endswith("the same command goes on from the last checkpoint.")
+    assert err.splitlines()[-1].endswith("the same command continues from the last checkpoint.")
     assert "Traceback" not in err
     assert list((folder / "runs/claims").iterdir()) == []
     assert not (folder / "runs/records").exists()
@@ -138,7 +138,7 @@ def test_the_stage_of_a_killed_worker_is_taken_over(tmp_path: Path) -> None:
     os.kill(owner, signal.SIGKILL)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    assert "ended by SIGKILL; 1 go on" in err
+    assert "ended by SIGKILL; 1 still running" in err
     assert "2 stages trained" in out
     assert {r["status"] for r in _records(folder).values()} == {"done"}
 

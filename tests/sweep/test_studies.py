@@ -271,7 +271,7 @@ def test_sigterm_leaves_the_trial_to_the_next_command(folder: Path, jobs: str) -
     _, err = process.communicate(timeout=60)
     assert process.returncode == 143, err
     assert "Traceback" not in err
-    assert err.splitlines()[-1].endswith("the same command goes on from the last checkpoint.")
+    assert err.splitlines()[-1].endswith("the same command continues from the last checkpoint.")
     assert list((folder / "runs/claims").iterdir()) == []
     left = {t.number: t.params for t in _study(folder).trials}
     assert _states(folder) == ["RUNNING"] * int(jobs)
@@ -299,7 +299,7 @@ def test_a_killed_worker_s_trial_is_taken_over(folder: Path) -> None:
     os.kill(owner, signal.SIGKILL)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    assert "ended by SIGKILL; 1 go on" in err
+    assert "ended by SIGKILL; 1 still running" in err
     assert len(_states(folder)) == 3
     assert set(_states(folder)) <= {"COMPLETE", "PRUNED"}
 
@@ -320,7 +320,7 @@ def test_a_sweep_whose_workers_all_died_says_so(folder: Path) -> None:
     _, err = process.communicate(timeout=100)
     assert process.returncode == 2, err
     message = err.strip().splitlines()[-1]
-    assert "All workers have gone" in message
+    assert "All workers have ended" in message
     assert "seed0 0, small-smoke-phantom-mri-seed0 1" in message
     assert not (folder / "reports").exists()
 

@@ -1,1 +1,1 @@
-"""Launchers: every module that defines ``LAUNCHER`` is one way to start workers."""
+"""Launchers, the ways to start workers: each module defines one as ``LAUNCHER``."""

@@ -1,4 +1,4 @@
-"""Launcher "here": the command's own process does the work."""
+"""Launcher "here": the work runs in the command's own process."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from harness.execute.launch import Launcher, Work, WorkerEnd
 
 @dataclass(frozen=True)
 class ThisProcess:
-    """Do the work in this process, with all its threads."""
+    """Launcher that runs the work in this process, with all its threads."""
 
     shares_machine: bool = True
 
     def run_workers(self, work: Work) -> tuple[WorkerEnd, ...]:
-        """Do the work; see ``Launcher``."""
+        """Run the work; see ``Launcher``."""
         return (work.here(),)
 
 

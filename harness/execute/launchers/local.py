@@ -1,7 +1,7 @@
-"""Launcher "local": processes of this machine share the work.
+"""Launcher "local": several processes of this machine share the work.
 
-Workers are sessions of their own, so that a terminal's Ctrl-C reaches the command alone, which
-passes it on; a worker whose parent has gone stops, too.
+Each worker is started in a process session of its own, so that a terminal's Ctrl-C reaches only the
+command, which then stops the workers. A worker also stops when its parent process ends.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ INTERVAL = 0.1
 """Seconds between checks of which workers have ended."""
 
 PATIENCE = 3 * GRACE
-"""Seconds that workers have to leave before they are killed."""
+"""Seconds that workers have to stop before they are killed."""
 
 Process = subprocess.Popen[bytes]
 
 
 @dataclass(frozen=True)
 class LocalProcesses:
-    """Run each worker as a process of this machine."""
+    """Launcher that runs each worker as a process of this machine."""
 
     shares_machine: bool = True
 
@@ -55,6 +55,7 @@ class LocalProcesses:
 
 
 def _start(arguments: Sequence[str], config: WorkerConfig) -> Process:
+    """Start one worker and write its configuration to its standard input."""
     root = str(Path(harness.__file__).resolve().parent.parent)
     path = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     worker = subprocess.Popen(
@@ -69,14 +70,17 @@ def _start(arguments: Sequence[str], config: WorkerConfig) -> Process:
         start_new_session=True,
     )
     assert worker.stdin is not None
-    # The pipe stays open: its end tells a worker that the parent has gone.
+    # The pipe stays open: a worker stops when it reads the end of it, see ``worker_stop``.
     worker.stdin.write(config.to_line())
     worker.stdin.flush()
     return worker
 
 
 def _wait(workers: Sequence[Process]) -> None:
-    """Wait for the end of all; a dead worker's claim is free as soon as it is reaped."""
+    """Wait until all workers have ended, and print how those ended that died.
+
+    Each worker is reaped as soon as it ends, which frees its claims for the others.
+    """
     running = dict(enumerate(workers, 1))
     while running:
         for number, worker in list(running.items()):
@@ -85,16 +89,16 @@ def _wait(workers: Sequence[Process]) -> None:
                 del running[number]
                 if WorkerEnd(code=code).died:
                     reason = f"by {signal.Signals(-code).name}" if code < 0 else f"with {code}"
-                    others = f"; {len(running)} go on" if running else ""
+                    others = f"; {len(running)} still running" if running else ""
                     print(f"worker {number} ended {reason}{others}", file=sys.stderr, flush=True)
         time.sleep(INTERVAL)
 
 
 def _stop(workers: Sequence[Process]) -> None:
-    """Let workers finish their checkpoint; a second signal lets them leave at once."""
-    limit = time.monotonic() + PATIENCE
+    """Ask workers to stop after their next checkpoint; at a second signal, to stop at once."""
+    deadline = time.monotonic() + PATIENCE
     _terminate(workers)
-    while any(worker.poll() is None for worker in workers) and time.monotonic() < limit:
+    while any(worker.poll() is None for worker in workers) and time.monotonic() < deadline:
         try:
             time.sleep(INTERVAL)
         except Stopped:
