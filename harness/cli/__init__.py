@@ -1,1 +1,1 @@
-"""The command line, one module a command."""
+"""Command line of the harness: one module per command."""

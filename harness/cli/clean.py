@@ -10,7 +10,7 @@ from harness.store.record import Records
 
 
 def run(args: argparse.Namespace) -> int:
-    """Remove what is left over, or say what would be."""
+    """Remove unneeded checkpoints, dead claims and interrupted writes, or list them."""
     records = Records(args.runs)
     needs = None
     if args.keep != "all":
@@ -18,13 +18,13 @@ def run(args: argparse.Namespace) -> int:
             experiments=tuple(args.experiments), overrides=tuple(args.set), seeds=args.seeds or ()
         )
         needs = find(args.data, records, named)
-    found = leftovers(records, needs, keep_last=args.keep == "last")
-    for each in found:
-        print(f"{_bytes(each.size):>10}  {each.path.relative_to(args.runs)}  ({each.why})")
+    unneeded = leftovers(records, needs, keep_last=args.keep == "last")
+    for file in unneeded:
+        print(f"{_bytes(file.size):>10}  {file.path.relative_to(args.runs)}  ({file.why})")
         if not args.dry_run:
-            each.path.unlink(missing_ok=True)
+            file.path.unlink(missing_ok=True)
     done = "would be removed" if args.dry_run else "removed"
-    print(f"{len(found)} files, {_bytes(sum(each.size for each in found))} {done}.")
+    print(f"{len(unneeded)} files, {_bytes(sum(file.size for file in unneeded))} {done}.")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""``harness cost``: parses, prints, chooses exit codes."""
+"""``harness cost``: count multiplications and parameters of models, and time them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def add_parser(commands: Any) -> None:
         "cost",
         help="count multiplications and parameters of a model",
         description="Count the multiplications of a model under named conventions, per image. It"
-        " runs on shapes alone and takes no time. An operator that cannot be counted is an error.",
+        " computes with shapes only, without weights or images. An operator that cannot be counted"
+        " is an error.",
     )
     cost.add_argument(
         "model",
@@ -51,7 +52,7 @@ def add_parser(commands: Any) -> None:
     cost.add_argument(
         "--check",
         action="store_true",
-        help="also count with fvcore and torch's counter, and say where they differ",
+        help="also count with fvcore and torch's counter, and print where they differ",
     )
     _latency_options(cost.add_argument_group("latency"))
 
@@ -61,7 +62,7 @@ def _latency_options(group: Any) -> None:
     group.add_argument(
         "--throughput",
         action="store_true",
-        help="time a training step and say its FLOPs a second, for `harness plan --rate`",
+        help="time a training step and print its FLOPs per second, for `harness plan --rate`",
     )
     group.add_argument(
         "--batch-size", type=int, metavar="N", help="default 1; --throughput: the recipe's"
@@ -78,26 +79,28 @@ def _latency_options(group: Any) -> None:
         choices=("fp32", "bf16", "fp16"),
         help="default fp32; --throughput with CUDA: bf16, as training is",
     )
-    group.add_argument("--rounds", type=int, default=30, help="times a pass and process")
-    group.add_argument("--processes", type=int, default=3, help="one after the other")
+    group.add_argument("--rounds", type=int, default=30, help="timings per pass and process")
+    group.add_argument(
+        "--processes", type=int, default=3, help="processes that time, one after the other"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Count, print and write; with ``--check`` exit with 1 if a counter disagrees."""
+    """Count models, print and write the costs; with ``--check`` return 1 if a counter differs."""
     from harness import files, provenance
     from harness.cost import conventions, models, terminal
     from harness.cost.stage import measure
     from harness.data import registry
     from harness.spec import profiles
 
-    chosen = tuple(conventions.find(name) for name in args.convention)
-    chosen = chosen or tuple(conventions.CONVENTIONS.values())
+    named = tuple(conventions.find(name) for name in args.convention)
+    chosen = named or tuple(conventions.CONVENTIONS.values())
     profile = profiles.find(args.profile)
     dataset = registry.find(args.dataset)
-    found = [models.find(name) for name in (args.model, args.compare) if name is not None]
+    compared = [models.find(name) for name in (args.model, args.compare) if name is not None]
     costs = [
         measure(m, dataset, profile.backbones, tokens=args.tokens, conventions=chosen)
-        for m in found
+        for m in compared
     ]
     commit, dirty = provenance.commit()
     context = {
@@ -115,23 +118,24 @@ def run(args: argparse.Namespace) -> int:
     )
     terminal.show(costs)
     sys.stdout.flush()
-    written = terminal.to_json(costs, context)
+    results = terminal.to_json(costs, context)
     if args.throughput:
-        written |= _throughput(args, costs, dataset, profile.backbones)
+        results |= _throughput(args, costs, dataset, profile.backbones)
     elif args.latency:
-        written["latency"] = _written(_latency(args, costs))
+        results["latency"] = _latency_json(_latency(args, costs))
     if args.json is not None:
-        files.write_json(args.json, written)
+        files.write_json(args.json, results)
         print(f"Written: {args.json}")
     return _check(costs, dataset, profile.backbones) if args.check else 0
 
 
 def _latency(args: argparse.Namespace, costs: list[Cost]) -> Latency:
+    """Time the pass of ``--pass`` of each model, or its default pass, and print the times."""
     if args.tokens and args.kind not in (None, "deployed"):
         raise UserError(
-            f"--tokens goes with --pass deployed; --pass {args.kind} keeps what the method keeps."
+            f"--tokens needs --pass deployed; in --pass {args.kind} the method chooses the tokens."
         )
-    kinds = [args.kind or _usual(cost) for cost in costs]
+    kinds = [args.kind or _default_pass(cost) for cost in costs]
     batch = 1 if args.batch_size is None else args.batch_size
     return _time(args, costs, kinds, batch, args.precision or "fp32")
 
@@ -165,15 +169,15 @@ def _time(
 def _throughput(
     args: argparse.Namespace, costs: list[Cost], dataset: Dataset, backbones: BackboneSizes
 ) -> dict[str, Any]:
-    """Time training steps at the first model's batch; return the times and FLOPs a second."""
+    """Time training steps at the first model's batch; return the times and FLOPs per second."""
     from harness.cost import estimate
     from harness.provenance import choose_device
 
     if args.tokens or args.kind not in (None, "step"):
         raise UserError("--throughput times a training step; leave --tokens and --pass out.")
     batch = costs[0].model.stage.recipe.batch_size if args.batch_size is None else args.batch_size
-    usual = "bf16" if choose_device().type == "cuda" else "fp32"
-    latency = _time(args, costs, ["step"] * len(costs), batch, args.precision or usual)
+    default = "bf16" if choose_device().type == "cuda" else "fp32"
+    latency = _time(args, costs, ["step"] * len(costs), batch, args.precision or default)
     rates = {}
     for cost, times in zip(costs, latency.times, strict=True):
         flops = estimate.size(cost.model.stage, dataset, backbones).flops * batch
@@ -183,27 +187,30 @@ def _throughput(
             f" training step without loading and augmentation{' (noisy)' if times.noisy else ''};"
             f" `harness plan ... --rate {rates[cost.model.name]:.4g}` turns FLOPs into hours."
         )
-    return {"latency": _written(latency), "throughput_tflops": rates}
+    return {"latency": _latency_json(latency), "throughput_tflops": rates}
 
 
-def _written(latency: Latency) -> dict[str, Any]:
+def _latency_json(latency: Latency) -> dict[str, Any]:
+    """Return times as JSON values, with the versions of the packages."""
     from harness import provenance
 
     return {**latency.to_json(), "versions": provenance.versions()}
 
 
-def _usual(cost: Cost) -> Literal["deployed", "training"]:
+def _default_pass(cost: Cost) -> Literal["deployed", "training"]:
+    """Return the pass that is timed by default: a pre-training is never deployed."""
     return "training" if cost.model.stage.phase == "pretrain" else "deployed"
 
 
 def _check(costs: list[Cost], dataset: Dataset, backbones: BackboneSizes) -> int:
+    """Compare the counts with fvcore's and torch's; return 1 if one differs."""
     from harness.cost import check
 
     agree = True
     for cost in costs:
-        for line, fine in check.compare(cost.model, dataset, backbones):
+        for line, agrees in check.compare(cost.model, dataset, backbones):
             print(line)
-            agree = agree and fine
+            agree = agree and agrees
     return 0 if agree else 1
 
 

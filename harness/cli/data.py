@@ -1,4 +1,4 @@
-"""``harness data list | prepare | verify``: parses, prints, chooses exit codes."""
+"""``harness data list | prepare | verify``: prepared data sets."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the action and return the exit code."""
+    """Run the action (list, prepare or verify) and return the exit code."""
     if args.action == "list":
         return _list(args)
     return _prepare(args) if args.action == "prepare" else _verify(args)

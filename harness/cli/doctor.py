@@ -12,7 +12,7 @@ from harness.store import form
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print versions, device and prepared data."""
+    """Print versions, device, prepared data and the form of the run store."""
     commit, dirty = provenance.commit()
     print(f"commit    {commit}{' with changes' if dirty else ''}")
     for name, version in provenance.versions().items():
@@ -23,6 +23,6 @@ def run(args: argparse.Namespace) -> int:
         manifest = read_manifest(args.data, dataset.name)
         state = f"{manifest.size} px, {manifest.fingerprint[:12]}" if manifest else "not prepared"
         print(f"data      {dataset.name:<20} {state}")
-    marker = form.check(args.runs)  # refused last: the rest is worth knowing
+    marker = form.check(args.runs)  # last, because it raises for a store of another form
     print(f"runs      {args.runs}: {f'form {marker.form}' if marker else 'no run store yet'}")
     return 0

@@ -1,4 +1,7 @@
-"""``harness list``: what there is, read from docstrings without importing anything heavy."""
+"""``harness list``: list experiments, methods, data sets and profiles.
+
+Summaries are read from docstrings, without importing the files or torch.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ from harness.spec.profiles import PROFILES
 def run(args: argparse.Namespace) -> int:
     """Print experiments, methods, data sets and profiles."""
     del args
-    found = catalog.experiments().values()
-    experiments = [(c.name, c.summary) for c in found if not c.sweep]
-    sweeps = [(c.name, c.summary) for c in found if c.sweep]
+    catalogued = catalog.experiments().values()
+    experiments = [(c.name, c.summary) for c in catalogued if not c.sweep]
+    sweeps = [(c.name, c.summary) for c in catalogued if c.sweep]
     methods = [(c.name, c.summary) for c in catalog.methods().values()]
     datasets = [
         (d.name, f"{d.title}: {sum(d.counts)} images, {len(d.classes)} classes")

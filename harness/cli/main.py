@@ -1,8 +1,8 @@
-"""The command line: parses, prints, chooses exit codes, nothing else.
+"""Command line: parse the arguments, run one command and return its exit code.
 
-Exit codes: 0 done, 1 some runs failed, 2 a user's error (one clear line), 130 interrupted, 143
-terminated.
-Nothing heavy is imported before a command needs it.
+Exit codes: 0 done, 1 some runs failed, 2 an error that the user can correct (one line), 130
+interrupted, 143 terminated. Large packages such as torch are imported only by the commands that
+need them.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from harness.store import form
 DESCRIPTION = """Run MSMAE against its rivals and lay the results beside the paper's numbers.
 Start with `harness list`, then `harness run table1`."""
 
-STORE_TOLD = ("doctor", "migrate")
-"""Commands that look at a run store's form themselves; others need one of this version."""
+ANY_STORE_FORM = ("doctor", "migrate")
+"""Commands that accept a run store of any form; others need the form of this version."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,19 +46,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"harness: {error}", file=sys.stderr)
         return 2
     except (ImportError, AttributeError) as error:
-        from harness.sources import plugins  # not needed where all goes well
+        from harness.sources import plugins  # imported only after an error
 
-        told = plugins.explain(error)
-        if told is None:
+        explanation = plugins.explain(error)
+        if explanation is None:
             raise
-        print(f"harness: {told}", file=sys.stderr)
+        print(f"harness: {explanation}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # The reader (head, less) has gone; leave without a second error at shutdown.
+        # The reader of a pipe (head, less) has closed it. Output that is still buffered goes to
+        # the null device, so that the interpreter raises no second error when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        # The machine's fault, not ours: a folder that cannot be read, a disk that is full.
+        # A condition of the machine, not a bug: an unreadable folder, a full disk.
         where = f" {error.filename}" if error.filename else ""
         print(f"harness: cannot use{where}: {error.strerror or error}.", file=sys.stderr)
         return 2
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = stopped.code if isinstance(stopped, Stopped) else 130
         how = "interrupted" if code == 130 else "terminated"
         print(
-            f"\nharness: {how}; the same command goes on from the last checkpoint.",
+            f"\nharness: {how}; the same command continues from the last checkpoint.",
             file=sys.stderr,
         )
         return code
@@ -76,9 +77,9 @@ def _dispatch(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if args.command is None:
         parser.print_help()
         return 0
-    if hasattr(args, "runs") and args.command not in STORE_TOLD:
+    if hasattr(args, "runs") and args.command not in ANY_STORE_FORM:
         form.check(args.runs)
-    # Only the module of this command is imported; some import torch.
+    # Only this command's module is imported: some of them import torch, which is slow.
     module = importlib.import_module(f"harness.cli.{args.command}")
     code: int = module.run(args)
     return code
@@ -146,7 +147,7 @@ def _plan(parser: argparse.ArgumentParser) -> None:
         "--rate",
         type=options.rate,
         metavar="TFLOPS",
-        help="sustained in training: also say GPU-hours",
+        help="sustained in training: also show GPU-hours",
     )
     parser.add_argument("--json", action="store_true", help="machine-readable")
 
@@ -154,16 +155,20 @@ def _plan(parser: argparse.ArgumentParser) -> None:
 def _sweep(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Search the settings of one row: trials are chosen by the accuracy on the validation part"
-        " of the clean split. Interrupted or killed, the same command goes on."
+        " of the clean split. Interrupted or killed, the same command continues."
     )
     parser.add_argument("experiment", help="a sweep from `harness list`, or the path of a file")
-    parser.add_argument("--trials", type=int, metavar="N", help="finished trials wanted in all")
+    parser.add_argument(
+        "--trials", type=int, metavar="N", help="total number of finished trials wanted"
+    )
     parser.add_argument("--timeout", type=float, metavar="S", help="start no trial after S seconds")
     parser.add_argument("--sampler", choices=("tpe", "grid", "random", "cmaes"))
     parser.add_argument("--pruner", choices=("hyperband", "median", "none"))
     add_study(parser)
     parser.add_argument("--profile", help="smoke, laptop or paper")
-    parser.add_argument("--datasets", type=options.names, metavar="A,B", help="a study each")
+    parser.add_argument(
+        "--datasets", type=options.names, metavar="A,B", help="one study per data set"
+    )
     parser.add_argument("--seeds", type=options.seeds, metavar="N", help="one seed")
     add_overrides(parser)
     add_folders(parser)
@@ -179,12 +184,14 @@ def _status(parser: argparse.ArgumentParser) -> None:
 
 def _clean(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Remove checkpoints that no pending stage of a known experiment needs, claims of dead"
-        " owners and interrupted writes; never records. Known are all that `harness list` shows,"
+        "Remove checkpoints that no pending stage of a known experiment needs, claims of ended"
+        " processes and interrupted writes; never records. Known are all that `harness list` shows,"
         " under every profile, and those named here."
     )
-    parser.add_argument("experiments", nargs="*", metavar="experiment", help="known, too")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be removed")
+    parser.add_argument(
+        "experiments", nargs="*", metavar="experiment", help="further known experiments"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="list what would be removed")
     parser.add_argument(
         "--keep",
         choices=("all", "needed", "last"),
@@ -192,6 +199,8 @@ def _clean(parser: argparse.ArgumentParser) -> None:
         help="checkpoints to keep: all; those that pending stages need (default); these and the"
         " models of finished chains",
     )
-    parser.add_argument("--seeds", type=options.seeds, metavar="0,1|0-4", help="known, too")
+    parser.add_argument(
+        "--seeds", type=options.seeds, metavar="0,1|0-4", help="further known seeds"
+    )
     add_overrides(parser)
     add_folders(parser)

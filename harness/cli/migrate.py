@@ -10,19 +10,19 @@ from harness.store.form import JOURNAL
 
 
 def add_parser(commands: Any) -> None:
-    """Add the command to the command line."""
+    """Add the ``migrate`` command to the command line."""
     parser = commands.add_parser("migrate", help="bring an older run store to the present form")
     parser.description = (
         "Bring a run store of an older form to the present one: records, checkpoints, weights,"
         " predictions and timings are renamed to their new keys. Nothing is trained again;"
         " interrupted or killed, the same command finishes it."
     )
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be done")
     add_runs(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Migrate, or say what would be done."""
+    """Migrate the run store, or print what would be done."""
     from harness import migrations
     from harness.store import migrate
 

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how their text becomes values."""
+"""Command-line options that several commands share, and the parsers of their values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def count(text: str) -> int:
-    """Read a whole number from 1 on."""
+    """Parse a whole number from 1 on."""
     try:
         number = int(text)
     except ValueError:
@@ -19,28 +19,28 @@ def count(text: str) -> int:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Read names between commas."""
-    found = tuple(name.strip() for name in text.split(",") if name.strip())
-    if not found:
+    """Parse names separated by commas."""
+    parsed = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not parsed:
         raise argparse.ArgumentTypeError("give at least one name")
-    return found
+    return parsed
 
 
 def formats(text: str) -> tuple[str, ...]:
-    """Read formats between commas."""
-    from harness.report.write import TABLE_FORMATS  # slow to import, and seldom needed
+    """Parse table formats separated by commas."""
+    from harness.report.write import TABLE_FORMATS  # slow to import, used for --format only
 
-    found = names(text)
-    for name in found:
+    parsed = names(text)
+    for name in parsed:
         if name not in TABLE_FORMATS:
             known = ", ".join(TABLE_FORMATS)
             raise argparse.ArgumentTypeError(f"no format {name!r}; known: {known}")
-    return found
+    return parsed
 
 
 def seeds(text: str) -> tuple[int, ...]:
-    """Read seeds and ranges of them, such as 0-4, between commas."""
-    found: list[int] = []
+    """Parse seeds and ranges of seeds, such as 0-4, separated by commas."""
+    parsed: list[int] = []
     for part in text.split(","):
         low, dash, high = part.strip().partition("-")
         try:
@@ -52,43 +52,43 @@ def seeds(text: str) -> tuple[int, ...]:
             ) from None
         if last < first:
             raise argparse.ArgumentTypeError(f"the range {part!r} is empty")
-        found.extend(range(first, last + 1))
-    if len(set(found)) != len(found):
+        parsed.extend(range(first, last + 1))
+    if len(set(parsed)) != len(parsed):
         raise argparse.ArgumentTypeError(f"{text!r} names a seed twice")
-    return tuple(found)
+    return tuple(parsed)
 
 
 def rate(text: str) -> float:
-    """Read a number of TFLOPS."""
+    """Parse a positive number of TFLOPS."""
     try:
-        found = float(text)
+        number = float(text)
     except ValueError:
-        found = 0.0
-    if not 0 < found < float("inf"):
+        number = 0.0
+    if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of TFLOPS above 0")
-    return found
+    return number
 
 
 def add_execution(parser: argparse.ArgumentParser) -> None:
-    """Add how stages are trained: processes, parts of a batch, tracking."""
+    """Add the options of how stages are trained: processes, micro-batch, tracking."""
     parser.add_argument(
         "--jobs",
         type=count,
         default=1,
         metavar="N",
-        help="processes that train at once; each has 1/N of the cores",
+        help="processes that train at the same time, each with 1/N of the cores",
     )
     parser.add_argument(
         "--launcher",
         metavar="NAME",
-        help="what starts the work: here (this process; default for one job), local (processes of"
-        " this machine; default for several), or one of an installed package",
+        help="how the work is started: here (in this process; default for one job), local"
+        " (processes of this machine; default for several), or one of an installed package",
     )
     parser.add_argument(
         "--micro-batch",
         type=count,
         metavar="N",
-        help="take a batch's gradient N images at a time: less memory, the same numbers up to"
+        help="compute a batch's gradient N images at a time: less memory, the same numbers up to"
         " rounding",
     )
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
@@ -96,17 +96,17 @@ def add_execution(parser: argparse.ArgumentParser) -> None:
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
-    """Add the experiment and what narrows it down."""
+    """Add the experiment and the options that select a part of it."""
     parser.add_argument("experiment", help="a name from `harness list`, or the path of a file")
     add_narrowing(parser)
 
 
 def add_study(parser: argparse.ArgumentParser) -> None:
-    """Add which study of a sweep is meant, and where it is kept."""
+    """Add the options that select the study of a sweep: database, name, objectives."""
     parser.add_argument(
         "--storage", metavar="URL", help="database of sweeps (default: a file in the run store)"
     )
-    parser.add_argument("--study", metavar="NAME", help="another study of the same sweep")
+    parser.add_argument("--study", metavar="NAME", help="name of another study of the same sweep")
     parser.add_argument(
         "--objectives",
         type=names,
@@ -116,7 +116,7 @@ def add_study(parser: argparse.ArgumentParser) -> None:
 
 
 def add_output(parser: argparse.ArgumentParser, *, figures: bool = True) -> None:
-    """Add where tables are written, and in which formats."""
+    """Add the options of output: folder, formats and figures."""
     parser.add_argument("--out", type=Path, help="folder of the tables (default reports/PROFILE)")
     parser.add_argument("--format", type=formats, default=("md", "tex", "json"), metavar="F,F")
     if figures:
@@ -128,12 +128,12 @@ def add_output(parser: argparse.ArgumentParser, *, figures: bool = True) -> None
         parser.add_argument(
             "--no-images",
             action="store_true",
-            help="figures show masks alone, where a data set's images may not be passed on",
+            help="figures show only masks, for data sets whose images may not be redistributed",
         )
 
 
 def add_narrowing(parser: argparse.ArgumentParser) -> None:
-    """Add which part of an experiment is meant, and how it is run."""
+    """Add the options that select a part of an experiment and change its settings."""
     parser.add_argument("--profile", help="smoke, laptop or paper")
     parser.add_argument("--datasets", type=names, metavar="A,B", help="only these data sets")
     parser.add_argument("--rows", type=names, metavar="X,Y", help="only these rows")
@@ -155,14 +155,14 @@ def add_narrowing(parser: argparse.ArgumentParser) -> None:
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
-    """Add ``--set``."""
+    """Add ``--set``, which changes settings."""
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUE",
         help="[PHASE.]recipe.FIELD=VALUE, [PHASE.]method.FIELD=VALUE, or finetune=own: each"
-        " method's own published fine-tuning; a PHASE's value stands above that of all",
+        " method's own published fine-tuning; a value with a PHASE precedes one without",
     )
 
 

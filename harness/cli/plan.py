@@ -15,15 +15,15 @@ from harness.store.record import Records
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the unique stages of all experiments: what is done, missing and shared."""
+    """Print which unique stages of the experiments are done, missing and shared."""
     options = replace(plan_options(args), unprepared=True)
     plans = plan.make_all([catalog.load(name) for name in args.experiments], options)
     records = Records(options.runs)
     facts = summary.overview(plans, records)
     if args.cost or args.rate or (args.cost is None and options.profile.name == PAPER.name):
-        loads = summary.unique_loads(plans, records)
-        print(f"Counting {len(loads)} stages on shapes ...", file=sys.stderr)
-        facts["work"] = estimate.estimate(plans, loads, args.rate)
+        stages = summary.unique_loads(plans, records)
+        print(f"Counting {len(stages)} stages on shapes ...", file=sys.stderr)
+        facts["work"] = estimate.estimate(plans, stages, args.rate)
     if args.json:
         print(json.dumps(facts, indent=1))
     else:

@@ -1,4 +1,4 @@
-"""Turn the options of a command line into a plan."""
+"""Plan, launch options and recorded command text, made from a command line's options."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from harness.plan.plan import Plan
 from harness.spec import profiles
 
 LAUNCHING = ("--jobs", "--launcher")
-"""Options that say who does the work; workers are not told them."""
+"""Options of how the work is started; they are not passed to workers."""
 
-UNTOLD = ("--data", "--runs", "--out", "--storage", *LAUNCHING)
-"""Options that make no number: where files lie, and how many processes share the work."""
+UNRECORDED = ("--data", "--runs", "--out", "--storage", *LAUNCHING)
+"""Options that affect no result: the places of files, and the number of processes."""
 
 
 def make_plan(args: argparse.Namespace) -> Plan:
-    """Plan the experiment that the command line names."""
+    """Return the plan of the experiment that the command line names."""
     options = plan_options(args)
     return plan.make(*catalog.load(args.experiment), options)
 
 
 def plan_options(args: argparse.Namespace) -> Options:
-    """Return the options of a plan, and say which profile is taken."""
+    """Return the options of a plan, and print which profile is used and why."""
     profile, reason = _profile(args.profile)
-    print(f"Profile {profile!r}: {reason}.", file=sys.stderr if _quiet(args) else sys.stdout)
+    print(f"Profile {profile!r}: {reason}.", file=sys.stderr if _prints_json(args) else sys.stdout)
     sys.stdout.flush()
     return Options(
         profile=profiles.find(profile),
@@ -47,31 +47,34 @@ def plan_options(args: argparse.Namespace) -> Options:
     )
 
 
-def _quiet(args: argparse.Namespace) -> bool:
+def _prints_json(args: argparse.Namespace) -> bool:
+    """Whether standard output is reserved for JSON."""
     return bool(getattr(args, "json", False))
 
 
-def _profile(asked: str | None) -> tuple[str, str]:
-    if asked is not None:
-        return asked, "as asked with --profile"
+def _profile(requested: str | None) -> tuple[str, str]:
+    """Return the name of the profile, and why it is used."""
+    if requested is not None:
+        return requested, "chosen with --profile"
     if torch.cuda.is_available():
         return "paper", "this machine has a CUDA device; --profile smoke is the quick check"
     return "smoke", "this machine has no CUDA device; --profile laptop runs real images"
 
 
 def typed_command(args: argparse.Namespace) -> str:
-    """Return the command as typed, without what makes no number.
+    """Return the command as typed, without the options that affect no result.
 
-    Threads do, on a CPU, and stand in every record. The URL of a database may hold a password, too.
+    The URL of a database is left out also because it may contain a password. The number of threads
+    does affect results on a CPU; every record contains it.
     """
-    return shlex.join(["harness", *_without(args.words, UNTOLD)])
+    return shlex.join(["harness", *_without(args.words, UNRECORDED)])
 
 
 def launch_options(args: argparse.Namespace) -> LaunchOptions:
-    """Return how the command's work is started.
+    """Return the options of how the command's work is started.
 
     Raises:
-        UserError: there is no such launcher, or it takes one job alone.
+        UserError: there is no such launcher, or it can run only one job.
     """
     return LaunchOptions(
         jobs=args.jobs, launcher=args.launcher, arguments=_without(args.words, LAUNCHING)
@@ -79,12 +82,12 @@ def launch_options(args: argparse.Namespace) -> LaunchOptions:
 
 
 def _without(words: Sequence[str], options: Sequence[str]) -> list[str]:
-    """Leave options out of a command's words, each with its value."""
-    kept: list[str] = []
+    """Return a command's words without some options and their values."""
+    remaining: list[str] = []
     rest = iter(words)
     for word in rest:
         if word in options:
             next(rest, None)
         elif not word.startswith(tuple(f"{option}=" for option in options)):
-            kept.append(word)
-    return kept
+            remaining.append(word)
+    return remaining

@@ -1,4 +1,4 @@
-"""``harness report``: write a table or a sweep from the records alone."""
+"""``harness report``: write the table or the pages of a sweep from existing records."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from harness.sweep import publish
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the table, or the sweep, from the records alone."""
+    """Write the table, or the pages of the sweep's studies, without any training."""
     if studies := find_studies(args):
         for study in studies:
             publish.write_pages(study, page_options(args))
         return 0
-    made = make_plan(args)
-    written = written_plans(args, made)
-    paths = write_tables(args, made, written, choose_device(), measure=False)
+    plan = make_plan(args)
+    sheets = written_plans(args, plan)
+    paths = write_tables(args, plan, sheets, choose_device(), measure=False)
     print(f"Written: {', '.join(str(p) for p in paths)}")
     return 0

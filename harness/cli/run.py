@@ -16,20 +16,20 @@ from harness.provenance import choose_device
 def run(args: argparse.Namespace) -> int:
     """Train what is missing, write the table, print it and mirror it to MLflow."""
     launch = launch_options(args)
-    made, device = make_plan(args), choose_device()
+    plan, device = make_plan(args), choose_device()
     if args.worker:
-        return work_on_plan(made, device, ExecutionOptions(micro_batch=args.micro_batch))
+        return work_on_plan(plan, device, ExecutionOptions(micro_batch=args.micro_batch))
     with Stop() as stop:
-        written = written_plans(args, made)
+        sheets = written_plans(args, plan)
         execution = ExecutionOptions(micro_batch=args.micro_batch, stop=stop)
-        outcome = train_plan(made, device, execution, launch, fresh=args.fresh)
-        paths = write_tables(args, made, written, device, measure=True)
+        outcome = train_plan(plan, device, execution, launch, fresh=args.fresh)
+        paths = write_tables(args, plan, sheets, device, measure=True)
         print(
             f"{outcome.trained} stages trained, {outcome.found} found done,"
             f" {len(outcome.failed)} failed. Written: {', '.join(str(p) for p in paths)}"
         )
         if args.track == "on":
-            mirror_runs(made, paths)
+            mirror_runs(plan, paths)
     for record in outcome.failed:
         print(f"failed: {record.key[:12]}: {record.error}", file=sys.stderr)
     return 1 if outcome.failed else 0

@@ -11,35 +11,36 @@ from harness.store.status import Running, failures, running
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what runs and what failed."""
+    """Print the stages that are being trained and those that failed."""
     now = time.time()
-    at_work, failed = running(args.runs), failures(args.runs)
+    active, failed = running(args.runs), failures(args.runs)
     if args.json:
         facts = {
-            "running": [one.to_json(now) for one in at_work],
+            "running": [stage.to_json(now) for stage in active],
             "failed": [
                 {"key": r.key, "title": stage_title(r.definition), "error": r.error} for r in failed
             ],
         }
         print(json.dumps(facts, indent=1))
         return 0
-    for one in at_work:
-        print(_line(one, now))
+    for stage in active:
+        print(_line(stage, now))
     for record in failed:
         print(f"failed   {stage_title(record.definition)} ({record.key[:12]}): {record.error}")
-    print(f"{args.runs}: {len(at_work)} running, {len(failed)} failed.")
+    print(f"{args.runs}: {len(active)} running, {len(failed)} failed.")
     return 0
 
 
-def _line(one: Running, now: float) -> str:
-    owner = f"on {one.host}, process {one.pid}"
-    if one.place is None:
-        return f"running  {one.key[:12]}, {owner}"
-    left = one.seconds_left(now)
-    remaining = "" if left is None else f", about {_duration(left)} left"
+def _line(stage: Running, now: float) -> str:
+    """Return the line of a stage that is being trained."""
+    owner = f"on {stage.host}, process {stage.pid}"
+    if stage.place is None:
+        return f"running  {stage.key[:12]}, {owner}"
+    seconds_left = stage.seconds_left(now)
+    remaining = "" if seconds_left is None else f", about {_duration(seconds_left)} left"
     return (
-        f"running  {one.place.title}: epoch {one.place.epoch}/{one.place.epochs}{remaining};"
-        f" {owner}, for {_duration(now - one.place.started)}"
+        f"running  {stage.place.title}: epoch {stage.place.epoch}/{stage.place.epochs}{remaining};"
+        f" {owner}, for {_duration(now - stage.place.started)}"
     )
 
 

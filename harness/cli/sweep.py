@@ -16,7 +16,7 @@ from harness.sweep.study import Study
 
 
 def run(args: argparse.Namespace) -> int:
-    """Search the settings of a row, write what was found and mirror it to MLflow."""
+    """Search the settings of a row, write the pages of its studies and mirror them to MLflow."""
     launch = launch_options(args)
     designs = _designs(args, *catalog.load_sweep(args.experiment))
     request = SweepRequest(
@@ -33,22 +33,23 @@ def run(args: argparse.Namespace) -> int:
 
 
 def find_studies(args: argparse.Namespace) -> list[Study]:
-    """Open the studies of a sweep; a table has none.
+    """Return the studies of a sweep, one per data set; none for a table.
 
     Raises:
-        UserError: there is no such study, or options are given that are for tables.
+        UserError: there is no such study, or an option is given that only tables have.
     """
-    name, found = catalog.find(args.experiment)
-    if not isinstance(found, Sweep):
+    name, experiment = catalog.find(args.experiment)
+    if not isinstance(experiment, Sweep):
         return []
     if args.rows or args.probes or args.rule != "last":
         raise UserError(f"{name} is a sweep; leave --rows, --probes and --rule out.")
     url = storage.url_of(args.storage, args.runs)
-    return [Study(each, url, SearchOptions(), make=False) for each in _designs(args, name, found)]
+    designs = _designs(args, name, experiment)
+    return [Study(design, url, SearchOptions(), make=False) for design in designs]
 
 
 def page_options(args: argparse.Namespace) -> PageOptions:
-    """Return where and how the pages of a study are written."""
+    """Return the options of how a study's pages are written."""
     return PageOptions(folder=args.out, formats=args.format, command=typed_command(args))
 
 

@@ -1,4 +1,4 @@
-"""Lay out, write, print and mirror the tables and figures of a plan."""
+"""Output of a plan: its tables and figures are laid out, written, printed and mirrored."""
 
 from __future__ import annotations
 
@@ -22,78 +22,84 @@ from harness.report.values import Context, Grid
 from harness.report.write import FIGURE_FORMATS, write
 
 
-def written_plans(args: argparse.Namespace, made: Plan) -> tuple[Plan, ...]:
-    """Return a plan for each table and figure that is written."""
-    return (*outputs.tables(made), *(outputs.figures(made) if args.figures else ()))
+def written_plans(args: argparse.Namespace, plan: Plan) -> tuple[Plan, ...]:
+    """Return one plan per table and figure that is written."""
+    return (*outputs.tables(plan), *(outputs.figures(plan) if args.figures else ()))
 
 
 def write_tables(
     args: argparse.Namespace,
-    made: Plan,
-    written: Sequence[Plan],
+    plan: Plan,
+    sheets: Sequence[Plan],
     device: torch.device,
     *,
     measure: bool,
 ) -> list[Path]:
-    """Write tables, which are printed too, figures and pictures; return their paths.
+    """Write and print tables, write figures and pictures of segmentations; return their paths.
 
-    With ``measure``, times that are shown and this machine has not taken are taken.
+    Args:
+        args: the command line's options.
+        plan: the plan of the whole experiment.
+        sheets: a plan per table and figure, see ``written_plans``.
+        device: the device that the tables name and the times are of.
+        measure: measure the times that a table shows and this machine has not measured.
     """
     paths: list[Path] = []
-    for sheet in written:
+    for sheet in sheets:
         grid = _grid(args, sheet, device, measure=measure)
         formats = tuple(FIGURE_FORMATS) if sheet.is_figure else args.format
         paths += write(grid, _out(args, sheet), formats)
         if not sheet.is_figure:
             terminal.show(grid)
     if args.figures:
-        context = _context(args, made, device)
-        paths += panels.write(made, context, _out(args, made), with_images=not args.no_images)
+        context = _context(args, plan, device)
+        paths += panels.write(plan, context, _out(args, plan), with_images=not args.no_images)
     return paths
 
 
-def mirror_runs(made: Plan, paths: Sequence[Path]) -> None:
-    """Mirror a plan's finished runs to MLflow, with the files given."""
-    runs = collect.mirrors(made)
-    if not tracking.pending(runs, made.options.runs):
+def mirror_runs(plan: Plan, paths: Sequence[Path]) -> None:
+    """Mirror a plan's finished runs to MLflow, and attach the files to their table."""
+    runs = collect.mirrors(plan)
+    if not tracking.pending(runs, plan.options.runs):
         return
-    profile = made.options.profile.name
-    count = tracking.mirror(made.name, profile, runs, paths, folder=made.options.runs)
+    profile = plan.options.profile.name
+    count = tracking.mirror(plan.name, profile, runs, paths, folder=plan.options.runs)
     print(f"{count} runs mirrored to MLflow.")
 
 
-def _out(args: argparse.Namespace, made: Plan) -> Path:
-    return args.out or Path("reports") / made.options.profile.name
+def _out(args: argparse.Namespace, plan: Plan) -> Path:
+    """Return the folder of the written files."""
+    return args.out or Path("reports") / plan.options.profile.name
 
 
-def _grid(args: argparse.Namespace, made: Plan, device: torch.device, *, measure: bool) -> Grid:
-    context = _context(args, made, device)
-    timing = _timing(args, made, device, measure=measure)
-    told = () if timing is None else (timing.note,)
+def _grid(args: argparse.Namespace, plan: Plan, device: torch.device, *, measure: bool) -> Grid:
+    context = _context(args, plan, device)
+    timing = _timing(args, plan, device, measure=measure)
+    timing_notes = () if timing is None else (timing.note,)
     return lay_out(
-        replace(made.table, notes=(*told, *made.table.notes)),
-        collect.entries(made),
-        collect.column_contexts(made),
+        replace(plan.table, notes=(*timing_notes, *plan.table.notes)),
+        collect.entries(plan),
+        collect.column_contexts(plan),
         context,
-        costings=fill(made, timing),
+        costings=fill(plan, timing),
     )
 
 
-def _context(args: argparse.Namespace, made: Plan, device: torch.device) -> Context:
+def _context(args: argparse.Namespace, plan: Plan, device: torch.device) -> Context:
     facts = provenance.device_facts(device)
     device_name = f"{facts['kind']} {facts['name']}"
-    return collect.context(made, command=typed_command(args), device=device_name)
+    return collect.context(plan, command=typed_command(args), device=device_name)
 
 
 def _timing(
-    args: argparse.Namespace, made: Plan, device: torch.device, *, measure: bool
+    args: argparse.Namespace, plan: Plan, device: torch.device, *, measure: bool
 ) -> timings.Timing | None:
-    """Return the times of a table's rows on this machine; None where it shows or has none."""
-    if not timings.kinds(made) or not made.chains:
+    """Return the times of a table's rows on this machine; None if it shows or has none."""
+    if not timings.kinds(plan) or not plan.chains:
         return None
     anew = measure and args.fresh
-    found = None if anew else timings.read(made, args.experiment, device)
-    if found is None and measure:
-        print(f"Timing the rows of {made.name} ...", file=sys.stderr)
-        found = timings.take(made, args.experiment, device)
-    return found
+    timing = None if anew else timings.read(plan, args.experiment, device)
+    if timing is None and measure:
+        print(f"Timing the rows of {plan.name} ...", file=sys.stderr)
+        timing = timings.take(plan, args.experiment, device)
+    return timing

@@ -18,8 +18,8 @@ def run(args: argparse.Namespace) -> int:
         for study in studies:
             publish.mirror(study)
         return 0
-    made = make_plan(args)
-    folder = Path("reports") / made.options.profile.name
-    found = [p for sheet in outputs.tables(made) for p in sorted(folder.glob(f"{sheet.name}.*"))]
-    mirror_runs(made, found)
+    plan = make_plan(args)
+    folder = Path("reports") / plan.options.profile.name
+    paths = [p for sheet in outputs.tables(plan) for p in sorted(folder.glob(f"{sheet.name}.*"))]
+    mirror_runs(plan, paths)
     return 0

@@ -1,1 +1,1 @@
-"""Tests of whether printed numbers are possible at all."""
+"""Checks of published numbers: whether a printed value is arithmetically possible."""

@@ -1,4 +1,4 @@
-"""What arithmetic says of a published number."""
+"""GRIM test: the counts of images that can give a printed percentage."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def grim(value: float, n: int, digits: int = 2) -> list[int]:
     Args:
         value: the percentage as printed, with at most ``digits`` decimals.
         n: number of images.
-        digits: decimals that were printed.
+        digits: number of decimals printed.
 
     Returns:
-        counts in ascending order; empty: no count of ``n`` images gives this number.
+        counts in ascending order; empty if no count of ``n`` images gives this number.
 
     Raises:
-        ValueError: ``n`` is not positive, or the value has more decimals.
+        ValueError: ``n`` is not positive, or the value has more than ``digits`` decimals.
 
     Source: N. J. L. Brown and J. A. J. Heathers, "The GRIM test" (2017).
     """
@@ -30,12 +30,14 @@ def grim(value: float, n: int, digits: int = 2) -> list[int]:
     printed = round(value * unit)
     if abs(value * unit - printed) > 1e-6:
         raise ValueError(f"{value} has more than {digits} decimals; raise digits.")
-    # Every way of printing moves a number by less than one unit: few counts come into question.
+    # Rounding and truncation move 100 k / n by less than one unit of the last decimal, so that
+    # |100 k / n - value| < 10^-digits; only counts k within these bounds are checked.
     first = max(0, (printed - 1) * n // (100 * unit))
     last = min(n, (printed + 1) * n // (100 * unit) + 1)
     return [k for k in range(first, last + 1) if printed in _printings(Fraction(100 * unit * k, n))]
 
 
 def _printings(exact: Fraction) -> set[int]:
+    """Return a number rounded half up, rounded half to even and truncated, to whole units."""
     half_up = (exact + Fraction(1, 2)).__floor__()
     return {half_up, round(exact), exact.__floor__()}

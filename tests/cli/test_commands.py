@@ -274,7 +274,7 @@ def test_the_first_line_says_which_profile_and_why(ran: Harness) -> None:
     first = out.splitlines()[0]
     assert first.startswith(("Profile 'smoke': this machine has no CUDA", "Profile 'paper': this"))
     _, out, _ = ran("plan", "table1", "--profile", "smoke", "--datasets", "phantom-mri")
-    assert out.splitlines()[0] == "Profile 'smoke': as asked with --profile."
+    assert out.splitlines()[0] == "Profile 'smoke': chosen with --profile."
 
 
 def test_reports_come_from_the_records_alone(ran: Harness) -> None:
