@@ -1,1 +1,1 @@
-"""Reports: a table and its entries become one grid of cells, which every renderer only reads."""
+"""Reports: tables laid out from records as one grid of cells, and the renderers of that grid."""

@@ -1,4 +1,4 @@
-"""Cells of a table: the entries of one row and column become one cell, columns are ranked."""
+"""Cells of a table: mean and interval over the seeds of a row and column, remarks and ranks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from harness.spec.table import Row
 from harness.stats import Interval
 
 LONGEST_ERROR = 200
-"""Characters of an error in a footnote; the JSON has all of it."""
+"""Characters of an error in a footnote; the JSON file contains the whole error."""
 
 STALE = "†"
 COLLAPSED = "collapsed"
@@ -36,15 +36,15 @@ NOISY = "noisy"
 
 
 def make(
-    row: Row, column: ColumnContext, metric: Quantity, found: Sequence[Entry], context: Context
+    row: Row, column: ColumnContext, metric: Quantity, runs: Sequence[Entry], context: Context
 ) -> Cell:
     """Return a cell without rank and footnote marks.
 
     Args:
         row: the table's row.
         column: the data behind the column.
-        metric: of the column.
-        found: the entries of this row and column, one a seed at most.
+        metric: the column's metric.
+        runs: the entries of this row and column, at most one per seed.
         context: how the table was made.
     """
     printed = row.printed_in(column.column)
@@ -53,16 +53,17 @@ def make(
         return Cell(state="not run", printed=printed, paper=paper, remarks=(NOT_RUN,))
     if not column.column.applies(row):
         return Cell(state="not applicable", printed=printed, paper=paper, remarks=(NOTHING,))
-    entries = tuple(sorted(found, key=lambda e: context.seeds.index(e.seed)))
+    entries = tuple(sorted(runs, key=lambda e: context.seeds.index(e.seed)))
     values = [metric.factor * e.value for e in entries if e.value is not None and _is_done(e)]
     state = _state(entries, len(values), len(context.seeds))
     if not values:
         return Cell(
             state=state, printed=printed, paper=paper, remarks=(str(state),), entries=entries
         )
+    # Over seeds: mean, sample standard deviation, Student's 95 % interval of the mean.
     value = stats.mean(values)
     sd = stats.sd(values) if len(values) > 1 else None
-    # The paper's number is about other images than a phantom column's.
+    # No difference for a phantom column: the paper's number was measured on other images.
     difference = None if printed is None or column.phantom else value - printed
     interval = stats.t_interval(values) if len(values) > 1 else None
     number = fixed(value, metric.digits)
@@ -85,7 +86,7 @@ def make(
 
 
 def cost_cell(row: Row, column: GridColumn, costing: Costing | None) -> Cell:
-    """Return a cell of a cost, None where it was not found."""
+    """Return a cell of a cost column; ``costing`` is None if the cost is not known."""
     metric, printed = column.metric, row.printed_in(column.context.column)
     paper = NOTHING if printed is None else fixed(printed, metric.digits)
     if row.stages is None:
@@ -93,15 +94,15 @@ def cost_cell(row: Row, column: GridColumn, costing: Costing | None) -> Cell:
     if costing is None:
         return Cell(state="missing", printed=printed, paper=paper, remarks=(MISSING,))
     value = metric.factor * costing.value
-    told = printed is not None and "difference" in column.parts
-    difference = value - printed if printed is not None and told else None
+    comparable = printed is not None and "difference" in column.parts
+    difference = value - printed if printed is not None and comparable else None
     change = "" if costing.change is None else signed(100 * costing.change, 1)
-    between = costing.interval
+    interval = costing.interval
     return Cell(
         state="complete",
         printed=printed,
         value=value,
-        interval=between and Interval(metric.factor * between.low, metric.factor * between.high),
+        interval=interval and Interval(metric.factor * interval.low, metric.factor * interval.high),
         difference=difference,
         paper=paper,
         number=fixed(value, metric.digits),
@@ -119,7 +120,7 @@ def _is_done(entry: Entry) -> bool:
 
 
 def _state(entries: Sequence[Entry], done: int, seeds: int) -> State:
-    """Return a cell's state; ``done`` are those with a value."""
+    """Return a cell's state; ``done`` is the number of entries that have a value."""
     if done:
         return "complete" if done == seeds else "partial"
     if any(_is_done(e) for e in entries):
@@ -129,6 +130,7 @@ def _state(entries: Sequence[Entry], done: int, seeds: int) -> State:
 
 
 def _remarks(entries: Sequence[Entry], done: int, seeds: int) -> tuple[str, ...]:
+    """Return the words after a cell's number: finished seeds, collapsed runs."""
     remarks = [] if done == seeds else [f"{done} of {seeds} seeds"]
     collapsed = sum(e.collapsed for e in entries if e.value is not None and _is_done(e))
     if collapsed:
@@ -137,10 +139,10 @@ def _remarks(entries: Sequence[Entry], done: int, seeds: int) -> tuple[str, ...]
 
 
 def rank(cells: Mapping[str, Cell], column: GridColumn) -> dict[str, Cell]:
-    """Mark the best and the second best of a column, by row name.
+    """Rank the best and the second best cell of a column, by row name.
 
-    Only complete cells compete, and one alone is not ranked; costs are not. Numbers that look
-    equal share a rank; the second is the next number that looks different.
+    Only complete cells are ranked, and only if there are two or more; costs are not ranked. Numbers
+    that are equal after rounding share a rank; the second best is the next different number.
     """
     metric = column.metric
     if column.context.column.cost is not None:
@@ -161,17 +163,17 @@ def rank(cells: Mapping[str, Cell], column: GridColumn) -> dict[str, Cell]:
 
 
 def footnote(cells: Mapping[str, Cell], marks: Mapping[str, str]) -> dict[str, Cell]:
-    """Add to each cell, by row name, the marks of its reasons; ``marks`` are by ``reason``."""
+    """Add to each cell, by row name, its footnotes' marks; ``marks`` maps a ``reason`` to one."""
     marked = {}
     for name, cell in cells.items():
-        own = {text for e in cell.entries if (text := reason(e)) is not None}
-        added = tuple(mark for text, mark in marks.items() if text in own)
+        reasons = {text for e in cell.entries if (text := reason(e)) is not None}
+        added = tuple(mark for text, mark in marks.items() if text in reasons)
         marked[name] = replace(cell, marks=cell.marks + added)
     return marked
 
 
 def reason(entry: Entry) -> str | None:
-    """Return why a run has no number, as a footnote; None where nothing went wrong."""
+    """Return the footnote that says why a run has no number; None if it has one."""
     if entry.status == "failed":
         line = " ".join((entry.error or "failed without a message").split())
         text = textwrap.shorten(line, LONGEST_ERROR, placeholder=" …") if line else "no message"

@@ -1,4 +1,4 @@
-"""Collect a plan's records into the entries and the context that a report lays out."""
+"""Entries, column contexts and MLflow runs of a plan, collected from its records."""
 
 from __future__ import annotations
 
@@ -20,33 +20,36 @@ from harness.store.record import Record, Records
 from harness.store.result import Provenance, Result, Rule, StageCost, to_json
 
 PROBE_TITLES = {"linear": "linear probe", "knn": "k-NN probe"}
+"""Titles of probes by name."""
 
 
 def entries(plan: Plan) -> tuple[Entry, ...]:
-    """Return one entry a cell and seed, from the records and the predictions beside them."""
+    """Return one entry per cell and seed, from records and, if needed, stored predictions."""
     records = Records(plan.options.runs)
     measurements = Measurements(records)
     return tuple(
-        _entry(unit, records.read(unit.run.key()), plan.options.rule, measurements)
-        for unit in plan.cell_runs
+        _entry(cell_run, records.read(cell_run.run.key()), plan.options.rule, measurements)
+        for cell_run in plan.cell_runs
     )
 
 
-def _entry(unit: CellRun, record: Record | None, rule: Rule, measurements: Measurements) -> Entry:
+def _entry(
+    cell_run: CellRun, record: Record | None, rule: Rule, measurements: Measurements
+) -> Entry:
     entry = Entry(
-        row=unit.row.name,
-        column=unit.column.name,
-        seed=unit.seed,
+        row=cell_run.row.name,
+        column=cell_run.column.name,
+        seed=cell_run.seed,
         status="missing" if record is None else record.status,
-        key=unit.run.key(),
+        key=cell_run.run.key(),
         error=record.error if record else None,
         commit=record.commit if record else "",
-        data=unit.run.data,
+        data=cell_run.run.data,
     )
-    metric = registry.find(unit.column.metric)
+    metric = registry.find(cell_run.column.metric)
     if record is None or record.status != "done":
         return entry
-    probe = unit.column.probe
+    probe = cell_run.column.probe
     evaluation = record.evaluation(probe)
     last, best = (measurements.of(record, metric, at, probe) for at in ("last", "best"))
     shown = last if rule == "last" else best
@@ -58,17 +61,17 @@ def _entry(unit: CellRun, record: Record | None, rule: Rule, measurements: Measu
         lacking=shown.lacking,
         n=evaluation.n,
         collapsed=evaluation.at(rule).collapsed,
-        stale=is_stale(unit, record),
+        stale=is_stale(cell_run, record),
     )
 
 
-def is_stale(unit: CellRun, record: Record) -> bool:
-    """Whether the record was made by other sources than those that would make it now."""
-    return record.provenance.sources != sources(unit.run, len(unit.run.stages))
+def is_stale(cell_run: CellRun, record: Record) -> bool:
+    """Whether a record was made by other sources than the present ones."""
+    return record.provenance.sources != sources(cell_run.run, len(cell_run.run.stages))
 
 
 def column_contexts(plan: Plan) -> tuple[ColumnContext, ...]:
-    """Describe each column: the data that fill it and what constant answers reach."""
+    """Return each column's data and the results of constant predictions on them."""
     return tuple(_column(plan, column) for column in plan.columns)
 
 
@@ -96,7 +99,7 @@ def _column(plan: Plan, column: ColumnPlan) -> ColumnContext:
 
 
 def context(plan: Plan, *, command: str, device: str) -> Context:
-    """Describe how the table was made."""
+    """Return the options and environment that a table is made with."""
     commit, dirty = environment.commit()
     return Context(
         name=plan.name,
@@ -116,45 +119,48 @@ def context(plan: Plan, *, command: str, device: str) -> Context:
 
 
 def mirrors(plan: Plan) -> list[Mirror]:
-    """Return every finished run of the plan, done or failed, as tracking wants it."""
+    """Return every done or failed run of a plan as an MLflow run."""
     records = Records(plan.options.runs)
-    found = []
-    for unit in {(unit.row.name, unit.run.key()): unit for unit in plan.cell_runs}.values():
-        record = records.read(unit.run.key())
+    runs = []
+    for cell_run in {
+        (cell_run.row.name, cell_run.run.key()): cell_run for cell_run in plan.cell_runs
+    }.values():
+        record = records.read(cell_run.run.key())
         if record is not None:
-            found.append(_mirror(plan, unit, record, records))
-    return found
+            runs.append(_mirror(plan, cell_run, record, records))
+    return runs
 
 
 def _costs(cost: StageCost) -> dict[str, float]:
-    """Name a stage's costs per image: "cost/thop_macs" is what is deployed, others say so.
+    """Return a stage's costs by MLflow metric name.
 
-    Bytes are of a training step at its batch.
+    "cost/thop_macs" is per image, of the deployed forward pass (of training if nothing is
+    deployed); names of other passes contain the pass. Bytes are of a training step at its batch.
     """
-    usual = "training" if cost.deployed is None else "deployed"
+    default = "training" if cost.deployed is None else "deployed"
     passes = {"deployed": cost.deployed, "training": cost.training, "step": cost.step}
     memory = {} if cost.memory is None else to_json(cost.memory)
     bytes_ = {f"cost/{name}": float(n) for name, n in memory.items() if name != "batch"}
     return bytes_ | {
-        f"cost/{'' if name == usual else name + '_'}{convention.replace('-', '_')}": number
+        f"cost/{'' if name == default else name + '_'}{convention.replace('-', '_')}": number
         for name, counted in passes.items()
         for convention, number in (counted or {}).items()
     }
 
 
-def _latency(made: Provenance) -> dict[str, float]:
-    """Name what a run's deployed forward took, and its training's peak memory on a GPU."""
-    found: dict[str, float] = {}
-    if (latency := made.latency) is not None:
+def _latency(measured: Provenance) -> dict[str, float]:
+    """Return a run's latency (ms) and peak GPU memory of training by MLflow metric name."""
+    figures: dict[str, float] = {}
+    if (latency := measured.latency) is not None:
         times = {"p50": latency.p50, "p90": latency.p90, "p99": latency.p99, "iqr": latency.iqr}
-        found = {f"cost/latency_{name}_ms": 1000 * value for name, value in times.items()}
-    if made.peak_bytes is not None:
-        found["cost/measured_peak_bytes"] = float(made.peak_bytes)
-    return found
+        figures = {f"cost/latency_{name}_ms": 1000 * value for name, value in times.items()}
+    if measured.peak_bytes is not None:
+        figures["cost/measured_peak_bytes"] = float(measured.peak_bytes)
+    return figures
 
 
 def _figures(result: Result) -> dict[str, float]:
-    """Name what a run reached, and what it took."""
+    """Return a run's metrics, numbers of parameters and costs by MLflow metric name."""
     figures: dict[str, float] = {}
     if (evaluation := result.evaluation) is not None:
         figures = {
@@ -169,22 +175,22 @@ def _figures(result: Result) -> dict[str, float]:
     return figures | _costs(result.cost)
 
 
-def _mirror(plan: Plan, unit: CellRun, record: Record, records: Records) -> Mirror:
+def _mirror(plan: Plan, cell_run: CellRun, record: Record, records: Records) -> Mirror:
     figures = {} if record.result is None else _figures(record.result)
     return Mirror(
         table=plan.name,
-        name=f"{unit.row.name} / {unit.run.dataset} / seed {unit.seed}",
+        name=f"{cell_run.row.name} / {cell_run.run.dataset} / seed {cell_run.seed}",
         key=record.key,
         status=record.status,
-        parameters=parameters(unit.run),
+        parameters=parameters(cell_run.run),
         metrics=figures | _latency(record.provenance),
         history=() if record.result is None else record.result.history,
         tags={
             "key": record.key,
             "commit": record.commit,
-            "data": unit.run.data,
+            "data": cell_run.run.data,
             "profile": plan.options.profile.name,
-            "row": unit.row.name,
+            "row": cell_run.row.name,
             **({"error": record.error} if record.error else {}),
         },
         artifacts=(records.path(record.key),),

@@ -1,4 +1,4 @@
-"""Rows that nothing was trained for: what answering the same to every image reaches."""
+"""Rows of constant predictions, for instance the majority class, computed without training."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from harness.report.numbers import fixed
 from harness.report.values import ColumnContext, ComputedRow, GridColumn
 
 MAJORITY = "majority"
+"""Name of the row of the majority class."""
 
 ANSWERS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -20,13 +21,13 @@ ANSWERS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "foreground": ("All foreground (computed)", "takes every pixel of every image for lesion"),
     }
 )
-"""Label and meaning of each by name, in the order of the rows."""
+"""Label and meaning of each constant prediction by name, in the order of the rows."""
 
 
 def rows(columns: Sequence[GridColumn]) -> tuple[ComputedRow, ...]:
-    """Return a row for each answer that concerns a column."""
-    made = (_row(name, columns) for name in ANSWERS)
-    return tuple(row for row in made if row.values)
+    """Return one row per constant prediction that applies to at least one column."""
+    candidates = (_row(name, columns) for name in ANSWERS)
+    return tuple(row for row in candidates if row.values)
 
 
 def _row(name: str, columns: Sequence[GridColumn]) -> ComputedRow:
@@ -34,16 +35,17 @@ def _row(name: str, columns: Sequence[GridColumn]) -> ComputedRow:
     values: dict[str, float | None] = {}
     texts: dict[str, str] = {}
     for column in columns:
-        found = _reached(column.context)
-        if name not in found:
+        results = _results(column.context)
+        if name not in results:
             continue
-        value = found[name]
+        value = results[name]
         values[column.name] = None if value is None else column.metric.factor * value
         if value is not None:
             texts[column.name] = fixed(column.metric.factor * value, column.metric.digits)
     return ComputedRow(name=name, label=label, meaning=meaning, values=values, texts=texts)
 
 
-def _reached(context: ColumnContext) -> dict[str, float | None]:
+def _results(context: ColumnContext) -> dict[str, float | None]:
+    """Return a column's metric (natural units) for each constant prediction, by name."""
     majority = {} if context.majority is None else {MAJORITY: context.majority}
     return {**majority, **context.constants}

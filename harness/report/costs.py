@@ -1,4 +1,4 @@
-"""Fill a table's columns of costs: counted on shapes, and times from this machine's timing."""
+"""Values of a table's cost columns: operations counted from shapes, and measured times."""
 
 from __future__ import annotations
 
@@ -22,67 +22,73 @@ from harness.spec.quantity import CostQuantity
 from harness.spec.recipe import Stage
 from harness.stats import Interval
 
-Places = dict[tuple[str, str], Costing]
+Costings = dict[tuple[str, str], Costing]
+"""Costs by names of row and column."""
 
 
 def fill(plan: Plan, timing: Timing | None) -> Mapping[tuple[str, str], Costing]:
     """Return the costs of a plan's cells, by names of row and column.
 
-    Rows without stages have none, and no row a time without a timing. Changes are against the
-    first row.
+    Rows without stages have no costs, and without a timing no row has times. Changes are relative
+    to the first row.
 
     Raises:
         UncountedError: an operator has no formula.
     """
-    found: Places = {}
+    costings: Costings = {}
     counted: dict[str, tuple[Pass, ...]] = {}
     for column in plan.columns:
         cost = column.column.cost
         if cost is None:
             continue
         if cost.what == "macs":
-            found |= _macs(plan, column, cost, counted)
+            costings |= _macs(plan, column, cost, counted)
         elif timing is not None:
-            found |= _seconds(plan.chains, column, cost, timing)
-    return found
+            costings |= _seconds(plan.chains, column, cost, timing)
+    return costings
 
 
 def _macs(
     plan: Plan, column: ColumnPlan, cost: CostQuantity, counted: dict[str, tuple[Pass, ...]]
-) -> Places:
+) -> Costings:
+    """Return the multiply-accumulates of a column; ``counted`` caches passes over columns."""
     backbones = (PAPER if cost.size == "paper" else plan.options.profile).backbones
-    found: Places = {}
+    costings: Costings = {}
     base: float | None = None
     for row, chain in plan.chains.items():
         key = digest([chain[-1], backbones])
         if key not in counted:
             counted[key] = _passes(chain[-1], column.used, backbones)
-        (one,) = (p for p in counted[key] if p.name.startswith(cost.kind))
-        value = one.forward[CONVENTION]
+        (counted_pass,) = (p for p in counted[key] if p.name.startswith(cost.kind))
+        value = counted_pass.forward[CONVENTION]
         base = value if base is None else base
         detail = {
             "convention": CONVENTION,
-            "pass": one.name,
+            "pass": counted_pass.name,
             "image_size": backbones.image_size,
             "classes": len(column.used.classes),
-            "batch": one.batch,
+            "batch": counted_pass.batch,
         }
-        found[row, column.column.name] = Costing(
+        costings[row, column.column.name] = Costing(
             value=value, change=value / base - 1, detail=detail
         )
-    return found
+    return costings
 
 
 def _passes(stage: Stage, dataset: Dataset, backbones: BackboneSizes) -> tuple[Pass, ...]:
+    """Count the passes of a stage's model on shapes."""
     convention = conventions.find(CONVENTION)
     with seed.third_party("cost", "count"):
         model = Model(name="", label="", stage=stage)
         return measure(model, dataset, backbones, conventions=(convention,), memory=False).passes
 
 
-def _seconds(rows: Iterable[str], column: ColumnPlan, cost: CostQuantity, timing: Timing) -> Places:
+def _seconds(
+    rows: Iterable[str], column: ColumnPlan, cost: CostQuantity, timing: Timing
+) -> Costings:
+    """Return the measured times of a column; the change is the ratio to the first row, less 1."""
     names = list(rows)
-    found: Places = {}
+    costings: Costings = {}
     for row in names:
         times = timing.times(row, cost.kind)
         ratio = timing.ratio(row, names[0], cost.kind)
@@ -94,7 +100,7 @@ def _seconds(rows: Iterable[str], column: ColumnPlan, cost: CostQuantity, timing
             "provenance": timing.provenance,
             "device": timing.answers[0]["device"],
         }
-        found[row, column.column.name] = Costing(
+        costings[row, column.column.name] = Costing(
             value=times.p50,
             change=ratio.p50 - 1,
             interval=None
@@ -103,4 +109,4 @@ def _seconds(rows: Iterable[str], column: ColumnPlan, cost: CostQuantity, timing
             noisy=(*times.noisy, *unstable),
             detail=detail,
         )
-    return found
+    return costings

@@ -1,7 +1,7 @@
-"""A grid as plain values: JSON with everything unrounded, and a long table for analyses.
+"""Renderer of a grid as data: JSON values, and a pandas table with one line per run.
 
-All numbers are in display units (percent where the metric is one). pandas is imported by
-``frame`` alone: writing a table does not wait for it.
+All numbers are unrounded and in display units (percent for shares). pandas is slow to import and
+is imported only by ``frame``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = 1
-"""Raised whenever the layout of the JSON changes."""
+"""Version of the JSON layout, increased when the layout changes."""
 
 
 def to_json(grid: Grid) -> dict[str, Any]:
@@ -59,15 +59,15 @@ def _subtable(group: Group) -> dict[str, Any]:
     return {"title": group.title, "heading": group.heading, "rows": names}
 
 
-def _compared(found: Comparison) -> dict[str, Any]:
-    """Return a difference in display units."""
+def _compared(comparison: Comparison) -> dict[str, Any]:
+    """Return a comparison as JSON values, in display units."""
     return {
-        "row": found.row.row.name,
-        "reference": found.reference.row.name,
-        "column": found.column.name,
-        "seeds": list(found.seeds),
-        "difference": found.difference,
-        "interval": _interval(found.interval),
+        "row": comparison.row.row.name,
+        "reference": comparison.reference.row.name,
+        "column": comparison.column.name,
+        "seeds": list(comparison.seeds),
+        "difference": comparison.difference,
+        "interval": _interval(comparison.interval),
     }
 
 
@@ -106,7 +106,7 @@ def _cell(cell: Cell, column: GridColumn) -> dict[str, Any]:
 
 
 def _costing(costing: Costing) -> dict[str, Any]:
-    """Return what stands behind a cost, in natural units."""
+    """Return a cost as JSON values, in natural units."""
     return {
         "value": costing.value,
         "change": costing.change,
@@ -129,7 +129,7 @@ def _scaled(value: float | None, column: GridColumn) -> float | None:
 
 
 def _of_images(entry: Entry, column: GridColumn) -> Interval | None:
-    """Return Wilson's interval of an accuracy: of one model, over the drawing of images."""
+    """Return Wilson's 95 % interval of one model's accuracy, over the sampling of images."""
     if column.metric.name != "accuracy" or entry.value is None or not entry.n:
         return None
     interval = stats.wilson(round(entry.value * entry.n), entry.n)
@@ -142,21 +142,21 @@ def _interval(interval: Interval | None) -> list[float] | None:
 
 
 def frame(grid: Grid) -> pd.DataFrame:
-    """Return one line a run: row, column, seed and all that is known of it.
+    """Return one line per run: row, column, seed, values and provenance.
 
-    Rows that are not run or computed have one line a column, without a seed.
+    Rows that are not run or computed have one line per column, without a seed.
     """
     import pandas as pd
 
     lines = [
-        {**_place(row.row.name, row.row.label, column), **line}
+        {**_cell_names(row.row.name, row.row.label, column), **line}
         for row in grid.rows
         for column in grid.columns
         for line in _lines(row.cells[column.name], column)
     ]
     lines += [
         {
-            **_place(row.name, row.label, column),
+            **_cell_names(row.name, row.label, column),
             "status": "computed",
             "value": row.values[column.name],
         }
@@ -164,7 +164,7 @@ def frame(grid: Grid) -> pd.DataFrame:
         for column in grid.columns
         if column.name in row.values
     ]
-    table = pd.DataFrame(lines, columns=[*_place("", "", None), *FIELDS])
+    table = pd.DataFrame(lines, columns=[*_cell_names("", "", None), *FIELDS])
     return table.astype({"seed": "Int64", "n": "Int64", **dict.fromkeys(NUMBERS, "Float64")})
 
 
@@ -182,13 +182,14 @@ FIELDS = (
     "commit",
     "error",
 )
-"""Columns of a frame after those that name the place."""
+"""Columns of a frame after those that identify the cell."""
 
 NUMBERS = ("printed", "value", "last", "best")
+"""Columns of a frame that hold metrics."""
 
 
-def _place(name: str, label: str, column: GridColumn | None) -> dict[str, Any]:
-    """Return what names a cell; its keys are the frame's first columns."""
+def _cell_names(name: str, label: str, column: GridColumn | None) -> dict[str, Any]:
+    """Return the values that identify a cell; their keys are the frame's first columns."""
     return {
         "row": name,
         "label": label,

@@ -1,6 +1,6 @@
-"""Lay out a table once: rows, entries and contexts become cells, footnotes and notes.
+"""Layout of a table: rows, entries and contexts become a ``Grid`` of cells and notes.
 
-Nothing after this computes: renderers read the ``Grid`` alone.
+Renderers show the grid and compute nothing themselves.
 """
 
 from __future__ import annotations
@@ -44,38 +44,39 @@ def lay_out(
     metrics: Mapping[str, Quantity] | None = None,
     costings: Mapping[tuple[str, str], Costing] = NO_COSTINGS,
 ) -> Grid:
-    """Turn a table and its entries into a grid.
+    """Lay out a table and its entries as a grid.
 
     Args:
-        table: its rows are shown in order, those without entries as missing or "not run".
-        entries: at most one for each row, column and seed.
-        columns: the data sets that are shown, in order.
+        table: the table; its rows are shown in order, those without entries as "missing" or
+            "not run".
+        entries: results, at most one for each row, column and seed.
+        columns: the columns that are shown, in order.
         context: how the table was made.
-        metrics: by the names that columns use, all that are known where None; costs besides.
-        costings: of columns of costs, by names of row and column.
+        metrics: metrics by name; None for all registered ones.
+        costings: values of cost columns, by names of row and column.
 
     Raises:
         UserError: a column names an unknown metric.
         ValueError: entries repeat or belong to no row, column or seed.
     """
-    found = _sorted_in(table, entries, columns, context)
+    by_cell = _by_cell(table, entries, columns, context)
     grid_columns = _columns(table, columns, registry.known() if metrics is None else metrics)
     marks = _marks(entries)
     same = same_run.find(_rivals(table), entries, columns)
 
     def cell(row: Row, column: GridColumn) -> Cell:
-        place = row.name, column.name
+        names = row.name, column.name
         if column.context.column.cost is not None:
-            return cells.cost_cell(row, column, costings.get(place))
-        return cells.make(row, column.context, column.metric, found[place], context)
+            return cells.cost_cell(row, column, costings.get(names))
+        return cells.make(row, column.context, column.metric, by_cell[names], context)
 
-    def of(column: GridColumn) -> dict[str, Cell]:
-        made = {row.name: cell(row, column) for row in table.rows}
-        return cells.footnote(same_run.mark(_rank(table, made, column), same), marks)
+    def column_cells(column: GridColumn) -> dict[str, Cell]:
+        by_row = {row.name: cell(row, column) for row in table.rows}
+        return cells.footnote(same_run.mark(_rank(table, by_row, column), same), marks)
 
-    by_column = {column.name: of(column) for column in grid_columns}
-    rows = _across(table, by_column)
-    seen = _shown(rows, grid_columns)
+    by_column = {column.name: column_cells(column) for column in grid_columns}
+    rows = _rows(table, by_column)
+    shown = _shown(rows, grid_columns)
     comparisons = compare.compare(table, rows, grid_columns)
     return Grid(
         context=context,
@@ -87,46 +88,46 @@ def lay_out(
         caption=notes.caption(table, context),
         columns=grid_columns,
         groups=_groups(table, rows),
-        computed=seen.computed,
-        footnotes=(*same_run.footnotes(table, same), *notes.footnotes(seen.cells, marks)),
-        notes=notes.notes(table, seen, entries, context),
+        computed=shown.computed,
+        footnotes=(*same_run.footnotes(table, same), *notes.footnotes(shown.cells, marks)),
+        notes=notes.notes(table, shown, entries, context),
         comparisons=comparisons,
         compared=compare.notes(table, comparisons),
         keys=notes.keys(table, rows, grid_columns),
     )
 
 
-def _across(table: Table, by_column: Mapping[str, Mapping[str, Cell]]) -> list[GridRow]:
-    """Turn cells by column and row into rows."""
+def _rows(table: Table, by_column: Mapping[str, Mapping[str, Cell]]) -> list[GridRow]:
+    """Return the table's rows with their cells."""
     return [
-        GridRow(row=row, cells={name: made[row.name] for name, made in by_column.items()})
+        GridRow(row=row, cells={name: by_row[row.name] for name, by_row in by_column.items()})
         for row in table.rows
     ]
 
 
 def _shown(rows: Sequence[GridRow], columns: Sequence[GridColumn]) -> notes.Shown:
-    found = [cell for row in rows for cell in row.cells.values()]
-    return notes.Shown(columns=columns, cells=found, computed=computed.rows(columns))
+    all_cells = [cell for row in rows for cell in row.cells.values()]
+    return notes.Shown(columns=columns, cells=all_cells, computed=computed.rows(columns))
 
 
 def _rivals(table: Table) -> list[list[Row]]:
-    """Return the rows that are ranked among one another: all, or those of each small table."""
+    """Return the lists of rows that are ranked among one another: all, or each small table's."""
     if not table.subtables:
         return [list(table.rows)]
     return [[row for row in table.rows if row.group == group] for group in table.subtables]
 
 
-def _rank(table: Table, made: Mapping[str, Cell], column: GridColumn) -> dict[str, Cell]:
+def _rank(table: Table, by_row: Mapping[str, Cell], column: GridColumn) -> dict[str, Cell]:
     ranked: dict[str, Cell] = {}
     for rows in _rivals(table):
-        ranked |= cells.rank({row.name: made[row.name] for row in rows}, column)
+        ranked |= cells.rank({row.name: by_row[row.name] for row in rows}, column)
     return ranked
 
 
 def _groups(table: Table, rows: Sequence[GridRow]) -> tuple[Group, ...]:
     if not table.subtables:
-        found = itertools.groupby(rows, key=lambda r: r.row.group)
-        return tuple(Group(title=title, rows=tuple(members)) for title, members in found)
+        runs = itertools.groupby(rows, key=lambda r: r.row.group)
+        return tuple(Group(title=title, rows=tuple(members)) for title, members in runs)
     groups = []
     for position, (title, heading) in enumerate(table.subtables.items()):
         letter = string.ascii_lowercase[position]
@@ -141,22 +142,23 @@ def _metric(name: str, metrics: Mapping[str, Quantity]) -> Quantity:
     return metrics[name]
 
 
-def _sorted_in(
+def _by_cell(
     table: Table, entries: Sequence[Entry], columns: Sequence[ColumnContext], context: Context
 ) -> Mapping[tuple[str, str], list[Entry]]:
+    """Return the entries by names of row and column, checked to belong to the table."""
     rows = {row.name: row for row in table.rows}
     names = {c.column.name for c in columns}
-    found: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    by_cell: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in entries:
-        place = f"row {entry.row!r}, column {entry.column!r}, seed {entry.seed}"
+        where = f"row {entry.row!r}, column {entry.column!r}, seed {entry.seed}"
         if entry.row not in rows or entry.column not in names or entry.seed not in context.seeds:
-            raise ValueError(f"The entry of {place} belongs to no cell of the table.")
+            raise ValueError(f"The entry of {where} belongs to no cell of the table.")
         if rows[entry.row].stages is None:
-            raise ValueError(f"The entry of {place} belongs to a row without stages.")
-        if any(e.seed == entry.seed for e in found[entry.row, entry.column]):
-            raise ValueError(f"Two entries are of {place}.")
-        found[entry.row, entry.column].append(entry)
-    return found
+            raise ValueError(f"The entry of {where} belongs to a row without stages.")
+        if any(e.seed == entry.seed for e in by_cell[entry.row, entry.column]):
+            raise ValueError(f"Two entries are of {where}.")
+        by_cell[entry.row, entry.column].append(entry)
+    return by_cell
 
 
 def _columns(
@@ -182,12 +184,12 @@ def _column(table: Table, column: ColumnContext, metric: Quantity, *, mixed: boo
 def _parts(rows: Sequence[Row], column: ColumnContext, metric: Quantity) -> tuple[Part, ...]:
     if all(row.printed_in(column.column) is None for row in rows):
         return ("ours",)
-    told = metric.comparable and not column.phantom
-    return ("paper", "ours", "difference") if told else ("paper", "ours")
+    comparable = metric.comparable and not column.phantom
+    return ("paper", "ours", "difference") if comparable else ("paper", "ours")
 
 
 def _marks(entries: Sequence[Entry]) -> dict[str, str]:
-    """Return a footnote mark for every reason, a to z and then aa, ab, ..., as they appear."""
+    """Return a footnote mark per reason, in order of appearance: a to z, then aa, ab, ..."""
     reasons = dict.fromkeys(r for e in entries if (r := cells.reason(e)) is not None)
     lengths = itertools.count(1)
     letters = (p for n in lengths for p in itertools.product(string.ascii_lowercase, repeat=n))

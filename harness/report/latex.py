@@ -1,6 +1,6 @@
-"""A grid as a LaTeX table for pdfLaTeX, with booktabs; every text is escaped.
+"""Renderer of a grid as a LaTeX table for pdfLaTeX, with booktabs and escaped texts.
 
-``document`` wraps the table so that it compiles alone.
+``document`` wraps the table into a document that compiles by itself.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from harness.report.values import (
 PACKAGES = ("[T1]{fontenc}", "[utf8]{inputenc}", "{textcomp}", "{booktabs}", "{graphicx}")
 
 CHECK_MARKS = "{pifont}"
-"""The package that tables with modules also need."""
+"""Package that tables with module columns need in addition."""
 
 _GREEK = {
     **dict(zip("αβγδεζηθκλμνξπρστφχψω", [
@@ -55,13 +55,14 @@ _TEXTS = {
 }  # fmt: skip
 
 _JOINED = "-,'"
-"""Two of these in a row would become one glyph."""
+"""Characters of which two in a row would be typeset as one glyph (a ligature)."""
 
 
 def escape(text: str) -> str:
     """Return text that pdfLaTeX typesets literally, in one line.
 
-    Letters beyond Latin and Greek become their code point in brackets: a table must compile.
+    Characters that are neither Latin, Greek nor known symbols are replaced by their code point in
+    brackets, so that the table always compiles.
     """
     normal = unicodedata.normalize("NFC", text)
     line = " ".join("".join(c if c.isprintable() else " " for c in normal).split())
@@ -75,7 +76,7 @@ def escape(text: str) -> str:
 
 
 def _letter(character: str) -> str:
-    # inputenc's utf8 maps these blocks onto T1 and textcomp, the soft hyphen aside.
+    # inputenc's utf8 maps Latin-1 Supplement and Latin Extended-A to T1 and textcomp.
     if character.isascii() or "\u00a1" <= character <= "\u017f":
         return character
     return f"[U+{ord(character):04X}]"
@@ -91,7 +92,7 @@ def document(text: str) -> str:
 
 
 def render(grid: Grid) -> str:
-    """Return the table environment under a comment that names the packages it needs."""
+    """Return the table environment, after a comment that names the packages it needs."""
     name = "".join(c if c.isascii() and c.isalnum() else "-" for c in grid.context.name)
     lines = [
         f"% {_comment(grid.title)}" + (f" ({_comment(grid.source)})" if grid.source else ""),
@@ -110,13 +111,13 @@ def render(grid: Grid) -> str:
 
 
 def _fitted(grid: Grid) -> list[str]:
-    """Return the tabular, shrunk to the line only where it is wider."""
+    """Return the tabular environment, shrunk to the line width if it is wider."""
     fit = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
     return [fit, *(f"  {line}" for line in _tabular(grid)), r"}"]
 
 
 def _beside(grid: Grid) -> list[str]:
-    """Return the small tables, two a line, each under its caption so that the tops align."""
+    """Return the small tables, two per line, each below its caption so that their tops align."""
     lines: list[str] = []
     for position, (title, part) in enumerate(grid.tables):
         lines += [
@@ -206,7 +207,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _below(grid: Grid) -> list[str]:
-    """Footnotes, notes and run keys in small print under the table."""
+    """Return footnotes, notes and run keys in small print below the table."""
     lines = [r"\par\smallskip", r"\begin{minipage}{\linewidth}\scriptsize\raggedright"]
     lines += [
         rf"\textsuperscript{{{escape(note.label)}}}\,{escape(note.text)}\par"

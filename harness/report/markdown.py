@@ -1,4 +1,4 @@
-"""A grid as GitHub Markdown: one flat header, since there are no spanning cells."""
+"""Renderer of a grid as GitHub Markdown, with a single header row as cells cannot span."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def escape(text: str) -> str:
 
 
 def render(grid: Grid) -> str:
-    """Return the page: caption, table, footnotes, notes and run keys."""
+    """Return the page: caption, table, footnotes, notes, comparisons and run keys."""
     title, *rest = grid.caption
     lines = [f"# {escape(title)}", "", escape(" ".join(rest)), "", *_tables(grid)]
     if grid.footnotes:
@@ -65,7 +65,8 @@ def _table(grid: Grid) -> list[str]:
     ]
     for group in grid.groups:
         for position, row in enumerate(group.rows):
-            # The type is written once, as over a spanning cell; a dash ends the type above.
+            # The group's title is written in its first row only, as a cell spanning the group
+            # would show it; a group without a title starts with a dash.
             kind = [(group.title or NOTHING) if position == 0 else ""] if grid.grouped else []
             labels = [escape(text) for text in [*kind, *grid.words(row)]]
             numbers = [

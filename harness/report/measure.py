@@ -1,6 +1,7 @@
-"""Metrics of finished runs: as recorded, or computed from the predictions that a run kept.
+"""Metrics of finished runs: from their records, or computed from their stored predictions.
 
-A metric that was added after a run was finished is not in its record. It needs no new training.
+A metric that was added after a run was finished is not in its record; it can be computed from the
+run's predictions without a new training.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from harness.store.result import Rule
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """A metric of one run.
+    """Value of a metric for one run.
 
     Attributes:
-        value: in natural units; None where it is undefined or not known.
-        lacking: why it is not known; None where it is.
+        value: in natural units; None if it is undefined or not known.
+        lacking: why it is not known; None if it is known or undefined.
     """
 
     value: float | None
@@ -30,12 +31,12 @@ class Measured:
 
 
 class Measurements:
-    """Find metrics of records; predictions are read where a record lacks one, and once."""
+    """Metrics of records; a run's predictions are read at most once, if its record lacks one."""
 
     def __init__(self, records: Records) -> None:
-        """Begin without any predictions read."""
+        """Create a cache without any predictions."""
         self._records = records
-        self._read: dict[str, Arrays | UnusableError] = {}
+        self._cached: dict[str, Arrays | UnusableError] = {}
 
     def of(self, record: Record, metric: Metric, rule: Rule, probe: str | None) -> Measured:
         """Return a metric of a finished run at the epoch that a rule selects.
@@ -44,13 +45,13 @@ class Measurements:
             UserError: the run's last stage is evaluated by other metrics, or not at all.
         """
         evaluation = record.evaluation(probe)
-        found = evaluation.at(rule).metrics
-        if metric.name in found:
-            return Measured(value=found[metric.name])
+        recorded = evaluation.at(rule).metrics
+        if metric.name in recorded:
+            return Measured(value=recorded[metric.name])
         if not registry.measures(metric, evaluation):
             raise UserError(
                 f"A column shows {metric.name!r}, but a row's last stage is evaluated by"
-                f" {', '.join(found)}; give the column one of these."
+                f" {', '.join(recorded)}; give the column one of these."
             )
         if probe is not None:
             return _lacking(metric, f"predictions of the {probe} probe are not kept")
@@ -63,16 +64,22 @@ class Measurements:
             return _lacking(metric, f"it cannot be computed: {error}")
 
     def _arrays(self, record: Record) -> Arrays:
-        if record.key not in self._read:
+        """Return a run's stored predictions.
+
+        Raises:
+            UnusableError: they are missing or do not match the record.
+        """
+        if record.key not in self._cached:
             path = self._records.predictions_path(record.key)
             try:
-                self._read[record.key] = predictions.read(path, record.finished.predictions or "")
+                arrays = predictions.read(path, record.finished.predictions or "")
+                self._cached[record.key] = arrays
             except UnusableError as error:
-                self._read[record.key] = error
-        found = self._read[record.key]
-        if isinstance(found, UnusableError):
-            raise found
-        return found
+                self._cached[record.key] = error
+        cached = self._cached[record.key]
+        if isinstance(cached, UnusableError):
+            raise cached
+        return cached
 
 
 def _lacking(metric: Metric, why: str) -> Measured:

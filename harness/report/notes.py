@@ -1,4 +1,4 @@
-"""What a table says of itself: caption, footnotes, how the numbers were made, run keys."""
+"""Texts around a table: caption, footnotes, notes on how numbers were made, run keys."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ RULES = {
     " which flatters)",
     ("best", "clean"): "the best epoch on the validation part",
 }
+"""Texts of the selection by rule and split."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """What a table shows, of which its notes speak."""
+    """Contents of a table that its notes describe."""
 
     columns: Sequence[GridColumn]
     cells: Sequence[Cell]
@@ -37,7 +38,7 @@ def caption(table: Table, context: Context) -> tuple[str, ...]:
 
 
 def headline(table: Table, context: Context) -> tuple[str, ...]:
-    """Return what names a table or figure, and what keeps it from being a reproduction."""
+    """Return the title of a table or figure, its source, and whether it is no reproduction."""
     sentences = [f"{table.title.rstrip('.')}."]
     if table.source:
         sentences.append(f"Beside {table.source} of the paper.")
@@ -49,19 +50,19 @@ def headline(table: Table, context: Context) -> tuple[str, ...]:
 
 
 def footnotes(shown: Iterable[Cell], marks: Mapping[str, str]) -> tuple[Note, ...]:
-    """Return the footnotes of the cells that are shown; ``marks`` are by reason."""
-    found = []
+    """Return the footnotes of the cells that are shown; ``marks`` maps reasons to marks."""
+    footnotes = []
     if any(cells.STALE in cell.marks for cell in shown):
         text = "made by other sources than the present ones; --fresh makes it anew"
-        found.append(Note(label=cells.STALE, text=text))
-    found += [Note(label=mark, text=reason) for reason, mark in marks.items()]
-    return tuple(found)
+        footnotes.append(Note(label=cells.STALE, text=text))
+    footnotes += [Note(label=mark, text=reason) for reason, mark in marks.items()]
+    return tuple(footnotes)
 
 
 def notes(
     table: Table, shown: Shown, entries: Sequence[Entry], context: Context
 ) -> tuple[Note, ...]:
-    """Return the notes that say how the numbers were made."""
+    """Return the notes on how the numbers were made; those without a text are left out."""
     columns = shown.columns
     measured = [c for c in columns if not c.context.column.cost]
     pairs = [
@@ -101,8 +102,8 @@ def _numbers(columns: Sequence[GridColumn], context: Context, *, ranked: str) ->
 
 def _costs(columns: Sequence[GridColumn]) -> str:
     shown = [c.context.column.cost for c in columns]
-    found = {cost.what for cost in shown if cost is not None}
-    texts = [NOTES[what] for what in ("macs", "seconds") if what in found]
+    kinds = {cost.what for cost in shown if cost is not None}
+    texts = [NOTES[what] for what in ("macs", "seconds") if what in kinds]
     return "; ".join([*texts, NOTES["both"]]) if texts else ""
 
 
@@ -171,7 +172,7 @@ def _made(context: Context) -> str:
 
 def keys(table: Table, rows: Sequence[GridRow], columns: Sequence[GridColumn]) -> tuple[Note, ...]:
     """Return the run keys of every row, 12 digits each, in the order of columns and seeds."""
-    found = []
+    listed_keys = []
     for row in rows:
         texts = []
         for column in columns:
@@ -180,5 +181,5 @@ def keys(table: Table, rows: Sequence[GridRow], columns: Sequence[GridColumn]) -
                 listed = " ".join(short(e.key) for e in entries)
                 texts.append(f"{column.heading} {listed}")
         if texts:
-            found.append(Note(label=same_run.label(table, row.row), text="; ".join(texts)))
-    return tuple(found)
+            listed_keys.append(Note(label=same_run.label(table, row.row), text="; ".join(texts)))
+    return tuple(listed_keys)

@@ -1,7 +1,7 @@
-"""Numbers as text: fixed decimals, a true minus sign, no negative zero.
+"""Format numbers as text with fixed decimals, the Unicode minus sign and no negative zero.
 
-Python's ``format`` rounds the float's exact binary value to nearest (exact ties to even), and
-``round`` does the same; texts are never parsed back.
+Python's ``format`` and ``round`` both round the float's exact binary value to nearest (exact ties
+to even), so texts and ranks agree. Texts are never parsed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def fixed(value: float, digits: int) -> str:
 
 
 def signed(value: float, digits: int) -> str:
-    """Return a difference with its sign; one that rounds to zero has none."""
+    """Return a difference with its sign; a difference that rounds to zero has no sign."""
     rounded = shown(value, digits)
     return fixed(value, digits) if rounded <= 0 else f"+{fixed(value, digits)}"
 
@@ -28,5 +28,5 @@ def bracket(interval: Interval, digits: int) -> str:
 
 
 def shown(value: float, digits: int) -> float:
-    """Return the number that a reader sees; numbers that look equal rank equal."""
+    """Return a number rounded as it is shown; ranks compare these numbers."""
     return round(value, digits) + 0.0  # -0.0 becomes 0.0

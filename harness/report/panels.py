@@ -1,6 +1,6 @@
-"""Pictures of segmentations: image, ground truth and every method's prediction, side by side.
+"""Figures of segmentations: image, ground truth and every method's prediction, side by side.
 
-The same inputs give the same bytes; nothing is chosen by its result.
+The same inputs give the same bytes. Images are chosen by their names, never by any result.
 """
 
 from __future__ import annotations
@@ -29,29 +29,30 @@ INCHES = 1.4
 """Side of one picture."""
 
 DPI = 120
+"""Pixels per inch."""
 
 LABEL, TITLE = 22, 16
-"""Characters of a line over a picture, and over an inch of the whole."""
+"""Characters per line of a column's label, and per inch of the figure's title."""
 
 
 def choose(names: Sequence[str], labels: np.ndarray, count: int) -> list[int]:
-    """Choose images without looking at any result, as positions.
+    """Choose images by class and name only, and return their positions.
 
-    Each class in turn gives the next of its names in the order of their SHA-256.
+    Classes take turns; within a class, images come in the order of their names' SHA-256.
 
     Args:
-        names: of n images.
-        labels: (n,).
-        count: how many at most.
+        names: names of n images.
+        labels: (n,) class of each image.
+        count: largest number of images to choose.
     """
     order = sorted(range(len(names)), key=lambda i: hashlib.sha256(names[i].encode()).digest())
     turns: dict[int, int] = {}
-    places = []
+    ranks = []  # (turn, class, position): sorting takes one image of each class per turn
     for row in order:
         label = int(labels[row])
         turns[label] = turns.get(label, -1) + 1
-        places.append((turns[label], label, row))
-    return [row for _, _, row in sorted(places)[:count]]
+        ranks.append((turns[label], label, row))
+    return [row for _, _, row in sorted(ranks)[:count]]
 
 
 def draw(
@@ -63,16 +64,16 @@ def draw(
     names: Sequence[str] = (),
     title: str = "",
 ) -> Path:
-    """Draw a PNG with one row an image: the image, its ground truth, the predictions.
+    """Draw a PNG with one row per image: the image, its ground truth, the predictions.
 
     Args:
-        images: (n, H, W, 3) or (n, H, W, 1) uint8; None leaves them out, for a figure that may be
-            passed on where the images may not.
+        images: (n, H, W, 3) or (n, H, W, 1) uint8; None leaves them out, for data sets whose
+            images may not be redistributed.
         truth: (n, h, w) bool.
         predictions: (n, h, w) bool by the method's label, in the order of the columns.
-        path: of the PNG.
+        path: the PNG file.
         names: the rows' titles, none or n.
-        title: of the whole, folded to its width.
+        title: the figure's title, folded to its width.
 
     Raises:
         ValueError: arrays are not of the same n images.
@@ -94,17 +95,17 @@ def draw(
     for number, (label, column) in enumerate(columns.items()):
         axes[0, number].set_title(textwrap.fill(label, LABEL), fontsize=7, parse_math=False)
         for row, picture in enumerate(column):
-            place = axes[row, number]
+            panel = axes[row, number]
             shown = picture[..., 0] if picture.ndim == 3 and picture.shape[-1] == 1 else picture
             white = 255 if picture.dtype == np.uint8 else 1
-            place.imshow(shown, cmap="gray", vmin=0, vmax=white, interpolation="nearest")
-            place.set(xticks=[], yticks=[])
+            panel.imshow(shown, cmap="gray", vmin=0, vmax=white, interpolation="nearest")
+            panel.set(xticks=[], yticks=[])
             if names and number == 0:
-                place.set_ylabel(names[row], fontsize=6)
+                panel.set_ylabel(names[row], fontsize=6)
     if title:
         folded = textwrap.fill(title, round(TITLE * size[0]))
         figure.suptitle(folded, fontsize=7, parse_math=False)
-    # Without a version of matplotlib the bytes depend on the pixels alone.
+    # Without matplotlib's version in the metadata the bytes depend only on the pixels.
     files.write_atomically(
         path, lambda stream: figure.savefig(stream, format="png", metadata={"Software": None})
     )
@@ -112,7 +113,7 @@ def draw(
 
 
 def pick(reported: ImageStore, count: int) -> ImageStore:
-    """Return some of the evaluated images, see ``choose``."""
+    """Return the evaluated images that are drawn, see ``choose``."""
     return reported.take(np.asarray(choose(reported.names, reported.labels, count), np.int64))
 
 
@@ -125,27 +126,27 @@ def compare(
     title: str = "",
     with_images: bool = True,
 ) -> Path:
-    """Draw evaluated images with the predictions kept by their runs.
+    """Draw evaluated images with the predictions that runs have stored.
 
     Args:
         chosen: the images, see ``pick``.
         predictions: the file of each method's run by label, see
             ``harness.evaluate.segmentation.SegmentationEvaluator.predictions``.
-        path: of the PNG.
+        path: the PNG file.
         rule: the epoch, "last" or "best".
-        title: of the whole.
-        with_images: the data set's own images are drawn too.
+        title: the figure's title.
+        with_images: draw the data set's own images, too.
 
     Raises:
         UserError: a file lacks an image or holds no masks, or the PNG cannot be written.
     """
     if not predictions:
         raise UserError("No run has predictions yet; run the table first.")
-    read = {label: _read(file, chosen.names, rule) for label, file in predictions.items()}
-    truth = next(iter(read.values()))[0]
-    shown = {label: found for label, (_, found) in read.items()}
+    masks = {label: _read(file, chosen.names, rule) for label, file in predictions.items()}
+    truth = next(iter(masks.values()))[0]  # (n, side, side), the same for every method
+    predicted = {label: prediction for label, (_, prediction) in masks.items()}
     images = chosen.load(truth.shape[1]) if with_images else None
-    return draw(images, truth, shown, path, names=chosen.names, title=title)
+    return draw(images, truth, predicted, path, names=chosen.names, title=title)
 
 
 def _read(path: Path, names: Sequence[str], rule: str) -> tuple[np.ndarray, np.ndarray]:
@@ -154,16 +155,16 @@ def _read(path: Path, names: Sequence[str], rule: str) -> tuple[np.ndarray, np.n
 
     if not path.exists():
         raise UserError(f"The predictions {path} are missing; run the table with --fresh.")
-    with np.load(path) as kept:
-        if "truth" not in kept:
+    with np.load(path) as arrays:
+        if "truth" not in arrays:
             raise UserError(f"{path} holds no masks; only segmentations can be drawn.")
-        position = {name: i for i, name in enumerate(kept["names"].tolist())}
+        position = {name: i for i, name in enumerate(arrays["names"].tolist())}
         missing = [name for name in names if name not in position]
         if missing:
             raise UserError(f"{path} has no prediction of {missing[0]!r}; it is of other images.")
         rows = [position[name] for name in names]
-        side = int(kept["side"])
-        return unpack(kept["truth"][rows], side), unpack(kept[rule][rows], side)
+        side = int(arrays["side"])
+        return unpack(arrays["truth"][rows], side), unpack(arrays[rule][rows], side)
 
 
 def write(
@@ -174,33 +175,38 @@ def write(
     with_images: bool = True,
     tell: Callable[[str], None] = print,
 ) -> list[Path]:
-    """Write the table's pictures, a PNG a data set, and return the paths.
+    """Write a table's figures of segmentations, one PNG per data set, and return the paths.
 
-    The first seed is drawn, at the epoch that the table reports; without the data set's own images
-    if they are not wanted. ``tell`` receives a line that names the rows left out for want of a
-    finished run.
+    Predictions are those of the first seed at the epoch that the table reports.
+
+    Args:
+        plan: the table's plan.
+        context: how the table is made.
+        folder: folder of the PNGs.
+        with_images: draw the data set's own images, too.
+        tell: receives a line that names the rows left out because they have no finished run.
 
     Raises:
         UserError: predictions are missing or hold no masks, or a PNG cannot be written.
     """
-    asked = plan.table.panels
-    if asked is None:
+    panels = plan.table.panels
+    if panels is None:
         return []
     paths = []
     for dataset, columns in outputs.by_dataset(plan).items():
-        # Columns under other metrics show the same runs; costs have none.
+        # One column is enough: columns of other metrics show the same runs, costs none.
         shown = next(c for c in columns if c.column.cost is None and c.column.probe is None)
-        path = folder / f"{file_name(asked.name, dataset, plan.own)}.png"
-        found, missing = _predictions(plan, shown)
+        path = folder / f"{file_name(panels.name, dataset, plan.own)}.png"
+        predictions, missing = _predictions(plan, shown)
         if missing:
             tell(f"{path.name} leaves out rows without a finished run: {', '.join(missing)}.")
-        if found:
+        if predictions:
             compare(
-                pick(_reported(plan, shown), asked.count),
-                found,
+                pick(_reported(plan, shown), panels.count),
+                predictions,
                 path,
                 rule=plan.options.rule,
-                title=_title(plan, asked, shown, context),
+                title=_title(plan, panels, shown, context),
                 with_images=with_images,
             )
             paths.append(path)
@@ -208,18 +214,18 @@ def write(
 
 
 def _predictions(plan: Plan, column: ColumnPlan) -> tuple[dict[str, Path], list[str]]:
-    """Return the files of the rows that have a finished run, by label, and the others' names."""
+    """Return the prediction files of finished rows by label, and the names of other rows."""
     records = Records(plan.options.runs)
-    found, missing = {}, []
-    for unit in plan.cell_runs:
-        if unit.column != column.column or unit.seed != plan.seeds[0]:
+    paths, missing = {}, []
+    for cell_run in plan.cell_runs:
+        if cell_run.column != column.column or cell_run.seed != plan.seeds[0]:
             continue
-        record = records.read(unit.run.key())
+        record = records.read(cell_run.run.key())
         if record is not None and record.status == "done":
-            found[unit.row.label] = records.predictions_path(record.key)
+            paths[cell_run.row.label] = records.predictions_path(record.key)
         else:
-            missing.append(unit.row.name)
-    return found, missing
+            missing.append(cell_run.row.name)
+    return paths, missing
 
 
 def _reported(plan: Plan, column: ColumnPlan) -> ImageStore:
@@ -229,9 +235,9 @@ def _reported(plan: Plan, column: ColumnPlan) -> ImageStore:
     return part_of(store, options.split, options.profile, "reported")
 
 
-def _title(plan: Plan, asked: Panels, column: ColumnPlan, context: Context) -> str:
-    """Return the headline, and what is drawn."""
-    figure = replace(plan.table, title=asked.title, source=asked.source)
+def _title(plan: Plan, panels: Panels, column: ColumnPlan, context: Context) -> str:
+    """Return the figure's title: headline, data set, seed and epoch."""
+    figure = replace(plan.table, title=panels.title, source=panels.source)
     generated = " Generated images." if column.phantom else ""
     drawn = f"{column.used.title}, seed {plan.seeds[0]}, {context.rule} epoch.{generated}"
     return " ".join([*notes.headline(figure, context), drawn])

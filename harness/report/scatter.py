@@ -1,6 +1,7 @@
-"""A grid as a figure: accuracy over the cost of a forward pass, the area of a point its time.
+"""Renderer of a grid as a scatter plot: accuracy over the cost of a forward pass.
 
-The JSON file beside it holds what is drawn. matplotlib is imported when a figure is drawn.
+A point's area is proportional to the row's time. The JSON file beside the figure contains what is
+drawn. matplotlib is imported when a figure is drawn.
 """
 
 from __future__ import annotations
@@ -14,20 +15,26 @@ from harness.report.values import Grid, GridColumn, GridRow
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-"""What ``--figures`` writes beside JSON."""
-
 LARGEST = 900.0
 """Area of the point of the slowest row, in square points."""
 
 UNTIMED = 60.0
-"""Area of a row without a time, drawn hollow."""
-
-DOTS = 150
+"""Area of the point of a row without a time, in square points; it is drawn hollow."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """A row in the figure: display units, None for what is not known; footnote marks."""
+    """Point of a row in the figure, in display units.
+
+    Attributes:
+        label: the row's label.
+        marks: footnote marks of its accuracy.
+        group: the row's group, which determines its colour.
+        cost: cost of a forward pass, on the horizontal axis.
+        accuracy: accuracy, on the vertical axis.
+        time: time of a forward pass; None if it is not known.
+        noisy: whether the time is noisy.
+    """
 
     label: str
     marks: str
@@ -45,25 +52,25 @@ def points(grid: Grid) -> tuple[Point, ...]:
         ValueError: the grid has no column of accuracies, or none of counted costs.
     """
     accuracy, cost, time = _columns(grid)
-    found = []
+    drawable = []
     for group in grid.groups:
         for row in group.rows:
-            reached, spent = row.cells[accuracy.name], row.cells[cost.name]
-            if reached.value is None or spent.value is None:
+            accuracy_cell, cost_cell = row.cells[accuracy.name], row.cells[cost.name]
+            if accuracy_cell.value is None or cost_cell.value is None:
                 continue
-            taken = row.cells[time.name] if time else None
-            found.append(
+            timed = row.cells[time.name] if time else None
+            drawable.append(
                 Point(
                     label=row.row.label,
-                    marks=" ".join(reached.marks),
+                    marks=" ".join(accuracy_cell.marks),
                     group=group.title or row.row.label,
-                    cost=spent.value,
-                    accuracy=reached.value,
-                    time=taken.value if taken else None,
-                    noisy=bool(taken and taken.costing and taken.costing.noisy),
+                    cost=cost_cell.value,
+                    accuracy=accuracy_cell.value,
+                    time=timed.value if timed else None,
+                    noisy=bool(timed and timed.costing and timed.costing.noisy),
                 )
             )
-    return tuple(found)
+    return tuple(drawable)
 
 
 def scatter(grid: Grid) -> bytes:
@@ -89,9 +96,9 @@ def scatter(grid: Grid) -> bytes:
     if time is not None and drawn:
         largest = "" if slowest is None else f"; the largest is {slowest:.{time.metric.digits}f}"
         what = f"Area: {time.heading}{largest}."
-        told = [what, "Hollow: no time, or a noisy one.", _missing(grid, drawn)]
-        told += [f"{note.label} {note.text}." for note in grid.footnotes]
-        figure.supxlabel(" ".join(filter(None, told)), fontsize=7, wrap=True)
+        legend = [what, "Hollow: no time, or a noisy one.", _missing(grid, drawn)]
+        legend += [f"{note.label} {note.text}." for note in grid.footnotes]
+        figure.supxlabel(" ".join(filter(None, legend)), fontsize=7, wrap=True)
     stream = io.BytesIO()
     FigureCanvasAgg(figure).print_png(
         stream, metadata={"Software": None, "Description": grid.context.command}
@@ -120,7 +127,7 @@ def _draw(axes: Axes, point: Point, colour: str, share: float | None, *, below: 
 
 
 def _below(drawn: tuple[Point, ...]) -> list[Point]:
-    """Return the points whose labels stand below, as those of a close neighbour stand above."""
+    """Return the points whose labels are drawn below, to avoid the label of a close neighbour."""
     heights = [p.accuracy for p in drawn]
     close = 0.04 * (max(heights) - min(heights)) if heights else 0.0
     lower = []
@@ -133,12 +140,14 @@ def _below(drawn: tuple[Point, ...]) -> list[Point]:
 
 
 def _missing(grid: Grid, drawn: tuple[Point, ...]) -> str:
-    known = {p.label for p in drawn}
-    rows: list[GridRow] = [row for row in grid.rows if row.row.label not in known]
+    labels = {p.label for p in drawn}
+    rows: list[GridRow] = [row for row in grid.rows if row.row.label not in labels]
     return f"Without a result: {', '.join(r.row.label for r in rows)}." if rows else ""
 
 
 def _columns(grid: Grid) -> tuple[GridColumn, GridColumn, GridColumn | None]:
+    """Return the first columns of accuracies, counted costs and times; the last may be None."""
+
     def first(what: str | None) -> GridColumn | None:
         for column in grid.columns:
             cost = column.context.column.cost

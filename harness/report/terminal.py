@@ -1,4 +1,4 @@
-"""A grid on the terminal, as a rich table; rich is imported when it is shown."""
+"""Renderer of a grid on the terminal, as a rich table; rich is imported only when needed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 SHOWN = ("Numbers", "Costs", "Marks")
-"""Notes that are printed; the written files hold all of them."""
+"""Labels of the notes that are printed; the written files contain all notes."""
 
 
 def show(grid: Grid, console: Console | None = None) -> None:
-    """Print the caption, the table, or its small tables, and the footnotes."""
+    """Print the caption, the table or its small tables, footnotes, some notes and comparisons."""
     from rich.text import Text
 
     console = console or wide_console()
@@ -43,27 +43,27 @@ def table(grid: Grid) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    rich_table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for head in grid.heads:
-        made.add_column(Text(f"\n{head}"))
+        rich_table.add_column(Text(f"\n{head}"))
     for column in grid.columns:
         for position, part in enumerate(column.parts):
             title = column.heading if position == 0 else ""
-            made.add_column(Text(f"{title}\n{HEADINGS[part]}"), justify="right")
+            rich_table.add_column(Text(f"{title}\n{HEADINGS[part]}"), justify="right")
     for group in grid.groups:
         if group.title:
-            made.add_row(Text(group.title, style="italic dim"))
+            rich_table.add_row(Text(group.title, style="italic dim"))
         for row in group.rows:
             numbers = [
                 _part(row.cells[column.name], part)
                 for column in grid.columns
                 for part in column.parts
             ]
-            made.add_row(*map(Text, grid.words(row)), *numbers)
-        made.add_section()
+            rich_table.add_row(*map(Text, grid.words(row)), *numbers)
+        rich_table.add_section()
     for constant in grid.computed:
-        made.add_row(*_computed(grid, constant), style="italic")
-    return made
+        rich_table.add_row(*_computed(grid, constant), style="italic")
+    return rich_table
 
 
 def _part(cell: Cell, part: Part) -> Text:

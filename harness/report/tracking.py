@@ -1,9 +1,9 @@
-"""Mirror finished runs to MLflow: the records are the truth, MLflow a view of them.
+"""Copy finished runs from the run store to MLflow; records are authoritative.
 
-A run is mirrored after its record is written, so nothing is ever half known: what a kill leaves
-RUNNING is removed and written again by the next call. The local database appears with all its
-tables or not at all. A ledger beside the records remembers what was mirrored where, so that a call
-with nothing to do does not import mlflow (2 s).
+A run is copied after its record is written. An MLflow run that an interrupted copy has left RUNNING
+is deleted and written again by the next call. The local database is created under a temporary name
+and renamed once it is complete. A ledger file beside the records lists what was copied to which
+server, so that a call with nothing to do need not import mlflow (2 s).
 """
 
 from __future__ import annotations
@@ -27,8 +27,14 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 EXPERIMENT = "msmae-harness"
+"""Name of the MLflow experiment of all runs."""
+
 LEDGER = "mlflow-mirrored.json"
+"""File beside the records: digests of the copied runs, by server and run."""
+
 DATABASE = "mlflow.db"
+"""Local database in the run store."""
+
 BATCH = 1000
 """Metrics in one call, MLflow's limit."""
 
@@ -36,12 +42,25 @@ PARAMETER_LIMIT = 6000
 """Characters of a parameter's value, MLflow's limit."""
 
 STATUSES = {"done": "FINISHED", "failed": "FAILED", "pruned": "KILLED"}
-"""MLflow's words for how a run ended."""
+"""MLflow's status of a run, by the record's status."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mirror:
-    """One finished run of a table, as MLflow shows it; ``history`` has "epoch" in every item."""
+    """A finished run as it is written to MLflow.
+
+    Attributes:
+        table: name of the table or study.
+        name: name of the run.
+        key: the run's key; MLflow runs are found by it.
+        status: a key of ``STATUSES``.
+        parameters: settings by name.
+        metrics: final values by name.
+        history: values of every epoch; each item contains "epoch".
+        tags: further facts by name.
+        artifacts: files that are attached.
+        digest: changes when the run's contents change.
+    """
 
     table: str
     name: str
@@ -65,23 +84,23 @@ def _file_uri(path: Path) -> str:
 
 
 def _absent(folder: Path) -> bool:
-    """Whether the local database is the one that is used, and does not exist."""
+    """Whether the local database is to be used and does not exist yet."""
     path = folder / DATABASE
     return tracking_uri(folder) == _file_uri(path) and not path.exists()
 
 
 def pending(runs: Sequence[Mirror], folder: Path) -> list[Mirror]:
-    """Return the runs that the ledger does not know in this state; imports nothing heavy."""
-    known = {} if _absent(folder) else _ledger(folder).get(_place(folder), {})
-    return [run for run in runs if known.get(_name(run)) != run.digest]
+    """Return the runs that the ledger does not list with their digest; does not import mlflow."""
+    mirrored = {} if _absent(folder) else _ledger(folder).get(_server(folder), {})
+    return [run for run in runs if mirrored.get(_name(run)) != run.digest]
 
 
 def _name(run: Mirror) -> str:
     return f"{run.table}/{run.tags.get('profile', '')}/{run.name}/{run.key}"
 
 
-def _place(folder: Path) -> str:
-    """Name the tracking server without its address: it may hold a password."""
+def _server(folder: Path) -> str:
+    """Return a hash that identifies the tracking server; its URL may contain a password."""
     return hashlib.sha256(tracking_uri(folder).encode()).hexdigest()[:16]
 
 
@@ -102,12 +121,18 @@ def mirror(
     folder: Path,
     kind: str = "table",
 ) -> int:
-    """Mirror a table's runs: one parent run, one child a run; return how many were written.
+    """Write a table's runs to MLflow as children of one parent run; return how many were written.
 
-    ``kind`` tells tables from sweeps, whose runs are trials.
+    Idempotent: a child with the same key and digest is left, another one with the same name and key
+    is replaced, and none is left RUNNING.
 
-    Idempotent: a child with the same key and digest stays, any other of the same name is
-    replaced, and nothing is left RUNNING.
+    Args:
+        table: name of the table or study.
+        profile: name of the profile.
+        runs: the runs to write.
+        table_artifacts: files that are attached to the parent run.
+        folder: the run store.
+        kind: "table", or "sweep" for a study, whose runs are trials.
 
     Raises:
         UserError: mlflow is not installed or its store cannot be reached.
@@ -115,10 +140,10 @@ def mirror(
     folder.mkdir(parents=True, exist_ok=True)
     with claim(folder, "mlflow") as ours:
         if not ours:
-            return 0  # the process that is mirroring now, or the next command, writes them
+            return 0  # another process is writing; the next command writes what that one lacks
         ledger = _ledger(folder)
         if _absent(folder):
-            ledger.pop(_place(folder), None)
+            ledger.pop(_server(folder), None)
         with _client(folder) as (client, experiment):
             parent = _parent(client, experiment, kind, table, profile)
             former = _former(folder)
@@ -126,7 +151,7 @@ def mirror(
             for path in table_artifacts:
                 client.log_artifact(parent, str(path), "table")
             client.set_terminated(parent)
-        ledger.setdefault(_place(folder), {}).update({_name(run): run.digest for run in runs})
+        ledger.setdefault(_server(folder), {}).update({_name(run): run.digest for run in runs})
         files.write_json(folder / LEDGER, ledger)
     return written
 
@@ -143,7 +168,7 @@ def _client(folder: Path) -> Iterator[tuple[MlflowClient, str]]:
         raise UserError(
             "mlflow is not installed; `pip install mlflow`, or run with --track off."
         ) from error
-    _quieten()
+    _silence_migrations()
     uri = tracking_uri(folder)
     local = uri.startswith("sqlite:")
     location = (folder.resolve() / "mlartifacts").as_uri() if local else None
@@ -151,40 +176,40 @@ def _client(folder: Path) -> Iterator[tuple[MlflowClient, str]]:
         if _absent(folder):
             _make_database(folder)
         client = MlflowClient(tracking_uri=uri)
-        found = client.get_experiment_by_name(EXPERIMENT)
-        if found is not None:
-            experiment = found.experiment_id
+        existing = client.get_experiment_by_name(EXPERIMENT)
+        if existing is not None:
+            experiment = existing.experiment_id
         else:
             experiment = client.create_experiment(EXPERIMENT, artifact_location=location)
         yield client, experiment
     except (MlflowException, OSError, SQLAlchemyError) as error:
         reason = str(error).partition("\n")[0]
-        again = (
+        hint = (
             f" A damaged {folder / DATABASE} can be removed: it is written anew from the records."
         )
         raise UserError(
             f"MLflow at {uri.partition('://')[0]} cannot be used: {reason}."
             " Set MLFLOW_TRACKING_URI, or run with --track off; `harness track` mirrors later."
-            f"{again if uri == _file_uri(folder / DATABASE) else ''}"
+            f"{hint if uri == _file_uri(folder / DATABASE) else ''}"
         ) from error
 
 
 def _make_database(folder: Path) -> None:
-    """Make the local database under another name: a kill while it is made leaves no half of it.
+    """Create the local database under a temporary name and rename it once it is complete.
 
-    The caller holds the claim on mirroring.
+    The caller holds the claim "mlflow", so no other process creates it at the same time.
     """
     from mlflow import MlflowClient
 
-    made = folder / f"{DATABASE}.new"
-    for leftover in folder.glob(f"{made.name}*"):
+    temporary = folder / f"{DATABASE}.new"
+    for leftover in folder.glob(f"{temporary.name}*"):
         leftover.unlink()
-    MlflowClient(tracking_uri=_file_uri(made)).search_experiments()
-    made.replace(folder / DATABASE)
+    MlflowClient(tracking_uri=_file_uri(temporary)).search_experiments()
+    temporary.replace(folder / DATABASE)
 
 
-def _quieten() -> None:
-    """Keep the database's migration log off the terminal."""
+def _silence_migrations() -> None:
+    """Hide the log messages of database migrations."""
     import logging
 
     for name in ("alembic", "mlflow"):
@@ -192,21 +217,22 @@ def _quieten() -> None:
 
 
 def _parent(client: MlflowClient, experiment: str, kind: str, table: str, profile: str) -> str:
+    """Return the id of the parent run of a table, created if there is none."""
     tags = {"harness.table": table, "harness.profile": profile, "harness.kind": kind}
-    found = _search(client, experiment, tags)
-    if found:
-        client.update_run(found[0].info.run_id, status="RUNNING")
-        return str(found[0].info.run_id)
+    existing = _search(client, experiment, tags)
+    if existing:
+        client.update_run(existing[0].info.run_id, status="RUNNING")
+        return str(existing[0].info.run_id)
     name = f"{table} ({profile})"
     return str(client.create_run(experiment, tags=tags, run_name=name).info.run_id)
 
 
 def _former(folder: Path) -> dict[str, set[str]]:
-    """Return the keys that migrations replaced by those that they became."""
-    found: dict[str, set[str]] = {}
+    """Return, by present key, the former keys that migrations of the store replaced."""
+    former: dict[str, set[str]] = {}
     for old, new in form.former_keys(folder).items():
-        found.setdefault(new, set()).add(old)
-    return found
+        former.setdefault(new, set()).add(old)
+    return former
 
 
 def _child(
@@ -216,9 +242,10 @@ def _child(
     run: Mirror,
     former: Mapping[str, set[str]],
 ) -> int:
+    """Write one run as a child of the parent run; return 0 if it is there already, else 1."""
     keys = {run.key, *former.get(run.key, ())}
-    place = {"mlflow.parentRunId": parent, "harness.name": run.name}
-    for other in _search(client, experiment, place):
+    identity = {"mlflow.parentRunId": parent, "harness.name": run.name}
+    for other in _search(client, experiment, identity):
         tags, status = other.data.tags, other.info.status
         if tags.get("harness.key") not in keys:
             continue
@@ -226,12 +253,13 @@ def _child(
             return 0
         client.delete_run(other.info.run_id)
     named = {f"harness.{name}": value for name, value in run.tags.items()}
-    tags = {**named, **place, "harness.key": run.key}  # by which it is found again
-    made = client.create_run(experiment, tags=tags, run_name=run.name)
-    run_id = made.info.run_id
+    tags = {**named, **identity, "harness.key": run.key}  # the next call searches for these
+    created = client.create_run(experiment, tags=tags, run_name=run.name)
+    run_id = created.info.run_id
     _log(client, run_id, run)
     for path in run.artifacts:
         client.log_artifact(run_id, str(path))
+    # Last, so that an interrupted copy has no digest and is replaced by the next call.
     client.set_tag(run_id, "harness.digest", run.digest)
     client.set_terminated(run_id, STATUSES[run.status])
     return 1

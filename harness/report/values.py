@@ -1,7 +1,7 @@
-"""Frozen values of a report: what it is made from, and the laid-out grid.
+"""Frozen dataclasses of a report: entries and contexts that it is made from, and the grid.
 
-Numbers of the grid are in display units (natural units times ``Metric.factor``), unrounded.
-Texts are plain Unicode: a renderer escapes them and adds its emphasis, nothing else.
+Numbers of the grid are in display units (natural units times ``Quantity.factor``), unrounded.
+Texts are plain Unicode, which renderers escape and emphasise but do not change.
 """
 
 from __future__ import annotations
@@ -28,36 +28,39 @@ State = Literal[
 
 HEADINGS: Mapping[Part, str] = {"paper": "paper", "ours": "ours", "difference": "Δ"}
 NOTHING = "\N{EN DASH}"
-"""Shown where the paper printed no number, or a difference would say nothing."""
+"""Text of cells where the paper printed no number or a difference has no meaning."""
 
 COMPARED = "Differences, paired by seed (mean, Student's 95 % interval; each taken by itself)"
 KEYS = "Run keys, in the order of the seeds"
-"""Heads of the lists below a table."""
+"""Headings of the lists below a table."""
 
 CHECK = "\N{CHECK MARK}"
-"""Shown where a row has a module."""
+"""Text of module cells of the rows that have the module."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """What stands in one row under one data set.
+    """Cell of a table: results of one row in one column over all seeds.
 
     Attributes:
         state: "complete": every seed is done; "partial": some are; "undefined": some are, and
-            the metric is undefined for all of them; "not measured": some are, but none is known.
+            the metric is undefined for all of them; "not measured": some are, but the metric is
+            not known for any; "failed": none is, and at least one failed; "missing": there is no
+            record; "not run": the row has no stages; "not applicable": the column does not
+            concern the row.
         printed: the paper's number, as printed.
         value: mean over the seeds that are done.
-        sd: over two or more seeds.
-        interval: 95 % interval of the mean (Student's t), over two or more seeds.
+        sd: sample standard deviation over the seeds, with two or more.
+        interval: Student's 95 % interval of the mean over the seeds, with two or more.
         difference: value - printed; None for phantom columns.
-        rank: among the complete cells of the column.
+        rank: rank among the complete cells of the column; None for others than the first two.
         paper: text of the printed number.
-        number: text of the value (with sd and interval), "" where there is none.
+        number: text of the value (with sd and interval), "" if there is none.
         change: text of the difference.
         remarks: words after the number ("collapsed", "2 of 5 seeds") or in its place ("failed").
         marks: footnote marks ("†", "a").
-        entries: the runs behind the cell, by seed.
-        costing: what stands behind a cost.
+        entries: the runs that the cell summarises, by seed.
+        costing: the cost that a cell of a cost column shows.
     """
 
     state: State
@@ -78,10 +81,13 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class GridColumn:
-    """A data set of the grid and which parts are shown under it.
+    """Column of a grid: a data set under one metric, or a cost.
 
     Attributes:
-        heading: the data set's title, with the metric where columns differ in it.
+        context: the data of the column.
+        metric: the metric or cost that is shown.
+        heading: the data set's title, with the metric's title if the columns' metrics differ.
+        parts: the sub-columns that are shown: the paper's number, ours, their difference.
     """
 
     context: ColumnContext
@@ -91,13 +97,13 @@ class GridColumn:
 
     @property
     def name(self) -> str:
-        """The column's name, the key of ``GridRow.cells``."""
+        """Name of the column, the key of ``GridRow.cells``."""
         return self.context.column.name
 
 
 @dataclass(frozen=True, kw_only=True)
 class GridRow:
-    """A method with its cells by column name."""
+    """Row of a grid, with its cells by column name."""
 
     row: Row
     cells: Mapping[str, Cell]
@@ -105,14 +111,15 @@ class GridRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ComputedRow:
-    """A row at the bottom that nothing was trained for: what a constant answer reaches.
+    """Row below the others without any training: results of a constant prediction.
 
     Attributes:
-        name: in the files of data ("majority").
-        meaning: what is always answered, for the legend.
-        values: by column name, display units; None where the metric is undefined. Columns that
-            such an answer does not concern are not there.
-        texts: the values as shown, where there is one.
+        name: its key in JSON and CSV files ("majority").
+        label: the row's label.
+        meaning: the constant prediction in words, for the legend.
+        values: by column name, in display units; None if the metric is undefined. Columns to which
+            the prediction does not apply are absent.
+        texts: the defined values as shown, by column name.
     """
 
     name: str
@@ -122,16 +129,18 @@ class ComputedRow:
     texts: Mapping[str, str]
 
     def text(self, column: GridColumn, part: Part) -> str:
-        """Return what stands under a part of a column, "" where nothing does."""
+        """Return the text in one part of a column, "" if there is none."""
         return self.texts.get(column.name, "") if part == "ours" else ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Consecutive rows under one title; "" has none.
+    """Consecutive rows under one title.
 
     Attributes:
-        heading: of the rows' labels, where the group is a small table.
+        title: the group's title; "" shows none.
+        rows: its rows in order.
+        heading: heading of the rows' labels, if the group is a small table.
     """
 
     title: str
@@ -141,13 +150,16 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A row minus a reference row under one column, in display units.
+    """Difference between a row and its reference row in one column, in display units.
 
     Attributes:
-        seeds: that are finished in both.
-        difference: mean over the seeds of the differences.
-        interval: Student's 95 % interval of that mean: what both rows share of a seed (a
-            pre-training, say) does not widen it.
+        row: the row.
+        reference: the row that is subtracted.
+        column: the column.
+        seeds: seeds that are finished in both rows.
+        difference: mean over these seeds of (row - reference).
+        interval: Student's 95 % interval of that mean. Variation that both rows share within a
+            seed (for instance by a common pre-training) does not widen it.
     """
 
     row: GridRow
@@ -160,7 +172,7 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """A line below the table; a footnote's label is its mark."""
+    """Line below a table: a label and a text; a footnote's label is its mark."""
 
     label: str
     text: str
@@ -168,19 +180,24 @@ class Note:
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """A table laid out once; renderers only read it.
+    """Laid-out table, which all renderers show without further computation.
 
     Attributes:
-        heading: of the rows' labels.
-        modules: heads of columns of check marks.
-        separate: every group is a small table, see ``tables``.
-        computed: rows below the others.
-        caption: sentences in order; the first names the table.
-        footnotes: of cells, by mark.
-        notes: how the numbers were made.
-        comparisons: rows against others, paired by seed.
-        compared: the same in words.
-        keys: shortened run keys, one note a row of the table.
+        context: how the table was made.
+        title: the table's title.
+        source: the paper's table or figure, "" if there is none.
+        heading: heading of the rows' labels.
+        modules: headings of the columns of check marks.
+        separate: whether every group is a small table, see ``tables``.
+        caption: sentences in order; the first is the title.
+        columns: columns in order.
+        groups: groups of rows in order.
+        computed: rows of constant predictions, below the others.
+        footnotes: footnotes of cells, by mark.
+        notes: notes on how the numbers were made.
+        comparisons: differences between rows, paired by seed.
+        compared: the comparisons as text.
+        keys: shortened run keys, one note per row of the table.
     """
 
     context: Context
@@ -201,7 +218,7 @@ class Grid:
 
     @property
     def tables(self) -> tuple[tuple[str, Grid], ...]:
-        """What is shown as a table, each under its title: the whole, or every group by itself."""
+        """Titles and grids of the tables that are shown: the whole grid, or one per group."""
         if not self.separate:
             return (("", self),)
         return tuple(
@@ -216,12 +233,12 @@ class Grid:
 
     @property
     def rows(self) -> tuple[GridRow, ...]:
-        """All rows in order."""
+        """Rows of all groups in order."""
         return tuple(row for group in self.groups for row in group.rows)
 
     @property
     def grouped(self) -> bool:
-        """Whether any row stands under a heading."""
+        """Whether any group has a title."""
         return any(group.title for group in self.groups)
 
     @property
@@ -231,11 +248,11 @@ class Grid:
 
     @property
     def heads(self) -> list[str]:
-        """Heads of the columns of words, as ``words`` fills them."""
+        """Headings of the text columns, in the order of ``words``."""
         return [self.heading, *self.modules, *(["Backbone"] if self.backbones else [])]
 
     def words(self, row: GridRow | ComputedRow) -> list[str]:
-        """Return a row's columns of words."""
+        """Return a row's texts: label, check marks of modules, backbone."""
         if isinstance(row, ComputedRow):
             marks = ["" for _ in self.modules]
             return [row.label, *marks, *([NOTHING] if self.backbones else [])]
@@ -245,18 +262,24 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One run of a table, named by row, column and seed.
+    """Result of one run in a table, identified by row, column and seed.
 
     Attributes:
-        column: ``Column.name``.
-        value: the metric at the table's selection rule, natural units; None unless done.
-        last: at the last epoch.
-        best: at the best epoch.
-        lacking: why the metric of a done run is not known; None where it is.
-        n: images evaluated.
-        collapsed: all images got one class.
-        stale: made by other sources than the present ones.
+        row: name of the row.
+        column: name of the column.
+        seed: the run's seed.
+        status: whether the run is done, failed, or has no record.
+        value: the metric at the epoch that the table's rule selects, in natural units; None unless
+            the run is done.
+        last: the metric at the last epoch.
+        best: the metric at the best epoch.
+        lacking: why the metric of a done run is not known; None if it is known.
+        n: number of images evaluated.
+        collapsed: whether all images were predicted as one class.
+        stale: whether the run was made by other sources than the present ones.
         key: the run's key, SHA-256 (hex).
+        error: why the run failed; None unless it did.
+        commit: the commit that the run was made at.
         data: the fingerprint of the data, SHA-256 (hex).
     """
 
@@ -279,13 +302,14 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Costing:
-    """What a row costs, in natural units (multiply-accumulates, seconds).
+    """Cost of a row in natural units (multiply-accumulates, seconds).
 
     Attributes:
-        change: against the first row of the table that has a number, as a share.
+        value: the cost; a time is a median.
+        change: relative change from the first row that has a cost, as a fraction.
         interval: 95 % interval of a median.
-        noisy: why the number should not be trusted; empty if it can be.
-        detail: how it was found, as JSON values.
+        noisy: reasons not to trust the number; empty if there are none.
+        detail: how the number was counted or measured, as JSON values.
     """
 
     value: float
@@ -297,19 +321,20 @@ class Costing:
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnContext:
-    """The data behind a column.
+    """Data of a column, and results of constant predictions on them.
 
     Attributes:
-        title: as shown ("BTMD", "Messidor-2 (phantom-fundus)").
-        dataset: the data set that was used.
-        phantom: generated images stand in for the real ones.
-        n: images of the evaluated part.
-        majority: the column's metric (natural units) for the classifier that always answers the
+        column: the column.
+        title: the title as shown ("BTMD", "Messidor-2 (phantom-fundus)").
+        dataset: name of the data set that was used.
+        phantom: whether generated images replace the real ones.
+        n: number of evaluated images.
+        majority: the column's metric (natural units) for the classifier that always predicts the
             most frequent class, see ``harness.evaluate.metrics.majority``.
-        constants: likewise for segmenters that answer the same everywhere, by name, see
-            ``harness.evaluate.registry.constants``; None where the metric is undefined.
+        constants: likewise for segmenters that predict the same for every pixel, by name, see
+            ``harness.evaluate.registry.constants``; None if the metric is undefined.
         data: the fingerprint of the prepared store.
-        printed_n: images of the part that the paper evaluated.
+        printed_n: number of images that the paper evaluated.
     """
 
     column: Column
@@ -325,15 +350,22 @@ class ColumnContext:
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """How a table was made.
+    """Options and environment that a table was made with.
 
     Attributes:
-        name: of the experiment, and of the files ("table1").
-        scaled_down: the profile is smaller than the paper's.
+        name: name of the experiment and of its files ("table1").
+        profile: name of the profile.
+        scaled_down: whether the profile is smaller than the paper's.
+        split: "paper" or "clean".
         rule: the epoch that is reported, "last" or "best".
-        overrides: ``--set`` values.
-        dirty: the present sources differ from the commit.
-        created: ISO date; passed in, so that rendering is deterministic.
+        seeds: seeds in order.
+        overrides: values of ``--set``.
+        command: the command that wrote the table.
+        commit: the present commit.
+        dirty: whether the present sources differ from the commit.
+        versions: versions of Python and packages by name.
+        device: the device in words.
+        created: ISO date; an argument, so that rendering is deterministic.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Write a grid's files: each whole or not at all."""
+"""Write a grid's files by format; each file is written atomically."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ TABLE_FORMATS: Mapping[str, Renderer] = {
     "json": _json,
     "csv": _csv,
 }
-"""Renderers of tables by the ending of their files."""
+"""Renderers of tables by file extension."""
 
 FIGURE_FORMATS: Mapping[str, Renderer] = {"json": _json, "png": scatter.scatter}
-"""Renderers of figures by the ending of their files; all are written."""
+"""Renderers of figures by file extension; a figure is written in all of them."""
 
 FORMATS: Mapping[str, Renderer] = {**TABLE_FORMATS, **FIGURE_FORMATS}
-"""All renderers."""
+"""Renderers of tables and figures by file extension."""
 
 
 def write(grid: Grid, folder: Path, formats: Sequence[str]) -> list[Path]:
     """Write ``NAME.FORMAT`` for every format into the folder and return the paths.
 
-    Everything is rendered before the first file is written.
+    All formats are rendered before the first file is written.
 
     Raises:
         UserError: a format is unknown, or the folder cannot be written.
