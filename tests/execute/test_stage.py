@@ -15,6 +15,7 @@ from harness.plan import catalog, plan
 from harness.plan.options import Options
 from harness.progress import Progress
 from harness.spec import profiles
+from harness.store.record import Records
 
 
 class _Edits(Progress):
@@ -45,9 +46,8 @@ def test_the_sources_are_those_from_before_the_training(
         runs=tmp_path / "runs",
     )
     made = plan.make(*catalog.load("table1"), options)
-    executor = Executor(made, torch.device("cpu"), _Edits(seen))
-    assert executor.execute().failed == ()
-    record = executor.records.read(made.stage_runs[0].key)
+    assert Executor(torch.device("cpu")).execute(made, _Edits(seen)).failed == ()
+    record = Records(options.runs).read(made.stage_runs[0].key)
     assert record is not None and seen["sources"] == "edited"
     found = record.provenance
     assert (found.sources, found.commit, found.versions) == (

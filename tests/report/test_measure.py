@@ -109,7 +109,7 @@ def _plant_classifier(folder: Path, made: Plan) -> str:
 @pytest.mark.parametrize("name", ["iou_pooled", "hd95"])
 def test_masks_give_the_number_of_a_fresh_evaluation(folder: Path, name: str, rule: Rule) -> None:
     made = _made(folder, Column(dataset=MASKS, metric=name), rule=rule)
-    assert Executor(made, torch.device("cpu"), Progress()).execute().failed == ()
+    assert Executor(torch.device("cpu")).execute(made, Progress()).failed == ()
     before = _grid(made)
     taken = _without(folder, made.stage_runs[0].key, name)
     (entry,) = collect.entries(made)
