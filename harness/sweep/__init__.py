@@ -1,1 +1,1 @@
-"""Sweeps with Optuna: studies, their trials and their reports."""
+"""Hyperparameter sweeps with Optuna: studies, their trials and their reports."""

@@ -1,7 +1,7 @@
-"""A sweep under a command's options: checked before any trial, and what its study must agree with.
+"""Design of a study: a sweep under a command's options, checked before any trial.
 
-A trial is a table of one row under the clean split: its stages have keys like any other, so that
-a pre-training that exists is found, and nothing is trained twice.
+A trial is a table of one row under the clean split. Its stages have ordinary keys, so that a stage
+that several trials share, such as a pre-training, is trained once.
 """
 
 from __future__ import annotations
@@ -28,12 +28,17 @@ from harness.spec.table import Column, Table
 from harness.sweep.former import brought_over
 
 CORNERS = 256
-"""Extremes of a space that are looked at before the first trial, at most."""
+"""Largest number of corners of a space that are checked before the first trial."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:
-    """How trials are drawn and cut short; None leaves it to the study, or to the default."""
+    """Options of how trials are sampled and pruned.
+
+    Attributes:
+        sampler: name of the sampler; None for the study's own, or the default.
+        pruner: name of the pruner; None for the study's own, or the default.
+    """
 
     sampler: str | None = None
     pruner: str | None = None
@@ -41,12 +46,13 @@ class SearchOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Design:
-    """A sweep under the options of a command, checked.
+    """Sweep under the options of a command, checked.
 
     Attributes:
-        sweep: without the dimensions that ``--set`` fixed.
-        base: the plan of the row as it is.
-        study: the study's name.
+        name: name of the experiment.
+        sweep: the sweep, without the dimensions that ``--set`` fixes.
+        base: the plan of the row with its own settings.
+        study: name of the study.
     """
 
     name: str
@@ -56,33 +62,33 @@ class Design:
 
     @property
     def options(self) -> Options:
-        """Return profile, folders and overrides."""
+        """Options of the plan: profile, folders and overrides."""
         return self.base.options
 
     @property
     def space(self) -> Space:
-        """Return what varies."""
+        """Search space."""
         return self.sweep.space
 
     @property
     def epochs(self) -> int:
-        """Return the epochs of the last stage."""
+        """Number of epochs of the last stage."""
         return self.base.cell_runs[0].run.stages[-1].recipe.epochs
 
     def plan(self, values: Mapping[str, Value]) -> Plan:
-        """Return the plan of one trial.
+        """Return the plan of one trial with the values of its dimensions.
 
         Raises:
-            UserError: the values cannot be trained.
+            UserError: the row cannot be trained with these values.
         """
         (chain,) = override.apply([self.sweep.row.chain()], settings(self.space, values))
         return plan.make(self.name, _table(self.sweep, chain), self.options)
 
     def corners(self) -> Iterator[Plan]:
-        """Yield the plans of the trials at the extremes of the space.
+        """Yield the plans of the trials at the corners of the space.
 
         Raises:
-            UserError: one cannot be trained.
+            UserError: a corner cannot be trained.
         """
         for values in itertools.islice(self.space.corners(), CORNERS):
             try:
@@ -92,9 +98,9 @@ class Design:
                 raise UserError(f"The sweep {self.name} contains {shown}: {error}") from error
 
     def definition(self) -> dict[str, Any]:
-        """Return what trials must share to be comparable, as plain JSON values.
+        """Return the settings that all trials of a study have in common, as JSON values.
 
-        The run store is part of it: its claims say which trials are alive.
+        They include the run store's identity, since its claims tell which trials are running.
         """
         run = self.base.cell_runs[0].run.definition()
         space = describe(self.space)
@@ -108,7 +114,7 @@ class Design:
         }
 
     def _published(self, dimension: Mapping[str, Any]) -> list[str]:
-        """Return a dimension's paths with the names that keys have for their fields."""
+        """Return the paths of a dimension's fields, with the fields' names as in keys."""
         stages = {stage.phase: stage for stage in self.sweep.row.chain()}
         words = [path.split(".") for path in dimension["fields"]]
         return [
@@ -116,41 +122,45 @@ class Design:
             for phase, part, name in words
         ]
 
-    def agree(self, stored: str | None, asked: SearchOptions) -> tuple[SearchOptions, str]:
-        """Hold a study's stored definition against this design.
+    def agree(self, stored: str | None, requested: SearchOptions) -> tuple[SearchOptions, str]:
+        """Check that a study's stored definition matches this design.
 
         Args:
-            stored: canonical JSON, None for a new study.
-            asked: what the command line says of drawing.
+            stored: the stored definition as canonical JSON; None for a new study.
+            requested: sampler and pruner on the command line.
 
         Returns:
-            What the study draws with, and the definition to store.
+            sampler and pruner of the study, and the definition to store.
 
         Raises:
-            UserError: they differ, or two objectives are to be pruned.
+            UserError: the definitions differ, or pruning is requested with two objectives.
         """
-        found = None if stored is None else brought_over(json.loads(stored))
-        old = {} if found is None else found["drawing"]
+        old = None if stored is None else brought_over(json.loads(stored))
+        old_drawing = {} if old is None else old["drawing"]
         several = len(self.sweep.objectives) > 1
-        sampler = asked.sampler or old.get("sampler", "tpe")
-        usual = "none" if several or sampler == "grid" else "hyperband"
-        drawing = SearchOptions(sampler=sampler, pruner=asked.pruner or old.get("pruner", usual))
+        sampler = requested.sampler or old_drawing.get("sampler", "tpe")
+        default = "none" if several or sampler == "grid" else "hyperband"
+        pruner = requested.pruner or old_drawing.get("pruner", default)
+        drawing = SearchOptions(sampler=sampler, pruner=pruner)
         if several and drawing.pruner != "none":
-            raise UserError("Two objectives cannot be pruned by one; give --pruner none.")
+            raise UserError("A sweep with two objectives cannot be pruned; give --pruner none.")
         if drawing.sampler == "grid":
-            self.space.grid()  # refuses what has no steps
-        drawn = {"sampler": drawing.sampler, "pruner": drawing.pruner}
-        text = canonical({**self.definition(), "drawing": drawn})
-        if found is not None and found != json.loads(text):
+            self.space.grid()  # raises for a dimension without steps
+        new_drawing = {"sampler": drawing.sampler, "pruner": drawing.pruner}
+        text = canonical({**self.definition(), "drawing": new_drawing})
+        if old is not None and old != json.loads(text):
             raise UserError(
                 f"The study {self.study!r} is of another sweep:"
-                f" {'; '.join(differences(found, json.loads(text)))}."
+                f" {'; '.join(differences(old, json.loads(text)))}."
                 " Give --study NAME for a new one."
             )
         return drawing, text
 
     def points(self) -> list[dict[str, Value]]:
-        """Return the grid in the study's order, which is shuffled: a part of it is no corner."""
+        """Return the grid's points in a shuffled order, which depends on the study's name only.
+
+        A study that ends early has then tried points from all of the grid, not from one corner.
+        """
         grid = list(self.space.grid())
         random.Random(seed.derive("sweep", self.study, "grid")).shuffle(grid)
         return grid
@@ -161,19 +171,19 @@ class Design:
         failed: Sequence[Mapping[str, Value]],
         now: Sequence[Mapping[str, Value]],
     ) -> dict[str, Value] | None:
-        """Return the first point of the grid that is left; those that failed come last.
+        """Return the grid's next point to try, None if none is left; failed points come last.
 
         Args:
-            taken: finished or under way.
-            failed: in any command.
-            now: failed in this command: not tried again.
+            taken: points of trials that are finished or running.
+            failed: points that failed in any command.
+            now: points that failed in this command, which are not tried again.
         """
-        left = [p for p in self.points() if p not in taken and p not in now]
-        return next(iter(sorted(left, key=lambda p: p in failed)), None)
+        candidates = [p for p in self.points() if p not in taken and p not in now]
+        return next(iter(sorted(candidates, key=lambda p: p in failed)), None)
 
 
 def design(name: str, sweep: Sweep, options: Options, study: str | None = None) -> Design:
-    """Check a sweep under options that name one data set and one seed.
+    """Return the design of a sweep under options that name one data set and one seed.
 
     Raises:
         UserError: a field is unknown or a value outside its range, an objective is unknown, the
@@ -192,16 +202,16 @@ def design(name: str, sweep: Sweep, options: Options, study: str | None = None) 
                     " PHASE.recipe.FIELD or PHASE.method.FIELD."
                 )
     base = plan.make(name, _table(sweep, sweep.row.chain()), options)
-    kept = replace(sweep, space=_narrowed(sweep, options))
+    narrowed = replace(sweep, space=_narrowed(sweep, options))
     used = base.columns[0].used.name
-    made = Design(
+    checked = Design(
         name=name,
-        sweep=kept,
+        sweep=narrowed,
         base=base,
         study=study or f"{name}-{options.profile.name}-{used}-seed{base.seeds[0]}",
     )
-    _check(made)
-    return made
+    _check(checked)
+    return checked
 
 
 def _table(sweep: Sweep, chain: Sequence[Stage]) -> Table:
@@ -212,12 +222,12 @@ def _table(sweep: Sweep, chain: Sequence[Stage]) -> Table:
 
 
 def settings(space: Space, values: Mapping[str, Value]) -> list[str]:
-    """Return values as ``--set`` writes them, at the paper's scale."""
+    """Return a trial's values as arguments of ``--set``, at the paper's scale."""
     return [f"{path}={_text(values[d.name])}" for d in space.dimensions for path in d.fields]
 
 
 def _identity(runs: Path) -> str:
-    """Return the run store's own name, which moves with it."""
+    """Return the run store's identifier, a file in it that is created when it is first needed."""
     path = runs / "identity"
     if not path.exists():
         files.write_text(path, uuid.uuid4().hex)
@@ -229,12 +239,14 @@ def _text(value: Value) -> str:
 
 
 def _narrowed(sweep: Sweep, options: Options) -> Space:
-    """Take the dimensions out that ``--set`` fixes."""
-    given = [override.parse(o) for o in options.overrides if not o.startswith(override.SWAP + "=")]
-    given.sort(key=lambda o: o.phase is None)  # what is said of one phase stands above
+    """Return the sweep's space without the dimensions that ``--set`` fixes."""
+    overrides = [
+        override.parse(o) for o in options.overrides if not o.startswith(override.SWAP + "=")
+    ]
+    overrides.sort(key=lambda o: o.phase is None)  # those of one phase take precedence
     fixed: dict[str, Value] = {}
     for dimension in sweep.space.dimensions:
-        hits = [(path, o) for path in dimension.fields for o in given if _names(o, path)]
+        hits = [(path, o) for path in dimension.fields for o in overrides if _names(o, path)]
         missed = [p for p in dimension.fields if p not in [path for path, _ in hits]]
         if hits and missed:
             raise UserError(
@@ -249,10 +261,11 @@ def _narrowed(sweep: Sweep, options: Options) -> Space:
     return space
 
 
-def _names(given: override.Override, path: str) -> bool:
-    asked = override.parse(f"{path}=")
-    same = (given.part, given.field) == (asked.part, asked.field)
-    return same and given.phase in (None, asked.phase)
+def _names(override_: override.Override, path: str) -> bool:
+    """Whether an override applies to the field at a path."""
+    target = override.parse(f"{path}=")
+    same = (override_.part, override_.field) == (target.part, target.field)
+    return same and override_.phase in (None, target.phase)
 
 
 def _value(dimension: Dimension, text: str) -> Value:
@@ -264,12 +277,12 @@ def _value(dimension: Dimension, text: str) -> Value:
         raise UserError(f"--set: {text!r} is no number for dimension {dimension.name!r}.") from None
 
 
-def _check(made: Design) -> None:
-    """Refuse fields that are not there and values that cannot be, before any trial."""
-    for dimension in made.space.dimensions:
+def _check(checked: Design) -> None:
+    """Check, before any trial, that all fields exist and the corners of the space are valid."""
+    for dimension in checked.space.dimensions:
         for path in dimension.fields:
-            _tried(made, dimension.name, [f"{path}={_text(_first(dimension))}"])
-    for _ in made.corners():
+            _check_override(checked, dimension.name, [f"{path}={_text(_first(dimension))}"])
+    for _ in checked.corners():
         pass
 
 
@@ -277,16 +290,16 @@ def _first(dimension: Dimension) -> Value:
     return dimension.choices[0] if isinstance(dimension, Choice) else dimension.low
 
 
-def _tried(made: Design, name: str, overrides: Sequence[str]) -> None:
-    """Look for a field alone, so that a message names its dimension."""
+def _check_override(checked: Design, name: str, overrides: Sequence[str]) -> None:
+    """Apply the override of one field, so that an error can name its dimension."""
     try:
-        override.apply([made.sweep.row.chain()], overrides)
+        override.apply([checked.sweep.row.chain()], overrides)
     except UserError as error:
         raise UserError(f"Dimension {name!r}: {error}") from error
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:
-    """Name where two JSON values differ, as "path is OLD in the study, NEW here"."""
+    """Return where two JSON values differ, as lines "path is OLD in the study, NEW here"."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         names = dict.fromkeys([*old, *new])
         inner = [differences(old.get(n), new.get(n), f"{path}.{n}".strip(".")) for n in names]

@@ -1,4 +1,4 @@
-"""Figures of a sweep: the best accuracy over two dimensions, and accuracy over training cost."""
+"""Figures of a sweep: heat map of accuracy over two dimensions, and accuracy over cost."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def heatmap(sheet: Sheet) -> bytes:
-    """Draw the best complete trial of every pair of values as PNG; empty cells were not tried.
+    """Draw the accuracy of the best complete trial for every pair of values, as PNG.
 
-    Dimensions without levels are drawn as points.
+    Cells without a trial are empty. If a dimension has no levels, trials are drawn as points.
     """
     from matplotlib.figure import Figure
 
@@ -28,7 +28,7 @@ def heatmap(sheet: Sheet) -> bytes:
         best = _best(sheet.complete, across, up)
         mapped = _cells(axes, best, levels[0], levels[1])
     else:
-        drawn = list(reversed(sheet.complete))
+        drawn = list(reversed(sheet.complete))  # the best last, above the others
         mapped = axes.scatter(
             [t.values[across] for t in drawn],
             [t.values[up] for t in drawn],
@@ -41,11 +41,11 @@ def heatmap(sheet: Sheet) -> bytes:
 
 
 def _best(trials: tuple[Line, ...], across: str, up: str) -> dict[tuple[object, object], float]:
-    """Return the best accuracy (%) by the two values; trials come the best first."""
-    found: dict[tuple[object, object], float] = {}
+    """Return the best accuracy (%) for each pair of values; trials are sorted, best first."""
+    best: dict[tuple[object, object], float] = {}
     for trial in trials:
-        found.setdefault((trial.values[across], trial.values[up]), 100 * (trial.accuracy or 0.0))
-    return found
+        best.setdefault((trial.values[across], trial.values[up]), 100 * (trial.accuracy or 0.0))
+    return best
 
 
 def _cells(
@@ -73,7 +73,7 @@ def _text(value: float | int | str) -> str:
 
 
 def pareto(sheet: Sheet) -> bytes:
-    """Draw accuracy over training cost as PNG, with the trials that no other beats in both."""
+    """Draw accuracy over training cost as PNG, with the Pareto front."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 5.5), layout="constrained")
@@ -82,12 +82,12 @@ def pareto(sheet: Sheet) -> bytes:
     best = sorted((t for t in known if t.front), key=lambda t: t.macs or 0.0)
     for trials, style, label in ((known, "o", "trials"), (best, "s-", "Pareto front")):
         cost = [(t.macs or 0.0) / 1e12 for t in trials]
-        reached = [100 * (t.accuracy or 0.0) for t in trials]
-        axes.plot(cost, reached, style, label=label, alpha=0.7)
+        accuracy = [100 * (t.accuracy or 0.0) for t in trials]
+        axes.plot(cost, accuracy, style, label=label, alpha=0.7)
     for trial in best:
-        place = ((trial.macs or 0.0) / 1e12, 100 * (trial.accuracy or 0.0))
+        point = ((trial.macs or 0.0) / 1e12, 100 * (trial.accuracy or 0.0))
         axes.annotate(
-            str(trial.number), place, xytext=(4, 4), textcoords="offset points", fontsize=7
+            str(trial.number), point, xytext=(4, 4), textcoords="offset points", fontsize=7
         )
     axes.set_xlabel("FLOPs (T multiply-accumulates, thop-macs), training forwards of all stages")
     axes.set_ylabel("validation accuracy (%)")

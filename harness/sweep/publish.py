@@ -1,4 +1,4 @@
-"""Publish a study: write its pages, and mirror its finished trials to MLflow."""
+"""Publication of a study: its report is written, its finished trials are copied to MLflow."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from harness.sweep.values import PART
 
 @dataclass(frozen=True, kw_only=True)
 class PageOptions:
-    """Where and how pages are written.
+    """Options of how a study's report is written.
 
     Attributes:
-        folder: None for ``reports/PROFILE``.
-        formats: of ``harness.sweep.report.FORMATS``.
-        command: as typed, without what makes no number.
+        folder: folder of the files; None for ``reports/PROFILE``.
+        formats: keys of ``harness.sweep.report.FORMATS``.
+        command: the command as typed, without the options that affect no result.
     """
 
     folder: Path | None
@@ -31,24 +31,24 @@ class PageOptions:
 
 
 def write_pages(study: Study, options: PageOptions) -> list[Path]:
-    """Write a study's pages, print what was reached and return the pages' paths."""
-    made = study.design
-    own = made.sweep.dataset
-    name = file_name(made.name, made.base.columns[0].asked.name, own)
-    folder = options.folder or Path("reports") / made.options.profile.name
+    """Write a study's report, print its best trial and return the files' paths."""
+    design = study.design
+    own = design.sweep.dataset
+    name = file_name(design.name, design.base.columns[0].asked.name, own)
+    folder = options.folder or Path("reports") / design.options.profile.name
     sheet = collect.lay_out(study, choose_device(), name=name, command=options.command)
     paths = report.write(sheet, folder, options.formats)
     counts = ", ".join(f"{sheet.count(s)} {s}" for s in ("complete", "pruned", "fail"))
     best = sheet.complete[:1]
     if best:
-        reached = 100 * (best[0].accuracy or 0.0)
-        print(f"Best: trial {best[0].number}, {reached:.2f} % on the {PART}.")
-    print(f"{made.study}: {counts}. Written: {', '.join(str(p) for p in paths)}")
+        accuracy = 100 * (best[0].accuracy or 0.0)
+        print(f"Best: trial {best[0].number}, {accuracy:.2f} % on the {PART}.")
+    print(f"{design.study}: {counts}. Written: {', '.join(str(p) for p in paths)}")
     return paths
 
 
 def mirror(study: Study, paths: Sequence[Path] = ()) -> None:
-    """Bring MLflow up to a study, without duplicates; paths are kept beside the parent run."""
+    """Copy a study's finished trials to MLflow; paths are files attached to the parent run."""
     design = study.design
     folder, profile = design.options.runs, design.options.profile.name
     runs = tracking.pending(collect.mirrors(study), folder)

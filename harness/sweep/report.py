@@ -1,6 +1,7 @@
-"""A sweep's trials as Markdown, LaTeX, JSON and CSV; every number names how it was made.
+"""Report of a sweep: its trials as Markdown, LaTeX, JSON, CSV and figures.
 
-Accuracies are of the validation part of the clean split: they choose, they are no result.
+Accuracies are of the validation part of the clean split. They select settings and are not final
+results.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from harness.sweep.figures import heatmap, pareto
 from harness.sweep.values import PART, Line, Sheet
 
 FORMAT = 1
-"""Raised whenever the layout of the JSON changes."""
+"""Version of the JSON layout, increased when the layout changes."""
 
 BEST = 10
-"""Trials in the printed table; JSON and CSV hold all."""
+"""Number of trials in Markdown and LaTeX; JSON and CSV contain all."""
 
 
 def _table(sheet: Sheet) -> tuple[list[str], list[list[str]]]:
+    """Return headings and rows of the best trials, as text."""
     heads = ["Trial", *sheet.dimensions, "Validation accuracy", "Training FLOPs (T)"]
     rows = []
     for trial in sheet.complete[:BEST]:
@@ -43,6 +45,7 @@ def _value(value: float | int | str) -> str:
 
 
 def _accuracy(trial: Line, n: int) -> str:
+    """Return an accuracy (%) with Wilson's 95 % interval over n images."""
     if trial.accuracy is None:
         return NOTHING
     interval = stats.wilson(round(trial.accuracy * n), n)
@@ -56,6 +59,7 @@ def _cost(trial: Line) -> str:
 
 
 def _notes(sheet: Sheet) -> list[tuple[str, str]]:
+    """Return labels and texts of the notes."""
     context = sheet.context
     states = ("complete", "pruned", "fail", "running", "waiting")
     counts = ", ".join(f"{sheet.count(s)} {s}" for s in states if sheet.count(s))
@@ -93,7 +97,7 @@ def _markdown(sheet: Sheet) -> str:
     lines += [_piped([markdown.escape(cell) for cell in row]) for row in rows]
     notes = _notes(sheet)
     lines += ["", *(f"- **{markdown.escape(a)}:** {markdown.escape(b)}" for a, b in notes)]
-    lines += ["", *(f"![{name}]({sheet.context.name}-{name}.png)" for name in _drawn(sheet))]
+    lines += ["", *(f"![{name}]({sheet.context.name}-{name}.png)" for name in _figures(sheet))]
     lines += ["", "Run keys:", ""]
     lines += [f"- trial {t.number}: {t.key[:12]}" for t in sheet.complete[:BEST]]
     return "\n".join(lines) + "\n"
@@ -129,7 +133,7 @@ def _latex(sheet: Sheet) -> str:
 
 
 def to_json(sheet: Sheet) -> dict[str, Any]:
-    """Return everything as JSON values, in natural units."""
+    """Return a sweep's report as JSON values, in natural units."""
     values = dataclasses.asdict(sheet)
     names = ("title", "study", "dataset", "data", "n", "sampler", "pruner")
     return {
@@ -155,8 +159,8 @@ def to_json(sheet: Sheet) -> dict[str, Any]:
 def _interval(trial: Line, n: int) -> list[float] | None:
     if trial.accuracy is None or not n:
         return None
-    found = stats.wilson(round(trial.accuracy * n), n)
-    return [found.low, found.high]
+    interval = stats.wilson(round(trial.accuracy * n), n)
+    return [interval.low, interval.high]
 
 
 def _json(sheet: Sheet) -> str:
@@ -180,16 +184,17 @@ FORMATS: Mapping[str, Callable[[Sheet], str]] = {
     "json": _json,
     "csv": _csv,
 }
+"""Renderers by file extension."""
 
 
-def _drawn(sheet: Sheet) -> list[str]:
-    """Name the figures that have something to show."""
+def _figures(sheet: Sheet) -> list[str]:
+    """Return the names of the figures for which there are data."""
     mapped = ["heat"] if sheet.heatmap and sheet.complete else []
     return [*mapped, *(["pareto"] if any(t.front for t in sheet.trials) else [])]
 
 
 def write(sheet: Sheet, folder: Path, formats: Sequence[str]) -> list[Path]:
-    """Write ``NAME.FORMAT`` for every format and the figures; return the paths.
+    """Write the report as ``NAME.FORMAT`` for every format, and its figures; return the paths.
 
     Raises:
         UserError: a format is unknown, or the folder cannot be written.
@@ -200,7 +205,7 @@ def write(sheet: Sheet, folder: Path, formats: Sequence[str]) -> list[Path]:
     stem = sheet.context.name
     texts = {folder / f"{stem}.{name}": FORMATS[name](sheet) for name in formats}
     draw = {"heat": heatmap, "pareto": pareto}
-    pictures = {folder / f"{stem}-{name}.png": draw[name](sheet) for name in _drawn(sheet)}
+    pictures = {folder / f"{stem}-{name}.png": draw[name](sheet) for name in _figures(sheet)}
     for path, text in texts.items():
         files.write_text(path, text)
     for path, picture in pictures.items():

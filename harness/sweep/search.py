@@ -1,4 +1,4 @@
-"""Search the settings of sweeps with any number of workers, one study per data set."""
+"""Search of a sweep's settings with any number of workers, one study per data set."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from harness.plan.override import SWAP
 from harness.provenance import choose_device
 from harness.spec.space import Value
 from harness.spec.sweep import Sweep
+from harness.sweep import design as study_design
 from harness.sweep import publish
-from harness.sweep.design import Design, SearchOptions, design
+from harness.sweep.design import Design, SearchOptions
 from harness.sweep.publish import PageOptions
 from harness.sweep.storage import reachable
 from harness.sweep.study import Study
@@ -33,17 +34,17 @@ from harness.sweep.trial import Attempt, Pruned, Result, TrialProgress, train
 
 @dataclass(frozen=True, kw_only=True)
 class SweepRequest:
-    """How a sweep is searched, and what is written of it.
+    """Options of how a sweep is searched and reported.
 
     Attributes:
-        url: of the studies' storage.
-        drawing: how trials are drawn and cut short.
-        trials: finished trials that are wanted in all; None for the sweep's own number.
-        timeout: no trial is started after so many seconds.
+        url: URL of the studies' storage.
+        drawing: how trials are sampled and pruned.
+        trials: total number of finished trials wanted; None for the sweep's own number.
+        timeout: seconds after which no trial is started; None for no limit.
         micro_batch: see ``ExecutionOptions``.
-        track: trials are mirrored to MLflow.
+        track: whether trials are copied to MLflow.
         launch: how the work is started.
-        pages: where results are written.
+        pages: how reports are written.
     """
 
     url: str
@@ -56,10 +57,10 @@ class SweepRequest:
     pages: PageOptions
 
     def wanted(self, sweep: Sweep) -> int:
-        """Return the number of finished trials that are wanted.
+        """Return the total number of finished trials that are wanted.
 
         Raises:
-            UserError: the number or the time is not above 0.
+            UserError: that number or the timeout is not above 0.
         """
         trials = sweep.trials if self.trials is None else self.trials
         if trials < 1:
@@ -80,11 +81,11 @@ def designs(
     """Return one design per data set.
 
     Args:
-        name: of the experiment.
-        sweep: what it searches.
-        options: of the command; data sets and seed are taken from them.
-        study: name of the study; None for the usual one.
-        objectives: instead of the sweep's own.
+        name: name of the experiment.
+        sweep: the sweep.
+        options: the command's options, with data sets and seed.
+        study: name of the study; None for the default name.
+        objectives: replace the sweep's own; None keeps them.
 
     Raises:
         UserError: the sweep does not fit the options.
@@ -93,26 +94,27 @@ def designs(
         raise UserError(f"--set {SWAP}=NAME is for tables; a sweep names its own fine-tuning.")
     if options.seeds is not None and len(options.seeds) > 1:
         raise UserError(f"A sweep has one seed, not {len(options.seeds)}; give one with --seeds.")
-    asked = options.datasets or (sweep.dataset,)
-    names = [d.name for given in asked for d in registry.expand(given)]
+    requested = options.datasets or (sweep.dataset,)
+    names = [d.name for dataset in requested for d in registry.expand(dataset)]
     if study and len(names) > 1:
         raise UserError("--study names one study; give one data set with --datasets.")
-    wanted = replace(sweep, objectives=tuple(objectives or sweep.objectives))
+    changed = replace(sweep, objectives=tuple(objectives or sweep.objectives))
     seeds = options.seeds or options.profile.seeds[:1]
-    each = [replace(options, datasets=(n,), seeds=seeds, split="clean") for n in names]
-    return [design(name, wanted, narrowed, study) for narrowed in each]
+    narrowed = [replace(options, datasets=(n,), seeds=seeds, split="clean") for n in names]
+    return [study_design.design(name, changed, one_dataset, study) for one_dataset in narrowed]
 
 
 def search(designs: Sequence[Design], request: SweepRequest) -> int:
-    """Search every design, write and mirror what was found; return the exit code.
+    """Search every design, write and mirror the studies; return the exit code.
 
     Raises:
-        UserError: limits, storage or studies do not fit, the memory is too small for so many
-            workers, or trials have lost their process.
-        Stopped: as asked; trials under way are gone on with by the next command.
+        UserError: a limit is not valid, the storage cannot be used, a study belongs to another
+            sweep, the memory is too small for so many workers, or workers ended before their
+            trials did.
+        Stopped: the command was interrupted or terminated; the next one continues its trials.
     """
     wanted = request.wanted(designs[0].sweep)
-    studies = [Study(each, request.url, request.drawing, make=True) for each in designs]
+    studies = [Study(design, request.url, request.drawing, make=True) for design in designs]
     device = choose_device()
     with Stop() as stop:
         ends = run_workers(
@@ -132,12 +134,12 @@ def search(designs: Sequence[Design], request: SweepRequest) -> int:
 
 
 def work_on_sweep(designs: Sequence[Design], request: SweepRequest) -> int:
-    """Be a worker: try what is free, write nothing; return the exit code."""
+    """Run trials, as a worker, until enough are finished; return the exit code."""
     request.wanted(designs[0].sweep)
     config = read_config()
     studies = [
-        Study(each, request.url, request.drawing, make=True, lost=config.lost[each.study])
-        for each in designs
+        Study(design, request.url, request.drawing, make=True, lost=config.lost[design.study])
+        for design in designs
     ]
     try:
         with worker_stop(config) as stop:
@@ -150,25 +152,26 @@ def work_on_sweep(designs: Sequence[Design], request: SweepRequest) -> int:
 def _largest(
     designs: Sequence[Design], device: torch.device, micro_batch: int | None
 ) -> MemoryEstimate:
-    """Estimate the memory of the largest trial, which is at a corner of the space."""
+    """Return the largest memory estimate of all designs' trials, taken at their spaces' corners."""
     estimates = []
-    for each in designs:
-        steps = [step for plan in each.corners() for step in plan.stage_runs]
-        estimates.append(memory.estimate(each.base, steps, device, micro_batch))
+    for design in designs:
+        steps = [step for plan in design.corners() for step in plan.stage_runs]
+        estimates.append(memory.estimate(design.base, steps, device, micro_batch))
     return max(estimates, key=lambda estimate: estimate.total)
 
 
 def _refuse_unfinished(studies: Sequence[Study]) -> None:
-    left = [f"{s.design.study} {number}" for s in studies for number in s.abandoned()]
-    if left:
+    """Raise a ``UserError`` if trials were left unfinished by workers that ended."""
+    unfinished = [f"{s.design.study} {number}" for s in studies for number in s.abandoned()]
+    if unfinished:
         raise UserError(
-            f"All workers have ended, and trials are not finished ({', '.join(left)}); see the"
-            " messages above. The same command continues them."
+            f"All workers have ended, and trials are not finished ({', '.join(unfinished)}); see"
+            " the messages above. The same command continues them."
         )
 
 
 def _finish(studies: Sequence[Study], request: SweepRequest) -> int:
-    """Write and mirror; name what failed."""
+    """Write and mirror every study, print its failed trials and return the exit code."""
     code = 0
     for study in studies:
         paths = publish.write_pages(study, request.pages)
@@ -184,7 +187,7 @@ def _finish(studies: Sequence[Study], request: SweepRequest) -> int:
 def _search_all(
     studies: Sequence[Study], request: SweepRequest, stop: Stop, *, plain: bool
 ) -> WorkerEnd:
-    """Search one study after the other in this process; ``plain`` shows lines alone."""
+    """Search one study after the other in this process; ``plain`` prints lines, no bars."""
     execution = ExecutionOptions(micro_batch=request.micro_batch, stop=stop)
     executor = Executor(choose_device(), execution)
     for study in studies:
@@ -193,21 +196,21 @@ def _search_all(
 
 
 def _search(study: Study, request: SweepRequest, executor: Executor, *, plain: bool) -> None:
-    """Take trials until enough are finished."""
+    """Run a study's trials until enough are finished or the time is over."""
     begin, wanted = time.monotonic(), request.wanted(study.design.sweep)
     while request.timeout is None or time.monotonic() - begin < request.timeout:
         with reachable(study.url), study.attempt(wanted) as attempt:
             if attempt is None:
                 break
             name = f"trial {attempt.number}"
-            watch = TrialProgress(name, attempt.see, plain=plain)
-            watch.line(f"{name}: {_shown(attempt.values)}")
-            result = _attempt(executor, study.design, attempt, watch)
+            progress = TrialProgress(name, attempt.see, plain=plain)
+            progress.line(f"{name}: {_shown(attempt.values)}")
+            result = _attempt(executor, study.design, attempt, progress)
             study.finish(attempt, result)
             if result is None:
-                watch.line(f"{name}: pruned")
+                progress.line(f"{name}: pruned")
             elif not result.error:
-                watch.line(f"{name}: validation accuracy {100 * (result.accuracy or 0):.2f} %")
+                progress.line(f"{name}: validation accuracy {100 * (result.accuracy or 0):.2f} %")
         if request.track:
             publish.mirror(study)
 
@@ -217,18 +220,18 @@ def _shown(values: Mapping[str, Value]) -> str:
 
 
 def _attempt(
-    executor: Executor, made: Design, attempt: Attempt, watch: TrialProgress
+    executor: Executor, design: Design, attempt: Attempt, progress: TrialProgress
 ) -> Result | None:
-    """Train one trial; None where the study cut it short."""
+    """Train one trial and return its result; None if it was pruned."""
     try:
-        plan = made.plan(attempt.values)
-    except UserError as error:  # a trial that somebody put into the study by hand
+        plan = design.plan(attempt.values)
+    except UserError as error:  # a trial that was added to the study by other means
         return Result(accuracy=None, macs=None, error=str(error))
     attempt.note("key", plan.cell_runs[0].run.key())
     try:
-        result = train(executor, plan, watch)
+        result = train(executor, plan, progress)
     except Pruned:
         return None
-    if result.error is None and result.macs is None and len(made.sweep.objectives) > 1:
+    if result.error is None and result.macs is None and len(design.sweep.objectives) > 1:
         return Result(accuracy=None, macs=None, error="its training cannot be counted")
     return result

@@ -1,4 +1,4 @@
-"""Optuna's storage of studies: any database that SQLAlchemy reaches, or one clear line why not."""
+"""Optuna's storage of studies in any SQLAlchemy database, with errors that users can act on."""
 
 from __future__ import annotations
 
@@ -16,20 +16,23 @@ DRIVERS = (
     "postgresql+psycopg:// with `pip install psycopg[binary]`,"
     " mysql+pymysql:// with `pip install pymysql`"
 )
-"""URLs of servers that need nothing but a wheel."""
+"""URL schemes of database servers, with the Python package that each of them needs."""
 
 
-def url_of(given: str | None, runs: Path) -> str:
-    """Return the URL of the studies' database: a file in the run store unless one is given."""
-    if given:
-        return given
+def url_of(requested: str | None, runs: Path) -> str:
+    """Return the URL of the studies' database, by default an SQLite file in the run store."""
+    if requested:
+        return requested
     runs.mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{runs.resolve()}/optuna.db"
 
 
 @contextlib.contextmanager
 def reachable(url: str) -> Iterator[None]:
-    """Turn a storage's failures into a user's error; its address may hold a password."""
+    """Convert a storage's errors within the block to ``UserError``.
+
+    The message contains only the URL's scheme, as the rest may contain a password.
+    """
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -48,16 +51,18 @@ def _unusable(url: str, error: Exception) -> UserError:
 
 
 def open_storage(url: str) -> RDBStorage:
-    """Open the database at a URL, which needs no tables yet.
+    """Open the database at a URL; missing tables are created.
 
     Raises:
-        UserError: it is none, or cannot be used.
+        UserError: the text is not a URL, or the database cannot be used.
     """
     from optuna.storages import RDBStorage
 
     if "://" not in url:
-        raise UserError("--storage wants the URL of a database, for instance sqlite:///sweeps.db.")
-    # Seconds that a worker waits for another's write.
+        raise UserError(
+            "--storage must be the URL of a database, for instance sqlite:///sweeps.db."
+        )
+    # SQLite locks the whole file: seconds that a worker waits for another's write.
     options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite:") else {}
     try:
         return RDBStorage(url, engine_kwargs=options)

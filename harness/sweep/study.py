@@ -1,10 +1,10 @@
-"""Studies of sweeps in Optuna: draw trials, keep what they found.
+"""Optuna studies of sweeps: trials are sampled, resumed after a crash and finished.
 
-Nothing is lost or done twice after a kill: a trial left RUNNING whose owner is dead (its claim in
-the run store is free) is gone on with under its own number and values, by the next process that
-looks for work. No trial is failed and drawn again, so grids lose no point and counts stay exact.
-Samplers keep no state between trials: each draw has a seed of its own, from the study's name and
-the trial's number, so that a restart draws what an uninterrupted study would have drawn.
+A trial that is RUNNING but whose process has died (its claim in the run store is free) is resumed
+with the same number and values by the next process that looks for work. Since no such trial is
+marked failed and sampled again, grids lose no point and counts stay exact. Samplers keep no state
+between trials: each trial's seed is derived from the study's name and the trial's number, so that a
+restarted study samples the same values as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -31,43 +31,43 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 DEATHS = 10
-"""After so many crashes a trial is marked failed."""
+"""Number of crashes after which a trial is marked failed."""
 
 TAKEN = ("COMPLETE", "PRUNED", "RUNNING")
-"""States of trials that count towards those that are wanted."""
+"""States of trials that count towards the number that is wanted."""
 
 DIRECTIONS: tuple[Literal["maximize", "minimize"], ...] = ("maximize", "minimize")
-"""Directions of ``harness.spec.sweep.OBJECTIVES``."""
+"""Optimisation directions of ``harness.spec.sweep.OBJECTIVES``, in their order."""
 
 POLL = 0.2
-"""Seconds between looks at the lock; it is held while a trial is drawn."""
+"""Seconds between attempts to take the lock, which is held while a trial is sampled."""
 
 
 class Study:
-    """A study under a design, opened or made."""
+    """Optuna study of a design."""
 
     def __init__(
         self,
         design: Design,
         url: str,
-        asked: SearchOptions,
+        requested: SearchOptions,
         *,
         make: bool,
         lost: Sequence[int] | None = None,
     ) -> None:
-        """Open the study of a design.
+        """Open or create the study of a design.
 
         Args:
-            design: what is searched.
-            url: of the storage.
-            asked: how trials are drawn.
-            make: create the study where there is none.
-            lost: numbers of failed trials that do not count as this command's; None for those
-                that have failed by now.
+            design: the sweep that is searched.
+            url: URL of the storage.
+            requested: sampler and pruner on the command line.
+            make: create the study if there is none.
+            lost: numbers of the trials that had failed before the command; None for all that have
+                failed by now.
 
         Raises:
-            UserError: the storage cannot be reached, there is no such study, or it searches
-                something else than the design.
+            UserError: the storage cannot be reached, there is no such study, or the study was
+                created for another design.
         """
         import optuna
 
@@ -75,19 +75,19 @@ class Study:
         self.design, self.url = design, url
         with reachable(url), self._lock():
             storage = open_storage(url)
-            there = design.study in optuna.study.get_all_study_names(storage)
-            if not there and not make:
+            exists = design.study in optuna.study.get_all_study_names(storage)
+            if not exists and not make:
                 raise UserError(
                     f"No study {design.study!r} in the Optuna storage;"
                     f" run `harness sweep {design.name}` with the same options first."
                 )
-            known = None
-            if there:
+            stored = None
+            if exists:
                 old = optuna.load_study(storage=storage, study_name=design.study)
-                known = old.user_attrs.get("definition")
-            drawing, definition = design.agree(known, asked)
+                stored = old.user_attrs.get("definition")
+            drawing, definition = design.agree(stored, requested)
             self.sampler, self.pruner = str(drawing.sampler), str(drawing.pruner)
-            self._seeded(0)  # refuses what is not installed
+            self._seeded(0)  # raises if the sampler's package is not installed
             self.study = optuna.create_study(
                 storage=storage,
                 study_name=design.study,
@@ -95,14 +95,18 @@ class Study:
                 pruner=_pruner(self.pruner, design.epochs),
                 load_if_exists=True,
             )
-            if known is None:
+            if stored is None:
                 self.study.set_user_attr("definition", definition)
             failed = [t.number for t in self._frozen("FAIL")]
             self.lost: Sequence[int] = failed if lost is None else lost
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
-        """Hold the run store's lock on drawing; making tables twice at once breaks databases."""
+        """Hold the run store's lock on the study.
+
+        It prevents two processes from sampling the same point, and from creating the database's
+        tables at the same time, which fails.
+        """
         while True:
             with claim(self.design.options.runs, "optuna") as ours:
                 if ours:
@@ -112,32 +116,33 @@ class Study:
 
     @contextlib.contextmanager
     def attempt(self, target: int) -> Iterator[Attempt | None]:
-        """Take a trial for the block: one that a dead process left, else a new one.
+        """Claim a trial for the block: one whose process has died, else a new one.
 
         Args:
-            target: finished trials that are wanted in all; those that fail meanwhile take a place
-                each, so that a sweep in which all fail ends.
+            target: total number of finished trials wanted. Trials that fail during the command
+                count, too, so that a sweep in which all trials fail ends.
 
         Yields:
-            None where nothing is left to do.
+            the trial; None if enough are finished or running.
         """
-        with contextlib.ExitStack() as held:
+        with contextlib.ExitStack() as claims:
             with self._lock():
-                attempt = self._take_over(held) or self._new(target, held)
+                attempt = self._resume(claims) or self._new(target, claims)
             try:
                 yield attempt
             except (KeyboardInterrupt, UserError):
-                if attempt is not None:  # stopped, not dead
-                    known = self.study.get_trials(deepcopy=False)[attempt.number]
-                    attempt.note("stops", known.user_attrs.get("stops", 0) + 1)
+                if attempt is not None:  # stopped in good order: does not count as a crash
+                    frozen = self.study.get_trials(deepcopy=False)[attempt.number]
+                    attempt.note("stops", frozen.user_attrs.get("stops", 0) + 1)
                 raise
 
-    def _take_over(self, held: contextlib.ExitStack) -> Attempt | None:
+    def _resume(self, claims: contextlib.ExitStack) -> Attempt | None:
+        """Claim a running trial whose process has died; None if there is none."""
         import optuna
 
         for frozen in self._frozen("RUNNING"):
-            if not held.enter_context(self._claim(frozen.number)):
-                continue  # its owner lives
+            if not claims.enter_context(self._claim(frozen.number)):
+                continue  # another process is running it
             self.study.sampler = self._seeded(frozen.number)
             trial = optuna.Trial(self.study, frozen._trial_id)
             starts = frozen.user_attrs.get("starts", 1)
@@ -146,10 +151,11 @@ class Study:
                 self._end(frozen.number, "FAIL")
                 continue
             trial.set_user_attr("starts", starts + 1)
-            return self._drawn(trial, frozen.intermediate_values)
+            return self._sampled(trial, frozen.intermediate_values)
         return None
 
-    def _new(self, target: int, held: contextlib.ExitStack) -> Attempt | None:
+    def _new(self, target: int, claims: contextlib.ExitStack) -> Attempt | None:
+        """Sample and claim a new trial; None if no more are wanted."""
         if not self._wants(target):
             return None
         number = len(self.study.get_trials(deepcopy=False))
@@ -160,12 +166,15 @@ class Study:
             self.study.enqueue_trial(self.design.space.encode(point))
         self.study.sampler = self._seeded(number)
         trial = self.study.ask()
-        held.enter_context(self._claim(trial.number))
-        return self._drawn(trial, {})
+        claims.enter_context(self._claim(trial.number))
+        return self._sampled(trial, {})
 
-    def _drawn(self, trial: optuna.Trial, seen: Mapping[int, float]) -> Attempt:
-        """Draw what is not drawn yet; ``seen`` are the epochs that were reported before."""
-        reported = set(seen)
+    def _sampled(self, trial: optuna.Trial, before: Mapping[int, float]) -> Attempt:
+        """Sample a trial's missing values; ``before`` are the epochs reported by earlier attempts.
+
+        Optuna counts epochs from 1, the harness from 0.
+        """
+        reported = set(before)
 
         def see(epoch: int, accuracy: float) -> None:
             if len(self.study.directions) > 1:
@@ -174,7 +183,7 @@ class Study:
                 trial.report(accuracy, epoch + 1)
                 reported.add(epoch + 1)
             if epoch + 1 < self.design.epochs and trial.should_prune():
-                raise Pruned  # a last epoch leaves nothing to save
+                raise Pruned  # never after the last epoch, when nothing can be saved
 
         _suggest(trial, self.design.space)
         values = self.design.space.decode(trial.params)
@@ -184,9 +193,9 @@ class Study:
         return _sampler(self.sampler, seed.derive("sweep", self.design.study, number) % 2**32)
 
     def _claim(self, number: int) -> contextlib.AbstractContextManager[bool]:
-        return claim(self.design.options.runs, self._claimed(number))
+        return claim(self.design.options.runs, self._claim_name(number))
 
-    def _claimed(self, number: int) -> str:
+    def _claim_name(self, number: int) -> str:
         name = hashlib.sha256(self.design.study.encode()).hexdigest()[:16]
         return f"trial-{name}-{number}"
 
@@ -209,19 +218,19 @@ class Study:
         return [trial for trial in self._frozen("FAIL") if trial.number not in self.lost]
 
     def failed(self) -> tuple[Trial, ...]:
-        """Return the trials that failed since the study was opened, in any process."""
+        """Return the trials that failed during the command, in any process."""
         with reachable(self.url):
             return tuple(_plain(t, self.design.space) for t in self._failed())
 
     def abandoned(self) -> tuple[int, ...]:
-        """Return the numbers of the trials whose process died."""
-        held = living(self.design.options.runs)
+        """Return the numbers of the running trials whose process has died."""
+        claimed = living(self.design.options.runs)
         with reachable(self.url):
             running = self._frozen("RUNNING")
-        return tuple(t.number for t in running if self._claimed(t.number) not in held)
+        return tuple(t.number for t in running if self._claim_name(t.number) not in claimed)
 
     def finish(self, attempt: Attempt, result: Result | None) -> None:
-        """Finish a trial with what it reached, failed or, with None, cut short."""
+        """Finish a trial as complete or failed, or as pruned if ``result`` is None."""
         if result is None:
             self._end(attempt.number, "PRUNED")
         elif result.error is not None:
@@ -238,29 +247,33 @@ class Study:
         self.study.tell(number, state=TrialState[state])
 
     def trials(self) -> tuple[Trial, ...]:
-        """Return every trial as plain values."""
+        """Return all trials."""
         with reachable(self.url):
             trials = tuple(_plain(t, self.design.space) for t in self.study.get_trials())
-        former = form.former_keys(self.design.options.runs)  # a finished trial cannot be changed
+        former = form.former_keys(
+            self.design.options.runs
+        )  # Optuna cannot change a finished trial's key
         return tuple(replace(t, key=former.get(t.key, t.key)) for t in trials)
 
     def importances(self) -> tuple[dict[str, float], str]:
-        """Return each parameter's share of the variance of the accuracy (fANOVA), or why not."""
+        """Return each parameter's share of the accuracy's variance (fANOVA), or why none."""
         from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
         done = self._frozen("COMPLETE")
         if len({t.values[0] for t in done}) < 2 or len(done) < 4:
             return {}, "fewer than four complete trials, or all of one accuracy"
         fanova = FanovaImportanceEvaluator(seed=0)
-        found = get_param_importances(self.study, evaluator=fanova, target=lambda t: t.values[0])
-        return {name: float(share) for name, share in found.items()}, ""
+        shares = get_param_importances(self.study, evaluator=fanova, target=lambda t: t.values[0])
+        return {name: float(share) for name, share in shares.items()}, ""
 
 
 def _values(frozen: FrozenTrial, space: Space) -> dict[str, Value]:
+    """Return a trial's values by dimension; empty if not all of them have been sampled."""
     return space.decode(frozen.params) if len(frozen.params) == len(space.dimensions) else {}
 
 
 def _plain(frozen: FrozenTrial, space: Space) -> Trial:
+    """Return an Optuna trial as a ``Trial``."""
     state = cast("State", frozen.state.name.lower())
     epochs = {step - 1: value for step, value in sorted(frozen.intermediate_values.items())}
     last = list(epochs.values())[-1] if epochs and state == "pruned" else None
@@ -287,7 +300,7 @@ def _sampler(name: str, number: int) -> optuna.samplers.BaseSampler:
         if importlib.util.find_spec("cmaes") is None:
             raise UserError("--sampler cmaes needs the package cmaes; `pip install cmaes`.")
         return samplers.CmaEsSampler(seed=number, warn_independent_sampling=False)
-    return samplers.RandomSampler(seed=number)  # of a grid, every value is given
+    return samplers.RandomSampler(seed=number)  # for a grid, every value is enqueued
 
 
 def _pruner(name: str, epochs: int) -> optuna.pruners.BasePruner:
@@ -301,6 +314,7 @@ def _pruner(name: str, epochs: int) -> optuna.pruners.BasePruner:
 
 
 def _suggest(trial: optuna.Trial, space: Space) -> None:
+    """Sample the value of every dimension; bounded ones are sampled as a share of their bound."""
     for dimension in space.dimensions:
         name = dimension.name
         if isinstance(dimension, Choice):
@@ -308,8 +322,8 @@ def _suggest(trial: optuna.Trial, space: Space) -> None:
         elif space.bound(name) is not None:
             trial.suggest_float(name + SHARE, 0.0, 1.0)
         elif isinstance(dimension, Whole):
-            ends = dimension.low, dimension.high
-            trial.suggest_int(name, *ends, step=dimension.step, log=dimension.log)
+            limits = dimension.low, dimension.high
+            trial.suggest_int(name, *limits, step=dimension.step, log=dimension.log)
         else:
             bounds = dimension.low, dimension.high
             trial.suggest_float(name, *bounds, step=dimension.step, log=dimension.log)

@@ -1,6 +1,6 @@
-"""One trial of a sweep: the run store trains what it lacks, the fine-tuning's history is read.
+"""One trial of a sweep: its missing stages are trained, its objectives read from the records.
 
-The objective is the accuracy on the validation part; the reported part has no say.
+The accuracy is that on the validation part; the reported part is not used.
 """
 
 from __future__ import annotations
@@ -18,25 +18,29 @@ from harness.spec.space import Value
 from harness.store.record import Record, Records
 
 VALIDATION = "validation/accuracy"
-"""The figure of an epoch that trials are compared by."""
+"""Name of the figure in a stage's history that trials maximise."""
 
 State = Literal["complete", "pruned", "fail", "running", "waiting"]
 
 
 class Pruned(Exception):
-    """Leave a training that is not worth going on with; its last checkpoint stays."""
+    """Raised to end the training of a pruned trial; its last checkpoint is kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """What a study knows of one trial.
+    """Trial of a study.
 
     Attributes:
-        values: of the dimensions; empty while they are drawn.
-        accuracy: on the validation part, a share; of a pruned trial at its last epoch.
-        macs: multiply-accumulates of all training forwards; None where not everything was trained.
-        epochs: of fine-tuning that the study has seen, with the accuracy after each.
-        key: of the whole chain.
+        number: the trial's number in the study.
+        state: the trial's state.
+        values: value of each dimension by name; empty until all are sampled.
+        accuracy: validation accuracy as a share; of a pruned trial, at its last epoch.
+        macs: multiply-accumulates of the forward passes of all training; None if a stage is not
+            trained or cannot be counted.
+        epochs: validation accuracy after each reported epoch of fine-tuning (0-based).
+        key: key of the trial's run, "" if it has none yet.
+        error: why the trial failed; None unless it did.
     """
 
     number: int
@@ -51,7 +55,7 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a trial reached; see ``Trial``."""
+    """Result of a trained trial; see the fields of ``Trial``."""
 
     accuracy: float | None
     macs: float | None
@@ -60,12 +64,14 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """A trial in hand.
+    """Trial that this process has claimed.
 
     Attributes:
-        see: takes an epoch of fine-tuning (0-based) and the accuracy after it; raises ``Pruned``
-            where the study would rather try something else.
-        note: keeps a fact beside the trial.
+        number: the trial's number in the study.
+        values: value of each dimension by name.
+        see: reports an epoch of fine-tuning (0-based) and the accuracy after it; raises ``Pruned``
+            if the study prunes the trial.
+        note: stores a named fact with the trial.
     """
 
     number: int
@@ -75,57 +81,64 @@ class Attempt:
 
 
 class TrialProgress(Progress):
-    """Progress of one trial; hands every validation accuracy on."""
+    """Progress of one trial, which also reports every validation accuracy to the study."""
 
     def __init__(
-        self, name: str, seen: Callable[[int, float], None], *, plain: bool = False
+        self, name: str, report: Callable[[int, float], None], *, plain: bool = False
     ) -> None:
-        """Name the trial; ``seen`` takes an epoch (0-based) and the accuracy after it."""
+        """Create the progress of a trial.
+
+        Args:
+            name: the trial's name, shown before the titles of its stages.
+            report: receives an epoch (0-based) and the accuracy after it.
+            plain: print lines instead of bars.
+        """
         super().__init__(plain=plain)
         self.name = name
-        self.seen = seen
+        self.report = report
 
     @contextmanager
     def stage(self, title: str, position: int, total: int) -> Iterator[None]:
-        """Follow one stage for the block."""
+        """Show the progress of one stage during the block."""
         with super().stage(f"{self.name}: {title}", position, total):
             yield
 
     def epoch(self, epoch: int, epochs: int, figures: dict[str, float]) -> None:
-        """Take the figures of a finished epoch.
+        """Show a finished epoch's figures and report its validation accuracy, if it has one.
 
         Raises:
-            Pruned: by ``seen``.
+            Pruned: the study prunes the trial.
         """
         super().epoch(epoch, epochs, figures)
         if VALIDATION in figures:
-            self.seen(epoch, figures[VALIDATION])
+            self.report(epoch, figures[VALIDATION])
 
 
-def train(executor: Executor, made: Plan, watch: TrialProgress) -> Result:
-    """Train what a trial lacks and return what it reached.
+def train(executor: Executor, plan: Plan, progress: TrialProgress) -> Result:
+    """Train a trial's missing stages and return its result.
 
     Args:
-        executor: keeps loaded data from trial to trial.
-        made: the trial's plan.
-        watch: sees every epoch; what it saw in earlier attempts it may see again.
+        executor: trains the stages; it keeps loaded data from trial to trial.
+        plan: the trial's plan.
+        progress: receives every epoch, also some that earlier attempts have reported.
 
     Raises:
-        Pruned: by the watch; stages before it are done, the last keeps its checkpoint.
+        Pruned: the study prunes the trial; its last stage keeps a checkpoint.
         UserError: see ``Executor.execute``.
     """
-    outcome = executor.execute(made, watch)
+    outcome = executor.execute(plan, progress)
     if outcome.failed:
         return Result(accuracy=None, macs=None, error=outcome.failed[0].error)
-    run = made.cell_runs[0].run
-    records = Records(made.options.runs)
+    run = plan.cell_runs[0].run
+    records = Records(plan.options.runs)
     chain = [records.read(run.key(n + 1)) for n in range(len(run.stages))]
     return reached([record for record in chain if record is not None])
 
 
 def reached(records: Sequence[Record]) -> Result:
-    """Read a finished chain: validation accuracy at the last epoch, and what training cost."""
+    """Return a finished chain's validation accuracy at the last epoch, and its training cost."""
     accuracy = records[-1].finished.history[-1][VALIDATION]
+    # Multiply-accumulates: per image x images x epochs, over all stages of the chain.
     macs = 0.0
     for record in records:
         result = record.finished
@@ -136,17 +149,18 @@ def reached(records: Sequence[Record]) -> Result:
 
 
 def front(trials: Sequence[Trial]) -> list[Trial]:
-    """Return the trials that no other beats in accuracy and training cost at once."""
+    """Return the Pareto front of accuracy against training cost, the cheapest trial first."""
     known = [t for t in trials if t.state == "complete" and t.macs is not None]
     ordered = sorted(known, key=lambda t: (t.macs, -(t.accuracy or 0.0), t.number))
-    found: list[Trial] = []
+    # By rising cost, a trial is on the front if it is more accurate than all cheaper ones.
+    efficient: list[Trial] = []
     for trial in ordered:
-        if not found or (trial.accuracy or 0.0) > (found[-1].accuracy or 0.0):
-            found.append(trial)
-    return found
+        if not efficient or (trial.accuracy or 0.0) > (efficient[-1].accuracy or 0.0):
+            efficient.append(trial)
+    return efficient
 
 
 def ranked(trials: Sequence[Trial]) -> list[Trial]:
-    """Return finished trials, the best first; of equals the cheaper, then the earlier."""
+    """Return complete trials, the best first; ties by lower cost, then by lower number."""
     done = [t for t in trials if t.state == "complete"]
     return sorted(done, key=lambda t: (-(t.accuracy or 0.0), t.macs or 0.0, t.number))

@@ -1,4 +1,4 @@
-"""Frozen values of a sweep's report: its trials, laid out once."""
+"""Frozen dataclasses of a sweep's report: the sheet and its trials."""
 
 from __future__ import annotations
 
@@ -9,19 +9,25 @@ from typing import Literal
 from harness.report.values import Context
 
 PART = "validation part of the clean split"
+"""Name of the images whose accuracy selects settings."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One trial.
+    """Trial as a line of the report.
 
     Attributes:
-        values: by dimension.
-        accuracy: a share; of a pruned trial at its last epoch.
-        macs: of all training forwards.
-        epochs: of fine-tuning that it was trained for.
-        front: no other trial beats it in accuracy and cost at once.
-        commit, stale: of its record; "" where there is none.
+        number: the trial's number in the study.
+        state: the trial's state.
+        values: value of each dimension by name.
+        accuracy: validation accuracy as a share; of a pruned trial, at its last epoch.
+        macs: multiply-accumulates of the forward passes of all training.
+        epochs: number of fine-tuning epochs that were trained.
+        key: key of the trial's run.
+        front: whether it is on the Pareto front of accuracy against cost.
+        commit: commit of its record, "" if there is none.
+        stale: whether its record was made by other sources than the present ones.
+        error: why the trial failed; None unless it did.
     """
 
     number: int
@@ -39,16 +45,25 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Sheet:
-    """A sweep laid out once.
+    """Laid-out report of a sweep.
 
     Attributes:
-        trials: the best first, then pruned, failed and unfinished ones.
-        levels: values that each dimension can take, None where they are too many to list.
-        heatmap: two dimensions that are mapped.
-        importances: shares of the accuracy's variance by parameter.
-        importance_error: why there are no importances.
-        n: images of the validation part.
-        settings: of the best trial, as ``--set`` writes them at this profile.
+        context: options and environment that the report was made with.
+        title: title of the sweep.
+        study: name of the study.
+        dataset: name of the data set.
+        data: the fingerprint of the data.
+        n: number of images of the validation part.
+        sampler: name of the sampler.
+        pruner: name of the pruner.
+        dimensions: names of the dimensions.
+        levels: values that each dimension can take; None if they are continuous or too many.
+        heatmap: the two dimensions of the heat map; None for no map.
+        trials: complete trials, the best first, then pruned, failed and unfinished ones.
+        importances: share of the accuracy's variance by parameter (fANOVA).
+        importance_error: why there are no importances, "" if there are.
+        settings: the best trial's settings as arguments of ``--set``, at this profile.
+        notes: further notes of the sweep.
     """
 
     context: Context
@@ -70,16 +85,16 @@ class Sheet:
 
     @property
     def complete(self) -> tuple[Line, ...]:
-        """Trials that were trained to the end, the best first."""
+        """Complete trials, the best first."""
         return tuple(t for t in self.trials if t.state == "complete")
 
     def count(self, state: str) -> int:
-        """Count trials in a state."""
+        """Return the number of trials in a state."""
         return sum(t.state == state for t in self.trials)
 
     @property
     def caption(self) -> tuple[str, ...]:
-        """Sentences; the first names the sweep."""
+        """Sentences of the caption; the first is the title."""
         small = f"Scaled down (profile {self.context.profile}): not a reproduction."
         return (
             f"{self.title}.",

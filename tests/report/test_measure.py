@@ -166,14 +166,14 @@ def test_a_new_metric_of_masks_is_one_entry_in_one_module(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = _made(folder, Column(dataset=MASKS, metric="iou"))
-    Executor(made, torch.device("cpu"), Progress()).execute()
+    Executor(torch.device("cpu")).execute(made, Progress())
     monkeypatch.setattr(overlap, "METRICS", {**overlap.METRICS, "new": _new(_share_of_image)})
     asked = _made(folder, Column(dataset=MASKS, metric="new"))
     (old,) = collect.entries(asked)
-    outcome = Executor(asked, torch.device("cpu"), Progress()).execute()
+    outcome = Executor(torch.device("cpu")).execute(asked, Progress())
     assert (outcome.trained, outcome.found) == (0, 1)
     Records(folder / "runs").discard(asked.stage_runs[0].key)
-    Executor(asked, torch.device("cpu"), Progress()).execute()
+    Executor(torch.device("cpu")).execute(asked, Progress())
     (fresh,) = collect.entries(asked)
     record = Records(folder / "runs").read(asked.stage_runs[0].key)
     assert record is not None and record.evaluation().last.metrics["new"] == fresh.value
