@@ -1,4 +1,4 @@
-"""Controls that the paper lacks: which part of MSMAE does the work?
+"""Controls that the paper lacks: the effects of masks, labels and masked fine-tuning in MSMAE.
 
     harness run controls [--profile smoke|laptop|paper] [--datasets btmd,ham10000] [--seeds 0-4]
 
@@ -31,8 +31,10 @@ from harness.api import (
 )
 
 LAMBDA = 0.1
+"""Weight of the classification loss in pre-training, the paper's value."""
+
 UNIFORM = MSMAE(weights="ones")
-"""Masks 45 %, throws 30 %, without looking: what the released code does."""
+"""Masks 45 % and throws 30 % of the patches uniformly at random, as the released code does."""
 
 MASKS: dict[str, tuple[str, Method, MSMAE]] = {
     "random": (
@@ -44,16 +46,17 @@ MASKS: dict[str, tuple[str, Method, MSMAE]] = {
     "amt": ("AMT 45/40", AMT(), MSMAE(throw_ratio=0.40, normalisation="per-head")),
     "sam": ("SAM 45/30", MSMAE(classification_weight=0.0), paper.DESCRIBED),
 }
-"""For each masking: its label, without labels (lambda 0) and with them (lambda 0.1)."""
+"""By name of the masks: label, method without class labels (lambda 0) and with (lambda 0.1)."""
 
 DROPPING = Finetune(mask_ratio=0.45, throw_ratio=0.30, weights="ones", head_std=0.02)
-"""Supervised from scratch on a random quarter of the patches."""
+"""Supervised ViT-B trained from scratch on a random quarter of the patches (45/30)."""
 
 MATCHED: Recipe = replace(supervised.VIT_RECIPE, epochs=400)
-"""As many epochs as pre-training and fine-tuning together."""
+"""Supervised recipe with as many epochs as pre-training and fine-tuning together."""
 
 
 def _rows() -> tuple[Row, ...]:
+    """Return one row per masks, lambda and fine-tuning, and the supervised control."""
     rows = []
     for name, (label, without, with_labels) in MASKS.items():
         for weight, method in ((0.0, without), (LAMBDA, with_labels)):

@@ -4,21 +4,21 @@ r"""Sweep of MSMAE's masks: mask and throw ratio, update intervals, lambda, rand
     harness report sweep_masking
 
 Expected with ``--profile paper``: the paper's setting (mask 0.45, throw 0.30, lambda 0.1, maps
-renewed every 40 epochs after 40 random ones) among the good ones. One seed and BTMD's validation
-part cannot rank neighbours: the report gives each accuracy's interval. A trial that differs in
-pre-training pays for one; those that differ in fine-tuning's interval alone share it.
+renewed every 40 epochs after 40 random ones) is among the best trials. One seed and BTMD's
+validation part cannot rank similar trials: the report gives each accuracy's interval. Trials that
+differ only in fine-tuning's interval share one pre-training; others need a pre-training each.
 
 Mask and throw ratio are the same in pre-training and fine-tuning, as in Tables 4 and 5. Their sum
-stays at most 0.9, so that a tenth of the patches is seen. The throw ratio is drawn as a share of
-what the mask leaves: no trial is drawn that cannot be trained, and the space that samplers see is a
-box. The warm-up that is searched is that of the masks (random at first); the learning rate keeps
-Table 4's. Intervals and epochs are at the paper's scale, which profiles shrink.
+is at most 0.9, so that the encoder gets at least a tenth of the patches. The throw ratio is sampled
+as a share of what the mask leaves: samplers then search a box in which every trial can be trained.
+The number of epochs with random masks is searched; the learning rate's warm-up is Table 4's.
+Intervals and epochs are at the paper's scale, which profiles shrink.
 
     harness sweep sweep_masking --sampler grid --set pretrain.method.classification_weight=0.1 \
         --set pretrain.method.update_interval=40 --set pretrain.method.random_epochs=40 \
         --set finetune.method.update_interval=20
 
-fixes all but the two ratios and fills their map.
+fixes all dimensions but the two ratios, and tries every point of their grid.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 
 Expected with ``--profile paper``: the paper's ranking puts MSMAE first on all three data sets
 (63.41, 98.39 and 81.97 % top-1 accuracy). Its Messidor-2 numbers lie within 26 images of the
-majority class (58.43 %), where three rows stand exactly. Rows differ in pre-training only: every
+majority class (58.43 %), which three rows equal exactly. Rows differ in pre-training only: every
 self-supervised encoder is fine-tuned on Table 5's protocol, MSMAE with masks in fine-tuning too.
 ``--set finetune=own`` fine-tunes each on the recipe that its own authors publish;
 ``--figures`` draws the paper's Figure 7: accuracy over the cost of fine-tuning.
@@ -27,12 +27,14 @@ from harness.api import (
     supervised,
 )
 
+# Groups of the table, as the paper names them.
 CONTRASTIVE = "Contrastive self-supervised learning"
 MASKED = "MIM self-supervised learning"
 SUPERVISED = "Supervised learning"
 
 
 def _printed(messidor2: float, btmd: float, ham10000: float) -> dict[str, float]:
+    """Return a row's accuracies (%) as printed, by data set."""
     return {"messidor2": messidor2, "btmd": btmd, "ham10000": ham10000}
 
 

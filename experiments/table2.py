@@ -5,9 +5,9 @@
 Expected with ``--profile paper``: the paper puts MSMAE first (60.66 % F1, 45.53 % IoU) and the
 four others within 0.94 and 1.29 points of one another (56.15 to 57.09 and 42.66 to 43.95). It
 does not say how F1 and IoU are averaged, so they are shown per image (beside the paper's), over
-the images with a lesion alone, and as the released code pools them; ``harness.evaluate.overlap``
-has more. Every stage before the segmentation is one of Table 7's. ``--figures`` also draws some of
-the images with what each row predicts (the paper's Figures 9 and 10).
+the images with a lesion only, and pooled as in the released code; see ``harness.evaluate.overlap``.
+Every stage before the segmentation is one of Table 7's. ``--figures`` also draws some of the images
+with what each row predicts (the paper's Figures 9 and 10).
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from harness.api import Column, Panels, Row, Table, amt, mae, paper, supervised
 
 PAPER = "Settings of the paper"
 RELEASED = "What the released code does"
+# Per image (as the paper's), pooled as in the released code, over images with a lesion only.
 METRICS = ("f1", "iou", "f1_released", "iou_released", "f1_lesions", "iou_lesions")
 
 
 def _printed(f1: float, iou: float) -> dict[str, float]:
+    """Return a row's F1 and IoU (%) as printed, by column."""
     return {"busi.f1": f1, "busi.iou": iou}
 
 

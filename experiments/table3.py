@@ -4,10 +4,10 @@
 
 Expected with ``--profile paper``: the paper ranks SAM before AMT before random masks in
 pre-training, and SAM in fine-tuning adds to each (63.41 % at best): 0.04, 0.47 and 1.34 points,
-which are 0.2 to 7 of 522 images, so one seed cannot tell them from chance. 16.86 G and 4.37 G come
-out to both decimals at any profile, in the column of the training forward; the deployed forward
-costs 16.86 G in every row. Settings I, II and VI are Table 1's MAE, AMT and MSMAE and share all
-stages with it. Every data set gets a table of its own.
+which are 0.2 to 7 of 522 images, so one seed cannot distinguish them from chance. The counts
+16.86 G and 4.37 G of the training forward are reproduced to both decimals under any profile; the
+deployed forward costs 16.86 G in every row. Settings I, II and VI are Table 1's MAE, AMT and MSMAE
+and share all stages with it. Each data set has a table of its own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PRETRAINING: dict[str, tuple[str, Method]] = {
     "amt": (AMT_MASKS, AMT()),
     "sam": (SAM, paper.DESCRIBED),
 }
-"""Masks in pre-training: their module and method."""
+"""By masks in pre-training: the module's heading and the method."""
 
 PRINTED = {
     ("random", False): ("Baseline (I)", 60.54),
@@ -31,16 +31,17 @@ PRINTED = {
     ("amt", True): ("V", 61.39),
     ("sam", True): ("VI", 63.41),
 }
-"""For masks in pre-training and SAM in fine-tuning: the setting and its accuracy, as printed."""
+"""By masks in pre-training and SAM in fine-tuning: setting and accuracy (%) as printed."""
 
 COSTS = {False: (16.86, 9.765), True: (4.37, 8.671)}
-"""By SAM in fine-tuning: FLOPs in G and inference time in ms, as printed."""
+"""By SAM in fine-tuning: FLOPs (G) and inference time (ms) as printed."""
 
 SETTINGS = "Settings of the paper"
 RELEASED = "What the released code does"
 
 
 def _setting(masks: str, *, sam: bool) -> Row:
+    """Return the row of one setting (I to VI) of the paper."""
     setting, accuracy = PRINTED[masks, sam]
     module, method = PRETRAINING[masks]
     macs, milliseconds = COSTS[sam]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from harness.api import Column, Row, Table, amt, mae, paper, supervised
 
+# Groups of the table, as the paper names them.
 SELF_SUPERVISED = "Self-supervised learning"
 SUPERVISED = "Supervised learning"
 

@@ -4,11 +4,11 @@
 
 Expected with ``--profile paper``: accuracies within 1.8 points of one another on Messidor-2 (62.27
 to 63.98, nine of 522 images) and within 1.4 on BTMD (97.16 to 98.47, 17 of 1311). The paper's
-default (63.41 and 98.39) stands in all six small tables and is one run; it is not the best of three
-of them: fine-tuning batch 64 and interval 60 lead on Messidor-2, pooling [CLS] on BTMD. One seed
+default (63.41 and 98.39) is in all six small tables and is one run; it is not the best in three of
+them: fine-tuning batch 64 and interval 60 lead on Messidor-2, pooling [CLS] on BTMD. One seed
 cannot rank most neighbours.
 
-A seed costs, over the two data sets:
+Numbers of rows and trainings per seed, over the two data sets:
 
     small table           rows   printed   new pre-trainings   new fine-tunings
     the default              -         -                   1                  1
@@ -20,8 +20,8 @@ A seed costs, over the two data sets:
     (f) gp                   2         4                   0                  1
     in all                  20        40         9 a data set      15 a data set
 
-so 40 published numbers stand in 40 cells, which were 80 trainings if nothing were shared, but are
-30 different runs of 2 x (9 + 15) = 48 stages. The default's two stages are Table 1's, too.
+The 40 published numbers fill 40 cells. Without sharing these would be 80 trainings; they are 30
+different runs of 2 x (9 + 15) = 48 stages. The default's two stages are shared with Table 1.
 """
 
 from __future__ import annotations
@@ -32,10 +32,12 @@ from dataclasses import replace
 from harness.api import Column, Row, Stage, Table, paper
 
 USUAL_BATCH = {"pretrain": paper.PRETRAIN.batch_size, "finetune": paper.FINETUNE.batch_size}
+"""Default batch size by phase; profiles that cap batches keep a row's ratio to it."""
 
 PRETRAIN, FINETUNE = paper.described()
-"""The paper's default, to which every row goes back in all but what it varies."""
+"""Stages of the paper's default; every row differs from them only in what it varies."""
 
+# Titles of the six small tables (a) to (f), with the paper's abbreviations.
 P_BS = "Pre-training batch size (p-bs)"
 F_BS = "Fine-tuning batch size (f-bs)"
 RATIOS = "Mask ratio (mr) and throw ratio (tr), in pre-training and fine-tuning"
@@ -59,14 +61,17 @@ def _row(name: str, label: str, group: str, stages: tuple[Stage, Stage], printed
 
 
 def _changed(stage: Stage, **settings: object) -> Stage:
+    """Return a stage with other settings of its method."""
     return replace(stage, method=replace(stage.method, **settings))  # type: ignore[type-var]
 
 
 def _batch(stage: Stage, size: int) -> Stage:
+    """Return a stage with another batch size."""
     return replace(stage, recipe=replace(stage.recipe, batch_size=size))
 
 
 def _batches(numbers: Mapping[int, Printed], *, pretrain: bool) -> list[Row]:
+    """Return the rows of small table (a), or (b) for fine-tuning."""
     rows = []
     for size, printed in numbers.items():
         first = _batch(PRETRAIN, size) if pretrain else PRETRAIN
@@ -77,6 +82,7 @@ def _batches(numbers: Mapping[int, Printed], *, pretrain: bool) -> list[Row]:
 
 
 def _ratios(numbers: Mapping[tuple[int, int], Printed]) -> list[Row]:
+    """Return the rows of small table (c), by mask and throw ratio in percent."""
     rows = []
     for (mask, throw), printed in numbers.items():
         ratios = {"mask_ratio": mask / 100, "throw_ratio": throw / 100}
@@ -87,6 +93,7 @@ def _ratios(numbers: Mapping[tuple[int, int], Printed]) -> list[Row]:
 
 
 def _intervals(numbers: Mapping[int, Printed], *, pretrain: bool) -> list[Row]:
+    """Return the rows of small table (d), or (e) for fine-tuning."""
     rows = []
     for epochs, printed in numbers.items():
         first = _changed(PRETRAIN, update_interval=epochs) if pretrain else PRETRAIN
@@ -97,6 +104,7 @@ def _intervals(numbers: Mapping[int, Printed], *, pretrain: bool) -> list[Row]:
 
 
 def _pools(numbers: Mapping[bool, Printed]) -> list[Row]:
+    """Return the rows of small table (f)."""
     rows = []
     for on, printed in numbers.items():
         stages = (PRETRAIN, _changed(FINETUNE, pool="mean" if on else "class"))
@@ -105,6 +113,7 @@ def _pools(numbers: Mapping[bool, Printed]) -> list[Row]:
 
 
 DEFAULT: Printed = (63.41, 98.39)
+"""Accuracies of the paper's default, as printed in every small table."""
 
 EXPERIMENT = Table(
     title="MSMAE under other settings (top-1 accuracy, %)",
