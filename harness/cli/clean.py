@@ -10,7 +10,7 @@ from harness.store.record import Records
 
 
 def run(args: argparse.Namespace) -> int:
-    """Remove unneeded checkpoints, dead claims and interrupted writes, or list them."""
+    """Remove unneeded files of the run store, or list them."""
     records = Records(args.runs)
     needs = None
     if args.keep != "all":

@@ -84,10 +84,10 @@ def launch_options(args: argparse.Namespace) -> LaunchOptions:
 def _without(words: Sequence[str], options: Sequence[str]) -> list[str]:
     """Return a command's words without some options and their values."""
     remaining: list[str] = []
-    rest = iter(words)
-    for word in rest:
+    iterator = iter(words)
+    for word in iterator:
         if word in options:
-            next(rest, None)
+            next(iterator, None)
         elif not word.startswith(tuple(f"{option}=" for option in options)):
             remaining.append(word)
     return remaining

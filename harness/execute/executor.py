@@ -79,23 +79,23 @@ class Executor:
         steps, records = _in_data_order(plan), Records(plan.options.runs)
         check(pending(steps, records))
         retried = self._execution.failed
-        settler = _Settler(
+        runner = _StageRunner(
             records=records,
             trainer=self._trainer(plan.options),
             progress=progress,
             retried=failures(steps, records) if retried is None else retried,
         )
-        trained = found = 0
+        trained = finished_before = 0
         failed: list[Record] = []
         waiting, announced = list(enumerate(steps)), False
         while waiting:
-            postponed, unsettled = [], {step.key for _, step in waiting}
+            postponed, unrecorded = [], {step.key for _, step in waiting}
             for position, step in waiting:
-                record, ours = settler.settle(step, position, len(steps), unsettled)
+                record, ours = runner.record_of(step, position, len(steps), unrecorded)
                 if record is None:
                     postponed.append((position, step))
                 elif record.status == "done":
-                    trained, found = trained + ours, found + (not ours)
+                    trained, finished_before = trained + ours, finished_before + (not ours)
                 else:
                     failed.append(record)
                     if ours:  # the command lists all failures at its end
@@ -106,7 +106,7 @@ class Executor:
                 announced = True
                 time.sleep(POLL)
             waiting = postponed
-        return Outcome(trained=trained, found=found, failed=tuple(failed))
+        return Outcome(trained=trained, found=finished_before, failed=tuple(failed))
 
     def _trainer(self, options: Options) -> StageTrainer:
         if self._last_trainer is None or self._last_trainer[0] != options:
@@ -119,10 +119,13 @@ class Executor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Settler:
+class _StageRunner:
     """Read or train single stages.
 
     Attributes:
+        records: the run store's records.
+        trainer: trains a stage.
+        progress: shows each stage.
         retried: digests by key of the failed records that are trained again; a failed record with
             another digest is a result of this command and is not.
     """
@@ -132,8 +135,8 @@ class _Settler:
     progress: Progress
     retried: Mapping[str, str]
 
-    def settle(
-        self, step: StageRun, position: int, total: int, unsettled: Collection[str]
+    def record_of(
+        self, step: StageRun, position: int, total: int, unrecorded: Collection[str]
     ) -> tuple[Record | None, bool]:
         """Return a stage's record, and whether it was trained here; None while others train it.
 
@@ -141,22 +144,22 @@ class _Settler:
             step: the stage.
             position: its place among all stages, from 0 on, for the display.
             total: number of stages, for the display.
-            unsettled: keys of the stages that had no record when this round began.
+            unrecorded: keys of the stages that had no record when this round began.
         """
-        if (record := self._settled(step.key)) is not None:
+        if (record := self._final_record(step.key)) is not None:
             return record, False
         before = step.run.key(step.num_stages - 1) if step.num_stages > 1 else None
-        if before is not None and before in unsettled and self._settled(before) is None:
+        if before is not None and before in unrecorded and self._final_record(before) is None:
             return None, False
         with claim(self.records.folder, step.key) as ours:
             if not ours:
                 return None, False
-            if (record := self._settled(step.key)) is not None:
+            if (record := self._final_record(step.key)) is not None:
                 return record, False
             with self.progress.stage(step.title, position, total):
                 return self.trainer.train(step, self.progress), True
 
-    def _settled(self, key: str) -> Record | None:
+    def _final_record(self, key: str) -> Record | None:
         """Return the record if it is done or failed during this command; otherwise None."""
         record = self.records.read(key)
         if record is None or record.status == "done":

@@ -164,10 +164,10 @@ def _by_cell(
 def _columns(
     table: Table, columns: Sequence[ColumnContext], metrics: Mapping[str, Quantity]
 ) -> tuple[GridColumn, ...]:
-    used = [c.column.cost or _metric(c.column.metric, metrics) for c in columns]
+    quantities = [c.column.cost or _metric(c.column.metric, metrics) for c in columns]
     return tuple(
-        _column(table, c, metric, mixed=len(set(used)) > 1)
-        for c, metric in zip(columns, used, strict=True)
+        _column(table, c, metric, mixed=len(set(quantities)) > 1)
+        for c, metric in zip(columns, quantities, strict=True)
     )
 
 

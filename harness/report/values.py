@@ -103,7 +103,7 @@ class GridColumn:
 
 @dataclass(frozen=True, kw_only=True)
 class GridRow:
-    """Row of a grid, with its cells by column name."""
+    """Row of a grid: a row of the table, with its cells by column name."""
 
     row: Row
     cells: Mapping[str, Cell]

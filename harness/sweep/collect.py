@@ -29,8 +29,8 @@ def lay_out(study: Study, device: torch.device, *, name: str, command: str) -> S
     design, trials = study.design, study.trials()
     records = Records(design.options.runs)
     best = ranked(trials)
-    rest = [t for state in ("pruned", "fail", "running", "waiting") for t in trials
-            if t.state == state]  # fmt: skip
+    unranked = ("pruned", "fail", "running", "waiting")
+    others = [t for state in unranked for t in trials if t.state == state]
     leading = {t.number for t in front(trials)}
     importances, importance_error = study.importances()
     facts = provenance.device_facts(device)
@@ -50,7 +50,9 @@ def lay_out(study: Study, device: torch.device, *, name: str, command: str) -> S
         dimensions=tuple(d.name for d in design.space.dimensions),
         levels={d.name: _levels(design.space, d.name) for d in design.space.dimensions},
         heatmap=_heatmap(design),
-        trials=tuple(_line(design, t, records, front=t.number in leading) for t in [*best, *rest]),
+        trials=tuple(
+            _line(design, t, records, front=t.number in leading) for t in [*best, *others]
+        ),
         importances=importances,
         importance_error=importance_error,
         settings=_settings(design, best[0]) if best else (),

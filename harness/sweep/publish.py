@@ -33,8 +33,8 @@ class PageOptions:
 def write_pages(study: Study, options: PageOptions) -> list[Path]:
     """Write a study's report, print its best trial and return the files' paths."""
     design = study.design
-    own = design.sweep.dataset
-    name = file_name(design.name, design.base.columns[0].asked.name, own)
+    dataset = design.sweep.dataset
+    name = file_name(design.name, design.base.columns[0].asked.name, dataset)
     folder = options.folder or Path("reports") / design.options.profile.name
     sheet = collect.lay_out(study, choose_device(), name=name, command=options.command)
     paths = report.write(sheet, folder, options.formats)
