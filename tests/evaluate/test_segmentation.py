@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from harness.augment.view import RotatingAugmentation
 from harness.data.prepared import ImageStore, open_store
 from harness.errors import UserError
 from harness.evaluate import overlap, registry, segmentation
@@ -24,8 +21,6 @@ from harness.plan.options import Options
 from harness.progress import Progress as Shown
 from harness.report import collect
 from harness.spec import profiles
-from harness.spec.backbones import BackboneSizes
-from harness.spec.dataset import Dataset
 from harness.spec.recipe import Recipe, Stage
 from harness.spec.table import Column, Row, Table
 from harness.store.checkpoint import Checkpoints
@@ -33,47 +28,12 @@ from harness.store.record import Records
 from harness.train import images as loading
 from harness.train.images import Images
 from harness.train.loop import Job, fit
-from harness.train.task import Batch, StepContext, Task
+from harness.train.task import Task
 from tests import prepared
+from tests.one_layer import OneLayer, Segment
 
 KEY = "s" * 64
 SIDE = 16
-
-
-class OneLayer(Task):
-    """A single convolution under a turning view, the whole image uncropped."""
-
-    def __init__(self, bias: float = 0.0) -> None:
-        super().__init__()
-        self.augmentations = (RotatingAugmentation(interpolation="bilinear"),)
-        self.layer = nn.Conv2d(3, 1, 3, padding=1)
-        nn.init.constant_(self.layer.bias, bias)  # type: ignore[arg-type]
-
-    def draw_boxes(self, view: int, sizes: Tensor, ids: Tensor, at: StepContext) -> Tensor:
-        return torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(len(sizes), 4)
-
-    def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
-        assert batch.masks is not None
-        logits = self.layer(batch.images[0])
-        loss = nn.functional.binary_cross_entropy_with_logits(logits, batch.masks[0])
-        return {"total": loss}
-
-    def segment(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.layer(images)
-        return logits
-
-
-@dataclass(frozen=True)
-class Segment:
-    """Settings of ``OneLayer``."""
-
-    key_name: ClassVar[str] = "one-layer"
-    backbone: ClassVar[None] = None
-
-    bias: float = 0.0
-
-    def build(self, dataset: Dataset, backbones: BackboneSizes) -> Task:
-        return OneLayer(self.bias)
 
 
 def _images(seed: int, count: int = 20) -> Images:

@@ -31,7 +31,7 @@ from harness.spec.table import Column, Row, Table
 from harness.store.record import Records
 from harness.store.result import EpochEvaluation, Evaluation, Rule
 from tests import records
-from tests.evaluate.test_segmentation import Segment
+from tests.one_layer import Segment
 
 MASKS, CLASSES = "phantom-ultrasound", "phantom-mri"
 RULES: tuple[Rule, ...] = ("last", "best")
