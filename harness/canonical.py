@@ -49,9 +49,14 @@ def field_names(kind: type) -> dict[str, str]:
     """Return what keys call the fields of a settings type, by their present names.
 
     Raises:
-        UserError: they call two of them the same.
+        UserError: they call two of them the same, or one of them "type".
     """
     names = {f.name: str(f.metadata.get(RENAMED_FROM, f.name)) for f in dataclasses.fields(kind)}
+    if "type" in names.values():
+        raise UserError(
+            f"{type_name(kind)} has a settings field 'type', which keys need for the name of the"
+            " type itself; name the field differently."
+        )
     if len(set(names.values())) < len(names):
         twice = sorted({name for name in names.values() if list(names.values()).count(name) > 1})
         raise UserError(
@@ -104,7 +109,9 @@ def describe(value: Any, *, complete: bool = False) -> Any:
         }
         return {"type": type_name(type(value)), **fields}
     if isinstance(value, Mapping):
-        return {str(k): describe(v, complete=complete) for k, v in value.items()}
+        if not all(isinstance(name, str) for name in value):
+            raise TypeError(f"{value!r} cannot define a run: the names in a mapping must be text")
+        return {name: describe(item, complete=complete) for name, item in value.items()}
     if isinstance(value, tuple | list):
         return [describe(v, complete=complete) for v in value]
     if value is None or isinstance(value, bool | int | str):

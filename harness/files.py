@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable
@@ -11,6 +12,28 @@ from pathlib import Path
 from typing import IO, Any
 
 from harness.errors import UserError
+
+
+def read_json(path: Path) -> Any:
+    """Return the value of a file of strict JSON.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no JSON text, holds a number that is not finite, or is nested too deeply.
+    """
+    try:
+        return json.loads(path.read_bytes(), parse_constant=_finite, parse_float=_finite)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    except IsADirectoryError as error:
+        raise ValueError("a folder") from error
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no finite number")
+    return number
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import torch
 
-from harness import provenance, seed
+from harness import provenance
 from harness.data import registry
 from harness.data.parts import USES, part_name, part_of
 from harness.data.prepared import Store, open_store
@@ -33,7 +33,7 @@ from harness.store.result import Device, Latency, ParameterCount, Provenance, Re
 from harness.train import backward, images
 from harness.train.images import Images
 from harness.train.loop import Job, fit
-from harness.train.task import Task, build_task
+from harness.train.task import Task, start_task
 
 FAILURES = (
     ArithmeticError,
@@ -262,14 +262,19 @@ class Trainer:
     def _task(self, step: StageRun, images: int) -> Task:
         """Build a stage's task, with the weights of the stage before it if there is one."""
         dataset = dataset_of(step, images)
-        with seed.third_party(step.run.stream(step.num_stages), "build"):
-            task = build_task(step.stage.method, dataset, self.options.profile.backbones)
-            if step.num_stages > 1:
-                before = self.records.read(step.run.key(step.num_stages - 1))
-                if before is None or before.status != "done":
-                    raise RuntimeError("the stage before this one failed")
-                weights = load_weights(self.options.runs, before.key, before.finished.weights)
-                task.start_from(weights)
+        weights = None
+        if step.num_stages > 1:
+            before = self.records.read(step.run.key(step.num_stages - 1))
+            if before is None or before.status != "done":
+                raise RuntimeError("the stage before this one failed")
+            weights = load_weights(self.options.runs, before.key, before.finished.weights)
+        task = start_task(
+            step.stage.method,
+            dataset,
+            self.options.profile.backbones,
+            stream=step.run.stream(step.num_stages),
+            weights=weights,
+        )
         return task.to(self.device)
 
     def _data(self, run: Run, *, with_masks: bool = False) -> tuple[Images, Images, Images]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.canonical import types_of
+from harness.canonical import canonical, types_of
 from harness.data.parts import part_size
 from harness.errors import UserError, unknown
 from harness.evaluate import registry
@@ -118,8 +118,26 @@ def make_all(tables: Sequence[tuple[str, Table]], options: Options) -> tuple[Pla
     narrowed = [(name, replace(table, rows=_rows(table, options.rows))) for name, table in tables]
     trained = [row for _, table in narrowed for row in table.rows if row.stages is not None]
     check_names(types_of([(row.stages, row.finetunes) for row in trained]))
+    for row in trained:
+        _check_definable(row)
     chains = iter(resolve(trained, options.profile, options.overrides))
     return tuple(_resolve(name, table, chains, options) for name, table in narrowed)
+
+
+def _check_definable(row: Row) -> None:
+    """Refuse settings that cannot be part of a key.
+
+    Raises:
+        UserError: a field has a value without a canonical form, such as an enumeration's.
+    """
+    for stage in (*row.chain(), *row.finetunes.values()):
+        try:
+            canonical([stage.method, stage.recipe])
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"Row {row.name!r}, {stage.phase}: {error}; settings are numbers, texts, True,"
+                " False, None, tuples, mappings and frozen dataclasses of these."
+            ) from error
 
 
 def resolve(

@@ -7,6 +7,7 @@ run's predictions without a new training.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.errors import UserError
 from harness.evaluate import registry
@@ -60,8 +61,9 @@ class Measurements:
             return Measured(value=registry.from_predictions(metric, arrays, rule))
         except UnusableError as error:
             return _lacking(metric, str(error))
-        except ValueError as error:
-            return _lacking(metric, f"it cannot be computed: {error}")
+        # Arrays that are absent, or of another type or shape than the evaluator writes.
+        except (ValueError, TypeError, LookupError) as error:
+            return _lacking(metric, f"it cannot be computed from them: {error}")
 
     def _arrays(self, record: Record) -> Arrays:
         """Return a run's stored predictions.
@@ -73,6 +75,7 @@ class Measurements:
             path = self._records.predictions_path(record.key)
             try:
                 arrays = predictions.read(path, record.finished.predictions or "")
+                _check_count(arrays, record, path)
                 self._cached[record.key] = arrays
             except UnusableError as error:
                 self._cached[record.key] = error
@@ -80,6 +83,15 @@ class Measurements:
         if isinstance(cached, UnusableError):
             raise cached
         return cached
+
+
+def _check_count(arrays: Arrays, record: Record, path: Path) -> None:
+    """Refuse predictions of another number of images than the record was evaluated on."""
+    expected, count = record.evaluation().n, len(arrays.get("names", ()))
+    if count != expected:
+        raise UnusableError(
+            f"the predictions {path} are of {count} images, the record is of {expected}"
+        )
 
 
 def _lacking(metric: Metric, why: str) -> Measured:

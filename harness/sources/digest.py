@@ -25,7 +25,12 @@ from harness.sources.modules import Lookup, Place, file_of, house, is_house_modu
 from harness.sources.reach import Graph
 from harness.sources.uses import Piece
 
-ROOTS = ("harness.train.loop", "harness.evaluate.classification", "harness.evaluate.segmentation")
+ROOTS = (
+    "harness.train.loop",
+    "harness.data.parts",
+    "harness.evaluate.classification",
+    "harness.evaluate.segmentation",
+)
 """Modules that affect every trained number, besides the method's own module."""
 
 _THIS = Path(__file__).resolve()

@@ -22,14 +22,18 @@ _RETIRED = tuple(
 )
 """Files that refuse an import under the bare names that these packages had in version 0.1."""
 
-_TRANSPARENT = ("<frozen importlib", importlib.__file__, *_RETIRED)
+_API = str(Path(harness.__file__).with_name("api.py"))
+
+_TRANSPARENT = ("<frozen importlib", importlib.__file__, _API, *_RETIRED)
 """Files whose code stands between an import and its failure."""
 
 RENAMED: Mapping[str, str] = MappingProxyType(
     {
         "harness.spec.Encoders": "BackboneSizes",
         "harness.encoders.Encoders": "BackboneSizes",
+        "harness.api.Encoders": "BackboneSizes",
         "harness.task.Progress": "StepContext",
+        "harness.train.task.Progress": "StepContext",
         "harness.task.Look": "DatasetPass",
         "harness.catalog.load": "load_table",
         "harness.plan.make": "make_plan",
@@ -120,7 +124,8 @@ def _advice(missing: Sequence[str]) -> str:
     names: list[str] = []
     remarks: list[str] = []
     for full in missing:
-        symbol, owner = full.split(".")[-1], full.split(".")[-2]
+        owner, _, symbol = full.rpartition(".")
+        owner = owner.rpartition(".")[2]
         name = RENAMED.get(full, symbol)
         if name in offered:
             names.append(name)

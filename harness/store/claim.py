@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness import files
 from harness.errors import UserError
 from harness.store import form
 
@@ -74,7 +75,7 @@ def owners(folder: Path) -> dict[str, tuple[str, int]]:
     owners_by_key = {}
     for key in living(folder):
         with contextlib.suppress(FileNotFoundError, ValueError):
-            content = json.loads((folder / "claims" / f"{key}.json").read_text(encoding="utf-8"))
+            content = files.read_json(folder / "claims" / f"{key}.json")
             owners_by_key[key] = (str(content["host"]), int(content["pid"]))
     return owners_by_key
 
@@ -104,7 +105,7 @@ def _acquire(path: Path) -> bool:
 def _expired(path: Path) -> bool:
     try:
         age = time.time() - path.stat().st_mtime
-        owner = json.loads(path.read_text(encoding="utf-8"))
+        owner = files.read_json(path)
     except FileNotFoundError:
         return False
     except ValueError:

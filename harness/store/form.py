@@ -6,7 +6,6 @@ form is refused before anything is trained, overwritten or removed in it.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -63,7 +62,7 @@ def read(folder: Path) -> Marker | None:
     """
     path = folder / MARKER
     try:
-        content = json.loads(path.read_bytes())
+        content = files.read_json(path)
     except FileNotFoundError:
         if (old_file := next(_files_of_0_1(folder), None)) is None:
             return None
@@ -140,7 +139,7 @@ def former_keys(folder: Path) -> dict[str, str]:
     """
     path = folder / FORMER
     try:
-        content: dict[str, str] = json.loads(path.read_bytes())
+        content: dict[str, str] = files.read_json(path)
     except FileNotFoundError:
         return {}
     except ValueError as error:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from harness import files
 from harness.progress import seconds_left
 
 SUFFIX = ".progress"
@@ -96,4 +97,4 @@ def read(folder: Path) -> Iterator[tuple[str, StageProgress]]:
     """Yield the key and progress of every stage that has a file."""
     for path in sorted(folder.glob(f"claims/[!.]*{SUFFIX}")):
         with contextlib.suppress(FileNotFoundError, ValueError, TypeError):
-            yield path.stem, StageProgress(**json.loads(path.read_text(encoding="utf-8")))
+            yield path.stem, StageProgress(**files.read_json(path))

@@ -207,7 +207,7 @@ def _keyed(folder: Path) -> Iterator[Path]:
 
 def _content(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_bytes())
+        content = files.read_json(path)
     except ValueError:
         return {}
     return content if isinstance(content, dict) else {}

@@ -16,6 +16,11 @@ Arrays = Mapping[str, np.ndarray]
 """Arrays by name; ``predictions`` of each evaluator in ``harness.evaluate`` documents them."""
 
 
+DAMAGED = (OSError, ValueError, TypeError, AttributeError, EOFError, RuntimeError)
+"""What numpy and zipfile raise for a file with some wrong bytes (NotImplementedError is a
+RuntimeError)."""
+
+
 class UnusableError(Exception):
     """Stored predictions are missing or are not those of the record; the message names the file."""
 
@@ -52,7 +57,7 @@ def read(path: Path, expected: str) -> Arrays:
     except FileNotFoundError as error:
         raise UnusableError(f"the predictions {path} are missing") from error
     # Each of these is raised by numpy for a truncated or foreign file.
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (*DAMAGED, zipfile.BadZipFile, zlib.error) as error:
         raise UnusableError(f"the predictions {path} cannot be read (truncated?)") from error
     if digest(arrays) != expected:
         raise UnusableError(f"the predictions {path} are not those that the record names")

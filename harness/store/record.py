@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +115,7 @@ class Records:
         """
         path = self.path(key)
         try:
-            content = json.loads(path.read_bytes())
+            content = files.read_json(path)
         except FileNotFoundError:
             return None
         except ValueError as error:
@@ -130,6 +129,8 @@ class Records:
             record = msgspec.convert(content, Record)
         except msgspec.ValidationError as error:
             raise _unreadable(path, f"does not fit its format: {_field_error(error)}") from error
+        if record.key != key:
+            raise _unreadable(path, f"holds the record of another key, {short(record.key)}")
         if record.status == "done" and record.result is None:
             raise _unreadable(path, "does not fit its format: result is null")
         return record

@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from harness import seed
 from harness.augment.view import Augmentation, Evaluation, random_boxes
 from harness.spec.backbones import BackboneSizes
 from harness.spec.dataset import Dataset
@@ -213,4 +214,28 @@ def build_task(method: Method, dataset: Dataset, backbones: BackboneSizes) -> Ta
             f"{type(method).__qualname__}.build returned {type(task).__name__}; it must return a"
             " Task"
         )
+    return task
+
+
+def start_task(
+    method: Method,
+    dataset: Dataset,
+    backbones: BackboneSizes,
+    *,
+    stream: str,
+    weights: Mapping[str, Tensor] | None,
+) -> Task:
+    """Build a method's task as its training starts.
+
+    Args:
+        method: its settings.
+        dataset: what the task is built for.
+        backbones: sizes of the profile.
+        stream: name from which the initial weights are drawn.
+        weights: final weights of the stage before; None for a first stage.
+    """
+    with seed.third_party(stream, "build"):
+        task = build_task(method, dataset, backbones)
+        if weights is not None:
+            task.start_from(weights)
     return task

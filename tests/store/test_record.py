@@ -194,3 +194,29 @@ def test_predictions_are_checked_against_the_record(tmp_path: Path) -> None:
         path.write_bytes(content[:cut])
         with pytest.raises(UnusableError, match="cannot be read"):
             predictions.read(path, digest)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 200_000, '{"format": 1, "seconds": NaN}', '{"format": 1, "seconds": 1e999}', "\ud800"],
+    ids=["deep", "nan", "infinite", "surrogate"],
+)
+def test_json_that_no_program_should_write_is_refused_in_one_line(
+    tmp_path: Path, text: str
+) -> None:
+    form.mark(tmp_path)
+    path = Records(tmp_path).path(KEY)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(UserError, match="cannot be read") as refused:
+        Records(tmp_path).read(KEY)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_record_under_another_key_is_refused(tmp_path: Path) -> None:
+    store = Records(tmp_path)
+    path = store.write(_complete())
+    other = store.path("f" * 64)
+    path.rename(other)
+    with pytest.raises(UserError, match="holds the record of another key"):
+        store.read("f" * 64)
