@@ -92,8 +92,13 @@ def seconds_left(elapsed: float, done: int, remaining: int) -> float:
 
 def _figures(figures: dict[str, float]) -> str:
     parts = [f"loss {figures['loss/total']:.4f}"]
-    if "eval/accuracy" in figures:
+    # Under the clean split the part that is reported plays no role before the table.
+    if "validation/accuracy" in figures:
+        parts.append(f"validation accuracy {100 * figures['validation/accuracy']:.2f} %")
+    elif "eval/accuracy" in figures:
         parts.append(f"accuracy {100 * figures['eval/accuracy']:.2f} %")
-    if "eval/iou" in figures:
+    if "validation/iou" in figures:
+        parts.append(f"validation IoU {100 * figures['validation/iou']:.2f} %")
+    elif "eval/iou" in figures:
         parts.append(f"IoU {100 * figures['eval/iou']:.2f} %")
     return ", ".join(parts)

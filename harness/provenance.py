@@ -52,6 +52,8 @@ def versions() -> dict[str, str]:
             versions_by_name[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             versions_by_name[name] = "absent"
+    # An editable installation keeps the metadata of the version that was installed.
+    versions_by_name["msmae-harness"] = harness.__version__
     return versions_by_name
 
 

@@ -12,6 +12,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from harness import __version__
 from harness.cli import options
@@ -85,8 +86,16 @@ def _dispatch(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     return code
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that reports a wrong word in one line, without the usage of the whole command."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print what is wrong and how to see what is allowed; exit with 2."""
+        self.exit(2, f"harness: {message}; see `{self.prog} --help`.\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="harness", description=DESCRIPTION)
+    parser = _Parser(prog="harness", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"harness {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 

@@ -133,7 +133,7 @@ def _advice(missing: Sequence[str]) -> str:
         elif owner in offered:  # a function of a method's module
             names.append(owner)
             remarks.append(f"then {owner}.{symbol}")
-        elif close := difflib.get_close_matches(symbol, offered, n=1):
+        elif owner and (close := difflib.get_close_matches(symbol, offered, n=1)):
             remarks.append(f"did you mean {close[0]}?")
     advice = f"from harness.api import {', '.join(dict.fromkeys(names))}"
     return (advice if names else "see harness.api") + "".join(f" ({r})" for r in remarks)

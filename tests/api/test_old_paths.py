@@ -54,6 +54,20 @@ OLD = {
         "imports harness.profiles.SMOKE",
         "from harness.api import SMOKE",
     ),
+    "import msmae": ("imports msmae", "see harness.api"),
+    "import baselines": ("imports baselines", "see harness.api"),
+    "from harness.train.task import Progress": (
+        "imports harness.train.task.Progress",
+        "from harness.api import StepContext (Progress is now StepContext)",
+    ),
+    "from harness.api import Encoders": (
+        "imports harness.api.Encoders",
+        "from harness.api import BackboneSizes (Encoders is now BackboneSizes)",
+    ),
+    "import harness.api as h; h.Encoders": (
+        "uses harness.api.Encoders",
+        "from harness.api import BackboneSizes (Encoders is now BackboneSizes)",
+    ),
     "import harness.loop": ("imports harness.loop", "see harness.api"),
     "from harness.loop import fit": ("imports harness.loop.fit", "see harness.api"),
     "from harness import spec; spec.Recipe": (

@@ -183,12 +183,27 @@ def test_a_new_metric_of_masks_is_one_entry_in_one_module(
     assert context.constants == {"background": 0.0, "foreground": 1.0}
 
 
+def _write_array(path: Path) -> None:
+    """Write one array where an archive of several belongs."""
+    with path.open("wb") as stream:
+        np.save(stream, np.eye(3))
+
+
+def _flip_in_directory(path: Path) -> None:
+    """Change the compression method that the archive's directory states for its first member."""
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 10] ^= 0x40
+    path.write_bytes(bytes(content))
+
+
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
         (lambda path: path.unlink(), "are missing"),
         (lambda path: path.write_bytes(path.read_bytes()[:50]), "cannot be read (truncated?)"),
         (lambda path: np.savez(path, last=np.eye(4)), "are not those that the record names"),
+        (lambda path: _write_array(path), "cannot be read (truncated?)"),
+        (lambda path: _flip_in_directory(path), "cannot be read (truncated?)"),
     ],
 )
 def test_predictions_that_are_gone_cost_one_cell_and_are_named(

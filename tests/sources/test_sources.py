@@ -26,6 +26,7 @@ Files = Mapping[str, str]
 HOUSE_FILES = {
     "harness/__init__.py": '__version__ = "1"\n',
     "harness/train/loop.py": "",
+    "harness/data/parts.py": "",
     "harness/evaluate/classification.py": "",
     "harness/evaluate/segmentation.py": "",
     "baselines/__init__.py": "",
@@ -179,6 +180,7 @@ CHANGED = {
     "a default": ("baselines/mine.py", "helper(x)", "helper(x=1)"),
     "a name": ("harness/colour.py", "GAIN = 1.5", "GAIN = 1.5\n        LOSS = 1"),
     "a root": ("harness/train/loop.py", "", "EPOCHS = 3\n"),
+    "which images are taken": ("harness/data/parts.py", "", "SHARE = 0.5\n"),
 }
 
 
@@ -656,3 +658,16 @@ def test_a_class_made_by_a_text_has_no_source() -> None:
     exec("class Mine:\n    def build(self): return 3\n", names)
     with pytest.raises(ValueError, match="Mine has no source"):
         definition_digest(names["Mine"])
+
+
+def test_how_a_training_starts_is_part_of_the_digest() -> None:
+    """The draw of initial weights and the hand-over of earlier ones act on every number."""
+    import ast
+
+    from harness.train import task
+
+    text = Path(task.__file__).read_text()
+    names = [node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
+    assert {"build_task", "start_task"} <= set(names)
+    stage = (Path(task.__file__).parents[1] / "execute/stage.py").read_text()
+    assert "third_party" not in stage and "start_from" not in stage
