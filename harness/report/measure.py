@@ -63,7 +63,7 @@ class Measurements:
             return _lacking(metric, str(error))
         # Arrays that are absent, or of another type or shape than the evaluator writes.
         except (ValueError, TypeError, LookupError) as error:
-            return _lacking(metric, f"it cannot be computed from them: {error}")
+            return _lacking(metric, f"it cannot be computed: {error}")
 
     def _arrays(self, record: Record) -> Arrays:
         """Return a run's stored predictions.
