@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,40 +13,29 @@ import pytest
 
 import harness as installed
 from harness.cli.main import main
-from harness.data.sets import phantom
+from tests import prepared
 from tests.api.walkthrough import ROOT, section
-
-Harness = Callable[..., tuple[int, str, str]]
+from tests.conftest import Harness
 
 
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of prepared data that stand in for BTMD."""
     folder = tmp_path_factory.mktemp("phantoms")
-    phantom.ensure(folder, "phantom-mri")
+    prepared.ensure(folder)
     return folder
 
 
 @pytest.fixture
 def harness(
-    tmp_path: Path,
-    phantoms: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    harness: Harness, tmp_path: Path, phantoms: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Harness:
     """Run the command in an empty folder and return its code, output and errors."""
     folder = tmp_path / "empty"
     folder.mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.setenv("HARNESS_DATA", str(phantoms))
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        capfd.readouterr()
-        code = main(list(arguments))
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return run
+    return harness
 
 
 @pytest.fixture(scope="session")

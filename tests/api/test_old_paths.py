@@ -16,8 +16,7 @@ from harness.data import registry
 from harness.plan import catalog
 from harness.sources.user_errors import RENAMED
 from tests.api.walkthrough import METHOD, ONCE
-
-Harness = Callable[..., tuple[int, str, str]]
+from tests.conftest import Harness
 
 OLD = {
     # As CONTRIBUTING.md and the README of version 0.1 had them.

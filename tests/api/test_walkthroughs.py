@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,7 @@ from PIL import Image
 from harness.store.record import Records
 from tests.api.conftest import Copy
 from tests.api.walkthrough import ONCE, PAGE, ROOT, blocks, files_touched, headings, section
-
-Harness = Callable[..., tuple[int, str, str]]
+from tests.conftest import Harness
 
 OWN_FILE = {"A method": "method", "A backbone": "backbone", "A table": "table or sweep"}
 IN_THE_PACKAGE = {

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from harness.cli.main import main
-from harness.data.sets import phantom
 from harness.errors import UserError
 from harness.execute import launch
 from harness.execute.launch import LaunchOptions, Work, WorkerConfig, WorkerEnd
 from harness.store.record import Records
+from tests import prepared
 
 TINY = (
     *("--profile", "smoke", "--set", "recipe.epochs=1", "--set", "recipe.warmup_epochs=0"),
@@ -51,10 +51,9 @@ class _Batch:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    phantom.ensure(tmp_path / "data", "phantom-mri")
-    return tmp_path
+def folder(own_folder: Path) -> Path:
+    prepared.ensure(own_folder / "data")
+    return own_folder
 
 
 def _known(monkeypatch: pytest.MonkeyPatch, launcher: launch.Launcher) -> None:

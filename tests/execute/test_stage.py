@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.data.sets import phantom
 from harness.execute import stage
 from harness.execute.executor import Executor
 from harness.plan import catalog, plan
@@ -16,6 +15,7 @@ from harness.plan.options import Options
 from harness.progress import Progress
 from harness.spec import profiles
 from harness.store.record import Records
+from tests import prepared
 
 
 class _Edits(Progress):
@@ -36,7 +36,7 @@ def test_the_sources_are_those_from_before_the_training(
     monkeypatch.setattr(stage, "sources", lambda run, num_stages: seen["sources"])
     monkeypatch.setattr(stage.provenance, "commit", lambda: (seen["sources"], False))
     monkeypatch.setattr(stage.provenance, "versions", lambda: dict(seen))
-    phantom.ensure(tmp_path / "data", "phantom-mri")
+    prepared.ensure(tmp_path / "data")
     options = Options(
         profile=replace(profiles.SMOKE, train_images=32, eval_images=24),
         datasets=("phantom-mri",),

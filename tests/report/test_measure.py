@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from harness.data.sets import phantom
 from harness.errors import UserError
 from harness.evaluate import metrics, overlap, registry
 from harness.execute.executor import Executor
@@ -30,7 +29,7 @@ from harness.spec.recipe import Recipe, Stage
 from harness.spec.table import Column, Row, Table
 from harness.store.record import Records
 from harness.store.result import EpochEvaluation, Evaluation, Rule
-from tests import records
+from tests import prepared, records
 from tests.one_layer import Segment
 
 MASKS, CLASSES = "phantom-ultrasound", "phantom-mri"
@@ -47,7 +46,7 @@ def _table(*columns: Column) -> Table:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for family in (MASKS, CLASSES):
-        phantom.ensure(tmp_path / "data", family, size=32)
+        prepared.ensure(tmp_path / "data", family, size=32)
     return tmp_path
 
 

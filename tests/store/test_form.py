@@ -77,7 +77,6 @@ def test_a_store_of_another_form_is_refused_and_does_not_change(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     if name == "older":
         stores.plant(Path("runs"))
         stores.use(monkeypatch, stores.RENAMING)
@@ -146,10 +145,7 @@ def test_a_claim_does_not_outlive_the_begin_of_a_migration(tmp_path: Path) -> No
     assert list((tmp_path / "claims").iterdir()) == []
 
 
-def test_doctor_tells_the_form(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_doctor_tells_the_form(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     assert "runs: no run store yet" in capsys.readouterr().out
     assert not Path("runs").exists()

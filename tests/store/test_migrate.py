@@ -28,9 +28,8 @@ MIGRATE = ["migrate", "--runs", "runs"]
 
 
 @pytest.fixture
-def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def old(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a store of form 2 where the present form is 3; its folder's is the working one."""
-    monkeypatch.chdir(tmp_path)
     folder = stores.plant(Path("runs"))
     stores.use(monkeypatch, stores.RENAMING)
     return folder
@@ -179,7 +178,6 @@ def test_what_cannot_be_brought_over_is_left_alone_and_named(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     folder = stores.plant(Path("runs"))
     line = spoil(folder)
     before = stores.contents(folder)

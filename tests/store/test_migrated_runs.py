@@ -7,7 +7,6 @@ method whose type and field are then renamed and which gets another field.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,12 @@ import optuna
 import pytest
 import torch
 
-from harness.cli.main import main
-from harness.data.sets import phantom
 from harness.progress import Progress
 from harness.report import tracking
 from harness.sources import same_names
 from harness.store import form
+from tests import prepared
+from tests.conftest import Harness
 from tests.store import stores
 
 pytestmark = pytest.mark.slow
@@ -92,24 +91,12 @@ DECLARED = {
 QUICK = ("--profile", "smoke", "--set", "recipe.epochs=2", "--set", "recipe.warmup_epochs=0")
 QUICK += ("--set", "recipe.batch_size=64")
 RUN, SEARCH = ("run", "table.py", *QUICK), ("sweep", "search.py", *QUICK)
-Harness = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def harness(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Harness:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    phantom.ensure(tmp_path / "data", "phantom-mri")
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        capfd.readouterr()
-        code = main(list(arguments))
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return run
+@pytest.fixture(autouse=True)
+def images(own_folder: Path) -> None:
+    """Generated brains stand where the commands look."""
+    prepared.ensure(own_folder / "data")
 
 
 def _write(words: dict[str, str]) -> None:
