@@ -106,7 +106,7 @@ def test_a_metric_is_computed_from_finished_records(copy: Copy) -> None:
     shown = section("A metric")
     function, _, entry = shown.files["harness/evaluate/metrics.py"].partition("\n\n\n")
     copy.replace("harness/evaluate/metrics.py", "\nMETRICS: ", f"\n{function}\n\n\nMETRICS: ")
-    end = '        )\n    }\n)\n"""The metrics by name'
+    end = '        )\n    }\n)\n"""'
     copy.replace("harness/evaluate/metrics.py", end, f"{entry.rstrip()},\n{end}")
     assert _counted(copy, "A metric") == ["evaluate/metrics.py"]
     copy.write("my_metric_table.py", shown.files["my_metric_table.py"])
