@@ -185,7 +185,7 @@ def test_requests_that_cannot_be(option: dict[str, int], told: str) -> None:
 def test_tokens_go_with_the_deployed_pass(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["cost", "vit", "--profile", "smoke", "--tokens", "17", "--latency", "--pass", "step"]
     assert main(words) == 2
-    assert "--tokens goes with --pass deployed" in capsys.readouterr().err
+    assert "--tokens needs --pass deployed" in capsys.readouterr().err
 
 
 @pytest.mark.slow
