@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import seed
 from harness.data import registry
 from harness.data.prepared import open_store
 from harness.evaluate import classification
@@ -24,6 +23,7 @@ from harness.spec import profiles
 from harness.store.checkpoint import Checkpoints
 from harness.train import images
 from harness.train.loop import Job, fit
+from harness.train.task import start_task
 
 FAMILY = "phantom-ultrasound"
 SEEDS = (0, 1, 2)
@@ -58,8 +58,10 @@ def _probed(step: StageRun, data: Path, folder: Path) -> tuple[int, int]:
     dataset = dataclasses.replace(
         registry.find(FAMILY), sizes={"train": len(train), "eval": len(reported)}
     )
-    with seed.third_party(step.key, "build"):
-        task = step.stage.method.build(dataset, profiles.SMOKE.backbones)
+    stream = step.run.stream(step.num_stages)
+    task = start_task(
+        step.stage.method, dataset, profiles.SMOKE.backbones, stream=stream, weights=None
+    )
 
     def correct() -> int:
         found = classification.probes(task, train, reported, classes=len(dataset.classes))
@@ -71,7 +73,7 @@ def _probed(step: StageRun, data: Path, folder: Path) -> tuple[int, int]:
             task=task,
             recipe=step.stage.recipe,
             train=train,
-            stream=step.key,
+            stream=stream,
             checkpoints=Checkpoints(folder, step.key),
         )
     )
