@@ -22,10 +22,10 @@ def ensure(root: Path, name: str = "phantom-mri", *, size: int = phantom.SIZE) -
     return manifest
 
 
-@functools.cache
 def _drawn(name: str, size: int) -> Path:
     folder = Path(_folder().name, str(size))
-    phantom.ensure(folder, name, size=size)
+    if not (folder / name).is_dir():  # not drawn yet, or removed by what tidies temporary files
+        phantom.ensure(folder, name, size=size)
     return folder / name
 
 
