@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import os
+import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Mapping
@@ -660,14 +661,20 @@ def test_a_class_made_by_a_text_has_no_source() -> None:
         definition_digest(names["Mine"])
 
 
-def test_how_a_training_starts_is_part_of_the_digest() -> None:
-    """The draw of initial weights and the hand-over of earlier ones act on every number."""
-    import ast
+def test_how_a_training_starts_is_part_of_the_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The draw of initial weights acts on every number of the shipped methods."""
+    from harness.methods.baselines.mae import MAE
 
-    from harness.train import task
-
-    text = Path(task.__file__).read_text()
-    names = [node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
-    assert {"build_task", "start_task"} <= set(names)
-    stage = (Path(task.__file__).parents[1] / "execute/stage.py").read_text()
-    assert "third_party" not in stage and "start_from" not in stage
+    root = Path(harness.__file__).resolve().parent.parent
+    for name in ("harness", "msmae", "baselines"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(root / name, tmp_path / name, symlinks=True, ignore=ignored)
+    monkeypatch.setattr(harness, "__file__", str(tmp_path / "harness/__init__.py"))
+    before = digest_of([MAE])
+    task = tmp_path / "harness/train/task.py"
+    text = task.read_text()
+    assert text.count('stream, "build"') == 1
+    task.write_text(text.replace('stream, "build"', 'stream, "start"'))
+    assert digest_of([MAE]) != before
