@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+LISTED = 20
+"""Names shown in one error; further ones are only counted."""
 
 
 class UserError(ValueError):
@@ -25,5 +28,10 @@ def unknown(kind: str, given: str, known: Iterable[str]) -> UserError:
     names = sorted(known)
     close = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    listed = ", ".join(names) if names else "none"
-    return UserError(f"No {kind} {given!r}.{hint} Known: {listed}.")
+    return UserError(f"No {kind} {given!r}.{hint} Known: {listed(names) or 'none'}.")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Join names for an error: the first ``LISTED`` of them, and how many more there are."""
+    more = f", and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more

@@ -22,11 +22,8 @@ from harness.data.archive import open_source
 from harness.data.decode import Decoded, decode
 from harness.data.prepared import Manifest
 from harness.data.split import clean_split, paper_split
-from harness.errors import UserError
+from harness.errors import UserError, listed
 from harness.spec.dataset import Dataset, Item, Listing
-
-NAMED = 20
-"""Names listed in one error; further ones are only counted."""
 
 LEAST_SIZE = 16
 """Smallest allowed side of stored images in pixels."""
@@ -107,7 +104,7 @@ def check(dataset: Dataset, items: Listing) -> None:
     names = Counter(item.name for item in items)
     repeated = sorted(name for name, count in names.items() if count > 1)
     if repeated:
-        raise UserError(f"{dataset.title}: names that occur twice: {_listed(repeated)}.")
+        raise UserError(f"{dataset.title}: names that occur twice: {listed(repeated)}.")
     counts = Counter(item.label for item in items)
     expected = dict(enumerate(dataset.counts))
     if dict(counts) != expected:
@@ -264,12 +261,6 @@ def _describe(work: Work, folder: Path, sizes: np.ndarray, pixels: list[str]) ->
     content = {name: getattr(manifest, name) for name in Manifest.__dataclass_fields__}
     files.write_json(folder / "manifest.json", {"format": prepared.FORMAT, **content})
     return manifest
-
-
-def _listed(names: list[str]) -> str:
-    """Join names for an error, at most ``NAMED`` of them."""
-    more = f", and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
 
 
 @contextmanager

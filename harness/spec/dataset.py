@@ -22,11 +22,14 @@ class Source(ABC):
 
     Attributes:
         path: the archive or folder.
+        remarks: sentences about what was found, which the store keeps and tables print, such as
+            that no file says which images show one patient.
     """
 
     def __init__(self, path: Path) -> None:
         """Set the path; subclasses open it."""
         self.path = path
+        self.remarks: list[str] = []
 
     @abstractmethod
     def names(self) -> list[str]:
@@ -69,6 +72,10 @@ class Source(ABC):
         return [n for n in self.names() if PurePosixPath(n).suffix.lower() in SUFFIXES]
 
 
+PartName = Literal["train", "eval", "val", "test"]
+"""Name of a part of a split."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Item:
     """One labelled image of an archive.
@@ -79,7 +86,8 @@ class Item:
         image: name of the image's file in the archive.
         masks: names of its masks' files, which are merged into one mask.
         group: identifier of the lesion or patient; the clean split never divides a group.
-        part: the part in which the archive's folders put it; None if they do not.
+        part: the part in which the archive's folders or a user's split put it; None if they do
+            not.
         lesion: whether its masks must have lesion pixels (True) or must not (False); None: either.
     """
 
@@ -88,15 +96,15 @@ class Item:
     image: str
     masks: tuple[str, ...] = ()
     group: str | None = None
-    part: Literal["train", "eval"] | None = None
+    part: PartName | None = None
     lesion: bool | None = None
 
 
 Listing = tuple[Item, ...]
 """All images of a data set."""
 
-Split = Literal["paper", "clean"]
-"""Name of a split, see ``PARTS``."""
+Split = Literal["paper", "clean", "given"]
+"""Name of a split, see ``PARTS``: of the paper's sizes, with whole groups, or a user's own."""
 
 
 class Parts(NamedTuple):
@@ -111,6 +119,7 @@ PARTS: Mapping[Split, Parts] = MappingProxyType(
     {
         "paper": Parts(trained_on="train", selected_on="eval", reported="eval"),
         "clean": Parts(trained_on="train", selected_on="val", reported="test"),
+        "given": Parts(trained_on="train", selected_on="val", reported="test"),
     }
 )
 """The parts of each split, whose images ``harness.data.parts`` finds."""
@@ -131,6 +140,7 @@ class Dataset:
         licence: the data's licence, in words.
         listing: function that returns the labelled images of an opened archive or folder.
         phantom: family of generated images that replaces it in the ``smoke`` profile.
+        split: the split that is used where none is asked for.
     """
 
     name: str
@@ -143,3 +153,4 @@ class Dataset:
     licence: str
     listing: Callable[[Source], Listing]
     phantom: str | None = None
+    split: Split = "paper"

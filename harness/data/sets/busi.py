@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-from harness.errors import UserError
+from harness.errors import UserError, listed
 from harness.spec.dataset import Dataset, Item, Listing, Source
 
 CLASSES = ("benign", "malignant", "normal")
 HEALTHY = "normal"
 """The class whose masks are empty."""
-
-NAMED = 20
-"""Files listed in one error; further ones are only counted."""
 
 MASK = re.compile(r"_mask(_\d+)?$")
 """Ending of the stem of a mask's file."""
@@ -46,7 +43,7 @@ def listing(source: Source) -> Listing:
     if misplaced:
         raise UserError(
             f"{source.path}: {len(misplaced)} images or masks lie in another class's folder than"
-            f" their names say: {_listed(misplaced)}."
+            f" their names say: {listed(misplaced)}."
         )
     if not images:
         raise UserError(
@@ -78,17 +75,11 @@ def _check_pairs(
     orphaned = sorted(name for stem, names in masks.items() if stem not in images for name in names)
     problems = []
     if unmasked:
-        problems.append(f"{len(unmasked)} images without a mask: {_listed(unmasked)}")
+        problems.append(f"{len(unmasked)} images without a mask: {listed(unmasked)}")
     if orphaned:
-        problems.append(f"{len(orphaned)} masks without an image: {_listed(orphaned)}")
+        problems.append(f"{len(orphaned)} masks without an image: {listed(orphaned)}")
     if problems:
         raise UserError(f"{source.path}: {'; '.join(problems)}. Get the archive again.")
-
-
-def _listed(names: list[str]) -> str:
-    """Join names for an error, at most ``NAMED`` of them."""
-    more = f", and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
 
 
 DATASET = Dataset(
