@@ -26,8 +26,9 @@ from harness.methods.baselines._momentum import follow, frozen_copy
 from harness.methods.msmae.vit import VisionTransformer
 from harness.spec import profiles
 from harness.spec.backbones import BackboneSizes
+from harness.spec.profile import OVERSAMPLING
 from harness.spec.recipe import Stage
-from harness.train.images import OVERSAMPLING, Images, draw_batch
+from harness.train.images import Images, draw_batch
 from harness.train.loop import look
 from harness.train.optimizer import build_optimizer
 from harness.train.task import StepContext, Task, build_task

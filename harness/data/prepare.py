@@ -2,58 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from harness import files
-from harness.data import prepared
+from harness.data import placing, prepared
 from harness.data.archive import open_source
-from harness.data.decode import Decoded, decode
+from harness.data.decode import decode
 from harness.data.prepared import Manifest
 from harness.data.split import clean_split, paper_split
+from harness.data.writing import Advance, Work, decode_all
 from harness.errors import UserError, listed
-from harness.spec.dataset import Dataset, Item, Listing
+from harness.spec.dataset import Dataset, Listing
+from harness.spec.profiles import STORED_SIZE
 
-LEAST_SIZE = 16
-"""Smallest allowed side of stored images in pixels."""
-
-Decoder = Callable[[Item], Decoded]
-"""Decodes an item; raises ``ValueError`` if it cannot."""
-
-Advance = Callable[[int, int], None]
-"""Called with the number of decoded images and their total."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """Input of the writing of one data store.
-
-    Attributes:
-        dataset: the data set.
-        items: its images, sorted by name.
-        decoder: decodes an item.
-        size: side of the stored images in pixels.
-        workers: decoding threads (PIL releases Python's lock), by default one per core.
-        advance: called after each decoded image.
-    """
-
-    dataset: Dataset
-    items: Listing
-    decoder: Decoder
-    size: int
-    workers: int | None = None
-    advance: Advance = lambda done, total: None
+LEAST_SIZE, MOST_SIZE = 16, 4096
+"""Smallest and largest allowed side of stored images in pixels."""
 
 
 def prepare(
@@ -61,7 +30,7 @@ def prepare(
     source: Path,
     *,
     root: Path,
-    size: int = 256,
+    size: int = STORED_SIZE,
     workers: int | None = None,
     advance: Advance = lambda done, total: None,
 ) -> Manifest:
@@ -79,8 +48,8 @@ def prepare(
         UserError: the archive is unsafe, broken or incomplete, or its classes have other counts;
             the message names every broken file, and nothing is written.
     """
-    if size < LEAST_SIZE:
-        raise UserError(f"--size is {size}; allowed: at least {LEAST_SIZE}.")
+    if not LEAST_SIZE <= size <= MOST_SIZE:
+        raise UserError(f"--size is {size}; allowed: {LEAST_SIZE} to {MOST_SIZE}.")
     with open_source(source) as archive:
         items = tuple(sorted(dataset.listing(archive), key=lambda item: item.name))
         check(dataset, items)
@@ -91,6 +60,7 @@ def prepare(
             size=size,
             workers=workers,
             advance=advance,
+            remarks=tuple(archive.remarks),
         )
         return write_store(work, root)
 
@@ -131,12 +101,10 @@ def write_store(work: Work, root: Path, *, keep: bool = False) -> Manifest:
     """
     name = work.dataset.name
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        with _scratch(root, name) as folder:
-            sizes, pixels = _decode_all(work, folder)
+        with placing.scratch(root, name) as folder:
+            sizes, pixels = decode_all(work, folder)
             manifest = _describe(work, folder, sizes, pixels)
-            if not (keep and _place_unless_present(folder, root / name)):
-                _replace(folder, root / name)
+            placing.place(folder, root / name, keep=keep)
     except OSError as error:
         raise UserError(
             f"Cannot write the store of {name!r} under {root}:"
@@ -144,86 +112,6 @@ def write_store(work: Work, root: Path, *, keep: bool = False) -> Manifest:
         ) from error
     prepared.write_stamp(root / name, manifest)
     return manifest
-
-
-@contextmanager
-def _scratch(root: Path, name: str) -> Iterator[Path]:
-    """Provide a temporary folder beside the store; it is removed if it still exists afterwards."""
-    folder = Path(tempfile.mkdtemp(dir=root, prefix=f".{name}."))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _place_unless_present(folder: Path, target: Path) -> bool:
-    """Rename a folder to the target unless that exists; return whether the target is complete."""
-    folder.chmod(0o755)
-    with suppress(OSError):  # the target is not empty
-        folder.rename(target)
-    return (target / "manifest.json").exists()
-
-
-def _replace(folder: Path, target: Path) -> None:
-    """Rename a folder to the target; an older target is moved away first, then removed."""
-    folder.chmod(0o755)
-    if target.exists():
-        old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
-        target.rename(old / "store")
-        folder.rename(target)
-        shutil.rmtree(old)
-    else:
-        folder.rename(target)
-
-
-def _decode_all(work: Work, folder: Path) -> tuple[np.ndarray, list[str]]:
-    """Decode all items into memory-mapped arrays; return sizes (n, 2) and pixel hashes.
-
-    Raises:
-        UserError: items cannot be decoded; the message names all.
-    """
-    dataset, items, size = work.dataset, work.items, work.size
-    images = _array(folder / "images.npy", (len(items), size, size, dataset.channels))
-    has_masks = any(item.masks for item in items)
-    masks = _array(folder / "masks.npy", (len(items), size, size)) if has_masks else None
-    sizes = np.zeros((len(items), 2), np.int64)
-    pixels: list[str] = [""] * len(items)
-    broken: list[str] = []
-
-    def decode_row(row: int) -> str | None:
-        try:
-            decoded = work.decoder(items[row])
-        except ValueError as error:
-            return str(error)
-        images[row] = decoded.image
-        if masks is not None and decoded.mask is not None:
-            masks[row] = decoded.mask
-        sizes[row], pixels[row] = decoded.size, decoded.pixels
-        return None
-
-    with ThreadPoolExecutor(work.workers or os.cpu_count()) as pool:
-        for done, problem in enumerate(pool.map(decode_row, range(len(items))), 1):
-            if problem is not None:
-                broken.append(problem)
-            work.advance(done, len(items))
-    if broken:
-        raise UserError(
-            f"{dataset.title}: {len(broken)} files cannot be used: {', '.join(broken)}."
-            " Get them again; nothing was written."
-        )
-    images.flush()
-    if masks is not None:
-        masks.flush()
-    return sizes, pixels
-
-
-def _array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
-    """Create a memory-mapped uint8 array file with its disk space reserved."""
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    # On a full disk this raises an error, whereas writing to the map would kill the process.
-    with path.open("r+b") as stream:
-        os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
-    return array
 
 
 def _describe(work: Work, folder: Path, sizes: np.ndarray, pixels: list[str]) -> Manifest:
@@ -257,6 +145,7 @@ def _describe(work: Work, folder: Path, sizes: np.ndarray, pixels: list[str]) ->
             for split, parts in splits.items()
         },
         files=hashes,
+        remarks=work.remarks,
     )
     content = {name: getattr(manifest, name) for name in Manifest.__dataclass_fields__}
     files.write_json(folder / "manifest.json", {"format": prepared.FORMAT, **content})

@@ -12,17 +12,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from harness import files, seed
 from harness.canonical import digest
+from harness.data import placing
 from harness.errors import UserError
 
-FORMAT = 1
+FORMAT = 2
 """Version of the layout on disk; other versions are refused."""
 
 STAMP = ".verified.json"
 """File with sizes and times of verified files, so that unchanged ones are not hashed again."""
+
+RESAMPLING = "bicubic, antialiased"
+"""The filter with which images are brought to the store's size."""
 
 CHUNK = 256
 """Number of images resized at once."""
@@ -38,6 +43,8 @@ class Manifest:
         fingerprint: SHA-256 over all contents: images, labels, names, groups, splits.
         parts: number of images by split and part.
         files: SHA-256 by file name.
+        resampling: the filter with which images were brought to their size.
+        remarks: sentences of the reader about the archive, which tables print.
     """
 
     dataset: str
@@ -45,6 +52,8 @@ class Manifest:
     fingerprint: str
     parts: Mapping[str, Mapping[str, int]]
     files: Mapping[str, str]
+    resampling: str = RESAMPLING
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,19 +186,23 @@ def read_manifest(root: Path, name: str) -> Manifest | None:
     """
     path = root / name / "manifest.json"
     advice = f"run `harness data prepare {name}` again."
+    placing.recover(root, name)
     try:
-        content = json.loads(path.read_bytes())
+        content = files.read_json(path)
     except FileNotFoundError:
         return None
     except ValueError as error:
         raise UserError(f"{path} cannot be read (truncated?); {advice}") from error
     version = content.pop("format", None) if isinstance(content, dict) else None
     if version != FORMAT:
-        raise UserError(f"{path} has format {version!r}, this version reads {FORMAT}; {advice}")
+        raise UserError(
+            f"{path} has format {version!r}, this version reads {FORMAT} (other pixels and splits);"
+            f" {advice}"
+        )
     try:
-        return Manifest(**content)
-    except TypeError as error:
-        raise UserError(f"{path} lacks fields of its format; {advice}") from error
+        return msgspec.convert(content, Manifest)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{path} does not have the fields of its format; {advice}") from error
 
 
 def open_store(root: Path, name: str) -> Store:

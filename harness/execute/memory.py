@@ -15,7 +15,7 @@ from harness.data.parts import USES, part_name, part_size
 from harness.errors import UserError
 from harness.execute.stage import FAILURES, dataset_of
 from harness.plan.plan import Plan, StageRun, training_images
-from harness.train.images import OVERSAMPLING
+from harness.spec.profile import OVERSAMPLING
 
 BASE = {"cpu": 500e6, "cuda": 600e6}
 """Bytes of a process before it trains: its imports, or its CUDA context."""
@@ -71,15 +71,6 @@ def check(jobs: int, need: MemoryEstimate, free: float, where: str) -> None:
 
 def _gb(count: float) -> str:
     return f"{count / 1e9:.1f} GB"
-
-
-def free(device: torch.device) -> tuple[float, str]:
-    """Return the free bytes of the memory in which a device trains, and that memory's name."""
-    if device.type == "cuda":
-        return float(torch.cuda.mem_get_info(device)[0]), "the GPU's memory"
-    import psutil
-
-    return float(psutil.virtual_memory().available), "this machine's memory"
 
 
 def estimate(

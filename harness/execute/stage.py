@@ -171,6 +171,7 @@ class Trainer:
             device=Device(**provenance.device_facts(self.device)),
             started=datetime.now(UTC).isoformat(timespec="seconds"),
             seconds=0.0,
+            stored_size=self._store(step.run).manifest.size,
         )
 
     def _result(

@@ -24,6 +24,7 @@ from harness.interrupt import Stop, Stopped
 from harness.plan.plan import Plan
 from harness.progress import Progress
 from harness.store.record import Records
+from harness.train.pixels import free_memory
 
 
 def train_plan(
@@ -113,7 +114,7 @@ def run_workers(
     """
     launcher = launch.find(options.name)
     if launcher.shares_machine and count > 1:
-        memory.check(count, need(), *memory.free(device))
+        memory.check(count, need(), *free_memory(device))
     work = Work(arguments=options.arguments, config=config, count=count, here=here)
     return launcher.run_workers(work)
 

@@ -10,6 +10,11 @@ from typing import Any, TypeVar
 from harness.spec.backbones import BackboneSizes
 from harness.spec.recipe import Stage
 
+OVERSAMPLING = 2
+"""Multiple of the input size at which images are stored and kept in memory. The smallest crop of
+the paper's range (0.2 of the area, so sqrt(0.2) = 0.45 of the side) then has 0.9 stored pixels per
+output pixel along a side."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
@@ -56,6 +61,11 @@ class Profile:
     eval_images: int | None = None
     seeds: tuple[int, ...] = (0,)
     phantoms: bool = False
+
+    @property
+    def stored_size(self) -> int:
+        """Side in pixels of the stored images that this profile wants."""
+        return OVERSAMPLING * self.backbones.image_size
 
     def scaled(self, stage: Stage) -> Stage:
         """Return the stage as this profile runs it."""

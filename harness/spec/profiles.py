@@ -42,6 +42,11 @@ PROFILES = {p.name: p for p in (SMOKE, LAPTOP, PAPER)}
 """The profiles by name."""
 
 
+STORED_SIZE = max(p.stored_size for p in PROFILES.values())
+"""Side in pixels at which images are stored unless another is asked for: enough for every profile.
+"""
+
+
 def find(name: str) -> Profile:
     """Return a profile by name.
 

@@ -179,6 +179,8 @@ class Provenance:
         micro_batch: images per forward and backward pass; None for the whole batch.
         peak_bytes: largest GPU memory in use; None on a CPU.
         latency: None for a pre-training.
+        stored_size: side in pixels of the stored images that were trained on; None in records
+            made before it was kept.
     """
 
     commit: str
@@ -191,6 +193,7 @@ class Provenance:
     micro_batch: int | None = None
     peak_bytes: int | None = None
     latency: Latency | None = None
+    stored_size: int | None = None
 
 
 def to_json(value: Any) -> Any:

@@ -14,14 +14,11 @@ from harness.augment import central_crop, masks, view
 from harness.augment.view import Evaluation
 from harness.data.prepared import ImageStore
 from harness.errors import UserError
-from harness.spec.profile import Profile
+from harness.spec.profile import OVERSAMPLING, Profile
 from harness.spec.recipe import Recipe
+from harness.train import pixels
+from harness.train.pixels import Pixels
 from harness.train.task import Batch, StepContext, Task
-
-OVERSAMPLING = 2
-"""Multiple of the input size at which images are kept in memory. The smallest crop of the paper's
-range (0.2 of the area, so sqrt(0.2) = 0.45 of the side) then has 0.9 stored pixels per output
-pixel along a side."""
 
 EVALUATION_BATCH = 256
 """Images per forward pass without gradient."""
@@ -32,7 +29,7 @@ class Images:
     """A part of a data set in a device's memory; S is ``OVERSAMPLING`` times ``size``.
 
     Attributes:
-        pixels: (N, C, S, S) uint8, C = 1 or 3, on the device.
+        pixels: (N, C, S, S) uint8, C = 1 or 3, on the device, or in the store's file.
         labels: (N,) int64 on the device.
         sizes: (N, 2) int64 original height and width, on the CPU.
         names: the N file names without suffix.
@@ -40,7 +37,7 @@ class Images:
         masks: (N, 1, S, S) uint8 in {0, 1}, on the device; None where no stage needs them.
     """
 
-    pixels: Tensor
+    pixels: Pixels
     labels: Tensor
     sizes: Tensor
     names: tuple[str, ...]
@@ -60,11 +57,11 @@ class Images:
     ) -> Iterator[Tensor]:
         """Yield batches (B, 3, H, W) of all images in order under an evaluation transform."""
         batches = zip(self.pixels.split(batch_size), self.sizes.split(batch_size), strict=True)
-        for pixels, sizes in batches:
+        for whole, sizes in batches:
             if transform == "stretch":
-                yield view.stretch(pixels, self.size)
+                yield view.stretch(whole, self.size)
             else:
-                yield central_crop.crop(pixels, sizes, self.size)
+                yield central_crop.crop(whole, sizes, self.size)
 
     def truth(self) -> np.ndarray:
         """Return the reference masks at the size of the model's input, (N, H, W) bool."""
@@ -81,9 +78,8 @@ def load(
         UserError: ``with_masks`` is set, but there are no masks or all are empty.
     """
     size = profile.backbones.image_size
-    pixels = torch.from_numpy(store.load(size * OVERSAMPLING))
     return Images(
-        pixels=pixels.permute(0, 3, 1, 2).contiguous().to(device),
+        pixels=pixels.load(store, size * OVERSAMPLING, device),
         labels=torch.from_numpy(np.asarray(store.labels, dtype=np.int64)).to(device),
         sizes=torch.from_numpy(np.asarray(store.sizes, dtype=np.int64)),
         names=store.names,
@@ -138,7 +134,7 @@ def draw_batch(task: Task, train: Images, rows: Tensor, at: StepContext) -> Batc
     device = train.pixels.device
     sizes = train.sizes[rows]
     ids = rows.to(device, non_blocking=True)
-    pixels = train.pixels[ids]  # (B, C, S, S) uint8
+    whole = train.pixels[ids]  # (B, C, S, S) uint8
     truth = None
     if task.segments:
         assert train.masks is not None, "loaded without masks"
@@ -150,7 +146,7 @@ def draw_batch(task: Task, train: Images, rows: Tensor, at: StepContext) -> Batc
         drawn = view.draw(settings, len(rows), train.size, at.generator)
         boxes.append(box.to(device, non_blocking=True))
         flips.append(flip.to(device, non_blocking=True))
-        images.append(view.view(pixels, boxes[-1], flips[-1], train.size, settings, drawn))
+        images.append(view.view(whole, boxes[-1], flips[-1], train.size, settings, drawn))
         if truth is not None:
             # Masks take the same box, flip and rotation as their image, but no colour.
             turned = None if drawn.turns is None else drawn.turns.to(device, non_blocking=True)

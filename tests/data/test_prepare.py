@@ -15,6 +15,7 @@ from PIL import Image
 
 from harness.data import decode as decoding
 from harness.data import prepare as preparing
+from harness.data import writing
 from harness.data.prepare import prepare
 from harness.data.prepared import open_store
 from harness.data.sets import phantom
@@ -292,7 +293,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
     def full(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(preparing.os, "posix_fallocate", full)
+    monkeypatch.setattr(writing.os, "posix_fallocate", full)
     with pytest.raises(UserError, match=r"No space left on device.*Free space"):
         prepare(dataset, write_zip(tmp_path / "a.zip", members), root=tmp_path / "data")
     assert list((tmp_path / "data").iterdir()) == []
@@ -300,7 +301,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
 
 def test_sizes_below_the_least_are_refused(tmp_path: Path) -> None:
     dataset, members = archives.brain()
-    with pytest.raises(UserError, match="--size is 3; allowed: at least 16"):
+    with pytest.raises(UserError, match="--size is 3; allowed: 16 to 4096"):
         prepare(dataset, write_zip(tmp_path / "a.zip", members), root=tmp_path, size=3)
 
 

@@ -15,9 +15,10 @@ import numpy as np
 
 from harness import seed
 from harness.data.decode import Decoded
-from harness.data.prepare import Work, check, write_store
+from harness.data.prepare import check, write_store
 from harness.data.prepared import Manifest, read_manifest
 from harness.data.sets._shapes import Canvas, blob, curve, disc, paint, smooth_noise, spiky
+from harness.data.writing import Work
 from harness.errors import UserError, unknown
 from harness.spec.dataset import Dataset, Item, Listing, Source
 
