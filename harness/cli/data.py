@@ -6,10 +6,15 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.data import registry
 from harness.errors import UserError
+from harness.spec import profiles
+from harness.spec.profiles import STORED_SIZE
+
+if TYPE_CHECKING:
+    from harness.data.prepared import Manifest
 
 
 def add_parser(commands: Any) -> None:
@@ -37,7 +42,14 @@ def add_parser(commands: Any) -> None:
             action.add_argument(
                 "--from", dest="source", type=Path, help="official archive, zip or folder"
             )
-            action.add_argument("--size", type=int, help="side in pixels (default 256)")
+            size = action.add_mutually_exclusive_group()
+            size.add_argument(
+                "--size",
+                type=int,
+                help=f"side in pixels (default {STORED_SIZE}, enough for every profile; phantoms"
+                " 64)",
+            )
+            size.add_argument("--profile", help="the side that this profile wants")
             action.add_argument("--workers", type=int, help="decoding threads")
 
 
@@ -54,11 +66,13 @@ def _list(args: argparse.Namespace) -> int:
     for dataset in registry.datasets().values():
         manifest = read_manifest(args.root, dataset.name)
         state = (
-            f"prepared, {manifest.size} px, {manifest.fingerprint[:12]}"
+            f"prepared, {manifest.size} px, {manifest.fingerprint[:12]}, split {manifest.split}"
             if manifest
             else "not prepared"
         )
         print(f"{dataset.name:<20} {dataset.title}: {state}")
+        if manifest is not None:
+            _list_small(manifest)
         print(
             f"{'':<20} {sum(dataset.counts)} images,"
             f" {len(dataset.classes)} classes ({', '.join(dataset.classes)})"
@@ -67,16 +81,25 @@ def _list(args: argparse.Namespace) -> int:
     return 0
 
 
+def _list_small(manifest: Manifest) -> None:
+    """Print for which profiles a store is too small."""
+    small = [p.name for p in profiles.PROFILES.values() if manifest.size < p.stored_size]
+    if small:
+        wanted = ", ".join(f"{name} {profiles.find(name).stored_size} px" for name in small)
+        print(f"{'':<20} smaller than profiles want, their crops are blurred: {wanted}")
+
+
 def _prepare(args: argparse.Namespace) -> int:
     from harness.data.prepare import bar, prepare
     from harness.data.sets import phantom
 
+    asked = profiles.find(args.profile).stored_size if args.profile else args.size
     for dataset in registry.expand(args.name):
         if dataset.name in phantom.FAMILIES:
             if args.source is not None:
                 raise UserError("Phantom images are generated; leave out --from.")
             manifest = phantom.ensure(
-                args.root, dataset.name, size=args.size or phantom.SIZE, again=True
+                args.root, dataset.name, size=phantom.SIZE if asked is None else asked, again=True
             )
         elif args.source is None:
             raise UserError(
@@ -89,7 +112,7 @@ def _prepare(args: argparse.Namespace) -> int:
                     dataset,
                     args.source,
                     root=args.root,
-                    size=args.size or 256,
+                    size=STORED_SIZE if asked is None else asked,
                     workers=args.workers,
                     advance=advance,
                 )

@@ -6,6 +6,8 @@ import argparse
 import os
 from pathlib import Path
 
+from harness.spec.dataset import PARTS
+
 
 def count(text: str) -> int:
     """Parse a whole number from 1 on."""
@@ -138,7 +140,12 @@ def add_narrowing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--datasets", type=names, metavar="A,B", help="only these data sets")
     parser.add_argument("--rows", type=names, metavar="X,Y", help="only these rows")
     parser.add_argument("--seeds", type=seeds, metavar="0,1|0-4", help="seeds to run")
-    parser.add_argument("--split", choices=("paper", "clean"), default="paper")
+    parser.add_argument(
+        "--split",
+        choices=tuple(PARTS),
+        help="paper (the paper's sizes), clean (no group and no twin in two parts) or given (the"
+        " user's own); default: that of each data set, see `harness data list`",
+    )
     parser.add_argument(
         "--rule",
         choices=("last", "best"),

@@ -7,7 +7,7 @@ import json
 import sys
 from dataclasses import replace
 
-from harness.cli.planning import plan_options
+from harness.cli.planning import plan_options, warn_of_small_stores
 from harness.cost import estimate
 from harness.plan import catalog, plan, summary
 from harness.spec.profiles import PAPER
@@ -18,6 +18,7 @@ def run(args: argparse.Namespace) -> int:
     """Print which unique stages of the experiments are done, missing and shared."""
     options = replace(plan_options(args), unprepared=True)
     plans = plan.make_all([catalog.load(name) for name in args.experiments], options)
+    warn_of_small_stores(plans)
     records = Records(options.runs)
     facts = summary.overview(plans, records)
     if args.cost or args.rate or (args.cost is None and options.profile.name == PAPER.name):

@@ -11,6 +11,7 @@ import torch
 
 from harness.execute.launch import LaunchOptions
 from harness.plan import catalog, plan
+from harness.plan.columns import small_stores
 from harness.plan.options import Options
 from harness.plan.plan import Plan
 from harness.spec import profiles
@@ -45,6 +46,13 @@ def plan_options(args: argparse.Namespace) -> Options:
         data=args.data,
         runs=args.runs,
     )
+
+
+def warn_of_small_stores(plans: Sequence[Plan]) -> None:
+    """Print a line for each data set that is stored at less than the profile wants."""
+    lines = [line for p in plans for line in small_stores(p.columns, p.options.profile)]
+    for line in dict.fromkeys(lines):
+        print(line, file=sys.stderr, flush=True)
 
 
 def _prints_json(args: argparse.Namespace) -> bool:

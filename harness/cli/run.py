@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from harness.cli.planning import launch_options, make_plan
+from harness.cli.planning import launch_options, make_plan, warn_of_small_stores
 from harness.cli.tables import mirror_runs, write_tables, written_plans
 from harness.execute.stage import ExecutionOptions
 from harness.execute.workers import train_plan, work_on_plan
@@ -19,6 +19,7 @@ def run(args: argparse.Namespace) -> int:
     plan, device = make_plan(args), choose_device()
     if args.worker:
         return work_on_plan(plan, device, ExecutionOptions(micro_batch=args.micro_batch))
+    warn_of_small_stores([plan])
     with Stop() as stop:
         sheets = written_plans(args, plan)
         execution = ExecutionOptions(micro_batch=args.micro_batch, stop=stop)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from harness.cli.planning import launch_options, plan_options, typed_command
+from harness.cli.planning import (
+    launch_options,
+    plan_options,
+    typed_command,
+    warn_of_small_stores,
+)
 from harness.errors import UserError
 from harness.plan import catalog
 from harness.spec.sweep import Sweep
@@ -19,6 +24,7 @@ def run(args: argparse.Namespace) -> int:
     """Search the settings of a row, write the pages of its studies and mirror them to MLflow."""
     launch = launch_options(args)
     designs = _designs(args, *catalog.load_sweep(args.experiment))
+    warn_of_small_stores([design.base for design in designs])
     request = SweepRequest(
         url=storage.url_of(args.storage, args.runs),
         drawing=SearchOptions(sampler=args.sampler, pruner=args.pruner),

@@ -148,8 +148,8 @@ def _reported(plans: Sequence[Plan], work: StageWork) -> int:
     """Return the number of images whose predictions a stage stores."""
     options = plans[0].options
     columns = {column.used.name: column for plan in plans for column in plan.columns}
-    manifest = columns[work.step.run.dataset].manifest
-    return part_size(manifest, options.split, options.profile, "reported")
+    column = columns[work.step.run.dataset]
+    return part_size(column.manifest, column.split, options.profile, "reported")
 
 
 def _stored_bytes(work: StageWork, reported: int, backbones: BackboneSizes) -> int:

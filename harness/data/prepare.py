@@ -146,6 +146,7 @@ def _describe(work: Work, folder: Path, sizes: np.ndarray, pixels: list[str]) ->
         },
         files=hashes,
         remarks=work.remarks,
+        split="given" if "given" in splits else dataset.split,
     )
     content = {name: getattr(manifest, name) for name in Manifest.__dataclass_fields__}
     files.write_json(folder / "manifest.json", {"format": prepared.FORMAT, **content})

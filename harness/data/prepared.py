@@ -19,6 +19,7 @@ from harness import files, seed
 from harness.canonical import digest
 from harness.data import placing
 from harness.errors import UserError
+from harness.spec.dataset import Split
 
 FORMAT = 2
 """Version of the layout on disk; other versions are refused."""
@@ -45,6 +46,7 @@ class Manifest:
         files: SHA-256 by file name.
         resampling: the filter with which images were brought to their size.
         remarks: sentences of the reader about the archive, which tables print.
+        split: the split that is used where none is asked for.
     """
 
     dataset: str
@@ -54,6 +56,7 @@ class Manifest:
     files: Mapping[str, str]
     resampling: str = RESAMPLING
     remarks: tuple[str, ...] = ()
+    split: Split = "paper"
 
 
 @dataclass(frozen=True, kw_only=True)

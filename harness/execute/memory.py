@@ -98,8 +98,8 @@ def _distinct(steps: Sequence[StageRun]) -> list[StageRun]:
 
 def _images(plan: Plan, name: str) -> float:
     """Return the bytes of a loaded data set: uint8, (images, channels, side, side), and masks."""
-    profile, split = plan.options.profile, plan.options.split
-    manifest = next(c.manifest for c in plan.columns if c.used.name == name)
+    profile = plan.options.profile
+    manifest, split = next((c.manifest, c.split) for c in plan.columns if c.used.name == name)
     counts = {part_name(split, use): part_size(manifest, split, profile, use) for use in USES}
     side = min(manifest.size, OVERSAMPLING * profile.backbones.image_size)
     # One more channel for masks, also for data sets without any: the estimate is an upper bound.

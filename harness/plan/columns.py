@@ -12,7 +12,8 @@ from harness.data.split import CLEAN
 from harness.errors import UserError
 from harness.evaluate import registry as evaluate_registry
 from harness.plan.options import Options
-from harness.spec.dataset import Dataset
+from harness.spec.dataset import Dataset, Split
+from harness.spec.profile import Profile
 from harness.spec.table import Column, Table
 
 UNPREPARED = "not prepared"
@@ -28,12 +29,14 @@ class ColumnPlan:
         asked: the data set of the column.
         used: the data set that is trained on; a phantom family where it stands in for ``asked``.
         manifest: of the data set that is used.
+        split: of the data set that is used.
     """
 
     column: Column
     asked: Dataset
     used: Dataset
     manifest: Manifest
+    split: Split
 
     @property
     def phantom(self) -> bool:
@@ -71,7 +74,13 @@ def resolve_columns(table: Table, options: Options) -> tuple[ColumnPlan, ...]:
         if manifest is None:
             missing.append(dataset)
         else:
-            column_plan = ColumnPlan(column=column, asked=dataset, used=used, manifest=manifest)
+            column_plan = ColumnPlan(
+                column=column,
+                asked=dataset,
+                used=used,
+                manifest=manifest,
+                split=_split(manifest, options),
+            )
             if column_plan.prepared:
                 evaluate_registry.check(column, manifest)
             plans.append(column_plan)
@@ -118,9 +127,43 @@ def official(dataset: Dataset) -> Manifest:
         dataset=dataset.name,
         size=0,
         fingerprint=UNPREPARED,
+        split=dataset.split,
         parts={"paper": dict(dataset.sizes), "clean": clean},
         files={},
     )
+
+
+def _split(manifest: Manifest, options: Options) -> Split:
+    """Return the split of a data set: the one that is asked for, else the store's default.
+
+    Raises:
+        UserError: the store does not have it.
+    """
+    split = options.split or manifest.split
+    if split not in manifest.parts:
+        raise UserError(
+            f"Data set {manifest.dataset!r} has no split {split!r}; it has"
+            f" {', '.join(manifest.parts)}. Choose one of these with --split, or prepare it again"
+            " with --split-file CSV, which gives it the split 'given'."
+        )
+    return split
+
+
+def small_stores(columns: Sequence[ColumnPlan], profile: Profile) -> tuple[str, ...]:
+    """Return a line for each data set that is stored at less than the profile wants."""
+    sizes = {c.used.name: c.manifest.size for c in columns if c.prepared}
+    wanted = profile.stored_size
+    return tuple(
+        f"{name} is stored at {size} px, but the profile {profile.name!r} wants {wanted} px: crops"
+        f" are blurred. `harness data prepare {name}{_origin(name)} --profile {profile.name}`"
+        " stores it anew."
+        for name, size in sizes.items()
+        if size < wanted
+    )
+
+
+def _origin(name: str) -> str:
+    return "" if name in {d.name for d in registry.expand("phantom")} else " --from ARCHIVE"
 
 
 def _missing(datasets: Sequence[Dataset], options: Options) -> UserError:

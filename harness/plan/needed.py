@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.data import registry
-from harness.data.prepared import read_manifest
+from harness.data.prepared import Manifest, read_manifest
 from harness.errors import UserError
 from harness.plan import catalog, plan
 from harness.plan.options import Options
 from harness.plan.plan import Plan
-from harness.spec.dataset import PARTS
+from harness.spec.dataset import PARTS, Split
 from harness.spec.profile import Profile
 from harness.spec.profiles import PROFILES
 from harness.spec.sweep import Sweep
@@ -69,7 +69,7 @@ def _check_data(data: Path, runs: Path, existing: Iterable[Record]) -> None:
         return
     prepared = _manifests(data)
     used = {str(r.definition["dataset"]) for r in existing if "dataset" in r.definition}
-    if missing := sorted(used - prepared):
+    if missing := sorted(used - set(prepared)):
         what = f"{', '.join(missing)}, which {runs} has records of"
     elif not prepared:
         what = "any data set"
@@ -106,7 +106,7 @@ def _plans(data: Path, runs: Path, named: Named, seeds: set[int]) -> Iterator[Pl
             data=data,
             runs=runs,
         )
-        for dataset in _prepared(data, profile):
+        for dataset in _prepared(data, profile, split):
             for table_plan in _possible(name, table, replace(options, datasets=(dataset,))):
                 fits |= bool(overrides)
                 yield table_plan
@@ -125,15 +125,16 @@ def _possible(name: str, table: Table, options: Options) -> Iterator[Plan]:
                 yield from _possible(name, replace(table, rows=(row,)), options)
 
 
-def _prepared(data: Path, profile: Profile) -> Sequence[str]:
-    """Return the data sets that can be planned without preparing any, phantoms included."""
-    prepared = _manifests(data)
+def _prepared(data: Path, profile: Profile, split: Split) -> Sequence[str]:
+    """Return the data sets that have a split and can be planned without preparing any."""
+    prepared = {name for name, manifest in _manifests(data).items() if split in manifest.parts}
     replaced = {d.name for d in registry.datasets().values() if d.phantom in prepared}
     return sorted(prepared | (replaced if profile.phantoms else set()))
 
 
-def _manifests(data: Path) -> set[str]:
-    return {name for name in registry.datasets() if read_manifest(data, name) is not None}
+def _manifests(data: Path) -> dict[str, Manifest]:
+    read = {name: read_manifest(data, name) for name in registry.datasets()}
+    return {name: manifest for name, manifest in read.items() if manifest is not None}
 
 
 def _table(experiment: Table | Sweep) -> Table:

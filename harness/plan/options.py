@@ -16,7 +16,8 @@ class Options:
 
     Attributes:
         profile: image size, subset and scaling of all stages.
-        split: which parts are trained on, selected on and reported.
+        split: which parts are trained on, selected on and reported; None for each data set's own
+            default.
         rule: whether tables show the last or the best epoch.
         datasets: data sets or groups of them; None for the table's columns.
         rows: names of rows; None for all.
@@ -29,7 +30,7 @@ class Options:
     """
 
     profile: Profile
-    split: Split = "paper"
+    split: Split | None = None
     rule: Rule = "last"
     datasets: tuple[str, ...] | None = None
     rows: tuple[str, ...] | None = None

@@ -184,7 +184,7 @@ def _resolve(
             run=Run(
                 dataset=column_plan.used.name,
                 data=column_plan.manifest.fingerprint,
-                split=options.split,
+                split=column_plan.split,
                 profile=options.profile,
                 stages=chain if column_plan.column.probe is None else chain[:1],
                 seed=seed,
@@ -240,7 +240,7 @@ def _check_stages(plan: Plan) -> None:
 def training_images(plan: Plan, run: Run) -> int:
     """Return the number of images that a run trains on, after the profile's subset."""
     manifest = next(c.manifest for c in plan.columns if c.used.name == run.dataset)
-    return part_size(manifest, plan.options.split, plan.options.profile, "trained_on")
+    return part_size(manifest, run.split, plan.options.profile, "trained_on")
 
 
 def _check_rows(tables: Sequence[tuple[str, Table]], selected: tuple[str, ...] | None) -> None:

@@ -131,7 +131,7 @@ def unique_loads(plans: Sequence[Plan], records: Records) -> tuple[StageWork, ..
 def _unprepared(plans: Sequence[Plan]) -> dict[str, dict[str, int]]:
     """Return the official sizes of the data sets that are not prepared."""
     return {
-        c.used.name: dict(c.manifest.parts[plan.options.split])
+        c.used.name: dict(c.manifest.parts[c.split])
         for plan in plans
         for c in plan.columns
         if not c.prepared

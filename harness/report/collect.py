@@ -80,7 +80,7 @@ def _column(plan: Plan, column: ColumnPlan) -> ColumnContext:
         title = column.column.title or column.asked.title
         return ColumnContext(column=column.column, title=title, dataset=column.used.name)
     store: Store = open_store(plan.options.data, column.used.name)
-    part = part_of(store, plan.options.split, plan.options.profile, "reported")
+    part = part_of(store, column.split, plan.options.profile, "reported")
     metric, classes = column.column.metric, len(column.used.classes)
     title = column.column.title or column.asked.title
     if column.column.probe is not None:
@@ -95,6 +95,10 @@ def _column(plan: Plan, column: ColumnPlan) -> ColumnContext:
         constants=registry.constants(metric, part, plan.options.profile.backbones.image_size),
         data=column.manifest.fingerprint,
         printed_n=column.asked.sizes.get("eval"),
+        split=column.split,
+        stored_size=column.manifest.size,
+        wanted_size=plan.options.profile.stored_size,
+        remarks=column.manifest.remarks,
     )
 
 
@@ -105,7 +109,7 @@ def context(plan: Plan, *, command: str, device: str) -> Context:
         name=plan.name,
         profile=plan.options.profile.name,
         scaled_down=plan.options.profile.name != "paper",
-        split=plan.options.split,
+        split=" and ".join(dict.fromkeys(c.split for c in plan.columns)),
         rule=plan.options.rule,
         seeds=plan.seeds,
         overrides=plan.options.overrides,

@@ -12,14 +12,19 @@ from harness.report.values import Cell, ComputedRow, Context, Entry, GridColumn,
 from harness.spec.costs import NOTES
 from harness.spec.table import Table
 
-RULES = {
-    ("last", "paper"): "the last epoch",
-    ("last", "clean"): "the last epoch",
-    ("best", "paper"): "the best epoch on the reported images themselves (the paper's rule,"
-    " which flatters)",
-    ("best", "clean"): "the best epoch on the validation part",
+BEST = {
+    "paper": "the best epoch on the reported images themselves (the paper's rule, which flatters)",
+    "clean": "the best epoch on the validation part",
+    "given": "the best epoch on the validation part of the given split",
 }
-"""Texts of the selection by rule and split."""
+"""Texts of the selection of the best epoch by split."""
+
+SPLITS = {
+    "paper": "paper (trained on its training part, reported on its evaluation part)",
+    "clean": "clean (other images than the paper's split; reported on the test part)",
+    "given": "given (the user's own parts; reported on the test part)",
+}
+"""Texts of the splits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,10 +75,10 @@ def notes(
         ("Costs", _costs(columns)),
         ("Marks", _marks(shown)),
         ("Seeds", ", ".join(map(str, context.seeds))),
-        ("Selection", _selection(context)),
+        ("Selection", _selection(measured, context)),
         ("Profile", f"{context.profile}{' (scaled down)' if context.scaled_down else ''}"),
         ("Changed settings", "; ".join(context.overrides)),
-        ("Split", _split(context)),
+        ("Split", _split(measured, context)),
         ("Data", "; ".join(dict.fromkeys(map(_data, measured)))),
         ("Phantoms", _phantoms(columns)),
         ("Commits of the runs", _commits(entries)),
@@ -126,15 +131,32 @@ def _marks(shown: Shown) -> str:
     return "; ".join(texts)
 
 
-def _selection(context: Context) -> str:
-    rule = RULES.get((context.rule, context.split), context.rule)
+def _selection(columns: Sequence[GridColumn], context: Context) -> str:
+    texts = {"last": "the last epoch"}
+    if context.rule == "best":
+        texts = {split: BEST[split] for split in _splits(columns, context)}
+    rule = _by_title(texts, columns)
     return f"{rule}; the JSON file holds the value at the last epoch and at the best"
 
 
-def _split(context: Context) -> str:
-    if context.split == "paper":
-        return "paper (trained on its training part, reported on its evaluation part)"
-    return f"{context.split} (other images than the paper's split; reported on the test part)"
+def _split(columns: Sequence[GridColumn], context: Context) -> str:
+    return _by_title({split: SPLITS[split] for split in _splits(columns, context)}, columns)
+
+
+def _splits(columns: Sequence[GridColumn], context: Context) -> list[str]:
+    """Return the splits of the columns in order; those of the options where none is measured."""
+    return [*dict.fromkeys(c.context.split for c in columns)] or context.split.split(" and ")
+
+
+def _by_title(texts: Mapping[str, str], columns: Sequence[GridColumn]) -> str:
+    """Return the only text, or each with the titles of the columns of its split."""
+    if len(texts) == 1:
+        return next(iter(texts.values()))
+    return "; ".join(
+        f"{', '.join(dict.fromkeys(c.context.title for c in columns if c.context.split == split))}:"
+        f" {text}"
+        for split, text in texts.items()
+    )
 
 
 def _data(column: GridColumn) -> str:
@@ -142,7 +164,11 @@ def _data(column: GridColumn) -> str:
     size = "n unknown" if context.n is None else f"n = {context.n}"
     if context.printed_n is not None and context.printed_n != context.n:
         size += f" (the paper: {context.printed_n})"
-    return f"{context.title}: {size}, data {short(context.data) or 'unknown'}"
+    stored = f"stored at {context.stored_size} px"
+    if context.wanted_size and (context.stored_size or 0) < context.wanted_size:
+        stored += f" (the profile wants {context.wanted_size}: crops are blurred)"
+    facts = [size, f"data {short(context.data) or 'unknown'}", stored, *context.remarks]
+    return f"{context.title}: {', '.join(facts)}"
 
 
 def _phantoms(columns: Sequence[GridColumn]) -> str:

@@ -232,7 +232,7 @@ def _reported(plan: Plan, column: ColumnPlan) -> ImageStore:
     """Return the evaluated images."""
     options = plan.options
     store = open_store(options.data, column.used.name)
-    return part_of(store, options.split, options.profile, "reported")
+    return part_of(store, column.split, options.profile, "reported")
 
 
 def _title(plan: Plan, panels: Panels, column: ColumnPlan, context: Context) -> str:

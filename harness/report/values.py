@@ -335,6 +335,10 @@ class ColumnContext:
             ``harness.evaluate.registry.constants``; None if the metric is undefined.
         data: the fingerprint of the prepared store.
         printed_n: number of images that the paper evaluated.
+        split: the split of its data set.
+        stored_size: side in pixels of the stored images; None for costs.
+        wanted_size: side that the profile wants.
+        remarks: sentences about how the data set was divided, and of its reader.
     """
 
     column: Column
@@ -346,6 +350,10 @@ class ColumnContext:
     constants: Mapping[str, float | None] = field(default_factory=dict)
     data: str = ""
     printed_n: int | None = None
+    split: str = ""
+    stored_size: int | None = None
+    wanted_size: int | None = None
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -356,7 +364,7 @@ class Context:
         name: name of the experiment and of its files ("table1").
         profile: name of the profile.
         scaled_down: whether the profile is smaller than the paper's.
-        split: "paper" or "clean".
+        split: names of the splits of the columns ("paper", "clean", "given"), joined by "and".
         rule: the epoch that is reported, "last" or "best".
         seeds: seeds in order.
         overrides: values of ``--set``.

@@ -109,7 +109,7 @@ def _settings(design: Design, best: Trial) -> tuple[str, ...]:
 def _validation_images(design: Design) -> int:
     options = design.options
     store = open_store(options.data, design.base.columns[0].used.name)
-    return len(part_of(store, options.split, options.profile, "selected_on"))
+    return len(part_of(store, design.base.columns[0].split, options.profile, "selected_on"))
 
 
 def mirrors(study: Study) -> list[Mirror]:
