@@ -164,11 +164,13 @@ def _data(column: GridColumn) -> str:
     size = "n unknown" if context.n is None else f"n = {context.n}"
     if context.printed_n is not None and context.printed_n != context.n:
         size += f" (the paper: {context.printed_n})"
-    stored = f"stored at {context.stored_size} px"
-    if context.wanted_size and (context.stored_size or 0) < context.wanted_size:
-        stored += f" (the profile wants {context.wanted_size}: crops are blurred)"
-    facts = [size, f"data {short(context.data) or 'unknown'}", stored, *context.remarks]
-    return f"{context.title}: {', '.join(facts)}"
+    facts = [size, f"data {short(context.data) or 'unknown'}"]
+    if context.stored_size is not None:
+        stored = f"stored at {context.stored_size} px"
+        if context.wanted_size and context.stored_size < context.wanted_size:
+            stored += f" (the profile wants {context.wanted_size} px: crops are blurred)"
+        facts.append(stored)
+    return f"{context.title}: {', '.join([*facts, *context.remarks])}"
 
 
 def _phantoms(columns: Sequence[GridColumn]) -> str:

@@ -350,7 +350,7 @@ class ColumnContext:
     constants: Mapping[str, float | None] = field(default_factory=dict)
     data: str = ""
     printed_n: int | None = None
-    split: str = ""
+    split: str = "paper"
     stored_size: int | None = None
     wanted_size: int | None = None
     remarks: tuple[str, ...] = ()

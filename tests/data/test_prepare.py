@@ -47,7 +47,7 @@ def test_every_format_and_mode_is_decoded_by_its_contents(tmp_path: Path) -> Non
     assert store.images.shape == (12, 32, 32, 1)
     assert store.sizes.tolist() == [[30, 40]] * 12
     row = store.names.index("Tr-gl_00")  # a PNG that is named .jpg
-    expected = picture(99).convert("L").resize((32, 32), Image.Resampling.BILINEAR)
+    expected = picture(99).convert("L").resize((32, 32), Image.Resampling.BICUBIC)
     np.testing.assert_array_equal(store.images[row, :, :, 0], np.asarray(expected))
 
 

@@ -66,13 +66,13 @@ def test_missing_files_and_other_versions_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"images.npy is missing"):
         open_store(tmp_path, "btmd")
     path.write_text(json.dumps({**content, "format": 0}))
-    with pytest.raises(UserError, match="has format 0, this version reads 1"):
+    with pytest.raises(UserError, match="has format 0, this version reads 2"):
         read_manifest(tmp_path, "btmd")
     path.write_text(json.dumps(content)[:50])
     with pytest.raises(UserError, match="truncated"):
         read_manifest(tmp_path, "btmd")
-    path.write_text(json.dumps({"format": 1}))
-    with pytest.raises(UserError, match="lacks fields"):
+    path.write_text(json.dumps({"format": 2}))
+    with pytest.raises(UserError, match="does not have the fields"):
         read_manifest(tmp_path, "btmd")
 
 
