@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import struct
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
+from harness.data import formats
 from harness.spec.dataset import Item, Source
-
-PIXEL_LIMIT = 100_000_000
-"""Largest allowed image in pixels; the largest official one (Messidor-2) has 3.4 million."""
 
 RESAMPLING = Image.Resampling.BICUBIC
 """PIL's antialiased bicubic filter. Its bilinear one keeps a quarter less of the high frequencies
 of crops (docs/data.md, "Fidelity")."""
-
-UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error)
-"""Exceptions that PIL raises for broken files, depending on the format."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +69,7 @@ def _mask(source: Source, item: Item, expected: tuple[int, int], size: int) -> n
         return None
     merged = np.zeros((expected[1], expected[0]), bool)
     for name in item.masks:
-        mask = _open(source, name, "L")
+        mask = _open_mask(source, name)
         if mask.size != expected:
             raise ValueError(
                 f"{name}: the mask has {mask.width} x {mask.height} pixels, its image"
@@ -113,27 +105,31 @@ def _binary(name: str, mask: np.ndarray) -> np.ndarray:
 
 
 def _open(source: Source, name: str, mode: str) -> Image.Image:
-    """Read an image and convert it to a PIL mode.
+    """Read an image and convert it to PIL's mode "L" or "RGB".
 
     Raises:
-        ValueError: it is broken, empty or too large, or has no defined range of values.
+        ValueError: it is no image, broken or too large, or has no defined range of values.
     """
     try:
-        content = source.read(name)
-        if not content:
-            raise ValueError("empty")
-        with Image.open(io.BytesIO(content)) as image:
-            if image.width * image.height > PIXEL_LIMIT:
-                raise ValueError(f"{image.width} x {image.height} pixels: a decompression bomb")
-            # 16-bit images keep their upper 8 bits.
-            if image.mode.startswith("I;16"):
-                values = np.asarray(image)
-                return Image.fromarray((values >> 8).astype(np.uint8)).convert(mode)
-            if image.mode in ("I", "F"):
-                raise ValueError(f"mode {image.mode} has no defined range")
-            # PIL warns unless palettes with transparency are converted through RGBA.
-            if image.mode == "P" and "transparency" in image.info:
-                return image.convert("RGBA").convert(mode)
-            return image.convert(mode)
-    except (*UNREADABLE, Image.DecompressionBombError) as error:
-        raise ValueError(f"{name}: {error}") from error
+        with formats.open_image(source.read(name)) as image:
+            return formats.to_mode(image, mode, white=source.white)
+    except (*formats.UNREADABLE, Image.DecompressionBombError) as error:
+        raise ValueError(f"{name}: {formats.problem(error)}") from error
+
+
+def _open_mask(source: Source, name: str) -> Image.Image:
+    """Read a mask as mode "L"; the values of one with 16 bits stay as they are if they fit.
+
+    Raises:
+        ValueError: it is no image, broken or too large.
+    """
+    try:
+        with formats.open_image(source.read(name)) as image:
+            if not formats.wide(image):
+                return formats.to_mode(image, "L")
+            values = np.asarray(image)
+            # 0 and 65535 are those of 0 and 255; anything above 255 else is not binary.
+            values = np.where(values == formats.WHITE, 255, np.minimum(values, 254))
+            return Image.fromarray(values.astype(np.uint8))
+    except (*formats.UNREADABLE, Image.DecompressionBombError) as error:
+        raise ValueError(f"{name}: {formats.problem(error)}") from error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,9 +13,13 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Literal, NamedTuple, Self
 
-from harness.errors import UserError
+from harness.errors import UserError, listed
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif"),
+    # Not decoded, but counted, so that a message can say what they are.
+    *(".heic", ".heif", ".avif", ".jp2", ".dcm"),
+)
 """File name endings of images, in any case; files are decoded by their contents."""
 
 
@@ -24,12 +30,14 @@ class Source(ABC):
         path: the archive or folder.
         remarks: sentences about what was found, which the store keeps and tables print, such as
             that no file says which images show one patient.
+        white: value of white in the 16-bit images of this archive, one for the whole data set.
     """
 
     def __init__(self, path: Path) -> None:
         """Set the path; subclasses open it."""
         self.path = path
         self.remarks: list[str] = []
+        self.white = 65535
 
     @abstractmethod
     def names(self) -> list[str]:
@@ -55,21 +63,76 @@ class Source(ABC):
         """Close the archive."""
         self.close()
 
-    def table(self, name: str) -> list[dict[str, str]]:
-        """Return the rows of a CSV file as dictionaries by column.
+    def set_white(self, white: int) -> None:
+        """Set the value that becomes white when 16-bit images are decoded."""
+        self.white = white
+
+    def head(self, name: str, count: int) -> bytes:
+        """Return up to ``count`` first bytes of a file.
 
         Raises:
-            UserError: the file is not a readable CSV file.
+            ValueError: the file cannot be read.
+        """
+        return self.read(name)[:count]
+
+    def same(self, first: str, second: str) -> bool:
+        """Return whether two files have the same contents."""
+        return self.read(first) == self.read(second)
+
+    def table(self, name: str) -> list[dict[str, str]]:
+        """Return the rows of a table as dictionaries by column.
+
+        Columns are divided by commas, semicolons or tabs, whichever is the most frequent in the
+        first line; the text is UTF-8, UTF-16 with its mark, or Latin-1. Blank lines are left out,
+        as are blanks around names and values; a row that is cut short gets empty values.
+
+        Raises:
+            UserError: the file cannot be read, a column's name occurs twice, there is no row, or
+                one has more values than there are columns.
         """
         try:
-            text = self.read(name).decode("utf-8-sig")
-            return list(csv.DictReader(io.StringIO(text), restval=""))
+            rows = _rows(self.read(name))
         except (ValueError, csv.Error) as error:
-            raise UserError(f"{self.path}: {name} is not a table that can be read.") from error
+            raise UserError(
+                f"{self.path}: {name} is not a table that can be read ({error})."
+            ) from error
+        if len(rows) < 2:
+            raise UserError(f"{self.path}: {name} is not a table with rows; get it again.")
+        columns = rows[0]
+        if len(set(columns)) < len(columns):
+            raise UserError(f"{self.path}: {name} names a column twice: {listed(columns)}.")
+        for row in rows:
+            if len(row) > len(columns):
+                raise UserError(
+                    f"{self.path}: {name} has {len(columns)} columns ({listed(columns)}), but a row"
+                    f" has {len(row)} values: {listed(row)}."
+                )
+        return [dict(itertools.zip_longest(columns, row, fillvalue="")) for row in rows[1:]]
 
     def images(self) -> list[str]:
         """Return the names of all images, sorted."""
         return [n for n in self.names() if PurePosixPath(n).suffix.lower() in SUFFIXES]
+
+
+def _rows(content: bytes) -> list[list[str]]:
+    """Return the rows of a table, the first of which names the columns.
+
+    Raises:
+        ValueError: the text cannot be decoded.
+        csv.Error: quotes do not match.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        text = content.decode("utf-16")
+    else:
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError:  # needed columns are ASCII in either
+            text = content.decode("latin-1")
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    delimiter = max(",;\t", key=first.count)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    stripped = [[value.strip() for value in row] for row in rows]
+    return [row for row in stripped if any(row)]
 
 
 PartName = Literal["train", "eval", "val", "test"]
