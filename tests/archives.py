@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import tarfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -45,6 +47,36 @@ def write_zip(path: Path, members: Mapping[str, bytes]) -> Path:
         for name, content in members.items():
             archive.writestr(name, content)
     return path
+
+
+def write_tar(path: Path, members: Mapping[str, bytes]) -> Path:
+    """Write a tar archive, compressed as its ending says, and return its path."""
+    packing = {"gz": "w:gz", "tgz": "w:gz", "bz2": "w:bz2", "xz": "w:xz"}
+    mode: Any = packing.get(path.name.rpartition(".")[2], "w")
+    with tarfile.open(path, mode) as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def zipped(members: Mapping[str, bytes]) -> bytes:
+    """Return the contents of a zip of the members."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return stream.getvalue()
+
+
+def write_parts(whole: Path, content: bytes, count: int) -> list[Path]:
+    """Write a file's contents in parts of equal length, NAME.001, NAME.002, ..."""
+    length = -(-len(content) // count)
+    parts = [whole.with_name(f"{whole.name}.{i + 1:03}") for i in range(count)]
+    for i, part in enumerate(parts):
+        part.write_bytes(content[i * length : (i + 1) * length])
+    return parts
 
 
 def write_folder(path: Path, members: Mapping[str, bytes]) -> Path:

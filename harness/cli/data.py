@@ -40,7 +40,14 @@ def add_parser(commands: Any) -> None:
         action.add_argument("name", help="a data set, or phantom for all generated families")
         if name == "prepare":
             action.add_argument(
-                "--from", dest="source", type=Path, help="official archive, zip or folder"
+                "--from",
+                dest="source",
+                type=Path,
+                nargs="+",
+                help="official archive (zip, tar, parts) or folder; several are taken together",
+            )
+            action.add_argument(
+                "--masks", type=Path, help="archive or folder of masks of these images"
             )
             size = action.add_mutually_exclusive_group()
             size.add_argument(
@@ -90,14 +97,15 @@ def _list_small(manifest: Manifest) -> None:
 
 
 def _prepare(args: argparse.Namespace) -> int:
+    from harness.data.archive import Given
     from harness.data.prepare import bar, prepare
     from harness.data.sets import phantom
 
     asked = profiles.find(args.profile).stored_size if args.profile else args.size
     for dataset in registry.expand(args.name):
         if dataset.name in phantom.FAMILIES:
-            if args.source is not None:
-                raise UserError("Phantom images are generated; leave out --from.")
+            if args.source is not None or args.masks is not None:
+                raise UserError("Phantom images are generated; leave out --from and --masks.")
             manifest = phantom.ensure(
                 args.root, dataset.name, size=phantom.SIZE if asked is None else asked, again=True
             )
@@ -110,7 +118,7 @@ def _prepare(args: argparse.Namespace) -> int:
             with bar(dataset.title) as advance:
                 manifest = prepare(
                     dataset,
-                    args.source,
+                    Given(tuple(args.source), args.masks),
                     root=args.root,
                     size=STORED_SIZE if asked is None else asked,
                     workers=args.workers,
@@ -122,6 +130,8 @@ def _prepare(args: argparse.Namespace) -> int:
         print(f"{dataset.name}: {sum(dataset.counts)} images ({counts})")
         for split, parts in manifest.parts.items():
             print(f"  {split}: " + ", ".join(f"{part} {n}" for part, n in parts.items()))
+        for name, sentence in manifest.archives.items():
+            print(f"  {name}: {sentence}")
         print(f"  {manifest.size} px, fingerprint {manifest.fingerprint[:12]}, in {args.root}")
     return 0
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from harness import files
-from harness.data import placing, prepared
-from harness.data.archive import open_source
+from harness.data import photographs, placing, prepared, sums
+from harness.data.archive import Given, open_source
 from harness.data.decode import decode
 from harness.data.prepared import Manifest
 from harness.data.split import clean_split, paper_split
@@ -27,7 +27,7 @@ LEAST_SIZE, MOST_SIZE = 16, 4096
 
 def prepare(
     dataset: Dataset,
-    source: Path,
+    source: Path | Given,
     *,
     root: Path,
     size: int = STORED_SIZE,
@@ -38,7 +38,7 @@ def prepare(
 
     Args:
         dataset: the data set that the archive must contain.
-        source: the official archive, zipped or unpacked.
+        source: the official archive, packed or unpacked, or several that belong together.
         root: folder of the data stores.
         size: side of the stored images in pixels.
         workers: decoding threads (PIL releases Python's lock), by default one per core.
@@ -50,9 +50,14 @@ def prepare(
     """
     if not LEAST_SIZE <= size <= MOST_SIZE:
         raise UserError(f"--size is {size}; allowed: {LEAST_SIZE} to {MOST_SIZE}.")
-    with open_source(source) as archive:
-        items = tuple(sorted(dataset.listing(archive), key=lambda item: item.name))
-        check(dataset, items)
+    with open_source(source, scratch=_existing(root)) as archive:
+        with archive.explained():
+            items = tuple(sorted(dataset.listing(archive), key=lambda item: item.name))
+            check(dataset, items)
+        archive.check_masks(dataset.title, items)
+        photographs.check(archive, dataset.title, items)
+        sentences, remarks = sums.describe(archive.archives)
+        archive.remarks.extend(remarks)
         work = Work(
             dataset=dataset,
             items=items,
@@ -60,9 +65,15 @@ def prepare(
             size=size,
             workers=workers,
             advance=advance,
+            archives=sentences,
             remarks=tuple(archive.remarks),
         )
         return write_store(work, root)
+
+
+def _existing(root: Path) -> Path:
+    """Return the folder of the data stores or, where it does not exist yet, the nearest above."""
+    return next(folder for folder in (root, *root.absolute().parents) if folder.is_dir())
 
 
 def check(dataset: Dataset, items: Listing) -> None:
@@ -78,13 +89,14 @@ def check(dataset: Dataset, items: Listing) -> None:
     counts = Counter(item.label for item in items)
     expected = dict(enumerate(dataset.counts))
     if dict(counts) != expected:
-        differences = "".join(
-            f"\n  {dataset.classes[label]}: expected {count}, found {counts.get(label, 0)}"
+        differences = ", ".join(
+            f"{dataset.classes[label]}: expected {count}, found {counts.get(label, 0)}"
             for label, count in expected.items()
+            if count != counts.get(label, 0)
         )
         raise UserError(
-            f"{dataset.title}: {len(items)} images instead of {sum(dataset.counts)};"
-            f" is this the official archive ({dataset.source})?{differences}"
+            f"{dataset.title}: {len(items)} images instead of {sum(dataset.counts)}"
+            f" ({differences}); is this the official archive ({dataset.source})?"
         )
 
 
@@ -145,6 +157,7 @@ def _describe(work: Work, folder: Path, sizes: np.ndarray, pixels: list[str]) ->
             for split, parts in splits.items()
         },
         files=hashes,
+        archives=work.archives,
         remarks=work.remarks,
         split="given" if "given" in splits else dataset.split,
     )

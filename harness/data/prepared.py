@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class Manifest:
         parts: number of images by split and part.
         files: SHA-256 by file name.
         resampling: the filter with which images were brought to their size.
+        archives: what the store was made from, by name, with its checksum.
         remarks: sentences of the reader about the archive, which tables print.
         split: the split that is used where none is asked for.
     """
@@ -55,6 +56,7 @@ class Manifest:
     parts: Mapping[str, Mapping[str, int]]
     files: Mapping[str, str]
     resampling: str = RESAMPLING
+    archives: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     split: Split = "paper"
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.lib import format as npy
 
+from harness.data import formats
 from harness.data.decode import Decoded
-from harness.errors import UserError, listed
+from harness.errors import UserError
 from harness.spec.dataset import Dataset, Item, Listing
 
 IN_FLIGHT = 512 * 2**20
@@ -40,6 +41,7 @@ class Work:
         size: side of the stored images in pixels.
         workers: decoding threads (PIL releases Python's lock), by default one per core.
         advance: called after each decoded image.
+        archives: what was read, by name, with its checksum.
         remarks: sentences of the reader, which the store keeps.
     """
 
@@ -49,6 +51,7 @@ class Work:
     size: int
     workers: int | None = None
     advance: Advance = lambda done, total: None
+    archives: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
 
@@ -172,8 +175,8 @@ def _decode_into(work: Work, images: Rows, masks: Rows | None) -> tuple[np.ndarr
             raise
     if broken:
         raise UserError(
-            f"{work.dataset.title}: {len(broken)} files cannot be used: {listed(broken)}."
-            " Get them again; nothing was written."
+            f"{work.dataset.title}: {len(broken)} files cannot be used:"
+            f" {formats.grouped(broken)}; nothing was written."
         )
     return target.sizes, target.pixels
 

@@ -66,7 +66,7 @@ def check_masks(manifest: Manifest, needed_by: str) -> None:
     if "masks.npy" not in manifest.files:
         raise UserError(
             f"Data set {manifest.dataset!r} has no masks, which {needed_by} needs; choose one that"
-            " has (busi)."
+            " has (busi; ham10000 where it is prepared with its masks)."
         )
 
 

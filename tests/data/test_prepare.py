@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from harness.data import decode as decoding
+from harness.data import formats, writing
 from harness.data import prepare as preparing
-from harness.data import writing
 from harness.data.prepare import prepare
 from harness.data.prepared import open_store
 from harness.data.sets import phantom
@@ -74,6 +74,8 @@ def test_transparent_palettes_and_exif_turns_are_read_as_they_are() -> None:
 
 def _decoded(content: bytes) -> decoding.Decoded:
     class One:
+        white = 65535
+
         def read(self, name: str) -> bytes:
             return content
 
@@ -134,7 +136,7 @@ def test_pictures_that_inflate_without_end_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset, members = archives.brain()
-    monkeypatch.setattr(decoding, "PIXEL_LIMIT", 1000)
+    monkeypatch.setattr(formats, "PIXEL_LIMIT", 1000)
     with pytest.raises(UserError, match=r"40 x 30 pixels: a decompression bomb"):
         prepare(dataset, write_zip(tmp_path / "a.zip", members), root=tmp_path, size=32)
 
@@ -279,7 +281,8 @@ def test_lesions_without_a_pixel_and_healthy_images_with_one_are_named(tmp_path:
     text = str(error.value)
     # The second mask of benign (2) is not empty.
     assert "8 files cannot be used" in text
-    assert "benign (1)_mask.png: no pixel is set, but every image of its class has a" in text
+    assert "benign (1)_mask.png, " in text
+    assert "malignant (4)_mask.png: no pixel is set, but every image of its class has a" in text
     assert "normal (2)_mask.png: pixels are set, but no image of its class has a lesion" in text
     assert "benign (2)" not in text
     assert list((tmp_path / "data").iterdir()) == []

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from harness.data import registry
+from harness.data.archive import Given
 from harness.data.prepare import prepare
 from harness.data.prepared import open_store
 from harness.data.sets import phantom
 from harness.errors import UserError
 from harness.spec.dataset import Dataset
+from harness.spec.table import Column, Row
 
 DATASETS = list(registry.datasets().values())
 every_dataset = pytest.mark.parametrize("dataset", DATASETS, ids=lambda d: d.name)
@@ -37,6 +39,7 @@ def test_official_counts() -> None:
     """The paper, Appendix A and Table 6."""
     sizes = {d.name: (sum(d.counts), d.sizes["train"], d.sizes["eval"]) for d in DATASETS}
     assert sizes["btmd"] == (7023, 5712, 1311)
+    assert sizes["btmd-v2"] == (7200, 5600, 1600)  # Kaggle's version 2
     assert sizes["ham10000"] == (10015, 7014, 3001)
     assert sizes["busi"] == (780, 547, 233)
     assert sizes["messidor2"] == (1744, 1222, 522)
@@ -104,6 +107,12 @@ def test_unknown_names_are_answered_with_a_guess() -> None:
     assert len(registry.expand("phantom")) == 4
 
 
+def test_version_2_of_btmd_has_no_numbers_of_the_paper() -> None:
+    row = Row(name="mae", label="MAE", stages=None, printed={"btmd": 90.62})
+    assert row.printed_in(Column(dataset="btmd")) == 90.62
+    assert row.printed_in(Column(dataset="btmd-v2")) is None
+
+
 ARCHIVES = os.environ.get("HARNESS_ARCHIVES")
 
 
@@ -127,7 +136,9 @@ def test_official_archives(
     if not path.exists():
         pytest.skip(f"{path} is not there")
     dataset = registry.find(name)
-    manifest = prepare(dataset, path, root=tmp_path, size=32)
+    masks = path.with_name(f"{name}_masks.zip")
+    given = Given((path,), masks if masks.exists() else None)
+    manifest = prepare(dataset, given, root=tmp_path, size=32)
     store = open_store(tmp_path, name)
     assert tuple(np.bincount(store.everything().labels)) == counts
     assert tuple(manifest.parts["paper"].values()) == splits
@@ -140,6 +151,11 @@ def test_official_archives(
         assert len(set(groups)) == 7470
         parts = [set(store.part("clean", p).groups or ()) for p in ("train", "val", "test")]
         assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
+        # Lesions lie in the middle of photographs, seldom in their corners.
+        lesions = store.everything().load_masks().mean(0)
+        assert lesions[14:18, 14:18].min() > 0.8
+        assert lesions[[0, 0, -1, -1], [0, -1, 0, -1]].max() < 0.1
+        assert store.everything().load_masks().any((1, 2)).all()
     if name == "busi":
         masks = store.everything().load_masks()
         benign = store.everything().labels < 2
