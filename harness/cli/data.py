@@ -43,8 +43,8 @@ def add_parser(commands: Any) -> None:
                 "--from",
                 dest="source",
                 type=Path,
-                nargs="+",
-                help="official archive (zip, tar, parts) or folder; several are taken together",
+                action="append",
+                help="official archive (zip, tar, parts) or folder; more than one if repeated",
             )
             action.add_argument(
                 "--masks", type=Path, help="archive or folder of masks of these images"

@@ -89,7 +89,7 @@ class Folder(Container):
         self._paths: dict[str, Path] = {}
         for folder, below, files in os.walk(path, onerror=self._fail):
             below.sort()
-            for name in sorted(files):
+            for name in (*below, *sorted(files)):
                 file = Path(folder, name)
                 shown = cleaned(file.relative_to(path).as_posix())
                 if hidden(shown):

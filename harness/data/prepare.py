@@ -15,7 +15,7 @@ from harness.data import photographs, placing, prepared, sums
 from harness.data.archive import Given, open_source
 from harness.data.decode import decode
 from harness.data.prepared import Manifest
-from harness.data.split import clean_split, paper_split
+from harness.data.split import CLEAN, clean_split, paper_split
 from harness.data.writing import Advance, Work, decode_all
 from harness.errors import UserError, listed
 from harness.spec.dataset import Dataset, Listing
@@ -23,6 +23,9 @@ from harness.spec.profiles import STORED_SIZE
 
 LEAST_SIZE, MOST_SIZE = 16, 4096
 """Smallest and largest allowed side of stored images in pixels."""
+
+LEAST_SHARE = 10
+"""Number of images from which a part of the clean split must not be empty."""
 
 
 def prepare(
@@ -100,6 +103,23 @@ def check(dataset: Dataset, items: Listing) -> None:
         )
 
 
+def check_parts(dataset: Dataset, manifest: Manifest) -> None:
+    """Check that no part of the clean split is empty whose share is ten images or more.
+
+    Raises:
+        UserError: one is, because most images are equal to each other or of one group.
+    """
+    total = sum(dataset.counts)
+    for part, share in CLEAN.items():
+        images = manifest.parts.get("clean", {}).get(part)
+        if images == 0 and total * share >= LEAST_SHARE:
+            raise UserError(
+                f"{dataset.title}: the part {part!r} of the clean split has no images, its share"
+                f" would be {round(total * share)}: most images are equal or of one group. Check the"
+                f" table of groups, or give the official archive ({dataset.source})."
+            )
+
+
 def write_store(work: Work, root: Path, *, keep: bool = False) -> Manifest:
     """Decode all items into a temporary folder and rename it to the data store.
 
@@ -116,6 +136,7 @@ def write_store(work: Work, root: Path, *, keep: bool = False) -> Manifest:
         with placing.scratch(root, name) as folder:
             sizes, pixels = decode_all(work, folder)
             manifest = _describe(work, folder, sizes, pixels)
+            check_parts(work.dataset, manifest)
             placing.place(folder, root / name, keep=keep)
     except OSError as error:
         raise UserError(

@@ -398,6 +398,10 @@ def test_folders_that_cannot_be_used_are_explained(tmp_path: Path) -> None:
     (folder / "b.png").symlink_to(tmp_path / "pipe")
     with pytest.raises(UserError, match=r"copy of the folder without links \(cp -rL\)"):
         open_source(folder)
+    (folder / "b.png").unlink()
+    (folder / "Training").symlink_to(write_folder(tmp_path / "disk", {"c.png": b"x"}))
+    with pytest.raises(UserError, match="Training is a link that leads out of"):
+        open_source(folder)
 
 
 def test_archives_that_cannot_be_read_are_named_with_what_is_missing(tmp_path: Path) -> None:
