@@ -115,8 +115,8 @@ def check_parts(dataset: Dataset, manifest: Manifest) -> None:
         if images == 0 and total * share >= LEAST_SHARE:
             raise UserError(
                 f"{dataset.title}: the part {part!r} of the clean split has no images, its share"
-                f" would be {round(total * share)}: most images are equal or of one group. Check the"
-                f" table of groups, or give the official archive ({dataset.source})."
+                f" would be {round(total * share)}: most images are equal or of one group. Check"
+                f" the table of groups, or give the official archive ({dataset.source})."
             )
 
 
