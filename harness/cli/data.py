@@ -1,4 +1,4 @@
-"""``harness data list | prepare | verify``: prepared data sets."""
+"""``harness data list | prepare | verify | add``: prepared data sets."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.cli import own, preparing
 from harness.data import registry
 from harness.errors import UserError
 from harness.spec import profiles
-from harness.spec.profiles import STORED_SIZE
 
 if TYPE_CHECKING:
     from harness.data.prepared import Manifest
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 def add_parser(commands: Any) -> None:
     """Add the ``data`` command to the command line."""
-    data = commands.add_parser("data", help="list, prepare and verify data sets")
+    data = commands.add_parser("data", help="list, prepare, verify and add data sets")
     actions = data.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, text in (
         ("list", "data sets, what is prepared, where to get the rest"),
         ("prepare", "decode an official archive, or generate the phantoms"),
         ("verify", "hash a prepared store and compare with its fingerprint"),
+        ("add", "add a data set of your own, from class folders or a table"),
     ):
         action = actions.add_parser(name, help=text)
         action.add_argument(
@@ -37,8 +38,12 @@ def add_parser(commands: Any) -> None:
         )
         if name == "list":
             continue
-        action.add_argument("name", help="a data set, or phantom for all generated families")
-        if name == "prepare":
+        added = "name of the new data set"
+        known = "a data set, or phantom for all generated families"
+        action.add_argument("name", help=added if name == "add" else known)
+        if name == "add":
+            own.add_options(action)
+        if name in ("prepare", "add"):
             action.add_argument(
                 "--from",
                 dest="source",
@@ -49,14 +54,7 @@ def add_parser(commands: Any) -> None:
             action.add_argument(
                 "--masks", type=Path, help="archive or folder of masks of these images"
             )
-            size = action.add_mutually_exclusive_group()
-            size.add_argument(
-                "--size",
-                type=int,
-                help=f"side in pixels (default {STORED_SIZE}, enough for every profile; phantoms"
-                " 64)",
-            )
-            size.add_argument("--profile", help="the side that this profile wants")
+            preparing.add_size(action)
             action.add_argument("--workers", type=int, help="decoding threads")
 
 
@@ -64,13 +62,15 @@ def run(args: argparse.Namespace) -> int:
     """Run the action (list, prepare or verify) and return the exit code."""
     if args.action == "list":
         return _list(args)
+    if args.action == "add":
+        return own.run(args)
     return _prepare(args) if args.action == "prepare" else _verify(args)
 
 
 def _list(args: argparse.Namespace) -> int:
     from harness.data.prepared import read_manifest
 
-    for dataset in registry.datasets().values():
+    for dataset in registry.datasets(args.root).values():
         manifest = read_manifest(args.root, dataset.name)
         state = (
             f"prepared, {manifest.size} px, {manifest.fingerprint[:12]}, split {manifest.split}"
@@ -97,42 +97,27 @@ def _list_small(manifest: Manifest) -> None:
 
 
 def _prepare(args: argparse.Namespace) -> int:
-    from harness.data.archive import Given
-    from harness.data.prepare import bar, prepare
+    from harness.data import own as own_data
     from harness.data.sets import phantom
 
-    asked = profiles.find(args.profile).stored_size if args.profile else args.size
-    for dataset in registry.expand(args.name):
+    for dataset in registry.expand(args.name, args.root):
         if dataset.name in phantom.FAMILIES:
             if args.source is not None or args.masks is not None:
                 raise UserError("Phantom images are generated; leave out --from and --masks.")
-            manifest = phantom.ensure(
-                args.root, dataset.name, size=phantom.SIZE if asked is None else asked, again=True
+            size = preparing.asked_size(args, phantom.SIZE)
+            preparing.show(
+                dataset, phantom.ensure(args.root, dataset.name, size=size, again=True), args.root
             )
-        elif args.source is None:
+            continue
+        described = own_data.read(args.root, dataset.name)
+        if args.source is None and described is not None:
+            args.source = [Path(described.source)]
+        if args.source is None:
             raise UserError(
                 f"{dataset.title} needs its official archive: harness data prepare"
                 f" {dataset.name} --from ARCHIVE ({dataset.source})."
             )
-        else:
-            with bar(dataset.title) as advance:
-                manifest = prepare(
-                    dataset,
-                    Given(tuple(args.source), args.masks),
-                    root=args.root,
-                    size=STORED_SIZE if asked is None else asked,
-                    workers=args.workers,
-                    advance=advance,
-                )
-        counts = ", ".join(
-            f"{name} {count}" for name, count in zip(dataset.classes, dataset.counts, strict=True)
-        )
-        print(f"{dataset.name}: {sum(dataset.counts)} images ({counts})")
-        for split, parts in manifest.parts.items():
-            print(f"  {split}: " + ", ".join(f"{part} {n}" for part, n in parts.items()))
-        for name, sentence in manifest.archives.items():
-            print(f"  {name}: {sentence}")
-        print(f"  {manifest.size} px, fingerprint {manifest.fingerprint[:12]}, in {args.root}")
+        preparing.prepare_archive(dataset, args)
     return 0
 
 
@@ -140,7 +125,7 @@ def _verify(args: argparse.Namespace) -> int:
     from harness.data.prepared import differences, read_manifest, write_stamp
 
     code = 0
-    for dataset in registry.expand(args.name):
+    for dataset in registry.expand(args.name, args.root):
         manifest = read_manifest(args.root, dataset.name)
         if manifest is None:
             raise UserError(

@@ -19,7 +19,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{name:<14}{version}")
     facts = provenance.device_facts(choose_device())
     print(f"device    {facts['kind']} ({facts['name']}), {facts['threads']} threads")
-    for dataset in registry.datasets().values():
+    for dataset in registry.datasets(args.data).values():
         manifest = read_manifest(args.data, dataset.name)
         state = f"{manifest.size} px, {manifest.fingerprint[:12]}" if manifest else "not prepared"
         print(f"data      {dataset.name:<20} {state}")

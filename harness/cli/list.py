@@ -6,6 +6,8 @@ Summaries are read from docstrings, without importing the files or torch.
 from __future__ import annotations
 
 import argparse
+import os
+from pathlib import Path
 
 from harness.data import registry
 from harness.plan import catalog
@@ -14,6 +16,7 @@ from harness.spec.profiles import PROFILES
 
 def run(args: argparse.Namespace) -> int:
     """Print experiments, methods, data sets and profiles."""
+    root = Path(os.environ.get("HARNESS_DATA", "data"))
     del args
     catalogued = catalog.experiments().values()
     experiments = [(c.name, c.summary) for c in catalogued if not c.sweep]
@@ -21,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     methods = [(c.name, c.summary) for c in catalog.methods().values()]
     datasets = [
         (d.name, f"{d.title}: {sum(d.counts)} images, {len(d.classes)} classes")
-        for d in registry.datasets().values()
+        for d in registry.datasets(root).values()
     ]
     profiles = [
         (

@@ -22,6 +22,7 @@ from harness.cost.passes import StagePasses
 from harness.data import registry
 from harness.data.parts import part_size
 from harness.errors import UserError
+from harness.plan.options import Options
 from harness.plan.plan import Plan
 from harness.plan.summary import StageWork
 from harness.spec.backbones import BackboneSizes
@@ -100,7 +101,7 @@ def estimate(
     uncounted: dict[str, str] = {}
     missing = records = weights = state = 0.0
     for work in stages:
-        stage, dataset = work.step.stage, registry.find(work.step.run.dataset)
+        stage, dataset = work.step.stage, registry.find(work.step.run.dataset, options.data)
         identity = digest(
             [stage.method, stage.recipe.batch_size, len(dataset.classes), work.images]
         )
@@ -118,7 +119,7 @@ def estimate(
             missing += flops[work.step.key]
             weights += stage_size.weights
             state = max(state, stage_size.weights + stage_size.moments)
-            records += _stored_bytes(work, _reported(plans, work), options.profile.backbones)
+            records += _stored_bytes(work, _reported(plans, work), options)
     return {
         "convention": CONVENTION,
         "flops": sum(flops.values()),
@@ -152,7 +153,7 @@ def _reported(plans: Sequence[Plan], work: StageWork) -> int:
     return part_size(column.manifest, column.split, options.profile, "reported")
 
 
-def _stored_bytes(work: StageWork, reported: int, backbones: BackboneSizes) -> int:
+def _stored_bytes(work: StageWork, reported: int, options: Options) -> int:
     """Return the bytes of a stage's record and predictions.
 
     Predictions of the last and the best epoch: per image, 4-byte probabilities by class, or for
@@ -162,9 +163,9 @@ def _stored_bytes(work: StageWork, reported: int, backbones: BackboneSizes) -> i
     record = RECORD_BYTES + EPOCH_BYTES * work.epochs
     if stage.phase == "pretrain":
         return record
-    classes = len(registry.find(work.step.run.dataset).classes)
+    classes = len(registry.find(work.step.run.dataset, options.data).classes)
     segments = isinstance(stage.method, NeedsMasks)
-    image_bytes = 3 * backbones.image_size**2 // 8 if segments else 2 * 4 * classes
+    image_bytes = 3 * options.profile.backbones.image_size**2 // 8 if segments else 2 * 4 * classes
     return record + reported * (image_bytes + NAME_BYTES)
 
 

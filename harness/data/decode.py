@@ -111,7 +111,10 @@ def _open(source: Source, name: str, mode: str) -> Image.Image:
         ValueError: it is no image, broken or too large, or has no defined range of values.
     """
     try:
-        with formats.open_image(source.read(name)) as image:
+        content = source.read(name)
+        if source.decoder is not None:
+            return source.decoder(content, mode)
+        with formats.open_image(content) as image:
             return formats.to_mode(image, mode, white=source.white)
     except (*formats.UNREADABLE, Image.DecompressionBombError) as error:
         raise ValueError(f"{name}: {formats.problem(error)}") from error

@@ -9,6 +9,7 @@ import functools
 import importlib
 from pathlib import Path
 
+from harness.data import own
 from harness.errors import unknown
 from harness.sources import plugins
 from harness.spec.dataset import Dataset
@@ -17,9 +18,22 @@ FAMILIES = "phantom"
 """Name that stands for all generated data sets."""
 
 
+def datasets(root: Path | None = None) -> dict[str, Dataset]:
+    """Return all data sets by name, in alphabetical order.
+
+    Args:
+        root: folder of the data stores, whose users' data sets are included; None for none.
+
+    Raises:
+        UserError: the file of a user's data set is not valid.
+    """
+    users = {} if root is None else {name: find(name, root) for name in own.names(root)}
+    return dict(sorted({**users, **shipped()}.items()))
+
+
 @functools.cache
-def datasets() -> dict[str, Dataset]:
-    """Return all data sets by name, in alphabetical order."""
+def shipped() -> dict[str, Dataset]:
+    """Return the data sets of the harness and of installed packages by name, in order."""
     loaded: list[Dataset] = []
     for path in sorted((Path(__file__).parent / "sets").glob("*.py")):
         text = path.read_text(encoding="utf-8")
@@ -32,20 +46,28 @@ def datasets() -> dict[str, Dataset]:
     return {d.name: d for d in sorted(loaded, key=lambda d: d.name)}
 
 
-def find(name: str) -> Dataset:
+def find(name: str, root: Path | None = None) -> Dataset:
     """Return a data set by name.
+
+    Args:
+        name: of the data set.
+        root: folder of the data stores, whose users' data sets are included; None for none.
 
     Raises:
         UserError: no data set has that name.
     """
-    known = datasets()
-    if name not in known:
-        raise unknown("data set", name, [*known, FAMILIES])
-    return known[name]
+    known = shipped()
+    if name in known:
+        return known[name]
+    users = [] if root is None else own.names(root)
+    described = own.read(root, name) if root is not None and name in users else None
+    if root is None or described is None:
+        raise unknown("data set", name, [*known, *users, FAMILIES])
+    return own.dataset(root, name, described)
 
 
-def expand(name: str) -> tuple[Dataset, ...]:
+def expand(name: str, root: Path | None = None) -> tuple[Dataset, ...]:
     """Return the data sets of a name: all generated ones for "phantom", otherwise one."""
     if name == FAMILIES:
-        return tuple(d for d in datasets().values() if d.name.startswith(f"{FAMILIES}-"))
-    return (find(name),)
+        return tuple(d for d in shipped().values() if d.name.startswith(f"{FAMILIES}-"))
+    return (find(name, root),)

@@ -103,13 +103,13 @@ def _images(plan: Plan, name: str) -> float:
     counts = {part_name(split, use): part_size(manifest, split, profile, use) for use in USES}
     side = min(manifest.size, OVERSAMPLING * profile.backbones.image_size)
     # One more channel for masks, also for data sets without any: the estimate is an upper bound.
-    return sum(counts.values()) * (registry.find(name).channels + 1) * side**2
+    return sum(counts.values()) * (registry.find(name, plan.options.data).channels + 1) * side**2
 
 
 def _step(plan: Plan, step: StageRun, device: torch.device, micro_batch: int | None) -> float:
     """Return the bytes of a training step with its optimiser; 0 if they cannot be counted."""
     batch = min(step.stage.recipe.batch_size, micro_batch or step.stage.recipe.batch_size)
-    dataset = dataset_of(step, training_images(plan, step.run))
+    dataset = dataset_of(step, training_images(plan, step.run), plan.options.data)
     try:
         work = StagePasses(step.stage, dataset, plan.options.profile.backbones, META, batch)
         memory: Memory = of_step(work.task, work.training(), work.images)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import torch
 
@@ -24,7 +25,6 @@ from harness.plan.plan import StageRun
 from harness.progress import Progress
 from harness.sources import plugins
 from harness.spec.dataset import Dataset
-from harness.spec.profile import Profile
 from harness.spec.run import Run, sources
 from harness.store.checkpoint import Checkpoints, load_weights
 from harness.store.heartbeat import Heartbeat
@@ -193,13 +193,13 @@ class Trainer:
         train, _, reported = trained.data
         result = Result(
             parameters=ParameterCount(**classification.count_parameters(task)),
-            cost=_cost(step, len(train), self.options.profile),
+            cost=_cost(step, len(train), self.options),
             images=len(train),
             weights=Checkpoints(self.options.runs, step.key).finish(task.state_dict()),
             history=tuple(history),
         )
         if task.has_features:
-            classes = task_classes(step)
+            classes = task_classes(step, self.options.data)
             probes = classification.probes(task, train, reported, classes=classes)
             result = replace(result, probes=probes)
         if evaluator is not None:
@@ -262,7 +262,7 @@ class Trainer:
 
     def _task(self, step: StageRun, images: int) -> Task:
         """Build a stage's task, with the weights of the stage before it if there is one."""
-        dataset = dataset_of(step, images)
+        dataset = dataset_of(step, images, self.options.data)
         weights = None
         if step.num_stages > 1:
             before = self.records.read(step.run.key(step.num_stages - 1))
@@ -303,26 +303,28 @@ class Trainer:
         return self._stores[run.dataset]
 
 
-def task_classes(step: StageRun) -> int:
+def task_classes(step: StageRun, data: Path) -> int:
     """Return the number of classes of a stage's data set."""
-    return len(registry.find(step.run.dataset).classes)
+    return len(registry.find(step.run.dataset, data).classes)
 
 
-def dataset_of(step: StageRun, images: int) -> Dataset:
+def dataset_of(step: StageRun, images: int, data: Path) -> Dataset:
     """Return a stage's data set with the number of training images that are used.
 
     That number is smaller than the data set's own under a profile's subset or the clean split.
     """
-    dataset = registry.find(step.run.dataset)
+    dataset = registry.find(step.run.dataset, data)
     return replace(dataset, sizes={**dataset.sizes, "train": images})
 
 
-def _cost(step: StageRun, images: int, profile: Profile) -> StageCost:
+def _cost(step: StageRun, images: int, options: Options) -> StageCost:
     """Count a stage's cost; if that fails, the result holds the error instead."""
     from harness.cost.stage import of_stage
 
     try:
-        return of_stage(step.stage, dataset_of(step, images), profile.backbones)
+        return of_stage(
+            step.stage, dataset_of(step, images, options.data), options.profile.backbones
+        )
     except FAILURES as failure:
         return StageCost(error=_one_line(failure))
 

@@ -59,7 +59,7 @@ def resolve_columns(table: Table, options: Options) -> tuple[ColumnPlan, ...]:
     if options.datasets is None:
         columns = list(table.columns)
     else:
-        datasets = [d for name in options.datasets for d in registry.expand(name)]
+        datasets = [d for name in options.datasets for d in registry.expand(name, options.data)]
         columns = [column for dataset in datasets for column in _columns_of(table, dataset.name)]
     if options.probes:
         columns = list(
@@ -67,7 +67,7 @@ def resolve_columns(table: Table, options: Options) -> tuple[ColumnPlan, ...]:
         )
     plans, missing = [], []
     for column in columns:
-        dataset = registry.find(column.dataset)
+        dataset = registry.find(column.dataset, options.data)
         used, manifest = _prepared(dataset, options)
         if manifest is None and options.unprepared:
             manifest = official(dataset)

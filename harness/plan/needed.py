@@ -128,12 +128,12 @@ def _possible(name: str, table: Table, options: Options) -> Iterator[Plan]:
 def _prepared(data: Path, profile: Profile, split: Split) -> Sequence[str]:
     """Return the data sets that have a split and can be planned without preparing any."""
     prepared = {name for name, manifest in _manifests(data).items() if split in manifest.parts}
-    replaced = {d.name for d in registry.datasets().values() if d.phantom in prepared}
+    replaced = {d.name for d in registry.datasets(data).values() if d.phantom in prepared}
     return sorted(prepared | (replaced if profile.phantoms else set()))
 
 
 def _manifests(data: Path) -> dict[str, Manifest]:
-    read = {name: read_manifest(data, name) for name in registry.datasets()}
+    read = {name: read_manifest(data, name) for name in registry.datasets(data)}
     return {name: manifest for name, manifest in read.items() if manifest is not None}
 
 

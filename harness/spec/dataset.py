@@ -11,9 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
 from harness.errors import UserError, listed
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif"),
@@ -30,6 +33,8 @@ class Source(ABC):
         path: the archive or folder.
         remarks: sentences about what was found, which the store keeps and tables print, such as
             that no file says which images show one patient.
+        decoder: decodes a file's bytes to an image of PIL's mode "L" or "RGB"; None for the formats
+            of ``harness.data.formats``.
         white: value of white in the 16-bit images of this archive, one for the whole data set.
     """
 
@@ -38,6 +43,7 @@ class Source(ABC):
         self.path = path
         self.remarks: list[str] = []
         self.white = 65535
+        self.decoder: Callable[[bytes, str], Image.Image] | None = None
 
     @abstractmethod
     def names(self) -> list[str]:

@@ -95,7 +95,7 @@ def designs(
     if options.seeds is not None and len(options.seeds) > 1:
         raise UserError(f"A sweep has one seed, not {len(options.seeds)}; give one with --seeds.")
     requested = options.datasets or (sweep.dataset,)
-    names = [d.name for dataset in requested for d in registry.expand(dataset)]
+    names = [d.name for dataset in requested for d in registry.expand(dataset, options.data)]
     if study and len(names) > 1:
         raise UserError("--study names one study; give one data set with --datasets.")
     changed = replace(sweep, objectives=tuple(objectives or sweep.objectives))

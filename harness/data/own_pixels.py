@@ -1,0 +1,163 @@
+"""Turn a user's images of more than 8 bits, and DICOM files, into 8-bit pixels."""
+
+from __future__ import annotations
+
+import functools
+import io
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from harness.data import formats
+from harness.errors import UserError
+
+Opener = Callable[[bytes, str], Image.Image]
+"""Decodes a file's bytes to an image of PIL's mode "L" or "RGB"; ``ValueError`` if it cannot."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intensity:
+    """Which values become black and white; images of 8 bits stay as they are.
+
+    Attributes:
+        low: the value that becomes 0; None if no range is given.
+        high: the value that becomes 255.
+        window: "file" takes the window that each DICOM file states.
+
+    Raises:
+        UserError: the range is empty or not finite, or both a range and a window are given.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    window: Literal["file"] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.low is None) != (self.high is None) or (self.low is not None and self.window):
+            raise UserError("give a range of two values, or the files' own window, not both")
+        if self.low is not None and self.high is not None:
+            finite = math.isfinite(self.low) and math.isfinite(self.high)
+            if not finite or self.low >= self.high:
+                raise UserError(f"a range from {self.low:g} to {self.high:g} is empty")
+
+
+def window(centre: float, width: float) -> Intensity:
+    """Return the range of a window (DICOM PS3.3, C.11.2.1.2: linear).
+
+    Raises:
+        UserError: the width is not above 1.
+    """
+    if not width > 1:
+        raise UserError(f"a window of width {width:g} is empty; allowed: above 1")
+    return Intensity(low=centre - 0.5 - (width - 1) / 2, high=centre - 0.5 + (width - 1) / 2)
+
+
+def opener(intensity: Intensity) -> Opener:
+    """Return the function that decodes a user's images."""
+    return functools.partial(_open, intensity=intensity)
+
+
+class Values(NamedTuple):
+    """The values of an image of more than 8 bits.
+
+    Attributes:
+        values: (H, W) numbers; colours of a DICOM file as (H, W, 3) uint8.
+        limits: the range of the window that a DICOM file states, None without one.
+        inverted: whether the lowest value is white.
+    """
+
+    values: np.ndarray
+    limits: tuple[float, float] | None = None
+    inverted: bool = False
+
+
+def _open(content: bytes, mode: str, *, intensity: Intensity) -> Image.Image:
+    read = read_values(content)
+    if read is None:
+        with formats.open_image(content) as image:
+            return formats.to_mode(image, mode)
+    if read.values.ndim == 3:
+        return Image.fromarray(read.values).convert(mode)
+    pixels = formats.scaled(read.values, *_range(read, intensity))
+    return Image.fromarray(255 - pixels if read.inverted else pixels).convert(mode)
+
+
+def _range(read: Values, intensity: Intensity) -> tuple[float, float]:
+    """Return the values that become 0 and 255.
+
+    Raises:
+        ValueError: none are given.
+    """
+    if intensity.low is not None and intensity.high is not None:
+        return intensity.low, intensity.high
+    if intensity.window == "file":
+        if read.limits is None:
+            raise ValueError("states no window; give --window CENTRE,WIDTH or --range LOW,HIGH")
+        return read.limits
+    raise ValueError(
+        f"has values from {read.values.min():g} to {read.values.max():g}, more than 8 bits hold;"
+        " give the values that become black and white in all images: --range LOW,HIGH, or --window"
+        " CENTRE,WIDTH or --window file for DICOM"
+    )
+
+
+def read_values(content: bytes) -> Values | None:
+    """Return the values of an image of more than 8 bits, None for ordinary images.
+
+    Raises:
+        ValueError: the file cannot be read, or has values that are not finite.
+    """
+    if formats.identify(content[: formats.HEAD]) == formats.DICOM:
+        read = _dicom(content)
+    else:
+        with formats.open_image(content) as image:
+            if not formats.wide(image) and image.mode not in ("I", "F"):
+                return None
+            # TIFF's tag 262 is 0 where the largest value is black.
+            inverted = getattr(image, "tag_v2", {}).get(262) == 0
+            read = Values(np.asarray(image), inverted=inverted)
+    if not np.isfinite(read.values).all():
+        raise ValueError("has values that are not finite")
+    return read
+
+
+def _dicom(content: bytes) -> Values:
+    try:
+        import pydicom
+        from pydicom.pixels.processing import apply_rescale
+        from pydicom.pixels.utils import pixel_array
+    except ImportError as error:
+        raise UserError(
+            'DICOM files are read with pydicom; run `pip install "msmae-harness[dicom]"`.'
+        ) from error
+    try:
+        file = pydicom.dcmread(io.BytesIO(content))
+        frames = int(file.get("NumberOfFrames", 1) or 1)
+        if frames > 1:
+            raise ValueError(f"a DICOM file of {frames} frames; give each as a file of its own")
+        pixels = pixel_array(file)
+        if pixels.ndim == 3:
+            return Values(pixels.astype(np.uint8))
+        return Values(
+            np.asarray(apply_rescale(pixels, file), np.float64),
+            _stated(file),
+            str(file.get("PhotometricInterpretation", "")).strip() == "MONOCHROME1",
+        )
+    except (AttributeError, KeyError, NotImplementedError, RuntimeError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"a DICOM file that pydicom cannot decode ({reason[:200]})") from error
+
+
+def _stated(file: Any) -> tuple[float, float] | None:
+    """Return the range of the first window that a DICOM file states."""
+    centre, width = file.get("WindowCenter"), file.get("WindowWidth")
+    if centre is None or width is None:
+        return None
+    # Several windows of one image are a list; the first is the usual one.
+    first = [float(np.ravel(value)[0]) for value in (centre, width)]
+    stated = window(*first)
+    return None if stated.low is None or stated.high is None else (stated.low, stated.high)
