@@ -150,7 +150,7 @@ def compare(
             ours, reference = _crops(image, pixels, box, settings)
             upper.append((_upper_energy(ours), _upper_energy(reference)))
         whole = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-        ours = _grey_levels(view.stretch(_batch(pixels), SIDE), channels)
+        ours = _grey_levels(view.stretch(_batch(pixels), SIDE, _filled(image, size)), channels)
         differences.append(float(np.abs(ours - np.asarray(whole, np.float64)).mean()))
         for diameter, row, column in (dots or [()] * len(images))[number]:
             box = _around(image, row, column)
@@ -181,7 +181,11 @@ def _crops(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return our crop of the stored image and PIL's of the original, (side, side) grey levels."""
     ours = view.view(
-        _batch(pixels), box[None].float(), torch.zeros(1, dtype=torch.bool), SIDE, settings
+        _batch(pixels),
+        view.within(box[None].float(), _filled(image, len(pixels))),
+        torch.zeros(1, dtype=torch.bool),
+        SIDE,
+        settings,
     )
     top, left, height, width = (
         round(float(fraction) * pixels_of)
@@ -193,8 +197,13 @@ def _crops(
     return _grey(levels), _grey(reference)
 
 
+def _filled(image: Image.Image, size: int) -> torch.Tensor:
+    """Return the shares of a stored image's sides that the original fills, (1, 2)."""
+    return torch.tensor([[min(image.height, size) / size, min(image.width, size) / size]])
+
+
 def _batch(pixels: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous()
+    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].contiguous()
 
 
 def _grey_levels(normalised: torch.Tensor, channels: int) -> np.ndarray:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from harness.augment import rotate
+from harness.augment.view import within
 
 
 def cut(masks: Tensor, boxes: Tensor, flips: Tensor, size: int, turned: Tensor | None) -> Tensor:
@@ -30,9 +31,13 @@ def cut(masks: Tensor, boxes: Tensor, flips: Tensor, size: int, turned: Tensor |
     return cropped if turned is None else rotate.apply(cropped, turned)
 
 
-def whole(masks: Tensor, size: int) -> Tensor:
-    """Return whole masks, stretched to (B, 1, size, size) float, as the evaluation uses them."""
+def whole(masks: Tensor, size: int, filled: Tensor | None = None) -> Tensor:
+    """Return whole masks, stretched to (B, 1, size, size) float, as the evaluation uses them.
+
+    ``filled`` is as in ``harness.augment.view.within``.
+    """
     box = torch.tensor([[0.0, 0.0, 1.0, 1.0]], device=masks.device).expand(len(masks), 4)
+    box = within(box, filled)
     no_flips = torch.zeros(len(masks), dtype=torch.bool, device=masks.device)
     return cut(masks, box, no_flips, size, None)
 

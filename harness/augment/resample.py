@@ -18,7 +18,7 @@ def resample_weights(
     target: int,
     interpolation: Interpolation,
     *,
-    confine: bool = False,
+    confine: bool | Tensor = False,
 ) -> Tensor:
     """Build matrices that crop and resize along one axis, antialiased as in PIL's resize.
 
@@ -29,7 +29,8 @@ def resample_weights(
         target: pixels of the result.
         interpolation: the kernel; its support widens when the crop is made smaller.
         confine: use only pixels inside the crop (crop, then resize); otherwise the kernel also
-            uses pixels outside it and is cut only by the array's border.
+            uses pixels outside it and is cut only by the array's border. A tensor (B,)
+            is the share of the axis, from its start, whose pixels are used.
 
     Returns:
         (B, target, source) float32; every row sums to 1.
@@ -42,13 +43,14 @@ def resample_weights(
     # Weights are computed for the taps within the kernel's reach alone, (B, target, taps), then
     # scattered into the columns of the dense matrix.
     reach = _SUPPORT[interpolation] * max(source / target, 1.0)
+    last = (confine * source).round()[:, None, None] if isinstance(confine, Tensor) else source
     taps = torch.arange(math.ceil(2 * reach) + 1, device=start.device)
     index = (centre - reach).floor() + taps
     pixel = index + 0.5
     # Distance in units of max(step, 1): PIL widens the kernel when it shrinks an image.
     distance = ((pixel - centre) / step.clamp(min=1.0)).abs()
-    weight = _KERNELS[interpolation](distance) * ((index >= 0) & (index < source))
-    if confine:
+    weight = _KERNELS[interpolation](distance) * ((index >= 0) & (index < last))
+    if confine is True:
         # Half a pixel of slack keeps at least one pixel for crops thinner than a pixel.
         first, last = begin[:, None, None] - 0.5, (begin + extent)[:, None, None] + 0.5
         weight = weight * ((pixel > first) & (pixel < last))

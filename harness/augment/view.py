@@ -183,7 +183,7 @@ def cut(
     size: int,
     interpolation: Interpolation = "bilinear",
     *,
-    confine: bool = False,
+    confine: bool | Tensor = False,
 ) -> Tensor:
     """Cut boxes out of images or maps and resize them.
 
@@ -194,16 +194,16 @@ def cut(
         size: side of the result.
         interpolation: the kernel.
         confine: use only pixels inside the box (see ``resample_weights``); on for images, off for
-            attention maps.
+            attention maps. A tensor (B, 2) holds the shares of height and width that the images
+            fill, see ``within``: only pixels of these are used.
 
     Returns:
         (B, C, size, size) float.
     """
     height, width = images.shape[-2:]
-    rows = resample_weights(boxes[:, 0], boxes[:, 2], height, size, interpolation, confine=confine)
-    columns = resample_weights(
-        boxes[:, 1], boxes[:, 3], width, size, interpolation, confine=confine
-    )
+    down, across = confine.unbind(1) if isinstance(confine, Tensor) else (confine, confine)
+    rows = resample_weights(boxes[:, 0], boxes[:, 2], height, size, interpolation, confine=down)
+    columns = resample_weights(boxes[:, 1], boxes[:, 3], width, size, interpolation, confine=across)
     # Mirroring reverses the order of the target columns, so flips cost no pass of their own.
     columns = torch.where(flips[:, None, None], columns.flip(1), columns)
     columns = columns.transpose(1, 2)
@@ -211,6 +211,16 @@ def cut(
     # over all channels copies the matrices per channel, and larger intermediates miss the cache.
     cut_out = [rows @ images[:, channel].float() @ columns for channel in range(images.shape[1])]
     return torch.stack(cut_out, 1)
+
+
+def within(boxes: Tensor, filled: Tensor | None) -> Tensor:
+    """Return boxes of images as boxes of the arrays whose upper left corners the images fill.
+
+    Args:
+        boxes: (B, 4) top, left, height, width as fractions of the images.
+        filled: (B, 2) shares of the arrays' height and width that the images fill; None for all.
+    """
+    return boxes if filled is None else boxes * torch.cat([filled, filled], 1)
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -259,12 +269,13 @@ STRETCH = Augmentation(interpolation="bilinear")
 """Settings of the evaluation transform: bilinear interpolation and no augmentation."""
 
 
-def stretch(images: Tensor, size: int) -> Tensor:
+def stretch(images: Tensor, size: int, filled: Tensor | None = None) -> Tensor:
     """Apply the evaluation transform: resize the whole image to a square, then normalise.
 
     Released code, validation transform: bilinear resize to (size, size), no centre crop. Images are
-    (B, C, S, S) uint8; the result is (B, 3, size, size) float32.
+    (B, C, S, S) uint8; the result is (B, 3, size, size) float32. ``filled`` is as in ``within``.
     """
     whole = images.new_tensor([[0.0, 0.0, 1.0, 1.0]], dtype=torch.float32).expand(len(images), 4)
+    whole = within(whole, filled)
     no_flips = torch.zeros(len(images), dtype=torch.bool, device=images.device)
     return view(images, whole, no_flips, size, STRETCH)

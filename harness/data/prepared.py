@@ -27,8 +27,8 @@ FORMAT = 2
 STAMP = ".verified.json"
 """File with sizes and times of verified files, so that unchanged ones are not hashed again."""
 
-RESAMPLING = "bicubic, antialiased"
-"""The filter with which images are brought to the store's size."""
+RESAMPLING = "Lanczos, antialiased; smaller images as they are"
+"""How images are brought to the store's size."""
 
 CHUNK = 256
 """Number of images resized at once."""
@@ -67,7 +67,8 @@ class ImageStore:
 
     Attributes:
         dataset: name of the data set.
-        images: (N, S, S, C) uint8, memory-mapped: all images of the store.
+        images: (N, S, S, C) uint8, memory-mapped: all images of the store; one whose height or
+            width is below S lies in the upper left corner, the rest is 0.
         index: (n,) rows of the selected images in ``images``.
         labels: (n,) int64.
         names: n file stems.
@@ -103,9 +104,16 @@ class ImageStore:
     def load(self, size: int | None = None) -> np.ndarray:
         """Return the images in memory, (n, S, S, C) uint8, area-averaged down to ``size``.
 
-        Images are never enlarged: a larger ``size`` returns them at the store's size.
+        Images are never enlarged: a larger ``size`` returns them at the store's size, and an image
+        whose height or width is smaller fills only that part of the array, see ``extents``.
         """
-        return _load(self.images, self.index, size)
+        return _load(self.images, self.index, self.sizes, size)
+
+    def extents(self, size: int | None = None) -> np.ndarray:
+        """Return the heights and widths in pixels, (n, 2), that images fill in what is loaded."""
+        side = self.images.shape[1]
+        extents: np.ndarray = np.minimum(self.sizes, side if size is None else min(size, side))
+        return extents
 
     def load_masks(self, size: int | None = None) -> np.ndarray:
         """Return the masks in memory, (n, S, S) uint8 in {0, 1}.
@@ -118,34 +126,61 @@ class ImageStore:
         if self.masks is None:
             raise UserError(f"Data set {self.dataset!r} has no masks; choose one that has (busi).")
         masks = self.masks[self.index][..., None] * np.uint8(255)
-        scaled = _load(masks, np.arange(len(masks)), size)
+        scaled = _load(masks, np.arange(len(masks)), self.sizes, size)
         return (scaled[..., 0] >= 128).astype(np.uint8)
 
 
-def _load(images: np.ndarray, index: np.ndarray, size: int | None) -> np.ndarray:
-    """Return rows of (N, S, S, C) uint8 images, area-averaged to ``size`` if that is smaller."""
+def _load(images: np.ndarray, index: np.ndarray, sizes: np.ndarray, size: int | None) -> np.ndarray:
+    """Return rows of (N, S, S, C) uint8 images, area-averaged to ``size`` if that is smaller.
+
+    Args:
+        images: the rows, each image in the upper left corner.
+        index: (n,) wanted rows.
+        sizes: (n, 2) original heights and widths of the wanted rows.
+        size: wanted side; None for S.
+    """
     side = images.shape[1]
     if size is None or size >= side:
         return np.ascontiguousarray(images[index])
     result = np.empty((len(index), size, size, images.shape[3]), np.uint8)
-    # The area average is separable: A X A^T for each channel X.
-    matrix = _area_matrix(side, size)
+    lengths = np.minimum(sizes, side)
     for begin in range(0, len(index), CHUNK):
         rows = index[begin : begin + CHUNK]
+        # The area average is separable: A X B^T for each channel X, with A of the image's height
+        # and B of its width.
+        down, across = (
+            _area_matrices(axis, side, size) for axis in lengths[begin : begin + CHUNK].T
+        )
         pixels = images[rows].transpose(0, 3, 1, 2).astype(np.float32)
-        scaled = matrix @ pixels @ matrix.T
+        scaled = down @ pixels @ across.swapaxes(-1, -2)
         result[begin : begin + CHUNK] = np.rint(scaled).astype(np.uint8).transpose(0, 2, 3, 1)
     return result
 
 
-def _area_matrix(source: int, target: int) -> np.ndarray:
-    """Return weights (target, source) that average the source pixels under each target pixel."""
-    edges = np.linspace(0, source, target + 1)
-    pixel = np.arange(source)
+def _area_matrices(lengths: np.ndarray, side: int, target: int) -> np.ndarray:
+    """Return ``_area_matrix`` of each length, (n, 1, target, side); (target, side) if equal."""
+    unique, which = np.unique(lengths, return_inverse=True)
+    matrices = np.stack([_area_matrix(int(length), side, target) for length in unique])
+    # One matrix for all images is multiplied faster than copies of it.
+    return matrices[0] if len(unique) == 1 else matrices[which][:, None]
+
+
+def _area_matrix(length: int, side: int, target: int) -> np.ndarray:
+    """Return weights (target, side) that average the source pixels under each target pixel.
+
+    Args:
+        length: pixels of the image, which come first; one that fits the target stays as it is.
+        side: pixels of the array.
+        target: pixels of the result.
+    """
+    filled = min(length, target)
+    matrix = np.zeros((target, side), np.float32)
+    edges = np.linspace(0, length, filled + 1)
+    pixel = np.arange(length)
     # Overlap of target pixel [edges[t], edges[t + 1]] with source pixel [s, s + 1]; rows sum to 1.
     low = np.maximum(edges[:-1, None], pixel)
     high = np.minimum(edges[1:, None], pixel + 1)
-    matrix: np.ndarray = (np.maximum(high - low, 0) * (target / source)).astype(np.float32)
+    matrix[:filled, :length] = np.maximum(high - low, 0) * (filled / length)
     return matrix
 
 

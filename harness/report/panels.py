@@ -24,6 +24,7 @@ from harness.report import notes
 from harness.report.values import Context
 from harness.spec.table import Panels, file_name
 from harness.store.record import Records
+from harness.train.images import pictures_of
 
 INCHES = 1.4
 """Side of one picture."""
@@ -145,7 +146,7 @@ def compare(
     masks = {label: _read(file, chosen.names, rule) for label, file in predictions.items()}
     truth = next(iter(masks.values()))[0]  # (n, side, side), the same for every method
     predicted = {label: prediction for label, (_, prediction) in masks.items()}
-    images = chosen.load(truth.shape[1]) if with_images else None
+    images = pictures_of(chosen, truth.shape[1]) if with_images else None
     return draw(images, truth, predicted, path, names=chosen.names, title=title)
 
 

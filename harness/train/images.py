@@ -35,6 +35,8 @@ class Images:
         names: the N file names without suffix.
         size: side of the model's input.
         masks: (N, 1, S, S) uint8 in {0, 1}, on the device; None where no stage needs them.
+        filled: (N, 2) shares of S that the images' height and width fill, on the device; None
+            where all are stored at S x S.
     """
 
     pixels: Pixels
@@ -43,6 +45,7 @@ class Images:
     names: tuple[str, ...]
     size: int
     masks: Tensor | None = None
+    filled: Tensor | None = None
 
     def __len__(self) -> int:
         """Count the images."""
@@ -56,17 +59,22 @@ class Images:
         self, transform: Evaluation, batch_size: int = EVALUATION_BATCH
     ) -> Iterator[Tensor]:
         """Yield batches (B, 3, H, W) of all images in order under an evaluation transform."""
-        batches = zip(self.pixels.split(batch_size), self.sizes.split(batch_size), strict=True)
-        for whole, sizes in batches:
+        rows = torch.arange(len(self)).split(batch_size)
+        for whole, chosen in zip(self.pixels.split(batch_size), rows, strict=True):
+            filled = self.filled_by(chosen)
             if transform == "stretch":
-                yield view.stretch(whole, self.size)
+                yield view.stretch(whole, self.size, filled)
             else:
-                yield central_crop.crop(whole, sizes, self.size)
+                yield central_crop.crop(whole, self.sizes[chosen], self.size, filled)
+
+    def filled_by(self, rows: Tensor) -> Tensor | None:
+        """Return the shares of S (B, 2) that some images fill, None where all are S x S."""
+        return None if self.filled is None else self.filled[rows.to(self.filled.device)]
 
     def truth(self) -> np.ndarray:
         """Return the reference masks at the size of the model's input, (N, H, W) bool."""
         assert self.masks is not None, "loaded without masks"
-        return masks.whole(self.masks, self.size)[:, 0].bool().cpu().numpy()
+        return masks.whole(self.masks, self.size, self.filled)[:, 0].bool().cpu().numpy()
 
 
 def load(
@@ -78,6 +86,7 @@ def load(
         UserError: ``with_masks`` is set, but there are no masks or all are empty.
     """
     size = profile.backbones.image_size
+    filled = _filled(store, size)
     return Images(
         pixels=pixels.load(store, size * OVERSAMPLING, device),
         labels=torch.from_numpy(np.asarray(store.labels, dtype=np.int64)).to(device),
@@ -85,12 +94,30 @@ def load(
         names=store.names,
         size=size,
         masks=_load_masks(store, size).to(device) if with_masks else None,
+        filled=None if filled is None else filled.to(device),
     )
+
+
+def _filled(store: ImageStore, size: int) -> Tensor | None:
+    """Return the shares of the loaded arrays' sides that the images fill, (n, 2) float32."""
+    side = min(size * OVERSAMPLING, store.images.shape[1])
+    extents = store.extents(side)
+    return None if bool((extents == side).all()) else torch.from_numpy(extents / side).float()
 
 
 def masks_of(store: ImageStore, size: int) -> np.ndarray:
     """Return the reference masks of a part at the size of the model's input, (n, size, size)."""
-    return masks.whole(_load_masks(store, size), size)[:, 0].bool().numpy()
+    return masks.whole(_load_masks(store, size), size, _filled(store, size))[:, 0].bool().numpy()
+
+
+def pictures_of(store: ImageStore, size: int) -> np.ndarray:
+    """Return the images of a part stretched to (n, size, size, 3 or 1) uint8, for figures."""
+    whole = torch.from_numpy(store.load(size * OVERSAMPLING)).permute(0, 3, 1, 2)
+    box = torch.tensor([[0.0, 0.0, 1.0, 1.0]]).expand(len(whole), 4)
+    no_flips = torch.zeros(len(whole), dtype=torch.bool)
+    boxes = view.within(box, _filled(store, size))
+    stretched = view.cut(whole, boxes, no_flips, size, confine=True).round().clamp(0, 255)
+    return stretched.permute(0, 2, 3, 1).to(torch.uint8).numpy()
 
 
 def _load_masks(store: ImageStore, size: int) -> Tensor:
@@ -135,6 +162,7 @@ def draw_batch(task: Task, train: Images, rows: Tensor, at: StepContext) -> Batc
     sizes = train.sizes[rows]
     ids = rows.to(device, non_blocking=True)
     whole = train.pixels[ids]  # (B, C, S, S) uint8
+    filled = train.filled_by(rows)
     truth = None
     if task.segments:
         assert train.masks is not None, "loaded without masks"
@@ -146,11 +174,12 @@ def draw_batch(task: Task, train: Images, rows: Tensor, at: StepContext) -> Batc
         drawn = view.draw(settings, len(rows), train.size, at.generator)
         boxes.append(box.to(device, non_blocking=True))
         flips.append(flip.to(device, non_blocking=True))
-        images.append(view.view(whole, boxes[-1], flips[-1], train.size, settings, drawn))
+        stored = view.within(boxes[-1], filled)
+        images.append(view.view(whole, stored, flips[-1], train.size, settings, drawn))
         if truth is not None:
             # Masks take the same box, flip and rotation as their image, but no colour.
             turned = None if drawn.turns is None else drawn.turns.to(device, non_blocking=True)
-            targets.append(masks.cut(truth, boxes[-1], flips[-1], train.size, turned))
+            targets.append(masks.cut(truth, stored, flips[-1], train.size, turned))
     return Batch(
         images=torch.stack(images),
         labels=train.labels[ids],
