@@ -27,7 +27,9 @@ def add_parser(commands: Any) -> None:
         ("verify", "hash a prepared store and compare with its fingerprint"),
         ("add", "add a data set of your own, from class folders or a table"),
     ):
-        action = actions.add_parser(name, help=text)
+        action = actions.add_parser(
+            name, help=text, description=own.DESCRIPTION if name == "add" else None
+        )
         action.add_argument(
             "--root",
             "--data",
@@ -110,14 +112,14 @@ def _prepare(args: argparse.Namespace) -> int:
             )
             continue
         described = own_data.read(args.root, dataset.name)
-        if args.source is None and described is not None:
-            args.source = [Path(described.source)]
-        if args.source is None:
+        recorded = [] if described is None else [Path(described.source)]
+        source = args.source or recorded
+        if not source:
             raise UserError(
                 f"{dataset.title} needs its official archive: harness data prepare"
                 f" {dataset.name} --from ARCHIVE ({dataset.source})."
             )
-        preparing.prepare_archive(dataset, args)
+        preparing.prepare_archive(dataset, source, args)
     return 0
 
 

@@ -17,13 +17,16 @@ if TYPE_CHECKING:
     from harness.data.own_pixels import Intensity
 
 
+DESCRIPTION = (
+    "Add a data set of your own: images in class folders, in folders train, val and test where"
+    " there are such, or a table that names images and classes. What is found is shown and"
+    " confirmed, then written to ROOT/NAME.toml, and the images are prepared."
+)
+"""What ``harness data add --help`` says first."""
+
+
 def add_options(action: argparse.ArgumentParser) -> None:
     """Add the options of ``harness data add`` besides those of preparing."""
-    action.description = (
-        "Add a data set of your own: images in class folders, in folders train, val and test where"
-        " there are such, or a table that names images and classes. What is found is shown and"
-        " confirmed, then written to ROOT/NAME.toml, and the images are prepared."
-    )
     action.add_argument("--title", help="name in tables (default NAME)")
     action.add_argument("--csv", type=Path, help="table that names images and their classes")
     for part, text in (
@@ -105,8 +108,8 @@ def _finish(args: argparse.Namespace, described: OwnDataset) -> int:
     from harness.data import own
 
     if not args.no_prepare:
-        args.source = [Path(described.source)]
-        preparing.prepare_archive(own.dataset(args.root, args.name, described), args)
+        made = own.dataset(args.root, args.name, described)
+        preparing.prepare_archive(made, [Path(described.source)], args)
     path = own.write(args.root, args.name, described)
     print(f"Written: {path}. `harness run table1 --datasets {args.name}` trains on it.")
     return 0

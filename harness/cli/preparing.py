@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,15 +33,15 @@ def asked_size(args: argparse.Namespace, usual: int = STORED_SIZE) -> int:
     return usual if args.size is None else int(args.size)
 
 
-def prepare_archive(dataset: Dataset, args: argparse.Namespace) -> None:
-    """Prepare a data set from what the options give, and show what was made."""
+def prepare_archive(dataset: Dataset, source: Sequence[Path], args: argparse.Namespace) -> None:
+    """Prepare a data set from archives or folders, and show what was made."""
     from harness.data.archive import Given
     from harness.data.prepare import bar, prepare
 
     with bar(dataset.title) as advance:
         manifest = prepare(
             dataset,
-            Given(tuple(args.source), args.masks),
+            Given(tuple(source), args.masks),
             root=args.root,
             size=asked_size(args),
             workers=args.workers,

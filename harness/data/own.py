@@ -181,7 +181,7 @@ def _listing(source: Source, *, name: str, described: OwnDataset) -> Listing:
     Raises:
         UserError: images, classes or counts are not as described.
     """
-    source.decoder = opener(described.intensity)
+    source.set_decoder(opener(described.intensity))
     found = own_listing.find(
         source, None if described.table is None else Path(described.table), described.columns
     )

@@ -73,6 +73,10 @@ class Source(ABC):
         """Set the value that becomes white when 16-bit images are decoded."""
         self.white = white
 
+    def set_decoder(self, decoder: Callable[[bytes, str], Image.Image]) -> None:
+        """Set the function that decodes images; see ``decoder``."""
+        self.decoder = decoder
+
     def head(self, name: str, count: int) -> bytes:
         """Return up to ``count`` first bytes of a file.
 

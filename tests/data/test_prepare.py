@@ -47,8 +47,10 @@ def test_every_format_and_mode_is_decoded_by_its_contents(tmp_path: Path) -> Non
     assert store.images.shape == (12, 32, 32, 1)
     assert store.sizes.tolist() == [[30, 40]] * 12
     row = store.names.index("Tr-gl_00")  # a PNG that is named .jpg
-    expected = picture(99).convert("L").resize((32, 32), Image.Resampling.BICUBIC)
-    np.testing.assert_array_equal(store.images[row, :, :, 0], np.asarray(expected))
+    # 40 x 30 pixels: the width is shrunk, the height stays as it is.
+    expected = picture(99).convert("L").resize((32, 30), Image.Resampling.LANCZOS)
+    np.testing.assert_array_equal(store.images[row, :30, :, 0], np.asarray(expected))
+    assert not store.images[row, 30:].any()
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1", "LA", "CMYK", "I;16"])
@@ -75,6 +77,7 @@ def test_transparent_palettes_and_exif_turns_are_read_as_they_are() -> None:
 def _decoded(content: bytes) -> decoding.Decoded:
     class One:
         white = 65535
+        decoder = None
 
         def read(self, name: str) -> bytes:
             return content
@@ -91,9 +94,9 @@ def test_masks_are_merged(tmp_path: Path) -> None:
     store = open_store(tmp_path, "busi").everything()
     masks = dict(zip(store.names, store.load_masks(), strict=True))
     quarter = np.zeros((32, 32), np.uint8)
-    quarter[:16, :16] = 1
+    quarter[:15, :16] = 1  # 40 x 30 pixels, of which the height stays as it is
     both = quarter.copy()
-    both[16:, 16:] = 1
+    both[15:30, 16:] = 1
     np.testing.assert_array_equal(masks["benign (1)"], quarter)
     np.testing.assert_array_equal(masks["benign (2)"], both)
     np.testing.assert_array_equal(masks["normal (1)"], np.zeros((32, 32)))
@@ -285,7 +288,7 @@ def test_masks_of_zeros_and_ones_are_taken(tmp_path: Path) -> None:
     dataset, path = _breast_with(tmp_path, benign_1=_mask(1), malignant_1=_mask(0, 1))
     prepare(dataset, path, root=tmp_path / "data", size=32)
     store = open_store(tmp_path / "data", "busi").everything()
-    assert store.load_masks()[store.names.index("benign (1)")].all()
+    assert store.load_masks()[store.names.index("benign (1)"), :30].all()
 
 
 def test_lesions_without_a_pixel_and_healthy_images_with_one_are_named(tmp_path: Path) -> None:

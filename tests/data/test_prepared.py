@@ -38,11 +38,31 @@ def test_parts_hold_what_the_archive_says(tmp_path: Path) -> None:
 
 
 def test_scaling_down_averages_areas(tmp_path: Path) -> None:
-    store = _brain(tmp_path).everything()
+    store = _brain(tmp_path, size=24).everything()  # of 40 x 30 pixels
     whole = store.load().astype(float)
-    half = whole.reshape(12, 16, 2, 16, 2, 1).mean((2, 4))
-    np.testing.assert_allclose(store.load(16), half, atol=0.5001)
+    half = whole.reshape(12, 12, 2, 12, 2, 1).mean((2, 4))
+    np.testing.assert_allclose(store.load(12), half, atol=0.5001)
     np.testing.assert_array_equal(store.load(64), store.load())  # nothing is enlarged
+
+
+def test_an_image_fills_the_part_of_its_array_that_it_needs(tmp_path: Path) -> None:
+    store = _brain(tmp_path, size=36).everything()  # 40 x 30 pixels: only the width is shrunk
+    assert store.extents().tolist() == [[30, 36]] * 12
+    assert store.extents(32).tolist() == [[30, 32]] * 12
+    assert store.extents(64).tolist() == [[30, 36]] * 12
+    whole, smaller = store.load().astype(float), store.load(18)
+    assert not whole[:, 30:].any()
+    # 30 rows are averaged to 18 (5 to 3), 36 columns to 18 (2 to 1).
+    columns = whole[:, :30].reshape(12, 30, 18, 2, 1).mean(3).reshape(12, 6, 5, 18, 1)
+    weights = np.array([[3, 2, 0, 0, 0], [0, 1, 3, 1, 0], [0, 0, 0, 2, 3]]) / 5
+    expected = np.einsum("rs,ngswc->ngrwc", weights, columns).reshape(12, 18, 18, 1)
+    np.testing.assert_allclose(smaller, expected, atol=0.5001)
+    # A height that fits stays as it is; what it does not fill stays 0.
+    fitting = store.load(32)
+    assert not fitting[:, 30:].any()
+    np.testing.assert_array_equal(
+        fitting[:, :30].mean((1, 2, 3)).round(-1), whole[:, :30].mean((1, 2, 3)).round(-1)
+    )
 
 
 @pytest.mark.parametrize("name", ["images.npy", "index.json"])

@@ -76,7 +76,7 @@ def test_the_store_keeps_the_sums_and_the_command_prints_them(
     manifest = read_manifest(tmp_path / "data", "ham10000")
     assert manifest is not None
     assert manifest.archives == {"photographs.zip": f"SHA-256 {digest}"}
-    monkeypatch.setattr("harness.data.registry.expand", lambda name: (dataset,))
+    monkeypatch.setattr("harness.data.registry.expand", lambda name, root: (dataset,))
     masks = write_zip(tmp_path / "m.zip", _masks(members))
     code, out, err = harness(
         *("data", "prepare", "ham10000", "--root", str(tmp_path / "data"), "--size", "16"),
