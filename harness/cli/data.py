@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cli import own, preparing
+from harness.cli import divided, own, preparing
 from harness.data import registry
 from harness.errors import UserError
 from harness.spec import profiles
@@ -24,7 +23,7 @@ def add_parser(commands: Any) -> None:
     for name, text in (
         ("list", "data sets, what is prepared, where to get the rest"),
         ("prepare", "decode an official archive, or generate the phantoms"),
-        ("verify", "hash a prepared store and compare with its fingerprint"),
+        ("verify", "hash a prepared store, and count twins and groups that its parts share"),
         ("add", "add a data set of your own, from class folders or a table"),
     ):
         action = actions.add_parser(
@@ -45,6 +44,20 @@ def add_parser(commands: Any) -> None:
         action.add_argument("name", help=added if name == "add" else known)
         if name == "add":
             own.add_options(action)
+        if name == "verify":
+            action.add_argument(
+                "--pairs",
+                type=Path,
+                metavar="FILE",
+                help="also write all pairs of twins as CSV, with distance and correlation",
+            )
+        if name == "prepare":
+            action.add_argument(
+                "--split-file",
+                type=Path,
+                metavar="CSV",
+                help="your own split: columns name and part (train, val, test or eval, unused)",
+            )
         if name in ("prepare", "add"):
             action.add_argument(
                 "--from",
@@ -66,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         return _list(args)
     if args.action == "add":
         return own.run(args)
-    return _prepare(args) if args.action == "prepare" else _verify(args)
+    return _prepare(args) if args.action == "prepare" else divided.verify(args)
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -82,6 +95,8 @@ def _list(args: argparse.Namespace) -> int:
         print(f"{dataset.name:<20} {dataset.title}: {state}")
         if manifest is not None:
             _list_small(manifest)
+            for text in (*divided.split_lines(manifest, dataset), *manifest.remarks):
+                print(f"{'':<20} {text}")
         print(
             f"{'':<20} {sum(dataset.counts)} images,"
             f" {len(dataset.classes)} classes ({', '.join(dataset.classes)})"
@@ -104,8 +119,10 @@ def _prepare(args: argparse.Namespace) -> int:
 
     for dataset in registry.expand(args.name, args.root):
         if dataset.name in phantom.FAMILIES:
-            if args.source is not None or args.masks is not None:
-                raise UserError("Phantom images are generated; leave out --from and --masks.")
+            if (args.source, args.masks, args.split_file) != (None, None, None):
+                raise UserError(
+                    "Phantom images are generated; leave out --from, --masks and --split-file."
+                )
             size = preparing.asked_size(args, phantom.SIZE)
             preparing.show(
                 dataset, phantom.ensure(args.root, dataset.name, size=size, again=True), args.root
@@ -121,24 +138,3 @@ def _prepare(args: argparse.Namespace) -> int:
             )
         preparing.prepare_archive(dataset, source, args)
     return 0
-
-
-def _verify(args: argparse.Namespace) -> int:
-    from harness.data.prepared import differences, read_manifest, write_stamp
-
-    code = 0
-    for dataset in registry.expand(args.name, args.root):
-        manifest = read_manifest(args.root, dataset.name)
-        if manifest is None:
-            raise UserError(
-                f"Data set {dataset.name!r} is not prepared under {args.root}; run"
-                f" `harness data prepare {dataset.name}`."
-            )
-        wrong = differences(args.root / dataset.name, manifest)
-        if wrong:
-            print(f"{dataset.name}: {'; '.join(wrong)}", file=sys.stderr)
-            code = 2
-            continue
-        write_stamp(args.root / dataset.name, manifest)
-        print(f"{dataset.name}: verified, fingerprint {manifest.fingerprint}")
-    return code

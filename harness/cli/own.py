@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         source=str(source.absolute()),
         table=None if table is None else str(table),
         columns=columns,
-        split="given" if found.parts else "clean",
+        split="given" if found.parts and not found.groups else "clean",
         intensity=intensity,
     )
     _confirm(args)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.cli import divided
 from harness.spec import profiles
 from harness.spec.profiles import STORED_SIZE
 
@@ -46,6 +48,7 @@ def prepare_archive(dataset: Dataset, source: Sequence[Path], args: argparse.Nam
             size=asked_size(args),
             workers=args.workers,
             advance=advance,
+            split=getattr(args, "split_file", None),
         )
     show(dataset, manifest, args.root)
 
@@ -56,10 +59,12 @@ def show(dataset: Dataset, manifest: Manifest, root: Path) -> None:
         f"{name} {count}" for name, count in zip(dataset.classes, dataset.counts, strict=True)
     )
     print(f"{dataset.name}: {sum(dataset.counts)} images ({counts})")
-    for split, parts in manifest.parts.items():
-        print(f"  {split}: " + ", ".join(f"{part} {n}" for part, n in parts.items()))
+    for text in (*divided.split_lines(manifest, dataset), *divided.clean_lines(root, dataset)):
+        print(f"  {text}")
     for name, sentence in manifest.archives.items():
         print(f"  {name}: {sentence}")
     for remark in manifest.remarks:
         print(f"  {remark}")
+    for text in divided.warnings(manifest, dataset):
+        print(text, file=sys.stderr)
     print(f"  {manifest.size} px, fingerprint {manifest.fingerprint[:12]}, in {root}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from harness.data import formats
+from harness.data import formats, twins
 from harness.spec.dataset import Item, Source
 
 RESAMPLING = Image.Resampling.LANCZOS
@@ -25,12 +25,14 @@ class Decoded:
         mask: (S, S) uint8 in {0, 1}, likewise, or None.
         size: original height and width.
         pixels: SHA-256 of the original pixels, which identifies exact duplicates.
+        sketch: of the original pixels, by which near-twins are found, see ``harness.data.twins``.
     """
 
     image: np.ndarray
     mask: np.ndarray | None
     size: tuple[int, int]
     pixels: str
+    sketch: np.ndarray
 
 
 def decode(source: Source, item: Item, size: int, channels: int) -> Decoded:
@@ -56,6 +58,7 @@ def decode(source: Source, item: Item, size: int, channels: int) -> Decoded:
         mask=_mask(source, item, image.size, size),
         size=(image.height, image.width),
         pixels=pixel_hash.hexdigest(),
+        sketch=twins.sketch(image),
     )
 
 

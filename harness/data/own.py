@@ -172,7 +172,14 @@ def dataset(root: Path, name: str, described: OwnDataset) -> Dataset:
         licence="the user's own data",
         listing=functools.partial(_listing, name=name, described=described),
         split=described.split,
+        group_title=_group_title(described.columns),
     )
+
+
+def _group_title(columns: Columns | None) -> str:
+    """Return what a group is called: the name of its column, without a final "id"."""
+    column = "" if columns is None or columns.group is None else columns.group
+    return re.sub(r"[_ -]?ids?$", "", column.strip().lower()) or "group"
 
 
 def _listing(source: Source, *, name: str, described: OwnDataset) -> Listing:

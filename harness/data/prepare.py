@@ -6,17 +6,19 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from harness import files
-from harness.data import photographs, placing, prepared, sums
+from harness.data import overlap, photographs, placing, prepared, split_file, sums, twins
 from harness.data.archive import Given, open_source
 from harness.data.decode import decode
 from harness.data.prepared import Manifest
-from harness.data.split import CLEAN, clean_split, paper_split
-from harness.data.writing import Advance, Work, decode_all
+from harness.data.split import connect, divide
+from harness.data.twins import TwinRules
+from harness.data.writing import Advance, Work, Written, decode_all
 from harness.errors import UserError, listed
 from harness.spec.dataset import Dataset, Listing
 from harness.spec.profiles import STORED_SIZE
@@ -24,11 +26,11 @@ from harness.spec.profiles import STORED_SIZE
 LEAST_SIZE, MOST_SIZE = 16, 4096
 """Smallest and largest allowed side of stored images in pixels."""
 
-LEAST_SHARE = 10
-"""Number of images from which a part of the clean split must not be empty."""
+LEAST_DIVIDED = 100
+"""Number of images from which there has to be a clean split."""
 
 
-def prepare(
+def prepare(  # noqa: PLR0913 (the options of one command)
     dataset: Dataset,
     source: Path | Given,
     *,
@@ -36,6 +38,8 @@ def prepare(
     size: int = STORED_SIZE,
     workers: int | None = None,
     advance: Advance = lambda done, total: None,
+    split: Path | None = None,
+    rules: TwinRules = twins.RULES,
 ) -> Manifest:
     """Decode an archive or folder into ROOT/NAME and return its manifest.
 
@@ -46,6 +50,8 @@ def prepare(
         size: side of the stored images in pixels.
         workers: decoding threads (PIL releases Python's lock), by default one per core.
         advance: called after each decoded image.
+        split: a user's split, see ``harness.data.split_file``; it becomes the store's default.
+        rules: when two images are near-twins.
 
     Raises:
         UserError: the archive is unsafe, broken or incomplete, or its classes have other counts;
@@ -53,10 +59,13 @@ def prepare(
     """
     if not LEAST_SIZE <= size <= MOST_SIZE:
         raise UserError(f"--size is {size}; allowed: {LEAST_SIZE} to {MOST_SIZE}.")
+    parts = None if split is None else split_file.read(split)
     with open_source(source, scratch=_existing(root)) as archive:
         with archive.explained():
             items = tuple(sorted(dataset.listing(archive), key=lambda item: item.name))
             check(dataset, items)
+        if split is not None and parts is not None:
+            parts = split_file.match(split, parts, [item.name for item in items])
         archive.check_masks(dataset.title, items)
         if archive.decoder is None:  # a user's own data may be of any kind
             photographs.check(archive, dataset.title, items)
@@ -71,6 +80,8 @@ def prepare(
             advance=advance,
             archives=sentences,
             remarks=tuple(archive.remarks),
+            given=parts,
+            rules=rules,
         )
         return write_store(work, root)
 
@@ -105,20 +116,18 @@ def check(dataset: Dataset, items: Listing) -> None:
 
 
 def check_parts(dataset: Dataset, manifest: Manifest) -> None:
-    """Check that no part of the clean split is empty whose share is ten images or more.
+    """Check that there is a clean split, unless a user gives the split or there are few images.
 
     Raises:
-        UserError: one is, because most images are equal to each other or of one group.
+        UserError: there is none, because most images are almost equal or of one group.
     """
     total = sum(dataset.counts)
-    for part, share in CLEAN.items():
-        images = manifest.parts.get("clean", {}).get(part)
-        if images == 0 and total * share >= LEAST_SHARE:
-            raise UserError(
-                f"{dataset.title}: the part {part!r} of the clean split has no images, its share"
-                f" would be {round(total * share)}: most images are equal or of one group. Check"
-                f" the table of groups, or give the official archive ({dataset.source})."
-            )
+    if "clean" not in manifest.parts and manifest.split != "given" and total >= LEAST_DIVIDED:
+        raise UserError(
+            f"{dataset.title}: there is no clean split, as its {total} images are of one or two"
+            " groups or almost equal to each other. Check the table of groups, or give the official"
+            f" archive ({dataset.source})."
+        )
 
 
 def write_store(work: Work, root: Path, *, keep: bool = False) -> Manifest:
@@ -135,8 +144,7 @@ def write_store(work: Work, root: Path, *, keep: bool = False) -> Manifest:
     name = work.dataset.name
     try:
         with placing.scratch(root, name) as folder:
-            sizes, pixels = decode_all(work, folder)
-            manifest = _describe(work, folder, sizes, pixels)
+            manifest = _describe(work, folder, decode_all(work, folder))
             check_parts(work.dataset, manifest)
             placing.place(folder, root / name, keep=keep)
     except OSError as error:
@@ -148,21 +156,22 @@ def write_store(work: Work, root: Path, *, keep: bool = False) -> Manifest:
     return manifest
 
 
-def _describe(work: Work, folder: Path, sizes: np.ndarray, pixels: list[str]) -> Manifest:
-    """Write index.json and manifest.json; return the manifest."""
-    dataset, items = work.dataset, work.items
-    splits = {
-        "paper": paper_split(dataset.name, items, dataset.sizes),
-        "clean": clean_split(dataset.name, items, pixels),
-    }
+def _describe(work: Work, folder: Path, written: Written) -> Manifest:
+    """Divide the images, write twins.npy, index.json and manifest.json; return the manifest."""
+    dataset, items, rules = work.dataset, work.items, work.rules
+    joining = twins.search(written.sketches, rules.join)
+    divided = divide(dataset, items, connect(items, written.pixels, joining), work.given)
     has_groups = any(item.group is not None for item in items)
+    groups = [item.group or item.name for item in items] if has_groups else None
+    np.save(folder / "twins.npy", written.sketches)
     index = {
         "names": [item.name for item in items],
         "labels": [item.label for item in items],
-        "sizes": sizes.tolist(),
-        "groups": [item.group or item.name for item in items] if has_groups else None,
-        "pixels": pixels,
-        "splits": splits,
+        "sizes": written.sizes.tolist(),
+        "groups": groups,
+        "pixels": written.pixels,
+        "splits": divided.splits,
+        "twins": asdict(rules),
     }
     files.write_json(folder / "index.json", index)
     hashes = {
@@ -176,15 +185,22 @@ def _describe(work: Work, folder: Path, sizes: np.ndarray, pixels: list[str]) ->
         fingerprint=prepared.fingerprint(hashes),
         parts={
             split: {part: len(rows) for part, rows in parts.items()}
-            for split, parts in splits.items()
+            for split, parts in divided.splits.items()
         },
         files=hashes,
         archives=work.archives,
         remarks=work.remarks,
-        split="given" if "given" in splits else dataset.split,
+        split=divided.default,
+        twins=rules,
+        joined=divided.joined,
+        overlaps=tuple(
+            found.overlap
+            for found in overlap.find(
+                divided.splits, written.pixels, groups, twins.search(written.sketches, rules.check)
+            )
+        ),
     )
-    content = {name: getattr(manifest, name) for name in Manifest.__dataclass_fields__}
-    files.write_json(folder / "manifest.json", {"format": prepared.FORMAT, **content})
+    files.write_json(folder / "manifest.json", {"format": prepared.FORMAT, **asdict(manifest)})
     return manifest
 
 

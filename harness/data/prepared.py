@@ -1,7 +1,8 @@
 """Data stores: a data set as one memory-mapped uint8 array with labels, groups and splits.
 
-Files under ROOT/NAME: ``images.npy``, ``masks.npy`` if there are masks, ``index.json``, and
-``manifest.json`` with the SHA-256 of each file and one fingerprint over all of them.
+Files under ROOT/NAME: ``images.npy``, ``masks.npy`` if there are masks, ``twins.npy`` by which
+near-twins are found, ``index.json``, and ``manifest.json`` with the SHA-256 of each file and one
+fingerprint over all of them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ import numpy as np
 from harness import files, seed
 from harness.canonical import digest
 from harness.data import placing
+from harness.data.overlap import Overlap
+from harness.data.split import NOTHING_JOINED, Joined
+from harness.data.twins import RULES, TwinRules
 from harness.errors import UserError
 from harness.spec.dataset import Split
 
@@ -48,6 +52,9 @@ class Manifest:
         archives: what the store was made from, by name, with its checksum.
         remarks: sentences of the reader about the archive, which tables print.
         split: the split that is used where none is asked for.
+        twins: when two images are near-twins, see ``harness.data.twins``.
+        joined: what the clean split keeps together.
+        overlaps: how many images of each part have a twin or share a group in another part.
     """
 
     dataset: str
@@ -59,6 +66,9 @@ class Manifest:
     archives: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     split: Split = "paper"
+    twins: TwinRules = RULES
+    joined: Joined = NOTHING_JOINED
+    overlaps: tuple[Overlap, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,13 +195,23 @@ def _area_matrix(length: int, side: int, target: int) -> np.ndarray:
 
 
 class Store:
-    """An open data store."""
+    """An open data store.
+
+    Attributes:
+        manifest: its summary.
+        splits: rows by part and split.
+        pixels: hash of each image's original pixels.
+        rules: when two images are near-twins.
+    """
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         """Read the index and map the arrays, whose pixels are read on use."""
         self.manifest = manifest
         index = _json(folder / "index.json")
-        self._splits: dict[str, dict[str, list[int]]] = index["splits"]
+        self.splits: dict[str, dict[str, list[int]]] = index["splits"]
+        self.pixels: list[str] = index["pixels"]
+        self.rules = msgspec.convert(index["twins"], TwinRules)
+        self._folder = folder
         masks = folder / "masks.npy"
         count = len(index["labels"])
         self._all = ImageStore(
@@ -207,7 +227,12 @@ class Store:
 
     def part(self, split: str, part: str) -> ImageStore:
         """Return a part ("train", "eval", "val", "test") of a split ("paper", "clean")."""
-        return self._all.take(np.asarray(self._splits[split][part], np.int64))
+        return self._all.take(np.asarray(self.splits[split][part], np.int64))
+
+    def sketches(self) -> np.ndarray:
+        """Return the images' sketches, (N, ``twins.SKETCH``) uint8."""
+        sketches: np.ndarray = np.load(self._folder / "twins.npy")
+        return sketches
 
     def everything(self) -> ImageStore:
         """Return all images, ordered by name."""

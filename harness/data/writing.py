@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
-from harness.data import formats
+from harness.data import formats, twins
 from harness.data.decode import Decoded
+from harness.data.twins import TwinRules
 from harness.errors import UserError
-from harness.spec.dataset import Dataset, Item, Listing
+from harness.spec.dataset import Dataset, Item, Listing, PartName
 
 IN_FLIGHT = 512 * 2**20
 """Bytes that the images being decoded at one time may take."""
@@ -43,6 +44,8 @@ class Work:
         advance: called after each decoded image.
         archives: what was read, by name, with its checksum.
         remarks: sentences of the reader, which the store keeps.
+        given: part by name of a user's split; None without one.
+        rules: when two images are near-twins.
     """
 
     dataset: Dataset
@@ -53,6 +56,23 @@ class Work:
     advance: Advance = lambda done, total: None
     archives: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    given: Mapping[str, PartName | None] | None = None
+    rules: TwinRules = twins.RULES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What is known of the written images, by row.
+
+    Attributes:
+        sizes: (n, 2) int64, original height and width in pixels.
+        pixels: hash of each image's original pixels.
+        sketches: (n, ``twins.SKETCH``) uint8, by which near-twins are found.
+    """
+
+    sizes: np.ndarray
+    pixels: list[str]
+    sketches: np.ndarray
 
 
 class Rows:
@@ -100,8 +120,8 @@ class Rows:
             os.close(self._handle)
 
 
-def decode_all(work: Work, folder: Path) -> tuple[np.ndarray, list[str]]:
-    """Decode all items into ``images.npy`` and ``masks.npy``; return sizes (n, 2) and pixel hashes.
+def decode_all(work: Work, folder: Path) -> Written:
+    """Decode all items into ``images.npy`` and ``masks.npy``; return what else is known of them.
 
     Raises:
         UserError: items cannot be decoded; the message names the first and counts all.
@@ -130,8 +150,7 @@ class _Target:
 
     images: Rows
     masks: Rows | None
-    sizes: np.ndarray
-    pixels: list[str]
+    written: Written
 
     def decode(self, work: Work, row: int) -> str | None:
         """Decode and write one item; return why it cannot be decoded, None if it was."""
@@ -142,15 +161,19 @@ class _Target:
         self.images.write(row, decoded.image)
         if self.masks is not None and decoded.mask is not None:
             self.masks.write(row, decoded.mask)
-        self.sizes[row], self.pixels[row] = decoded.size, decoded.pixels
+        self.written.sizes[row], self.written.pixels[row] = decoded.size, decoded.pixels
+        self.written.sketches[row] = decoded.sketch
         return None
 
 
-def _decode_into(work: Work, images: Rows, masks: Rows | None) -> tuple[np.ndarray, list[str]]:
+def _decode_into(work: Work, images: Rows, masks: Rows | None) -> Written:
     count = len(work.items)
-    target = _Target(
-        images=images, masks=masks, sizes=np.zeros((count, 2), np.int64), pixels=[""] * count
+    written = Written(
+        sizes=np.zeros((count, 2), np.int64),
+        pixels=[""] * count,
+        sketches=np.zeros((count, twins.SKETCH), np.uint8),
     )
+    target = _Target(images=images, masks=masks, written=written)
     broken: list[str] = []
     workers = work.workers or os.cpu_count() or 1
     pending: deque[Future[str | None]] = deque()
@@ -164,7 +187,7 @@ def _decode_into(work: Work, images: Rows, masks: Rows | None) -> tuple[np.ndarr
                     problem = pending.popleft().result()
                     if problem is not None:
                         broken.append(problem)
-                    largest = max(largest, int(target.sizes[done].prod()))
+                    largest = max(largest, int(written.sizes[done].prod()))
                     done += 1
                     work.advance(done, count)
                 if row < count:
@@ -178,7 +201,7 @@ def _decode_into(work: Work, images: Rows, masks: Rows | None) -> tuple[np.ndarr
             f"{work.dataset.title}: {len(broken)} files cannot be used:"
             f" {formats.grouped(broken)}; nothing was written."
         )
-    return target.sizes, target.pixels
+    return written
 
 
 def _at_once(largest: int, workers: int) -> int:

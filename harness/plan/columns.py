@@ -128,7 +128,7 @@ def official(dataset: Dataset) -> Manifest:
         size=0,
         fingerprint=UNPREPARED,
         split=dataset.split,
-        parts={"paper": dict(dataset.sizes), "clean": clean},
+        parts={**({"paper": dict(dataset.sizes)} if dataset.sizes else {}), "clean": clean},
         files={},
     )
 

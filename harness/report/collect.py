@@ -7,14 +7,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from harness import provenance as environment
-from harness.data.parts import part_of
+from harness.data.parts import USES, part_name, part_of, part_size
 from harness.data.prepared import Store, open_store
 from harness.evaluate import registry
 from harness.plan.columns import ColumnPlan
 from harness.plan.plan import CellRun, Plan
 from harness.report.measure import Measurements
 from harness.report.tracking import Mirror
-from harness.report.values import ColumnContext, Context, Entry
+from harness.report.values import ColumnContext, Context, Division, Entry
+from harness.spec.dataset import PARTS
+from harness.spec.profile import Profile
 from harness.spec.run import parameters, sources
 from harness.store.record import Record, Records
 from harness.store.result import Provenance, Result, Rule, StageCost, to_json
@@ -99,6 +101,24 @@ def _column(plan: Plan, column: ColumnPlan) -> ColumnContext:
         stored_size=column.manifest.size,
         wanted_size=plan.options.profile.stored_size,
         remarks=column.manifest.remarks,
+        division=division(column, store, plan.options.profile),
+    )
+
+
+def division(column: ColumnPlan, store: Store, profile: Profile) -> Division:
+    """Return how the data set of a column was divided."""
+    return Division(
+        split=column.split,
+        **PARTS[column.split]._asdict(),
+        overlaps=tuple(o for o in column.manifest.overlaps if o.split == column.split),
+        rules=column.manifest.twins,
+        group=column.used.group_title,
+        grouped=store.everything().groups is not None,
+        whole=all(
+            part_size(column.manifest, column.split, profile, use)
+            == column.manifest.parts[column.split][part_name(column.split, use)]
+            for use in USES
+        ),
     )
 
 

@@ -10,7 +10,16 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from harness import stats
-from harness.report.values import Cell, Comparison, Costing, Entry, Grid, GridColumn, Group
+from harness.report.values import (
+    Cell,
+    Comparison,
+    Costing,
+    Division,
+    Entry,
+    Grid,
+    GridColumn,
+    Group,
+)
 from harness.stats import Interval
 
 if TYPE_CHECKING:
@@ -84,12 +93,19 @@ def _column(column: GridColumn) -> dict[str, Any]:
         "split": context.split,
         "stored_size": context.stored_size,
         "remarks": list(context.remarks),
+        "division": None if context.division is None else _division(context.division),
         "data": context.data,
         "metric": metric.name,
         "better": metric.better,
         "digits": metric.digits,
         "factor": metric.factor,
     }
+
+
+def _division(division: Division) -> dict[str, Any]:
+    """Return how a data set was divided as JSON values; counts are of whole parts."""
+    values = dataclasses.asdict(division)
+    return {**values, "overlaps": list(values["overlaps"])}
 
 
 def _cell(cell: Cell, column: GridColumn) -> dict[str, Any]:

@@ -6,25 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.canonical import short
-from harness.report import cells, same_run
+from harness.report import cells, divided, same_run
 from harness.report.numbers import MINUS
 from harness.report.values import Cell, ComputedRow, Context, Entry, GridColumn, GridRow, Note
 from harness.spec.costs import NOTES
 from harness.spec.table import Table
-
-BEST = {
-    "paper": "the best epoch on the reported images themselves (the paper's rule, which flatters)",
-    "clean": "the best epoch on the validation part",
-    "given": "the best epoch on the validation part of the given split",
-}
-"""Texts of the selection of the best epoch by split."""
-
-SPLITS = {
-    "paper": "paper (trained on its training part, reported on its evaluation part)",
-    "clean": "clean (other images than the paper's split; reported on the test part)",
-    "given": "given (the user's own parts; reported on the test part)",
-}
-"""Texts of the splits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +61,11 @@ def notes(
         ("Costs", _costs(columns)),
         ("Marks", _marks(shown)),
         ("Seeds", ", ".join(map(str, context.seeds))),
-        ("Selection", _selection(measured, context)),
+        ("Selection", divided.selection(measured, context)),
         ("Profile", f"{context.profile}{' (scaled down)' if context.scaled_down else ''}"),
         ("Changed settings", "; ".join(context.overrides)),
-        ("Split", _split(measured, context)),
+        ("Split", divided.split(measured, context)),
+        ("Twins and groups", divided.shared(measured)),
         ("Data", "; ".join(dict.fromkeys(map(_data, measured)))),
         ("Phantoms", _phantoms(columns)),
         ("Commits of the runs", _commits(entries)),
@@ -129,34 +116,6 @@ def _marks(shown: Shown) -> str:
     texts = [f"{mark}: {meaning}" for mark, meaning in legend.items() if mark in remarks]
     texts += [f"{row.label}: {row.meaning}" for row in shown.computed]
     return "; ".join(texts)
-
-
-def _selection(columns: Sequence[GridColumn], context: Context) -> str:
-    texts = {"last": "the last epoch"}
-    if context.rule == "best":
-        texts = {split: BEST[split] for split in _splits(columns, context)}
-    rule = _by_title(texts, columns)
-    return f"{rule}; the JSON file holds the value at the last epoch and at the best"
-
-
-def _split(columns: Sequence[GridColumn], context: Context) -> str:
-    return _by_title({split: SPLITS[split] for split in _splits(columns, context)}, columns)
-
-
-def _splits(columns: Sequence[GridColumn], context: Context) -> list[str]:
-    """Return the splits of the columns in order; those of the options where none is measured."""
-    return [*dict.fromkeys(c.context.split for c in columns)] or context.split.split(" and ")
-
-
-def _by_title(texts: Mapping[str, str], columns: Sequence[GridColumn]) -> str:
-    """Return the only text, or each with the titles of the columns of its split."""
-    if len(texts) == 1:
-        return next(iter(texts.values()))
-    return "; ".join(
-        f"{', '.join(dict.fromkeys(c.context.title for c in columns if c.context.split == split))}:"
-        f" {text}"
-        for split, text in texts.items()
-    )
 
 
 def _data(column: GridColumn) -> str:

@@ -207,13 +207,15 @@ class Dataset:
         title: name in tables.
         classes: class names in label order (K of them).
         counts: images per class over the whole data set, in the order of ``classes``.
-        sizes: images per part of the paper's split, ``{"train": ..., "eval": ...}``.
+        sizes: images per part of the paper's split, ``{"train": ..., "eval": ...}``; empty for
+            images that the paper does not know.
         channels: 1 for greyscale images, else 3; as many are stored.
         source: where a user gets the official archive.
         licence: the data's licence, in words.
         listing: function that returns the labelled images of an opened archive or folder.
         phantom: family of generated images that replaces it in the ``smoke`` profile.
         split: the split that is used where none is asked for.
+        group_title: what ``Item.group`` identifies, in the singular ("lesion").
     """
 
     name: str
@@ -227,3 +229,4 @@ class Dataset:
     listing: Callable[[Source], Listing]
     phantom: str | None = None
     split: Split = "paper"
+    group_title: str = "group"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness.data.prepare import prepare
 from harness.data.prepared import Store, open_store, read_manifest, subset
-from harness.data.split import clean_split, paper_split, stratified
+from harness.data.split import CLEAN, balance, clean_split, connect, paper_split, stratified
 from harness.errors import UserError
 from harness.spec.dataset import Item
 from tests import archives
@@ -157,7 +157,12 @@ def test_paper_split_is_exact_stratified_and_blind_to_order(
 def test_clean_split_divides_no_group_and_no_duplicates(rows: list[tuple[int, int, int]]) -> None:
     items = _items([r[0] for r in rows], [r[1] for r in rows])
     pixels = [str(r[2]) for r in rows]
-    parts = clean_split("toy", items, pixels)
+    connected = connect(items, pixels)
+    parts = clean_split("toy", items, connected)
+    assert (parts is None) == (len(np.unique(connected)) < 3)
+    if parts is None:
+        return
+    assert all(parts.values())
     assert sorted(i for rows in parts.values() for i in rows) == list(range(len(items)))
     where = {i: part for part, rows in parts.items() for i in rows}
     for i in range(len(items)):
@@ -168,8 +173,57 @@ def test_clean_split_divides_no_group_and_no_duplicates(rows: list[tuple[int, in
 
 def test_clean_split_has_its_shares_where_groups_are_small() -> None:
     items = _items([i % 2 for i in range(1000)])
-    parts = clean_split("toy", items, [str(i) for i in range(1000)])
+    parts = clean_split("toy", items, connect(items, [str(i) for i in range(1000)]))
+    assert parts is not None
     assert {p: len(rows) for p, rows in parts.items()} == {"train": 700, "val": 100, "test": 200}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 12), min_size=3, max_size=60),
+    labels=st.lists(st.integers(0, 2), min_size=60, max_size=60),
+    data=st.data(),
+)
+def test_clean_split_is_blind_to_order_and_gives_each_part_each_class(
+    sizes: list[int], labels: list[int], data: st.DataObject
+) -> None:
+    groups = [group for group, size in enumerate(sizes) for _ in range(size)]
+    items = _items([labels[group] for group in groups], groups)
+    pixels = [item.name for item in items]
+    parts = clean_split("toy", items, connect(items, pixels))
+    assert parts is not None
+    for label in set(labels[: len(sizes)]):
+        if sum(labels[group] == label for group in range(len(sizes))) >= len(CLEAN):
+            for rows in parts.values():
+                assert any(items[i].label == label for i in rows)
+    order = data.draw(st.permutations(range(len(items))))
+    shuffled = tuple(items[i] for i in order)
+    again = clean_split("toy", shuffled, connect(shuffled, [item.name for item in shuffled]))
+    assert again is not None
+    named = {part: {items[i].name for i in rows} for part, rows in parts.items()}
+    assert {part: {shuffled[i].name for i in rows} for part, rows in again.items()} == named
+
+
+def test_a_component_larger_than_a_share_is_trained_on() -> None:
+    groups = [0] * 40 + list(range(1, 61))  # 40 % of the images are one patient's
+    items = _items([0] * 100, groups)
+    parts = clean_split("toy", items, connect(items, [item.name for item in items]))
+    assert parts is not None
+    assert {p: len(rows) for p, rows in parts.items()} == {"train": 70, "val": 10, "test": 20}
+    assert set(range(40)) <= set(parts["train"])
+
+
+def test_shares_that_cannot_be_kept_are_told() -> None:
+    labels = [0] * 30 + [1] * 2
+    items = _items(labels, [i // 10 for i in range(30)] + [3, 4])
+    parts = clean_split("toy", items, connect(items, [item.name for item in items]))
+    assert parts is not None
+    # Three patients of one class have one each; the other class has too few for every part.
+    assert [sum(labels[i] == 0 for i in rows) for rows in parts.values()] == [10, 10, 10]
+    told = balance(parts, np.array(labels), ["benign", "malignant"])
+    assert told.startswith("train 34 %, val 31 %, test 34 % instead of train 70 %, val 10 %, test")
+    assert told.endswith("; no malignant in val")
+    assert balance({"train": [0] * 7, "val": [0], "test": [0, 0]}, np.zeros(1, int), ["a"]) == ""
 
 
 def test_two_draws_of_other_data_sets_differ() -> None:

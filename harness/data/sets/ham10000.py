@@ -219,4 +219,5 @@ DATASET = Dataset(
     licence="CC BY-NC 4.0",
     listing=listing,
     phantom="phantom-dermoscopy",
+    group_title="lesion",
 )

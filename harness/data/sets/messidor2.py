@@ -182,4 +182,5 @@ DATASET = Dataset(
     licence="research only, on request",
     listing=listing,
     phantom="phantom-fundus",
+    group_title="patient",
 )

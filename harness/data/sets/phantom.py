@@ -12,8 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from harness import seed
+from harness.data import twins
 from harness.data.decode import Decoded
 from harness.data.prepare import check, write_store
 from harness.data.prepared import Manifest, read_manifest
@@ -187,7 +189,14 @@ def _decode(item: Item, family: str, size: int, channels: int) -> Decoded:
     image, mask = render(family, int(item.image), item.label, size)
     image = image[..., :channels]
     pixel_hash = hashlib.sha256(image.tobytes()).hexdigest()
-    return Decoded(image=image, mask=mask, size=(size, size), pixels=pixel_hash)
+    drawn = Image.fromarray(image.squeeze(2) if channels == 1 else image)
+    return Decoded(
+        image=image,
+        mask=mask,
+        size=(size, size),
+        pixels=pixel_hash,
+        sketch=twins.sketch(drawn),
+    )
 
 
 def items(dataset: Dataset) -> Listing:

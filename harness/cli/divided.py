@@ -1,0 +1,115 @@
+"""What the command line says about the splits of a store, and ``harness data verify``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.data import registry
+from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from harness.data.prepared import Manifest
+    from harness.spec.dataset import Dataset
+
+
+def split_lines(manifest: Manifest, dataset: Dataset) -> list[str]:
+    """Return for each split its parts, with how many images have a twin in another."""
+    from harness.data.overlap import sentence
+
+    lines = []
+    for split, parts in manifest.parts.items():
+        sizes = ", ".join(f"{part} {count}" for part, count in parts.items())
+        found = [
+            sentence(o, dataset.group_title)
+            for o in manifest.overlaps
+            if o.split == split and not o.clear
+        ]
+        lines.append(f"{split}: {sizes}; {'; '.join(found) or 'no twin in two parts'}")
+    return lines
+
+
+def clean_lines(root: Path, dataset: Dataset) -> list[str]:
+    """Return what the clean split keeps together, and what of its shares it cannot keep."""
+    from harness.data.prepared import open_store
+    from harness.data.split import balance
+
+    store = open_store(root, dataset.name)
+    if "clean" not in store.splits:
+        return ["clean: none, as the images make fewer than three sets that belong together"]
+    joined = store.manifest.joined
+    lines = [
+        f"clean keeps together {joined.images} images in {joined.components} sets, the largest of"
+        f" {joined.largest}"
+    ]
+    uneven = balance(store.splits["clean"], store.everything().labels, dataset.classes)
+    return [*lines, *([f"clean is uneven: {uneven}"] if uneven else [])]
+
+
+def warnings(manifest: Manifest, dataset: Dataset) -> list[str]:
+    """Return a line for each count of twins and shared groups in the parts of a given split."""
+    from harness.data.overlap import sentence
+
+    return [
+        f"warning: the given split of {dataset.name}: {sentence(o, dataset.group_title)};"
+        " --split clean has none"
+        for o in manifest.overlaps
+        if o.split == "given" and (o.exact or o.near or o.grouped)
+    ]
+
+
+def verify(args: argparse.Namespace) -> int:
+    """Check stores against their manifests, print who has twins where, and return the exit code."""
+    from harness import files
+    from harness.data import verify as verifying
+
+    code, pairs = 0, []
+    for dataset in registry.expand(args.name, args.root):
+        wrong, lines = _verify(args.root, dataset)
+        if wrong:
+            print(f"{dataset.name}: {'; '.join(wrong)}", file=sys.stderr)
+            code = 2
+            continue
+        for line in lines:
+            print(line)
+        if args.pairs:
+            pairs += verifying.pairs_of(args.root, dataset)
+    if args.pairs:
+        files.write_text(args.pairs, verifying.as_csv(pairs))
+        print(f"{len(pairs)} pairs in {args.pairs}")
+    return code
+
+
+def _verify(root: Path, dataset: Dataset) -> tuple[list[str], list[str]]:
+    """Return what is wrong with a store, and what is said of one with which nothing is.
+
+    Raises:
+        UserError: it is not prepared.
+    """
+    from harness.data import verify as verifying
+    from harness.data.prepared import differences, open_store, read_manifest, write_stamp
+
+    manifest = read_manifest(root, dataset.name)
+    if manifest is None:
+        raise UserError(
+            f"Data set {dataset.name!r} is not prepared under {root}; run"
+            f" `harness data prepare {dataset.name}`."
+        )
+    wrong = differences(root / dataset.name, manifest)
+    if wrong:
+        return wrong, []
+    write_stamp(root / dataset.name, manifest)
+    store = open_store(root, dataset.name)
+    found = verifying.recount(store)
+    wrong = verifying.problems(store, found)
+    if wrong:
+        return [*wrong, f"run `harness data prepare {dataset.name}` again"], []
+    said = (
+        *verifying.lines(store, found, dataset),
+        *clean_lines(root, dataset),
+        *manifest.remarks,
+    )
+    verified = f"{dataset.name}: verified, fingerprint {manifest.fingerprint}"
+    return [], [verified, *(f"  {line}" for line in said)]

@@ -1,0 +1,104 @@
+"""Notes on how data sets were divided: which images select, and what the parts share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from harness.data.overlap import counted, sentence
+from harness.report.values import ColumnContext, Context, Division, GridColumn
+
+BEST = {
+    "paper": "the best epoch on the reported images themselves (the paper's rule, which flatters)",
+    "clean": "the best epoch on the validation part",
+    "given": "the best epoch on the validation part of the given split",
+}
+"""Texts of the selection of the best epoch by split."""
+
+ON_REPORTED = (
+    "the best epoch is selected on the reported images themselves, as the given split has no"
+    " validation part"
+)
+
+SPLITS = {
+    "paper": "paper (trained on its training part, reported on its evaluation part)",
+    "clean": "clean (other images than the paper's split; reported on the test part)",
+    "given": "given (the user's own parts; reported on the test part)",
+}
+"""Texts of the splits."""
+
+
+def selection(columns: Sequence[GridColumn], context: Context) -> str:
+    """Return which epoch is reported, and on which images it was selected."""
+
+    def of(column: ColumnContext) -> str:
+        if column.division is not None and column.division.selects_on_reported:
+            return ON_REPORTED if context.rule == "best" else f"the last epoch ({ON_REPORTED})"
+        return BEST[column.split] if context.rule == "best" else "the last epoch"
+
+    rule = _by_title(columns, of) or "the last epoch"
+    return f"{rule}; the JSON file holds the value at the last epoch and at the best"
+
+
+def split(columns: Sequence[GridColumn], context: Context) -> str:
+    """Return the splits in words, by data set where they differ."""
+    named = _by_title(columns, lambda column: SPLITS[column.split])
+    return named or "; ".join(SPLITS[name] for name in context.split.split(" and "))
+
+
+def shared(columns: Sequence[GridColumn]) -> str:
+    """Return how twins and groups were kept, and how many the reported part has in training."""
+    contexts = {c.context.dataset: c.context for c in columns if c.context.division is not None}
+    if not contexts:
+        return ""
+    texts = [
+        f"{context.title}: {kept(context.division)}"
+        for context in contexts.values()
+        if context.division is not None
+    ]
+    divisions = [c.division for c in contexts.values() if c.division is not None]
+    if not all(division.whole for division in divisions):
+        texts.append("counted over the whole parts, of which the profile takes fewer images")
+    return "; ".join([*texts, *dict.fromkeys(map(rule, divisions))])
+
+
+def kept(division: Division, use: str = "reported") -> str:
+    """Return how a split kept what belongs together, and what its parts share nevertheless.
+
+    Args:
+        division: how the data set was divided.
+        use: whose part is compared with the training part, "reported" or "selected_on".
+    """
+    facts = []
+    if division.split == "clean":
+        groups = f"{counted(2, division.group).removeprefix('2 ')}, " if division.grouped else ""
+        facts.append(f"{groups}identical images and near-twins kept together")
+    found = division.with_training(use)
+    if found is not None:
+        facts.append(sentence(found, division.group if division.grouped else None))
+    if not division.grouped:
+        facts.append("no groups of images are known")
+    return ", ".join(facts)
+
+
+def rule(division: Division) -> str:
+    """Return by which rule near-twins are counted, and joined in the clean split."""
+    check, join = division.rules.check, division.rules.join
+    joined = (
+        f", joined up to {join.distance} and above {join.correlation:g}"
+        if division.split == "clean"
+        else ""
+    )
+    return (
+        f"near-twins: at most {check.distance} of 256 bits of the difference hash differ, grey"
+        f" versions correlate above {check.correlation:g}{joined}"
+    )
+
+
+def _by_title(columns: Sequence[GridColumn], text: Callable[[ColumnContext], str]) -> str:
+    """Return the only text, or each with the titles of its columns; "" without columns."""
+    titles: dict[str, dict[str, None]] = {}
+    for column in columns:
+        titles.setdefault(text(column.context), {})[column.context.title] = None
+    if len(titles) < 2:
+        return "".join(titles)
+    return "; ".join(f"{', '.join(names)}: {shown}" for shown, names in titles.items())
