@@ -6,7 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
+from harness.data.overlap import Overlap
+from harness.data.twins import RULES
 from harness.evaluate.metrics import METRICS
+from harness.report.division import Division
 from harness.report.grid import lay_out
 from harness.report.values import ColumnContext, Context, Entry, Grid
 from harness.spec.quantity import Metric
@@ -47,6 +50,32 @@ def entry(name: str, value: float | None, *, seed: int = 0, **changes: Any) -> E
     return Entry(**{**values, **changes})
 
 
+DIVISION = Division(
+    split="paper",
+    trained_on="train",
+    selected_on="eval",
+    reported="eval",
+    overlaps=(
+        Overlap(
+            split="paper",
+            part="eval",
+            other="train",
+            images=1000,
+            same=0,
+            exact=216,
+            near=3,
+            grouped=0,
+            groups=0,
+        ),
+    ),
+    rules=RULES,
+    group="group",
+    grouped=False,
+    whole=True,
+)
+"""Of the BTMD column."""
+
+
 def column(**changes: Any) -> ColumnContext:
     """Return the BTMD column on real images."""
     values: dict[str, Any] = {
@@ -57,6 +86,7 @@ def column(**changes: Any) -> ColumnContext:
         "majority": 0.309,
         "data": "d1" * 32,
         "printed_n": 1311,
+        "division": DIVISION,
     }
     return ColumnContext(**{**values, **changes})
 
@@ -116,6 +146,29 @@ def every_kind() -> Grid:
         majority=0.25,
         data="d2" * 32,
         printed_n=522,
+        split="clean",
+        division=replace(
+            DIVISION,
+            split="clean",
+            selected_on="val",
+            reported="test",
+            overlaps=(
+                Overlap(
+                    split="clean",
+                    part="test",
+                    other="train",
+                    images=128,
+                    same=0,
+                    exact=0,
+                    near=0,
+                    grouped=0,
+                    groups=0,
+                ),
+            ),
+            group="patient",
+            grouped=True,
+            whole=False,
+        ),
     )
     fundus = {"column": "messidor2", "n": 128, "data": "d2" * 32}
     error = "FloatingPointError: the loss is nan_at step 12 ~ 50 % | {lr}"

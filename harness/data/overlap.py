@@ -169,18 +169,23 @@ def sentence(overlap: Overlap, group: str | None) -> str:
         return f"the {part} images are the {other} images themselves"
     found = []
     if overlap.exact:
-        found.append(f"{overlap.exact} have a pixel-identical partner in {other}")
+        found.append(f"{_have(overlap.exact)} a pixel-identical partner in {other}")
     if overlap.near:
-        more = "more " if overlap.exact else ""
-        found.append(f"{overlap.near} {more}have a near-twin in {other}")
+        more = " more" if overlap.exact else ""
+        found.append(f"{_have(overlap.near, more)} a near-twin in {other}")
     if overlap.grouped and group is not None:
         found.append(
-            f"{overlap.grouped} share a {group} with {other} ({counted(overlap.groups, group)})"
+            f"{overlap.grouped} share{'s' if overlap.grouped == 1 else ''} a {group} with {other}"
+            f" ({counted(overlap.groups, group)})"
         )
     if not found:
-        shares = "" if group is None else f" or shares a {group}"
-        return f"no {part} image has a twin{shares} in {other}"
+        shares = "" if group is None else f" or shares a {group} with it"
+        return f"no {part} image has a twin in {other}{shares}"
     return f"of {overlap.images} {part} images {', '.join(found)}"
+
+
+def _have(number: int, more: str = "") -> str:
+    return f"{number}{more} {'has' if number == 1 else 'have'}"
 
 
 def counted(number: int, title: str) -> str:

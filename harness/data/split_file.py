@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from harness.errors import UserError, listed
@@ -65,7 +65,7 @@ def match(
 ) -> dict[str, PartName | None]:
     """Return the part of each image of a data set by its name in the store.
 
-    A name may be written with the ending of an image file.
+    A name may be written with the ending of an image file, and with the folders it lies in.
 
     Args:
         path: the file, for errors.
@@ -77,7 +77,7 @@ def match(
             or names one twice.
     """
     known = set(names)
-    stored = {name: name if name in known else _stem(name) for name in parts}
+    stored = {name: _stored(name, known) for name in parts}
     unknown = sorted(name for name, stem in stored.items() if stem not in known)
     if unknown:
         example = min(known, default="")
@@ -95,9 +95,12 @@ def match(
     return {stored[name]: part for name, part in parts.items()}
 
 
-def _stem(name: str) -> str:
-    path = PurePosixPath(name)
-    return name[: -len(path.suffix)] if path.suffix.lower() in SUFFIXES else name
+def _stored(name: str, known: Collection[str]) -> str:
+    """Return a name as the store writes it, or without its ending if the store has no such name."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    plain = path.with_suffix("") if path.suffix.lower() in SUFFIXES else path
+    candidates = (name, plain.as_posix(), path.name, plain.name)
+    return next((one for one in candidates if one in known), plain.as_posix())
 
 
 def _refuse_repeated(path: Path, names: Iterable[str]) -> None:

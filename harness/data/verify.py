@@ -19,9 +19,9 @@ from harness.errors import listed
 from harness.spec.dataset import Dataset
 
 TEXTS: Mapping[Kind, str] = {
-    "exact": "{images} have a pixel-identical partner in {other}",
-    "near": "{images} have a near-twin, but no pixel-identical partner, in {other}",
-    "grouped": "{images} share a {group} with {other} ({groups})",
+    "exact": "{images} {have} a pixel-identical partner in {other}",
+    "near": "{images} {have} a near-twin, but no pixel-identical partner, in {other}",
+    "grouped": "{images} {have} a {group} that {other} has too ({groups})",
 }
 """What the images of each kind have in another part."""
 
@@ -94,6 +94,7 @@ def _line(store: Store, found: Found, kind: Kind, dataset: Dataset) -> str:
     )
     text = TEXTS[kind].format(
         images=f"{len(rows)} of {counts.images} {overlap.TITLES[counts.part]} images",
+        have="has" if len(rows) == 1 else "have",
         other=overlap.TITLES[counts.other],
         group=dataset.group_title,
         groups=overlap.counted(counts.groups, dataset.group_title),

@@ -7,16 +7,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from harness import provenance as environment
-from harness.data.parts import USES, part_name, part_of, part_size
+from harness.data import registry as data_registry
+from harness.data.parts import part_of
 from harness.data.prepared import Store, open_store
 from harness.evaluate import registry
 from harness.plan.columns import ColumnPlan
 from harness.plan.plan import CellRun, Plan
+from harness.report import division
 from harness.report.measure import Measurements
 from harness.report.tracking import Mirror
-from harness.report.values import ColumnContext, Context, Division, Entry
-from harness.spec.dataset import PARTS
-from harness.spec.profile import Profile
+from harness.report.values import ColumnContext, Context, Entry
 from harness.spec.run import parameters, sources
 from harness.store.record import Record, Records
 from harness.store.result import Provenance, Result, Rule, StageCost, to_json
@@ -84,6 +84,8 @@ def _column(plan: Plan, column: ColumnPlan) -> ColumnContext:
     store: Store = open_store(plan.options.data, column.used.name)
     part = part_of(store, column.split, plan.options.profile, "reported")
     metric, classes = column.column.metric, len(column.used.classes)
+    # The sizes of a user's data set are not the paper's.
+    printed = column.asked.name in data_registry.shipped()
     title = column.column.title or column.asked.title
     if column.column.probe is not None:
         title = f"{title}, {PROBE_TITLES[column.column.probe]}"
@@ -96,29 +98,12 @@ def _column(plan: Plan, column: ColumnPlan) -> ColumnContext:
         majority=registry.majority(metric, part.labels, classes),
         constants=registry.constants(metric, part, plan.options.profile.backbones.image_size),
         data=column.manifest.fingerprint,
-        printed_n=column.asked.sizes.get("eval"),
+        printed_n=column.asked.sizes.get("eval") if printed else None,
         split=column.split,
         stored_size=column.manifest.size,
         wanted_size=plan.options.profile.stored_size,
         remarks=column.manifest.remarks,
-        division=division(column, store, plan.options.profile),
-    )
-
-
-def division(column: ColumnPlan, store: Store, profile: Profile) -> Division:
-    """Return how the data set of a column was divided."""
-    return Division(
-        split=column.split,
-        **PARTS[column.split]._asdict(),
-        overlaps=tuple(o for o in column.manifest.overlaps if o.split == column.split),
-        rules=column.manifest.twins,
-        group=column.used.group_title,
-        grouped=store.everything().groups is not None,
-        whole=all(
-            part_size(column.manifest, column.split, profile, use)
-            == column.manifest.parts[column.split][part_name(column.split, use)]
-            for use in USES
-        ),
+        division=division.of(column, store, plan.options.profile),
     )
 
 

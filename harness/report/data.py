@@ -10,11 +10,11 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from harness import stats
+from harness.report.division import Division
 from harness.report.values import (
     Cell,
     Comparison,
     Costing,
-    Division,
     Entry,
     Grid,
     GridColumn,

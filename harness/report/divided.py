@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from harness.data.overlap import counted, sentence
-from harness.report.values import ColumnContext, Context, Division, GridColumn
+from harness.report.division import kept, rules
+from harness.report.values import ColumnContext, Context, GridColumn
 
 BEST = {
     "paper": "the best epoch on the reported images themselves (the paper's rule, which flatters)",
@@ -35,8 +35,8 @@ def selection(columns: Sequence[GridColumn], context: Context) -> str:
             return ON_REPORTED if context.rule == "best" else f"the last epoch ({ON_REPORTED})"
         return BEST[column.split] if context.rule == "best" else "the last epoch"
 
-    rule = _by_title(columns, of) or "the last epoch"
-    return f"{rule}; the JSON file holds the value at the last epoch and at the best"
+    shown = _by_title(columns, of) or "the last epoch"
+    return f"{shown}; the JSON file holds the value at the last epoch and at the best"
 
 
 def split(columns: Sequence[GridColumn], context: Context) -> str:
@@ -58,40 +58,7 @@ def shared(columns: Sequence[GridColumn]) -> str:
     divisions = [c.division for c in contexts.values() if c.division is not None]
     if not all(division.whole for division in divisions):
         texts.append("counted over the whole parts, of which the profile takes fewer images")
-    return "; ".join([*texts, *dict.fromkeys(map(rule, divisions))])
-
-
-def kept(division: Division, use: str = "reported") -> str:
-    """Return how a split kept what belongs together, and what its parts share nevertheless.
-
-    Args:
-        division: how the data set was divided.
-        use: whose part is compared with the training part, "reported" or "selected_on".
-    """
-    facts = []
-    if division.split == "clean":
-        groups = f"{counted(2, division.group).removeprefix('2 ')}, " if division.grouped else ""
-        facts.append(f"{groups}identical images and near-twins kept together")
-    found = division.with_training(use)
-    if found is not None:
-        facts.append(sentence(found, division.group if division.grouped else None))
-    if not division.grouped:
-        facts.append("no groups of images are known")
-    return ", ".join(facts)
-
-
-def rule(division: Division) -> str:
-    """Return by which rule near-twins are counted, and joined in the clean split."""
-    check, join = division.rules.check, division.rules.join
-    joined = (
-        f", joined up to {join.distance} and above {join.correlation:g}"
-        if division.split == "clean"
-        else ""
-    )
-    return (
-        f"near-twins: at most {check.distance} of 256 bits of the difference hash differ, grey"
-        f" versions correlate above {check.correlation:g}{joined}"
-    )
+    return "; ".join([*texts, rules(divisions)])
 
 
 def _by_title(columns: Sequence[GridColumn], text: Callable[[ColumnContext], str]) -> str:

@@ -10,9 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from harness.data.overlap import Overlap
-from harness.data.twins import TwinRules
-from harness.spec.dataset import Split
+from harness.report.division import Division
 from harness.spec.quantity import Quantity
 from harness.spec.table import Column, Row
 from harness.stats import Interval
@@ -320,47 +318,6 @@ class Costing:
     interval: Interval | None = None
     noisy: tuple[str, ...] = ()
     detail: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Division:
-    """How a data set was divided, and what the parts of its split share.
-
-    Attributes:
-        split: name of the split.
-        trained_on: name of the part that is trained on.
-        selected_on: name of the part that selects the best epoch.
-        reported: name of the part that is reported.
-        overlaps: counts of twins and shared groups of the split's parts.
-        rules: when two images are near-twins.
-        group: what a group of images is called ("lesion").
-        grouped: whether groups are known.
-        whole: whether the profile takes all images of the parts.
-    """
-
-    split: Split
-    trained_on: str
-    selected_on: str
-    reported: str
-    overlaps: tuple[Overlap, ...]
-    rules: TwinRules
-    group: str
-    grouped: bool
-    whole: bool
-
-    def with_training(self, use: str) -> Overlap | None:
-        """Return the overlap of the part of a use with the training part."""
-        part = self.selected_on if use == "selected_on" else self.reported
-        return self._overlap(part, self.trained_on)
-
-    @property
-    def selects_on_reported(self) -> bool:
-        """Whether the given split's validation images are its test images."""
-        found = self._overlap(self.reported, self.selected_on)
-        return found is not None and found.same == found.images
-
-    def _overlap(self, part: str, other: str) -> Overlap | None:
-        return next((o for o in self.overlaps if (o.part, o.other) == (part, other)), None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from harness import provenance
 from harness.canonical import digest
 from harness.data.parts import part_of
 from harness.data.prepared import open_store
-from harness.report import collect
+from harness.report import collect, division
 from harness.report.tracking import Mirror
 from harness.spec.run import parameters
 from harness.spec.space import Choice, Space
@@ -45,6 +45,7 @@ def lay_out(study: Study, device: torch.device, *, name: str, command: str) -> S
         dataset=column.used.name,
         data=column.manifest.fingerprint,
         n=_validation_images(design),
+        kept=_kept(design),
         sampler=study.sampler,
         pruner=study.pruner,
         dimensions=tuple(d.name for d in design.space.dimensions),
@@ -110,6 +111,14 @@ def _validation_images(design: Design) -> int:
     options = design.options
     store = open_store(options.data, design.base.columns[0].used.name)
     return len(part_of(store, design.base.columns[0].split, options.profile, "selected_on"))
+
+
+def _kept(design: Design) -> str:
+    """Return how groups and twins were kept between the training and the validation part."""
+    column = design.base.columns[0]
+    store = open_store(design.options.data, column.used.name)
+    divided = division.of(column, store, design.options.profile)
+    return f"{division.kept(divided, 'selected_on')}; {division.rules([divided])}"
 
 
 def mirrors(study: Study) -> list[Mirror]:

@@ -81,6 +81,7 @@ def _notes(sheet: Sheet) -> list[tuple[str, str]]:
         ("Study", sheet.study),
         ("Data", f"{sheet.dataset}, fingerprint {short(sheet.data)}, n = {sheet.n}"),
         ("Seed and split", f"seed {context.seeds[0]}, split {context.split}"),
+        ("Twins and groups", sheet.kept),
         ("Overrides", " ".join(context.overrides) or "none"),
         ("Commits of the records", ", ".join(commits) or NOTHING),
         ("Written", f"{context.created} by `{context.command}` at {short(context.commit)}"
@@ -135,7 +136,7 @@ def _latex(sheet: Sheet) -> str:
 def to_json(sheet: Sheet) -> dict[str, Any]:
     """Return a sweep's report as JSON values, in natural units."""
     values = dataclasses.asdict(sheet)
-    names = ("title", "study", "dataset", "data", "n", "sampler", "pruner")
+    names = ("title", "study", "dataset", "data", "n", "kept", "sampler", "pruner")
     return {
         "format": FORMAT,
         "name": sheet.context.name,

@@ -54,6 +54,7 @@ class Sheet:
         dataset: name of the data set.
         data: the fingerprint of the data.
         n: number of images of the validation part.
+        kept: how groups and twins were kept between training and validation.
         sampler: name of the sampler.
         pruner: name of the pruner.
         dimensions: names of the dimensions.
@@ -72,6 +73,7 @@ class Sheet:
     dataset: str
     data: str
     n: int
+    kept: str
     sampler: str
     pruner: str
     dimensions: tuple[str, ...]

@@ -53,7 +53,7 @@ def folder(tmp_path: Path) -> Path:
 def _made(folder: Path, *columns: Column, rule: Rule = "last") -> Plan:
     profile = replace(profiles.SMOKE, train_images=32, eval_images=24)
     options = Options(
-        profile=profile, rule=rule, data=folder / "data", runs=folder / "runs", seeds=(2,)
+        profile=profile, rule=rule, data=folder / "data", runs=folder / "runs", seeds=(0,)
     )
     return plan.make("rows", _table(*columns), options)
 
