@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.archives import encoded, picture
+
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.slow
 
@@ -91,6 +93,35 @@ def test_the_installed_wheel_runs_table1(installed: Path) -> None:
     assert "MSMAE" in ran.stdout
     assert (installed / "reports/smoke/table1.md").exists()
     assert "\n0 stages trained" in _run(installed, *table).stdout
+
+
+def test_own_data_need_nothing_but_the_wheel(
+    installed: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("empty")
+    for number in range(48):
+        target = folder / "images" / "ab"[number % 2]
+        target.mkdir(parents=True, exist_ok=True)
+        (target / f"{number}.png").write_bytes(encoded(picture(number)))
+    rows = [f"{n}.png,{'ab'[n % 2]},patient {n // 4}" for n in range(48)]
+    (folder / "table.csv").write_text("\n".join(["image,diagnosis,patient", *rows]))
+    command = [str(installed / "venv/bin/harness"), "data", "add"]
+    options = ["--from", "images", "--size", "64", "--yes"]
+    added = _run(folder, *command, "plain", *options)
+    assert added.returncode == 0, added.stderr
+    columns = ["--csv", "table.csv", "--image-column", "image", "--label-column", "diagnosis"]
+    added = _run(folder, *command, "mine", *options, *columns, "--group-column", "patient")
+    assert added.returncode == 0, added.stderr
+    table = [command[0], "run", "table1", "--profile", "smoke", "--datasets", "plain,mine"]
+    table += ["--rows", "mae,msmae", "--track", "off"]
+    for setting in ("epochs=1", "warmup_epochs=0", "batch_size=16"):
+        table += ["--set", f"recipe.{setting}"]
+    ran = _run(folder, *table)
+    assert ran.returncode == 0, ran.stderr
+    assert "0 failed" in ran.stdout
+    text = (folder / "reports/smoke/table1.md").read_text()
+    assert "12 groups" in text or "12 patients" in text
+    assert "clean" in text
 
 
 def test_torchvision_imports_in_the_new_environment(installed: Path) -> None:
