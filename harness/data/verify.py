@@ -78,7 +78,8 @@ def lines(store: Store, found: Sequence[Found], dataset: Dataset) -> list[str]:
         counts = one.overlap
         where = f"{counts.split}: "
         if counts.clear or counts.same == counts.images:
-            text.append(where + overlap.sentence(counts, dataset.group_title))
+            group = None if store.everything().groups is None else dataset.group_title
+            text.append(where + overlap.sentence(counts, group))
         else:
             text += [
                 where + _line(store, one, kind, dataset) for kind in KINDS if len(one.rows[kind])
