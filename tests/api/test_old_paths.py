@@ -196,12 +196,12 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
         (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: offering\nVersion: 1\n")
         (facts / "entry_points.txt").write_text(f"[msmae_harness]\n{entry}\n")
         monkeypatch.syspath_prepend(str(site))
-        registry.datasets.cache_clear()
+        registry.shipped.cache_clear()
         importlib.invalidate_caches()
         return file
 
     yield install
-    registry.datasets.cache_clear()
+    registry.shipped.cache_clear()
     for name in [n for n in sys.modules if n.partition(".")[0] == "offering"]:
         del sys.modules[name]
 
