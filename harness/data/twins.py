@@ -123,11 +123,12 @@ def search(sketches: np.ndarray, rule: TwinRule) -> Iterator[Pairs]:
     for top in range(0, len(words), ROWS):
         for left in range(top, len(words), COLUMNS):
             distances = _distances(words[top : top + ROWS], words[left : left + COLUMNS])
-            rows, columns = np.nonzero(distances <= rule.distance)
+            close = distances <= rule.distance
+            if not close.any():
+                continue
+            rows, columns = np.nonzero(close)
             later = columns + left > rows + top
             rows, columns = rows[later], columns[later]
-            if len(rows) == 0:
-                continue
             pairs = Pairs(
                 first=rows + top,
                 second=columns + left,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,10 @@ from hypothesis import strategies as st
 
 from harness.data.prepare import prepare
 from harness.data.prepared import Store, open_store, read_manifest, subset
-from harness.data.split import CLEAN, balance, clean_split, connect, paper_split, stratified
+from harness.data.split import CLEAN, balance, clean_split, connect, divide, paper_split, stratified
 from harness.errors import UserError
-from harness.spec.dataset import Item
-from tests import archives
+from harness.spec.dataset import Dataset, Item, PartName, Split
+from tests import archives, tiny
 from tests.archives import write_zip
 
 
@@ -224,6 +225,55 @@ def test_shares_that_cannot_be_kept_are_told() -> None:
     assert told.startswith("train 34 %, val 31 %, test 34 % instead of train 70 %, val 10 %, test")
     assert told.endswith("; no malignant in val")
     assert balance({"train": [0] * 7, "val": [0], "test": [0, 0]}, np.zeros(1, int), ["a"]) == ""
+
+
+def _own(
+    parts: list[PartName | None], *, grouped: bool, split: Split = "paper"
+) -> tuple[Dataset, tuple[Item, ...]]:
+    """Return a user's data set of pairs of images, without sizes of the paper."""
+    items = _items([i % 2 for i in range(len(parts))], [i // 2 for i in range(len(parts))])
+    items = tuple(
+        replace(item, part=part, group=item.group if grouped else None)
+        for item, part in zip(items, parts, strict=True)
+    )
+    return replace(tiny.dataset(2), sizes={}, split=split), items
+
+
+PARTS: list[PartName | None] = [*["train"] * 6, *["test"] * 4]  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    ("parts", "grouped", "asked", "default", "names"),
+    [
+        (PARTS, False, "paper", "given", ["clean", "given"]),
+        (PARTS, True, "paper", "clean", ["clean", "given"]),
+        (PARTS, True, "given", "given", ["clean", "given"]),
+        ([None] * 10, True, "paper", "clean", ["clean"]),
+        ([None] * 10, False, "paper", "clean", ["clean"]),
+    ],
+)
+def test_the_default_split_divides_no_groups_unless_asked_for(
+    parts: list[PartName | None], grouped: bool, asked: Split, default: Split, names: list[Split]
+) -> None:
+    dataset, items = _own(parts, grouped=grouped, split=asked)
+    divided = divide(dataset, items, connect(items, [item.name for item in items]))
+    assert (divided.default, list(divided.splits)) == (default, names)
+    given: dict[str, PartName | None] = {item.name: "train" for item in items}
+    given |= {item.name: "test" for item in items[:2]}
+    filed = divide(dataset, items, np.arange(10), given)
+    assert (filed.default, filed.splits["given"]["test"]) == ("given", [0, 1])
+
+
+def test_images_without_a_part_among_others_with_one_are_named() -> None:
+    dataset, items = _own([*PARTS[:-1], None], grouped=False)
+    with pytest.raises(UserError, match="1 images have no part, while others have: image 0009"):
+        divide(dataset, items, np.arange(10))
+
+
+def test_images_that_cannot_be_divided_at_all_are_refused() -> None:
+    dataset, items = _own([None] * 10, grouped=False)
+    with pytest.raises(UserError, match="10 images of fewer than three groups.*--split-file CSV"):
+        divide(dataset, items, np.zeros(10, int))
 
 
 def test_two_draws_of_other_data_sets_differ() -> None:
