@@ -12,9 +12,9 @@ from harness.cli import preparing
 from harness.errors import UserError
 
 if TYPE_CHECKING:
+    from harness.data.intensity import Intensity
     from harness.data.own import OwnDataset
     from harness.data.own_listing import Columns
-    from harness.data.own_pixels import Intensity
 
 
 DESCRIPTION = (
@@ -134,7 +134,7 @@ def _columns(args: argparse.Namespace) -> Columns | None:
 
 
 def _intensity(args: argparse.Namespace) -> Intensity:
-    from harness.data.own_pixels import Intensity, window
+    from harness.data.intensity import Intensity, window
 
     option = "--range" if args.range else "--window"
     text = args.range or args.window

@@ -20,8 +20,8 @@ import msgspec
 
 from harness import files
 from harness.data import own_listing
+from harness.data.intensity import Intensity
 from harness.data.own_listing import Columns
-from harness.data.own_pixels import Intensity, opener
 from harness.errors import UserError
 from harness.spec.dataset import Dataset, Listing, Source, Split
 
@@ -188,6 +188,8 @@ def _listing(source: Source, *, name: str, described: OwnDataset) -> Listing:
     Raises:
         UserError: images, classes or counts are not as described.
     """
+    from harness.data.own_pixels import opener  # numpy and Pillow
+
     source.set_decoder(opener(described.intensity))
     found = own_listing.find(
         source, None if described.table is None else Path(described.table), described.columns

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from harness.data.archive import open_source
 from harness.errors import UserError, listed
 from harness.spec.dataset import Item, Listing, PartName, Source
 
@@ -214,6 +213,8 @@ def in_table(source: Source, table: Path, columns: Columns) -> Found:
         UserError: the table cannot be read, lacks a column or a value, or names files that are not
             in the source, or one twice.
     """
+    from harness.data.archive import open_source  # numpy and Pillow
+
     with open_source(table.parent) as folder:
         rows = folder.table(table.name)
     header = list(rows[0])

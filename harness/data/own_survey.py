@@ -10,8 +10,9 @@ import numpy as np
 from PIL import Image
 
 from harness.data import formats
+from harness.data.intensity import Intensity
 from harness.data.own_listing import Found
-from harness.data.own_pixels import Intensity, opener, read_values
+from harness.data.own_pixels import opener, read_values
 from harness.errors import UserError, listed
 from harness.spec.dataset import Source
 

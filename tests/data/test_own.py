@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from harness.data import own, own_pixels, registry
-from harness.data.own_pixels import Intensity
+from harness.data import intensity, own, own_pixels, registry
+from harness.data.intensity import Intensity
 from harness.data.prepared import open_store, read_manifest
 from harness.errors import UserError
 from tests.archives import encoded, picture
@@ -370,7 +370,7 @@ def test_dicom_files_are_read_by_their_window_or_a_given_one() -> None:
     expected = np.rint(np.clip((RAMP - low) / (high - low), 0, 1) * 255)
     stated = _dicom(RAMP, WindowCenter=2048, WindowWidth=1024)
     np.testing.assert_array_equal(_pixels(stated, Intensity(window="file")), expected)
-    given_window = own_pixels.window(2048, 1024)
+    given_window = intensity.window(2048, 1024)
     np.testing.assert_array_equal(_pixels(_dicom(RAMP), given_window), expected)
     rescaled = _dicom(RAMP, RescaleSlope=2, RescaleIntercept=-1024)
     both = Intensity(low=-1024, high=2 * 4095 - 1024)
