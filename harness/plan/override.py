@@ -9,12 +9,13 @@ fine-tuning is replaced before scaling and scaled like the one it replaces.
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
+
+import msgspec
 
 from harness.errors import UserError, unknown
 from harness.spec.recipe import Phase, Stage
@@ -23,6 +24,23 @@ from harness.spec.table import Row
 PHASES: tuple[str, ...] = typing.get_args(Phase)
 SWAP = "finetune"
 """Path that selects another fine-tuning of a row; the only one without a field."""
+
+LARGEST = 2**53
+"""Largest whole number that a field takes: the largest that floating-point arithmetic counts to."""
+
+WORDS: Mapping[Any, str] = MappingProxyType(
+    {
+        float: "a number",
+        int: f"a whole number of at most {LARGEST}",
+        bool: "true or false",
+        str: "a text",
+        type(None): "none",
+    }
+)
+"""What values of a type are, in words."""
+
+EXAMPLES: Mapping[Any, str] = MappingProxyType({float: "0.5", int: "2", bool: "true", str: '"a"'})
+"""A value of each type as it is written in a list."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +127,12 @@ def apply(chains: Sequence[Sequence[Stage]], overrides: Sequence[str]) -> list[t
             if override.phase in (None, stage.phase)
             for f in dataclasses.fields(_part(stage, override))
         }
+        if not known:
+            phase = f"the phase {override.phase!r}" if override.phase else "any phase"
+            raise UserError(
+                f"--set {override}: no stage of {phase} in the selected rows has settings of its"
+                f" {override.part}; choose other rows or another field."
+            )
         if override.field not in known:
             raise unknown(f"{override.part} field", override.field, known)
     return [tuple(_overridden(stage, parsed) for stage in chain) for chain in chains]
@@ -142,10 +166,13 @@ def _value(owner: type, override: Override) -> Any:
     """
     kind = typing.get_type_hints(owner)[override.field]
     for alternative in _alternatives(kind):
-        matched, value = _convert(alternative, override.text)
-        if matched:
-            return value
-    raise UserError(f"--set {override}: {override.text!r} is not {_type_names(kind)}.")
+        try:
+            return _convert(alternative, override.text)
+        except (ValueError, msgspec.MsgspecError):
+            continue
+    raise UserError(
+        f"--set {override}: {override.text!r} is not {_words(kind)}{_example(kind, override)}."
+    )
 
 
 def _alternatives(kind: Any) -> tuple[Any, ...]:
@@ -155,32 +182,54 @@ def _alternatives(kind: Any) -> tuple[Any, ...]:
     return (kind,)
 
 
-def _convert(kind: Any, text: str) -> tuple[bool, Any]:
-    """Return whether a text is a value of a type, and that value."""
+def _convert(kind: Any, text: str) -> Any:
+    """Return the value of a type that a text stands for.
+
+    Texts and choices are written as they are, all else as JSON, where numbers are finite.
+
+    Raises:
+        ValueError: it stands for none.
+        msgspec.MsgspecError: likewise.
+    """
     if kind is type(None):
-        return text.lower() == "none", None
+        if text.lower() != "none":
+            raise ValueError(text)
+        return None
+    if kind is str or (typing.get_origin(kind) is typing.Literal and text in typing.get_args(kind)):
+        return text
+    if dataclasses.is_dataclass(kind):
+        raise ValueError(text)
+    value = msgspec.json.decode(text.lower() if kind is bool else text, type=kind)
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, int) and abs(number) > LARGEST:
+            raise ValueError(text)
+    return value
+
+
+def _words(kind: Any) -> str:
+    """Return what a type's values are, in words."""
+    return " or ".join(_word(alternative) for alternative in _alternatives(kind))
+
+
+def _word(kind: Any) -> str:
     if typing.get_origin(kind) is typing.Literal:
-        return text in typing.get_args(kind), text
-    if kind is str:
-        return True, text
-    try:
-        value = json.loads(text.lower() if kind is bool else text)
-    except ValueError:
-        return False, None
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return math.isfinite(value), float(value)
+        return " or ".join(repr(choice) for choice in typing.get_args(kind))
     if typing.get_origin(kind) is tuple:
-        return isinstance(value, list), tuple(value) if isinstance(value, list) else None
-    return type(value) is kind, value
+        inner = typing.get_args(kind)
+        if len(inner) == 2 and inner[1] is ...:
+            return f"a list of which each is {_words(inner[0])}"
+        return f"a list of {len(inner)}: {', '.join(_words(item) for item in inner)}"
+    if dataclasses.is_dataclass(kind):
+        return "one value: this field holds several settings, which a table's file sets"
+    return WORDS.get(kind, getattr(kind, "__name__", str(kind)))
 
 
-def _type_names(kind: Any) -> str:
-    names = []
+def _example(kind: Any, override: Override) -> str:
+    """Return an example of a list; other values need none."""
     for alternative in _alternatives(kind):
-        if typing.get_origin(alternative) is typing.Literal:
-            names += [repr(v) for v in typing.get_args(alternative)]
-        else:
-            names.append(
-                "none" if alternative is type(None) else getattr(alternative, "__name__", "a list")
-            )
-    return " or ".join(names)
+        inner = typing.get_args(alternative)
+        if typing.get_origin(alternative) is tuple and set(inner) <= {*EXAMPLES, ...}:
+            values = [EXAMPLES[k] for k in (inner if ... not in inner else (inner[0],) * 2)]
+            path = str(override).partition("=")[0]
+            return f", such as {path}=[{','.join(values)}]"
+    return ""

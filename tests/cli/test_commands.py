@@ -71,7 +71,7 @@ def test_list_names_everything(harness: Harness) -> None:
         (("run", "table1", "--rows", "msmea"), ("No row 'msmea'. Did you mean 'msmae'?",)),
         (("run", "table1", "--profile", "laptp"), ("No profile 'laptp'. Did you mean 'laptop'?",)),
         (("run", "table1", "--set", "recipe.epoch=3"), ("'epoch'. Did you mean 'epochs'?",)),
-        (("run", "table1", "--set", "recipe.epochs=few"), ("'few' is not int",)),
+        (("run", "table1", "--set", "recipe.epochs=few"), ("'few' is not a whole number",)),
         (("run", "table1", "--set", "recipe.epochs=0"), ("recipe.epochs is 0; it must be above",)),
         (("run", "table1", "--set", "epochs=3"), ("is not of the form",)),
         (("run", "table1", "--set", "finetune=ownn"), ("'ownn'. Did you mean 'own'? Known: own.",)),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import typing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pytest
 
 from harness.errors import UserError
-from harness.plan import override
+from harness.plan import catalog, override
 from harness.spec.recipe import Recipe, Stage
-from harness.spec.table import Row
+from harness.spec.table import Row, Table
 
 if TYPE_CHECKING:
     from harness.spec.backbones import BackboneSizes
@@ -91,13 +94,13 @@ def test_the_order_of_flags_does_not_matter() -> None:
         ("method.mask_ration=0.3", r"Did you mean 'mask_ratio'\?"),
         ("pretrian.recipe.epochs=3", r"No phase 'pretrian'\. Did you mean 'pretrain'\?"),
         ("recipes.epochs=3", r"No part of a stage 'recipes'\. Did you mean 'recipe'\?"),
-        ("recipe.epochs=three", r"'three' is not int"),
-        ("recipe.epochs=2.5", r"'2\.5' is not int"),
-        ("recipe.epochs=true", r"'true' is not int"),
-        ("recipe.base_lr=NaN", r"'NaN' is not float"),
+        ("recipe.epochs=three", r"'three' is not a whole number"),
+        ("recipe.epochs=2.5", r"'2\.5' is not a whole number"),
+        ("recipe.epochs=true", r"'true' is not a whole number"),
+        ("recipe.base_lr=NaN", r"'NaN' is not a number"),
         ("method.pool=max", r"'max' is not 'mean' or 'class'"),
-        ("method.plain=1", r"'1' is not bool"),
-        ("method.clip=much", r"'much' is not float or none"),
+        ("method.plain=1", r"'1' is not true or false"),
+        ("method.clip=much", r"'much' is not a number or none"),
         ("recipe.epochs=0", r"recipe\.epochs is 0; it must be above 0"),
         ("method.mask_ratio=1.5", r"mask_ratio is 1\.5; it must be below 1"),
     ],
@@ -105,6 +108,72 @@ def test_the_order_of_flags_does_not_matter() -> None:
 def test_refusals(text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         _set(text)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ['["x"]', '["x",1]', "[0.9]", "[0.9,true]", "[0.9,0.9,0.9]", "[NaN,1]", "[1e999,1]", "[[1],1]",
+     "[null,1]", "0.9", "{}", "", "[0.9,", "none"],
+)  # fmt: skip
+def test_ill_typed_lists_are_refused_in_one_line_with_an_example(value: str) -> None:
+    with pytest.raises(UserError) as refused:
+        _set(f"method.ramp={value}")
+    text = str(refused.value)
+    assert f"--set method.ramp={value}: {value!r} is not a list of 2: a number, a number" in text
+    assert text.endswith("such as method.ramp=[0.5,0.5].")
+    assert "\n" not in text
+
+
+def test_lists_become_the_numbers_of_their_type() -> None:
+    (first, _) = _set("method.ramp=[0, 0.5]")
+    assert first.method.ramp == (0.0, 0.5)  # type: ignore[attr-defined]
+    assert all(type(value) is float for value in first.method.ramp)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("text", ["recipe.epochs=1e400", f"recipe.epochs={2**53 + 1}"])
+def test_numbers_beyond_arithmetic_are_refused(text: str) -> None:
+    with pytest.raises(UserError, match="is not a whole number of at most"):
+        _set(text)
+
+
+def _shipped() -> list[tuple[Stage, str, str, Any]]:
+    """Return every field of every shipped method and recipe once, with a stage that has it."""
+    found: dict[tuple[type, str], tuple[Stage, str, str, Any]] = {}
+    for name in catalog.experiments():
+        experiment = catalog.find(name)[1]
+        rows = experiment.rows if isinstance(experiment, Table) else (experiment.row,)
+        for row in rows:
+            for stage in (*row.chain(), *row.finetunes.values()):
+                for part in ("method", "recipe"):
+                    owner = type(getattr(stage, part))
+                    for field, kind in typing.get_type_hints(owner).items():
+                        if field in {f.name for f in dataclasses.fields(owner)}:
+                            found[owner, field] = (stage, part, field, kind)
+    return list(found.values())
+
+
+WRONG = ("[]", '["x"]', "[true]", "[null]", "{}", '{"a":1}', "[[0.5,0.5]]", "[1e999]", "\x00", "[")
+
+
+@pytest.mark.parametrize(
+    "case", _shipped(), ids=lambda case: f"{type(getattr(case[0], case[1])).__name__}.{case[2]}"
+)
+def test_no_field_of_any_method_takes_a_value_of_another_type(
+    case: tuple[Stage, str, str, Any],
+) -> None:
+    stage, part, field, kind = case
+    for wrong in WRONG:
+        if kind == tuple[int, ...] and wrong == "[]":
+            continue  # an empty list is of that type
+        with pytest.raises(UserError) as refused:
+            override.apply([(stage,)], [f"{part}.{field}={wrong}"])
+        assert f"--set {part}.{field}={wrong}" in str(refused.value)
+    # The value that it has, written as the command line writes it, changes nothing.
+    value = getattr(getattr(stage, part), field)
+    if not dataclasses.is_dataclass(value):
+        written = "none" if value is None else value if isinstance(value, str) else None
+        text = json.dumps(value) if written is None else written
+        assert override.apply([(stage,)], [f"{part}.{field}={text}"]) == [(stage,)]
 
 
 def test_a_field_given_twice_is_refused() -> None:
