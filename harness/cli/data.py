@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,12 +87,15 @@ def _list(args: argparse.Namespace) -> int:
     from harness.data.prepared import read_manifest
 
     for dataset in registry.datasets(args.root).values():
-        manifest = read_manifest(args.root, dataset.name)
-        state = (
-            f"prepared, {manifest.size} px, {manifest.fingerprint[:12]}, split {manifest.split}"
-            if manifest
-            else "not prepared"
-        )
+        manifest, state = None, "not prepared"
+        try:
+            manifest = read_manifest(args.root, dataset.name)
+        except UserError as error:  # the others are listed all the same
+            state = f"cannot be used: {error}"
+        if manifest is not None:
+            state = (
+                f"prepared, {manifest.size} px, {manifest.fingerprint[:12]}, split {manifest.split}"
+            )
         print(f"{dataset.name:<20} {dataset.title}: {state}")
         if manifest is not None:
             _list_small(manifest)
@@ -102,6 +106,8 @@ def _list(args: argparse.Namespace) -> int:
             f" {len(dataset.classes)} classes ({', '.join(dataset.classes)})"
         )
         print(f"{'':<20} {dataset.source}; {dataset.licence}")
+    for problem in registry.problems(args.root):
+        print(problem, file=sys.stderr)
     return 0
 
 

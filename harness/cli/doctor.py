@@ -7,6 +7,7 @@ import argparse
 from harness import provenance
 from harness.data import registry
 from harness.data.prepared import read_manifest
+from harness.errors import UserError
 from harness.provenance import choose_device
 from harness.store import form
 
@@ -20,9 +21,16 @@ def run(args: argparse.Namespace) -> int:
     facts = provenance.device_facts(choose_device())
     print(f"device    {facts['kind']} ({facts['name']}), {facts['threads']} threads")
     for dataset in registry.datasets(args.data).values():
-        manifest = read_manifest(args.data, dataset.name)
-        state = f"{manifest.size} px, {manifest.fingerprint[:12]}" if manifest else "not prepared"
+        try:
+            manifest = read_manifest(args.data, dataset.name)
+            state = (
+                f"{manifest.size} px, {manifest.fingerprint[:12]}" if manifest else "not prepared"
+            )
+        except UserError as error:  # the others are shown all the same
+            state = f"cannot be used: {error}"
         print(f"data      {dataset.name:<20} {state}")
+    for problem in registry.problems(args.data):
+        print(f"data      {problem}")
     marker = form.check(args.runs)  # last, because it raises for a store of another form
     print(f"runs      {args.runs}: {f'form {marker.form}' if marker else 'no run store yet'}")
     return 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from harness.data import registry
@@ -45,4 +46,6 @@ def run(args: argparse.Namespace) -> int:
         width = max((len(name) for name, _ in lines), default=0)
         for name, text in lines:
             print(f"  {name:<{width}}  {text}")
+    for problem in registry.problems(root):
+        print(problem, file=sys.stderr)
     return 0

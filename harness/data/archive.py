@@ -78,9 +78,11 @@ class Archive(Source):
             self._mount(Folder(path), prefix, 0)
             return
         if not path.exists():
-            raise UserError(f"There is nothing at {path}; give the official archive or its folder.")
+            raise UserError(
+                f"There is nothing at {path}; give the archive or folder of the images."
+            )
         if not path.is_file():
-            raise UserError(f"{path} is no regular file; give the official archive or its folder.")
+            raise UserError(f"{path} is no regular file; give the archive or folder of the images.")
         beside = _beside(path)
         parts = next((p for p in joined.find_parts(beside) if path.name in p.names), None)
         if parts is not None:
@@ -287,7 +289,7 @@ def open_source(given: Path | Given, *, scratch: Path | None = None) -> Archive:
         if given.masks is not None:
             archive.add(given.masks, MASKS)
         if not archive.names():
-            problems = [f"{archive.path} has no files; give the official archive."]
+            problems = [f"{archive.path} has no files; give the archive or folder of the images."]
             raise UserError(" ".join(problems + archive.unread))
     except BaseException:
         archive.close()

@@ -52,7 +52,8 @@ def survey(source: Source, found: Found, intensity: Intensity) -> Survey:
     for name in found.images.values():
         try:
             content = source.read(name)
-            kinds[formats.identify(content[: formats.HEAD]).name.split(" ", 1)[1]] += 1
+            kind = formats.identify(content[: formats.HEAD]).name.split(" ", 1)[1]
+            kinds[kind.removesuffix(" image").removesuffix(" file")] += 1
             values = read_values(content)
             if values is not None and values.values.ndim == 2:
                 wide += 1

@@ -10,7 +10,7 @@ import importlib
 from pathlib import Path
 
 from harness.data import own
-from harness.errors import unknown
+from harness.errors import UserError, unknown
 from harness.sources import plugins
 from harness.spec.dataset import Dataset
 
@@ -23,12 +23,26 @@ def datasets(root: Path | None = None) -> dict[str, Dataset]:
 
     Args:
         root: folder of the data stores, whose users' data sets are included; None for none.
-
-    Raises:
-        UserError: the file of a user's data set is not valid.
+            Those whose file is not valid are left out, see ``problems``.
     """
-    users = {} if root is None else {name: find(name, root) for name in own.names(root)}
-    return dict(sorted({**users, **shipped()}.items()))
+    users = {} if root is None else _users(root)
+    valid = {name: found for name, found in users.items() if isinstance(found, Dataset)}
+    return dict(sorted({**valid, **shipped()}.items()))
+
+
+def problems(root: Path) -> list[str]:
+    """Return a line for each user's data set whose file is not valid."""
+    return [str(found) for found in _users(root).values() if isinstance(found, UserError)]
+
+
+def _users(root: Path) -> dict[str, Dataset | UserError]:
+    found: dict[str, Dataset | UserError] = {}
+    for name in own.names(root):
+        try:
+            found[name] = find(name, root)
+        except UserError as error:
+            found[name] = error
+    return found
 
 
 @functools.cache

@@ -95,7 +95,7 @@ class Scratch:
                     limit = UNPACKED_LIMIT >> 30
                     raise Unsafe(f"{shown} unpacks to more than {limit} GiB; unpack it yourself.")
                 if written > 2**20 and written > RATIO_LIMIT * max(packed, 1):
-                    raise Unsafe(f"{shown} is a decompression bomb; get the official archive.")
+                    raise Unsafe(f"{shown} is a decompression bomb; get the archive again.")
                 target.write(block)
             target.seek(0)
         except BaseException as error:
@@ -136,5 +136,5 @@ def refuse_unsafe(shown: str, reasons: Iterable[tuple[str, str | None]]) -> None
     if unsafe:
         raise Unsafe(
             f"{shown} has {len(unsafe)} members that are not safe to read: {listed(unsafe)};"
-            " get the official archive."
+            " get the archive again."
         )

@@ -332,7 +332,7 @@ BTMD = [
         "btmd",
         "empty folder",
         lambda folder: write_folder(folder, {"empty/.DS_Store": b"x"}) / "empty",
-        "has no files; give the official archive",
+        "has no files; give the archive or folder of the images",
     ),
     Layout(
         "btmd",

@@ -391,6 +391,27 @@ def test_dicom_files_that_cannot_be_read_say_why() -> None:
         _pixels(_dicom(RAMP)[:400], Intensity(low=0, high=1))
 
 
+def test_one_damaged_file_leaves_the_others_usable(tmp_path: Path, ask: Ask) -> None:
+    images = _folders(tmp_path / "images", {"a": 20, "b": 20})
+    arguments = ("--from", images, "--yes", "--size", "32", "--root", tmp_path)
+    assert ask("data", "add", "good", *arguments).code == 0
+    assert ask("data", "add", "old", *arguments).code == 0
+    (tmp_path / "bad.toml").write_text("}{")
+    manifest = tmp_path / "old" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"format": 2', '"format": 1'))
+    listed = ask("data", "list", "--root", tmp_path)
+    assert listed.code == 0
+    assert "good: prepared, 32 px" in listed.out
+    assert "old: cannot be used:" in listed.out
+    assert "has format 1, this version reads 2" in listed.out
+    assert "bad.toml cannot be read" in listed.err
+    assert ask("data", "verify", "good", "--root", tmp_path).code == 0
+    for name in ("bad", "old"):
+        answer = ask("data", "verify", name, "--root", tmp_path)
+        assert answer.code == 2
+        assert len(answer.err.strip().splitlines()) == 1
+
+
 TEXTS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
 
 
