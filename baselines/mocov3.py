@@ -53,8 +53,11 @@ RECIPE = Recipe(
     warmup_epochs=40,
     weight_decay=0.1,
     decay_all=True,
+    lars_rate="outside-momentum",
 )
-"""MoCo v3's ViT recipe (AdamW, weight decay on all parameters) at batch 256 instead of 4096."""
+"""MoCo v3's ViT recipe (AdamW, weight decay on all parameters) at batch 256 instead of 4096.
+
+Should its optimiser be set to LARS, which MoCo v3 uses for ResNets, it is MoCo v3's LARS."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,9 @@
 
 A type is written as its ``key_name`` (``key_name: ClassVar[str]``, declared by its author and never
 changed) or, without one, as the name of its class; never as its module or file. So moving a file,
-copying a table or renaming a module changes no key. A field is written as the name
-under which it was first published (``renamed_from``), so that renaming it changes none either.
+copying a table or renaming a module changes no key. A field is written as the name under which it
+was first published (``renamed_from``), so that renaming it changes none either. A field that acts
+only beside a certain value of another (``acts_where``) is written beside it alone.
 """
 
 from __future__ import annotations
@@ -23,12 +24,16 @@ AS_BEFORE = "as before"
 RENAMED_FROM = "renamed from"
 """Field metadata name of the name under which a field was first published."""
 
+ACTS_WHERE = "acts where"
+"""Field metadata name of the other field, and its value, beside which a field acts."""
+
 
 def as_before(value: Any) -> dict[str, Any]:
     """Return metadata for a settings field that was added after its type had been published.
 
     A field with this value is left out of the canonical form, so that keys made before the field
-    existed stay valid.
+    existed stay valid. With any value it is left out of the names of random streams, so that adding
+    it moves no draw, see ``harness.streams``.
 
     Args:
         value: the value at which the type behaves as it did without the field.
@@ -43,6 +48,18 @@ def renamed_from(name: str) -> dict[str, Any]:
     together with other metadata: ``field(default=1, metadata={**EPOCHS, **renamed_from("old")})``.
     """
     return {RENAMED_FROM: name}
+
+
+def acts_where(name: str, value: Any) -> dict[str, Any]:
+    """Return metadata for a settings field that acts only where another field has a value.
+
+    Elsewhere it is left out of the canonical form, because a key holds only what acts on a stage.
+
+    Args:
+        name: the other field of the same type, by its present name.
+        value: the value of the other field beside which this one acts.
+    """
+    return {ACTS_WHERE: (name, value)}
 
 
 def field_names(kind: type) -> dict[str, str]:
@@ -86,13 +103,14 @@ def types_of(value: object) -> Iterator[type]:
             yield from types_of(item)
 
 
-def describe(value: Any, *, complete: bool = False) -> Any:
+def describe(value: Any, *, complete: bool = False, published: bool = False) -> Any:
     """Return settings (dataclasses, tuples, mappings, plain values) as JSON values.
 
     Args:
         value: the settings.
-        complete: use the fields' present names and include those that have their "as before" value
-            (for display, not for keys).
+        complete: use the fields' present names and include all of them (for display, not for keys).
+        published: leave out every field that was added after its type had been published
+            (``as_before``), whatever its value (for random streams, not for keys).
 
     Raises:
         TypeError: a value has no canonical form, for instance a function.
@@ -102,18 +120,21 @@ def describe(value: Any, *, complete: bool = False) -> Any:
         names = field_names(type(value))
         fields = {
             f.name if complete else names[f.name]: describe(
-                getattr(value, f.name), complete=complete
+                getattr(value, f.name), complete=complete, published=published
             )
             for f in dataclasses.fields(value)
-            if complete or not _is_as_before(f, getattr(value, f.name))
+            if complete or _is_written(f, value, published=published)
         }
         return {"type": type_name(type(value)), **fields}
     if isinstance(value, Mapping):
         if not all(isinstance(name, str) for name in value):
             raise TypeError(f"{value!r} cannot define a run: the names in a mapping must be text")
-        return {name: describe(item, complete=complete) for name, item in value.items()}
+        return {
+            name: describe(item, complete=complete, published=published)
+            for name, item in value.items()
+        }
     if isinstance(value, tuple | list):
-        return [describe(v, complete=complete) for v in value]
+        return [describe(v, complete=complete, published=published) for v in value]
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float) and math.isfinite(value):
@@ -121,12 +142,20 @@ def describe(value: Any, *, complete: bool = False) -> Any:
     raise TypeError(f"{value!r} cannot define a run: {type(value).__name__} has no canonical form")
 
 
-def _is_as_before(field: dataclasses.Field[Any], value: Any) -> bool:
-    """Whether a field has its "as before" value, see ``as_before``."""
+def _is_written(field: dataclasses.Field[Any], owner: Any, *, published: bool) -> bool:
+    """Whether the canonical form of a settings object has one of its fields."""
+    if ACTS_WHERE in field.metadata:
+        other, beside = field.metadata[ACTS_WHERE]
+        if not _is_same(getattr(owner, other), beside):
+            return False
     if AS_BEFORE not in field.metadata:
-        return False
+        return True
+    return not published and not _is_same(getattr(owner, field.name), field.metadata[AS_BEFORE])
+
+
+def _is_same(one: Any, other: Any) -> bool:
     # Compared as text: 1, 1.0 and True are equal in Python but different settings.
-    return canonical(field.metadata[AS_BEFORE]) == canonical(value)
+    return canonical(one) == canonical(other)
 
 
 def canonical(value: Any) -> str:

@@ -25,6 +25,13 @@ def generator(*names: str | int) -> torch.Generator:
     return torch.Generator().manual_seed(derive(*names))
 
 
+def numbered(number: int) -> torch.Generator:
+    """Return a CPU generator with a number as its seed, for draws that a public code fixes so."""
+    import torch
+
+    return torch.Generator().manual_seed(number)
+
+
 @contextmanager
 def third_party(*names: str | int) -> Iterator[None]:
     """Seed torch's global generators for the block and restore their states after it.

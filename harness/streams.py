@@ -6,6 +6,11 @@ migration continues with the same draws, and published numbers can be reproduced
 of a stage's random stream is the SHA-256 of its definition in the form of version 0.1, if 0.1 could
 express it, and otherwise of its definition in the first form that could express it.
 
+Settings fields that were added after their type had been published (``as_before``) are in no
+stream's name, whatever their value (``Run.stream``): such a field moves no draw of a stage that
+could be expressed before it. Stages that differ in such fields alone therefore have the same draws,
+as far as both make them, which makes them paired comparisons.
+
 This module is complete: types and profiles added after 0.1 use their present names, and a migration
 (``harness.migrations``) is undone before the definition is hashed.
 """
@@ -109,7 +114,7 @@ def stream_name(definition: Mapping[str, Any]) -> str:
     """Return the SHA-256 (hex) that names the random stream of a run's definition.
 
     Args:
-        definition: as ``harness.spec.run.Run.definition`` returns it.
+        definition: as ``harness.spec.run.Run.definition`` returns it with ``published``.
     """
     for number, migration in reversed([*enumerate(migrations.MIGRATIONS, migrations.FIRST + 1)]):
         if not migration.can_undo(definition):

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
+from harness.canonical import acts_where, as_before
 from harness.errors import UserError
 from harness.spec.backbones import Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
@@ -50,6 +51,17 @@ class Recipe:
         clip_norm: largest norm of the gradient; None for no clipping.
         order: "reshuffled" every epoch, or "fixed": one permutation for all epochs, whose last
             incomplete batch is never used (released code, DistributedSampler without set_epoch).
+        permutation: the permutation of ``order="fixed"``. "of-all-stages": that of torch's
+            DistributedSampler, whose seed is 0 in both of the released code's stages whatever its
+            ``--seed``; it depends on the number of images alone, so pre-training and fine-tuning
+            leave out the same images, under every seed of a run. Where their batches differ in
+            size, the shorter remainder is the end of the longer one. "of-each-stage": every stage
+            and seed draws its own. The paper names no order; a loader that reshuffles leaves out
+            other images in every epoch.
+        lars_rate: where LARS multiplies by the learning rate, which differs while it changes.
+            "inside-momentum": ``m <- momentum * m + rate * g``, ``w <- w - m`` (paper, You et al.
+            2017; SimCLR's code, lars_optimizer.py). "outside-momentum":
+            ``m <- momentum * m + g``, ``w <- w - rate * m`` (MoCo v3's code, optimizer.py).
     """
 
     key_name: ClassVar[str] = "recipe"
@@ -72,6 +84,14 @@ class Recipe:
     layer_decay: float | None = None
     clip_norm: float | None = None
     order: Order = "reshuffled"
+    permutation: Literal["of-all-stages", "of-each-stage"] = field(
+        default="of-all-stages",
+        metadata={**as_before("of-each-stage"), **acts_where("order", "fixed")},
+    )
+    lars_rate: Literal["inside-momentum", "outside-momentum"] = field(
+        default="inside-momentum",
+        metadata={**as_before("outside-momentum"), **acts_where("optimizer", "lars")},
+    )
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "base_lr"):

@@ -34,11 +34,18 @@ class Run:
     stages: tuple[Stage, ...]
     seed: int
 
-    def definition(self, num_stages: int | None = None) -> dict[str, Any]:
+    def definition(
+        self, num_stages: int | None = None, *, published: bool = False
+    ) -> dict[str, Any]:
         """Return what defines the first ``num_stages`` stages, as plain JSON values.
 
         Of the profile these are the image size, the subset and the size of each stage's backbone;
         its name, other backbones and the scales of phases have no influence on the stages.
+
+        Args:
+            num_stages: how many stages of the chain; None for all.
+            published: leave out settings fields that were added to a published type, as the names
+                of random streams do (``harness.streams``).
         """
         return {
             "dataset": self.dataset,
@@ -49,18 +56,21 @@ class Run:
                 "train_images": self.profile.train_images,
                 "eval_images": self.profile.eval_images,
             },
-            "stages": [self._stage_definition(stage) for stage in self.stages[:num_stages]],
+            "stages": [
+                self._stage_definition(stage, published=published)
+                for stage in self.stages[:num_stages]
+            ],
             "seed": self.seed,
         }
 
-    def _stage_definition(self, stage: Stage) -> dict[str, Any]:
+    def _stage_definition(self, stage: Stage, *, published: bool) -> dict[str, Any]:
         backbone = backbone_of(stage.method)
         size = None if backbone is None else self.profile.backbones.of(backbone)
         return {
             "phase": stage.phase,
-            "method": describe(stage.method),
-            "recipe": describe(stage.recipe),
-            "backbone": describe(size),
+            "method": describe(stage.method, published=published),
+            "recipe": describe(stage.recipe, published=published),
+            "backbone": describe(size, published=published),
         }
 
     def key(self, num_stages: int | None = None) -> str:
@@ -69,7 +79,7 @@ class Run:
 
     def stream(self, num_stages: int | None = None) -> str:
         """Return the name from which the random seeds of the last of these stages are derived."""
-        return stream_name(self.definition(num_stages))
+        return stream_name(self.definition(num_stages, published=True))
 
 
 def stage_title(definition: Mapping[str, Any]) -> str:

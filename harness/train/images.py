@@ -20,6 +20,9 @@ from harness.train import pixels
 from harness.train.pixels import Pixels
 from harness.train.task import Batch, StepContext, Task
 
+SAMPLER_SEED = 0
+"""Seed of torch's DistributedSampler in every stage of the released code."""
+
 EVALUATION_BATCH = 256
 """Images per forward pass without gradient."""
 
@@ -134,8 +137,8 @@ def epoch_order(count: int, recipe: Recipe, stream: str, epoch: int) -> Tensor:
     """Return the row numbers of an epoch's batches, (steps, B); an incomplete last one is dropped.
 
     "reshuffled" draws a new permutation every epoch, so that another remainder is dropped each
-    time. "fixed" repeats the first permutation, so that the images of its remainder are never
-    trained on (released code: a distributed sampler without ``set_epoch``).
+    time. "fixed" repeats one permutation, so that the images of its remainder are never trained on
+    (released code: a distributed sampler without ``set_epoch``), see ``Recipe.permutation``.
 
     Raises:
         UserError: there are fewer images than one batch.
@@ -146,8 +149,12 @@ def epoch_order(count: int, recipe: Recipe, stream: str, epoch: int) -> Tensor:
             f"recipe.batch_size is {batch}, but there are only {count} training images; choose"
             f" at most {count}."
         )
-    index = 0 if recipe.order == "fixed" else epoch
-    order = torch.randperm(count, generator=seed.generator(stream, "order", index))
+    fixed = recipe.order == "fixed"
+    if fixed and recipe.permutation == "of-all-stages":
+        generator = seed.numbered(SAMPLER_SEED)
+    else:
+        generator = seed.generator(stream, "order", 0 if fixed else epoch)
+    order = torch.randperm(count, generator=generator)
     steps = count // batch
     return order[: steps * batch].view(steps, batch)
 

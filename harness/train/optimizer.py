@@ -76,7 +76,8 @@ def build_optimizer(task: Task, recipe: Recipe) -> torch.optim.Optimizer:
         case "sgd":
             return torch.optim.SGD(groups, lr=lr, momentum=recipe.momentum, foreach=True)
         case "lars":
-            return Lars(groups, lr=lr, momentum=recipe.momentum)
+            rate_inside = recipe.lars_rate == "inside-momentum"
+            return Lars(groups, lr=lr, momentum=recipe.momentum, rate_inside=rate_inside)
 
 
 def learning_rate(recipe: Recipe, time: float) -> float:
@@ -113,9 +114,11 @@ class Lars(torch.optim.Optimizer):
     """Layer-wise adaptive rate scaling (You et al. 2017) with momentum.
 
     For a tensor w with gradient g the update is, per step,
-    ``m <- momentum * m + r * (g + decay * w)``, ``w <- w - lr * m`` with the trust ratio
-    ``r = trust * |w| / |g + decay * w|``. Groups that are not "adapted" (parameters exempt from
-    weight decay) use r = 1, which is SGD with momentum.
+    ``m <- momentum * m + lr * r * (g + decay * w)``, ``w <- w - m`` with the trust ratio
+    ``r = trust * |w| / |g + decay * w|`` (You et al. 2017; SimCLR's code). With the rate outside
+    the momentum it is ``m <- momentum * m + r * (g + decay * w)``, ``w <- w - lr * m`` (MoCo v3's
+    code): what older gradients add to a step then follows the present rate. Groups that are not
+    "adapted" (parameters exempt from weight decay) use r = 1, which is SGD with momentum.
     """
 
     def __init__(
@@ -125,6 +128,7 @@ class Lars(torch.optim.Optimizer):
         lr: float,
         momentum: float = 0.9,
         trust: float = 0.001,
+        rate_inside: bool = True,
     ) -> None:
         """Keep the groups; every group carries its own ``weight_decay`` and ``adapted``."""
         defaults = {
@@ -135,6 +139,7 @@ class Lars(torch.optim.Optimizer):
             "adapted": True,
         }
         super().__init__(params, defaults)
+        self.rate_inside = rate_inside
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -162,6 +167,8 @@ class Lars(torch.optim.Optimizer):
                 if "momentum" not in state:
                     state["momentum"] = torch.zeros_like(p)
                 momenta.append(state["momentum"])
+            # The momenta hold steps where the rate is inside, and gradients where it is outside.
+            inside, outside = (group["lr"], 1.0) if self.rate_inside else (1.0, group["lr"])
             torch._foreach_mul_(momenta, group["momentum"])
-            torch._foreach_add_(momenta, grads)
-            torch._foreach_add_(weights, momenta, alpha=-group["lr"])
+            torch._foreach_add_(momenta, grads, alpha=inside)
+            torch._foreach_add_(weights, momenta, alpha=-outside)

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from harness.canonical import as_before, canonical, describe, digest
+from harness.canonical import AS_BEFORE, acts_where, as_before, canonical, describe, digest
 from harness.errors import UserError
 from harness.plan import catalog
 from harness.plan.options import Options
@@ -25,6 +25,7 @@ from harness.plan.plan import Plan, make
 from harness.spec import profiles
 from harness.spec.backbones import RESNET, VIT
 from harness.spec.profile import Profile
+from harness.spec.recipe import Stage
 from harness.spec.sweep import Sweep
 from harness.spec.table import Column, Table
 
@@ -155,6 +156,67 @@ def test_a_new_field_with_its_value_as_before_moves_no_key() -> None:
     assert describe(After(share=1)) == {**plain, "rule": "new"}
     whole = describe(After(rule="old", share=1), complete=True)
     assert whole == {**plain, "rule": "old", "share": 1}
+    # A stream's name has neither field, whatever their values.
+    assert describe(After(), published=True) == plain
+    assert describe((After(), {"a": After(share=0.3)}), published=True) == [plain, {"a": plain}]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditional:
+    """Settings of which one acts beside a certain value of another."""
+
+    key_name: ClassVar[str] = "test.conditional"
+    kind: str = "plain"
+    count: int = 1
+    strength: float = field(default=0.5, metadata=acts_where("kind", "strong"))
+    added: float = field(default=0.5, metadata={**acts_where("count", 1), **as_before(0.1)})
+
+
+def test_a_field_that_does_not_act_is_in_no_key() -> None:
+    plain = {"type": "test.conditional", "kind": "plain", "count": 1}
+    assert describe(Conditional(strength=0.2)) == {**plain, "added": 0.5}
+    assert describe(Conditional(count=2)) == {**plain, "count": 2}
+    assert describe(Conditional(count=True, added=9.0)) == {**plain, "count": True}  # not 1
+    assert describe(Conditional(kind="strong", added=0.1)) == {
+        **plain,
+        "kind": "strong",
+        "strength": 0.5,
+    }
+    whole = describe(Conditional(count=2), complete=True)
+    assert whole == {**plain, "count": 2, "strength": 0.5, "added": 0.5}
+
+
+def _as_published(stage: Stage) -> Stage:
+    """Return a stage with every field that was added since at its value as before."""
+    parts = {
+        part: dataclasses.replace(
+            settings,
+            **{
+                f.name: f.metadata[AS_BEFORE]
+                for f in dataclasses.fields(settings)
+                if AS_BEFORE in f.metadata
+            },
+        )
+        for part, settings in (("method", stage.method), ("recipe", stage.recipe))
+    }
+    return dataclasses.replace(stage, **parts)
+
+
+@pytest.mark.parametrize("name", catalog.experiments())
+def test_fields_that_were_added_move_keys_and_no_streams(name: str) -> None:
+    """Rows that differ in such fields alone have the same draws."""
+    moved = 0
+    for _, plan in _plans(name, profiles.SMOKE):
+        for unit in plan.cell_runs:
+            before = dataclasses.replace(
+                unit.run, stages=tuple(_as_published(stage) for stage in unit.run.stages)
+            )
+            for number in range(1, len(unit.run.stages) + 1):
+                assert before.stream(number) == unit.run.stream(number)
+                # As version 0.1 had it, the definition has no trace of the fields, nor its stream.
+                assert before.definition(number) == before.definition(number, published=True)
+                moved += before.key(number) != unit.run.key(number)
+    assert moved or name != "table1"
 
 
 def test_no_module_of_the_house_is_named_in_a_definition() -> None:

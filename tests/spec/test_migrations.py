@@ -103,7 +103,7 @@ def test_a_renamed_type_that_ships_keeps_its_golden_streams(
     profile = replace(SMOKE, phantoms=False)
     options = Options(profile=profile, data=nowhere, runs=nowhere, unprepared=True)
     before = {
-        unit.row.name: (unit.run.definition(), unit.run.stream())
+        unit.row.name: (unit.run.definition(published=True), unit.run.stream())
         for unit in plan.make(*catalog.load("table1"), options).cell_runs
     }
     step = Migration(types={"mae": "masked-autoencoder"}, fields={"recipe": {"base_lr": "rate"}})

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.data import DistributedSampler
 
 from harness import seed
 from harness.errors import UserError
+from harness.methods.msmae import paper
 from harness.spec.recipe import Recipe
 from harness.store.checkpoint import Checkpoints, load_weights
 from harness.train.images import epoch_order
@@ -100,6 +102,39 @@ def test_orders() -> None:
     assert torch.equal(epoch_order(22, fixed, toy.KEY, 0), epoch_order(22, fixed, toy.KEY, 2))
     with pytest.raises(UserError, match="only 3 training images"):
         epoch_order(3, recipe, toy.KEY, 0)
+
+
+def test_a_fixed_order_is_that_of_the_released_sampler_in_all_stages() -> None:
+    """The released code's sampler is torch's, seeded with 0 in both stages, epoch never set."""
+    for count in (22, 1222):
+        sampler = DistributedSampler(range(count), num_replicas=1, rank=0, shuffle=True, seed=0)  # type: ignore[arg-type]
+        for batch in (4, 16):
+            recipe = Recipe(epochs=3, batch_size=batch, base_lr=1.0, order="fixed")
+            expected = torch.tensor([*sampler])[: count // batch * batch].view(-1, batch)
+            for stage in ("pretrain's stream", "finetune's stream"):
+                for epoch in (0, 2):
+                    assert torch.equal(epoch_order(count, recipe, stage, epoch), expected)
+
+
+def test_both_stages_of_the_released_code_leave_out_the_same_images() -> None:
+    """1222 images: 6 are left out of batches of 64, and they are among the 198 of 256."""
+    pretrain, finetune = (stage.recipe for stage in paper.released())
+    everything = set(range(1222))
+    left_out = [
+        everything - set(epoch_order(1222, recipe, stream, 0).flatten().tolist())
+        for recipe, stream in ((pretrain, "a"), (finetune, "b"))
+    ]
+    assert [len(images) for images in left_out] == [6, 198]
+    assert left_out[0] < left_out[1]
+
+
+def test_each_stage_can_have_a_fixed_order_of_its_own() -> None:
+    recipe = Recipe(epochs=3, batch_size=4, base_lr=1.0, order="fixed", permutation="of-each-stage")
+    first, second = (epoch_order(22, recipe, stage, 1) for stage in ("a", "b"))
+    assert not torch.equal(first, second)
+    # As version 0.1 drew it: the first permutation of the stage's own stream.
+    expected = torch.randperm(22, generator=seed.generator("a", "order", 0))[:20].view(5, 4)
+    assert torch.equal(first, expected)
 
 
 def test_seeds_depend_on_every_name_and_their_order() -> None:

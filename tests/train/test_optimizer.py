@@ -113,7 +113,8 @@ def test_weight_decay_spares_biases_unless_told() -> None:
     assert {g["weight_decay"] for g in groups} == {0.3}
 
 
-def test_lars_two_steps_by_hand() -> None:
+@pytest.mark.parametrize("rate_inside", [True, False])
+def test_lars_two_steps_by_hand(rate_inside: bool) -> None:
     weight = nn.Parameter(torch.tensor([3.0, 4.0]))
     bias = nn.Parameter(torch.tensor([1.0]))
     optimizer = Lars(
@@ -124,7 +125,9 @@ def test_lars_two_steps_by_hand() -> None:
         lr=2.0,
         momentum=0.5,
         trust=0.01,
+        rate_inside=rate_inside,
     )
+    # At one rate throughout both forms are the same.
     w, m = torch.tensor([3.0, 4.0]), torch.zeros(2)
     b, mb = 1.0, 0.0
     for gradient in (torch.tensor([1.0, 0.0]), torch.tensor([0.0, -2.0])):
@@ -137,6 +140,61 @@ def test_lars_two_steps_by_hand() -> None:
         b = b - 2.0 * mb
         torch.testing.assert_close(weight.detach(), w)
         assert float(bias.detach()) == pytest.approx(b)
+
+
+GOLDEN_LARS = {
+    # m = 0.1 * 0.5 = 0.05; then 0.025 + 0.15 = 0.175; then 0.0875 + 0.1 = 0.1875.
+    "inside-momentum": ([0.95, 0.775, 0.5875], [0.0, 0.05, 0.175, 0.1875]),
+    # m = 0.5, 0.25 + 0.5 = 0.75, 0.375 + 0.5 = 0.875; steps 0.1 * 0.5, 0.3 * 0.75, 0.2 * 0.875.
+    "outside-momentum": ([0.95, 0.725, 0.55], [0.0, 0.5, 0.75, 0.875]),
+}
+"""A weight of 1 with gradients of 0.5, momentum 0.5 and rates 0.1, 0.3, 0.2, not adapted: the
+weight and the momentum after each step, by hand."""
+
+
+@pytest.mark.parametrize("place", sorted(GOLDEN_LARS))
+def test_lars_under_a_changing_rate_by_hand(place: str) -> None:
+    task = Task()
+    task.bias = nn.Parameter(torch.tensor([1.0]))
+    optimizer = build_optimizer(task, _recipe(optimizer="lars", momentum=0.5, lars_rate=place))
+    weights, momenta = GOLDEN_LARS[place]
+    for rate, weight, momentum in zip((0.1, 0.3, 0.2), weights, momenta[1:], strict=True):
+        task.bias.grad = torch.tensor([0.5])
+        set_learning_rate(optimizer, rate)
+        optimizer.step()
+        assert float(task.bias.detach()) == pytest.approx(weight, rel=1e-6)
+        assert float(optimizer.state[task.bias]["momentum"]) == pytest.approx(momentum, rel=1e-6)
+
+
+@pytest.mark.parametrize("place", sorted(GOLDEN_LARS))
+def test_lars_adapts_under_a_changing_rate_by_hand(place: str) -> None:
+    """A kernel of (6, 8) with gradients (3, 4): r = 0.001 |w| / 5, momentum 0.9, three rates.
+
+    r is 0.002, then 0.001 (both forms move by 500 * 0.002 * (3, 4) first), then 0.00015 inside and
+    0.0003 outside. Inside: m = (3, 4); 0.9 m + 250 * 0.001 * (3, 4) = (3.45, 4.6);
+    0.9 m + 1000 * 0.00015 * (3, 4) = (3.555, 4.74). Outside: m = (0.006, 0.008);
+    0.9 m + 0.001 * (3, 4) = (0.0084, 0.0112); 0.9 m + 0.0003 * (3, 4) = (0.00846, 0.01128).
+    """
+    expected = {
+        "inside-momentum": [(3.0, 4.0), (-0.45, -0.6), (-4.005, -5.34)],
+        "outside-momentum": [(3.0, 4.0), (0.9, 1.2), (-7.56, -10.08)],
+    }
+    task = Task()
+    task.kernel = nn.Parameter(torch.tensor([[6.0, 8.0]]))
+    recipe = _recipe(optimizer="lars", momentum=0.9, weight_decay=0.0, lars_rate=place)
+    optimizer = build_optimizer(task, recipe)
+    for rate, weights in zip((500.0, 250.0, 1000.0), expected[place], strict=True):
+        task.kernel.grad = torch.tensor([[3.0, 4.0]])
+        set_learning_rate(optimizer, rate)
+        optimizer.step()
+        assert task.kernel.detach().flatten().tolist() == pytest.approx(weights, rel=1e-4)
+
+
+def test_recipes_say_whose_lars_they_use() -> None:
+    from harness.methods.baselines import mocov3, simclr
+
+    assert simclr.RECIPE.lars_rate == simclr.own_finetune().recipe.lars_rate == "inside-momentum"
+    assert mocov3.RECIPE.lars_rate == "outside-momentum"
 
 
 def test_lars_adapts_without_weight_decay_but_spares_what_is_free_of_it() -> None:
