@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import UserError
 from harness.spec.backbones import ResNetSize, SwinSize
@@ -44,11 +44,19 @@ def swin_transformer(
     )
 
 
-def residual_network(size: ResNetSize, *, classes: int) -> ResNet:
-    """Build timm's ResNet with bottleneck blocks at a profile's size (width 64 is ResNet50's)."""
+def residual_network(
+    size: ResNetSize, *, classes: int, block_scale: Literal["zero", "one"] = "one"
+) -> ResNet:
+    """Build timm's ResNet with bottleneck blocks at a profile's size (width 64 is ResNet50's).
+
+    Args:
+        size: number of blocks and width.
+        classes: outputs of the last layer; 0 for none.
+        block_scale: initial scale (gamma) of the last BatchNorm of every block; at zero a block
+            begins as its shortcut.
+    """
     from timm.models.resnet import Bottleneck, ResNet
 
-    # zero_init_last=False: the last BatchNorm of every block starts at scale 1, not 0.
     block: Any = Bottleneck
     return ResNet(
         block,
@@ -56,7 +64,7 @@ def residual_network(size: ResNetSize, *, classes: int) -> ResNet:
         num_classes=classes,
         channels=(size.width, 2 * size.width, 4 * size.width, 8 * size.width),
         stem_width=size.width,
-        zero_init_last=False,
+        zero_init_last=block_scale == "zero",
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch import Tensor
 
 from harness.augment.colour import Colour
-from harness.augment.view import Augmentation
+from harness.augment.view import Augmentation, ImageRange
+from harness.canonical import as_before
 from harness.errors import UserError
 from harness.methods.baselines import supervised
 from harness.methods.baselines._backbones import residual_network
@@ -36,6 +37,7 @@ RECIPE = Recipe(
     epochs=300,
     warmup_epochs=10,
     weight_decay=1e-4,
+    lars_rate="inside-momentum",
 )
 """SimCLR's LARS recipe for small batches, 0.075 * sqrt(B), at batch 256 instead of 4096."""
 
@@ -51,6 +53,15 @@ class SimCLR:
             a shift; "paper", linear, ReLU, linear without BatchNorm (text of SimCLR v1).
         reduction: "mean" over the 2B anchors (paper, lightly), or "sum" of the two views' means,
             which is twice as large (released code).
+        head_layers: linear layers of the projection head; None takes those of the head's source: 3
+            for "released" (Google's published pre-training, ``num_proj_layers=3``), 2 for "paper"
+            (text of SimCLR v1) and for "lightly".
+        block_scale: initial scale of the last BatchNorm of every residual block: "zero" (Google's
+            code, resnet.py, ``init_zero=True``), or "one" (He et al. 2016; the reference of
+            ContrastiveCrop). SimCLR's paper does not say.
+        image_range: "unit", pixels in 0..1 (Google's code, which applies no mean and standard
+            deviation), or "normalised" with ImageNet's (lightly). The paper does not say. What is
+            fine-tuned from this encoder must be fed the same range.
     """
 
     key_name: ClassVar[str] = "simclr"
@@ -59,10 +70,20 @@ class SimCLR:
     temperature: float = 0.1
     head: Literal["released", "lightly", "paper"] = "released"
     reduction: Literal["mean", "sum"] = "mean"
+    head_layers: Literal[2, 3] | None = field(default=None, metadata=as_before(2))
+    block_scale: Literal["zero", "one"] = field(default="zero", metadata=as_before("one"))
+    image_range: ImageRange = field(default="unit", metadata=as_before("normalised"))
 
     def __post_init__(self) -> None:
         if self.temperature <= 0:
             raise UserError(f"temperature is {self.temperature}; it must be above 0.")
+        if self.head_layers not in (None, 2, 3):
+            raise UserError(f"head_layers is {self.head_layers}; allowed: 2, 3 and none.")
+
+    @property
+    def layers(self) -> int:
+        """Number of linear layers of the projection head."""
+        return self.head_layers or (3 if self.head == "released" else 2)
 
     def check(self, *, recipe: Recipe, images: int, backbones: BackboneSizes) -> None:
         """Check that a batch has at least one negative."""
@@ -88,10 +109,17 @@ class TwoViews(Task):
         super().__init__()
         self.augmentations = (VIEW, VIEW)
         self.factor = 2.0 if settings.reduction == "sum" else 1.0
-        self.encoder = residual_network(backbones.resnet, classes=0)
+        self.image_range = settings.image_range
+        self.encoder = residual_network(
+            backbones.resnet, classes=0, block_scale=settings.block_scale
+        )
         width = self.encoder.num_features
         self.projector: ProjectionHead = SimCLRProjectionHead(
-            width, width, width // 16, num_layers=2, batch_norm=settings.head != "paper"
+            width,
+            width,
+            width // 16,
+            num_layers=settings.layers,
+            batch_norm=settings.head != "paper",
         )
         if settings.head == "released":
             # The shift starts at zero; without a gradient it stays zero.
@@ -117,7 +145,7 @@ def stages() -> tuple[Stage, ...]:
     """Return SimCLR's pre-training, then fine-tuning on the common protocol (Table 5)."""
     return (
         Stage(phase="pretrain", method=SimCLR(), recipe=RECIPE),
-        supervised.finetune_resnet(),
+        supervised.finetune_resnet(image_range=SimCLR().image_range),
     )
 
 
@@ -127,8 +155,9 @@ def own_finetune() -> Stage:
     LARS at 0.005 * sqrt(B), momentum 0.9, no weight decay, no warm-up, cosine to 0, 60 epochs;
     the last layer starts at zero and, like biases and BatchNorm, is excluded from LARS's
     adaptation (model_util.py); bicubic crops of 0.08 to 1 and flips, no colour changes, no label
-    smoothing; tested on a central crop (of 0.875, as here). Published at batch 1024, here 256.
-    Not reproduced: that command, for SimCLR's second version, keeps the projection's first layer.
+    smoothing; images in 0..1, as in pre-training; tested on a central crop (of 0.875, as here).
+    Published at batch 1024, here 256. Not reproduced: that command, for SimCLR's second version,
+    keeps the projection's first layer.
     """
     method = supervised.ResNet50(
         label_smoothing=0.0,
@@ -136,6 +165,7 @@ def own_finetune() -> Stage:
         decay_head=False,
         augmentation=Augmentation(scale=(0.08, 1.0)),
         evaluation="centre-crop",
+        image_range="unit",
     )
     recipe = Recipe(
         optimizer="lars",
@@ -146,5 +176,6 @@ def own_finetune() -> Stage:
         epochs=60,
         weight_decay=0.0,
         momentum=0.9,
+        lars_rate="inside-momentum",
     )
     return Stage(phase="finetune", method=method, recipe=recipe)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from harness.augment.view import Augmentation
+from harness.canonical import as_before
 from harness.errors import UserError
 from harness.methods.baselines import _imagenet, supervised
 from harness.methods.baselines._backbones import swin_transformer
@@ -51,6 +52,11 @@ class SimMIM:
             last stage (32 pixels for Swin-T: 7 x 7 blocks at 224 px, 6 x 6 at 192). Where an image
             has fewer than 6 x 6 of those, blocks are as near to a seventh of the side as the grid
             allows: of 2 x 2 blocks three would be masked, which leaves too little to learn from.
+        decay_position_biases: whether weight decay acts on the tables of relative position biases
+            in pre-training. SimMIM's code does decay them: it means to exempt them, but looks for
+            "encoder.relative_position_bias_table", which no parameter's name contains
+            (optimizer.py, get_pretrain_param_groups). Its paper does not say; Swin's code exempts
+            them, and so do both in fine-tuning.
     """
 
     key_name: ClassVar[str] = "simmim"
@@ -58,6 +64,7 @@ class SimMIM:
 
     mask_ratio: float = 0.6
     blocks: int | None = None
+    decay_position_biases: bool = field(default=True, metadata=as_before(False))  # noqa: FBT003
 
     def __post_init__(self) -> None:
         if not 0 < self.mask_ratio < 1:
@@ -163,8 +170,10 @@ class MaskedImages(Task):
         return self.encode(images).mean((2, 3))
 
     def no_decay(self, name: str) -> bool:
-        """Exempt position biases and the mask token from weight decay, as SimMIM does."""
-        return name == "mask_token" or name.endswith("relative_position_bias_table")
+        """Exempt the mask token from weight decay, and the position biases if set."""
+        if name.endswith("relative_position_bias_table"):
+            return not self.settings.decay_position_biases
+        return name == "mask_token"
 
 
 def default_blocks(grid: int, last: int) -> int:

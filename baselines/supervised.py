@@ -9,14 +9,16 @@ other row. Settings for those exist for the published fine-tuning recipes (``own
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from harness.augment import mixup as mixing
 from harness.augment.mixup import Mixing
-from harness.augment.view import Augmentation, Evaluation
+from harness.augment.view import Augmentation, Evaluation, ImageRange
+from harness.canonical import as_before
+from harness.errors import UserError
 from harness.methods.baselines._backbones import (
     residual_network,
     resnet_depths,
@@ -28,7 +30,7 @@ from harness.methods.msmae import paper
 from harness.methods.msmae.finetune import CROP_AND_FLIP, Finetune, load_encoder
 from harness.spec.backbones import RESNET, SWIN, Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
-from harness.spec.recipe import Recipe, Stage
+from harness.spec.recipe import Method, Recipe, Stage
 from harness.train.task import Batch, Layers, StepContext, Task
 
 VIT_RECIPE = Recipe(
@@ -115,6 +117,9 @@ class ResNet50:
             evaluation).
         augmentation: how training images are cropped, flipped and coloured.
         evaluation: how test images are prepared, see ``harness.train.task.Task``.
+        image_range: "normalised" with ImageNet's mean and standard deviation (MSMAE's released
+            code, timm), or "unit", pixels in 0..1 (SimCLR's code). An encoder that was pre-trained
+            must be fed the range that it was pre-trained on; others are refused when planned.
     """
 
     key_name: ClassVar[str] = "resnet50"
@@ -128,6 +133,7 @@ class ResNet50:
     frozen: bool = False
     augmentation: Augmentation = CROP_AND_FLIP
     evaluation: Evaluation = "stretch"
+    image_range: ImageRange = field(default="normalised", metadata=as_before("normalised"))
 
     def __post_init__(self) -> None:
         mixing.check(self.mixup, self.cutmix, self.label_smoothing)
@@ -138,6 +144,16 @@ class ResNet50:
         if not self.frozen:
             need_two(recipe, "ResNet50 (BatchNorm)")
 
+    def check_previous(self, previous: Method) -> None:
+        """Check that the encoder was pre-trained on images of the same range."""
+        trained_on: str = getattr(previous, "image_range", "normalised")
+        if trained_on != self.image_range:
+            raise UserError(
+                f"method.image_range is {self.image_range!r}, but the encoder is pre-trained on"
+                f" images of the range {trained_on!r}; set both alike, for instance"
+                f" method.image_range={trained_on}."
+            )
+
     def build(self, dataset: Dataset, backbones: BackboneSizes) -> Task:
         """Build the classifier for the classes of a data set."""
         model = residual_network(backbones.resnet, classes=len(dataset.classes))
@@ -145,6 +161,7 @@ class ResNet50:
             nn.init.normal_(model.fc.weight, std=self.head_std)
             nn.init.zeros_(model.fc.bias)
         task = Supervised(model, self, resnet_depths(backbones.resnet), len(dataset.classes))
+        task.image_range = self.image_range
         if self.frozen:
             task.freeze()
         if not self.decay_head:
@@ -223,9 +240,13 @@ def finetune_swin() -> Stage:
     return Stage(phase="finetune", method=Swin(drop_path=0.1), recipe=paper.FINETUNE)
 
 
-def finetune_resnet() -> Stage:
-    """Return the fine-tuning of a pre-trained ResNet50 on the recipe of Table 5."""
-    return Stage(phase="finetune", method=ResNet50(), recipe=paper.FINETUNE)
+def finetune_resnet(image_range: ImageRange = "normalised") -> Stage:
+    """Return the fine-tuning of a pre-trained ResNet50 on the recipe of Table 5.
+
+    Args:
+        image_range: that of the pre-training.
+    """
+    return Stage(phase="finetune", method=ResNet50(image_range=image_range), recipe=paper.FINETUNE)
 
 
 def vit() -> tuple[Stage, ...]:

@@ -65,6 +65,15 @@ def counts(patches: int, mask_ratio: float, throw_ratio: float) -> tuple[int, in
     return masked, int(patches * (_exact(mask_ratio) + _exact(throw_ratio))) - masked
 
 
+def counts_kept(patches: int, mask_ratio: float) -> tuple[int, int]:
+    """Return how many of L patches are masked and thrown where int(L (1 - r)) are kept (MAE).
+
+    In floating point as MAE's code computes it (models_mae.py, random_masking), so that rounding
+    may lose a patch: of 100 patches at r = 0.9 it keeps 9, because 1 - 0.9 is below 0.1.
+    """
+    return patches - int(patches * (1 - mask_ratio)), 0
+
+
 def _exact(ratio: float) -> Fraction:
     """Return the ratio as the exact fraction that its shortest decimal form denotes."""
     return Fraction(str(ratio))

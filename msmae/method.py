@@ -158,6 +158,8 @@ class MaskedAutoencoder(Task):
             uniformly throughout.
         mask_ratio: share masked where ``guidance`` is None.
         normalise_pixels: see ``GuidedMasking``; read where ``guidance`` is None.
+        rounding: number of patches that is rounded down, see ``masking.counts`` ("masked") and
+            ``masking.counts_kept`` ("visible"); read where ``guidance`` is None.
         head: the classification head of MSMAE; None for methods without labels.
     """
 
@@ -168,6 +170,7 @@ class MaskedAutoencoder(Task):
         guidance: GuidedMasking | None,
         mask_ratio: float = 0.75,
         normalise_pixels: bool = False,
+        rounding: Literal["visible", "masked"] = "masked",
         head: ClassHead | None = None,
     ) -> None:
         """Build encoder and decoder at the profile's size."""
@@ -181,6 +184,7 @@ class MaskedAutoencoder(Task):
         self.grid = backbones.grid
         self.guidance = guidance
         self.random_ratio = guidance.random_ratio if guidance else mask_ratio
+        self.rounding = "masked" if guidance else rounding
         self.normalise_pixels = guidance.normalise_pixels if guidance else normalise_pixels
         self.reconstruction = guidance.reconstruction if guidance else "mse"
         self.encoder = VisionTransformer(backbones.vit, backbones.image_size)
@@ -201,7 +205,7 @@ class MaskedAutoencoder(Task):
             return masking.weighted(weights, self._ratios(at), at.generator)
         masks = masking.uniform(size, self._ratios(at), at.generator)
         order = masks.order.to(batch.images.device, non_blocking=True)
-        return masking.Masks(order, masks.masked, masks.thrown)
+        return masking.Masks(order, *self._counts(at))
 
     def draw(self, batch: Batch, at: StepContext) -> Tensor:
         """Draw the permutations of patches (B, L) that define the masks of one step."""
@@ -211,7 +215,7 @@ class MaskedAutoencoder(Task):
         """Return the masks of a batch: those drawn for it before, or new ones."""
         if batch.drawn is None:
             return self.draw_masks(batch, at)
-        return masking.Masks(batch.drawn, *masking.counts(self.grid**2, *self._ratios(at)))
+        return masking.Masks(batch.drawn, *self._counts(at))
 
     def _is_guided(self, at: StepContext) -> bool:
         """Whether masks follow attention in this epoch, which ends the uniform masking."""
@@ -222,6 +226,12 @@ class MaskedAutoencoder(Task):
         if self.guidance is not None and self._is_guided(at):
             return self.guidance.mask_ratio, self.guidance.throw_ratio
         return self.random_ratio, 0.0
+
+    def _counts(self, at: StepContext) -> tuple[int, int]:
+        """Return the numbers of patches masked and thrown in this epoch."""
+        if self.rounding == "visible":
+            return masking.counts_kept(self.grid**2, self.random_ratio)
+        return masking.counts(self.grid**2, *self._ratios(at))
 
     def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
         """Return the reconstruction loss and, with a head, the classification loss (eq. 3)."""

@@ -89,6 +89,9 @@ SEGMENT_RELEASED = Segment(
     qkv_bias=False,
     input_scale="twice",
     channel_order="bgr",
+    head_init="torch",
+    image_resize="opencv",
+    mask_resize="corner",
 )
 """Released segmentation code: weights without a counterpart in its network are not loaded.
 Its own initialisation (BEiT's), which acts only without a pre-trained encoder, is not reproduced.

@@ -8,13 +8,15 @@ these changes is a setting, and the defaults are what the paper describes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from harness.augment.masks import Nearest
 from harness.augment.view import MEAN, STD, Augmentation, RotatingAugmentation
+from harness.canonical import as_before
 from harness.errors import UserError
 from harness.methods.msmae.finetune import load_encoder
 from harness.methods.msmae.patches import upsamplings
@@ -69,6 +71,19 @@ class Segment:
             (released), also for grey images.
         threshold: probability above which a pixel counts as lesion.
         augmentation: how training images are transformed; a scale of (1, 1) crops nothing.
+        head_init: initial weights of the head's convolutions: "mmseg" (SETR: normal of variance
+            2 / (9 * channels) in the stages, biases 0; the last layer N(0, 0.01) with zero bias),
+            or "torch" (released code, which initialises nothing itself: uniform of variance
+            1 / (3 * fan-in), biases likewise). For ViT-B the standard deviations are 0.0295 and
+            0.0100, or 0.0069 in the first stage and 0.0120 in all others. The paper does not say.
+        image_resize: how images are brought to the size of the input, in training and evaluation:
+            "antialiased" (PIL's bilinear kernel, or that of ``augmentation`` in training), or
+            "opencv" (released code: OpenCV's bilinear kernel, which skips pixels where it shrinks
+            an image). The paper does not say. The code resizes the original; here what it would
+            resize is the stored image, which was antialiased to twice the input before.
+        mask_resize: the point of a pixel at which a mask is looked up when it is resized, in
+            training and evaluation: its "centre", or its upper left "corner" (released code:
+            OpenCV's nearest neighbour, after the rotation). The paper does not say.
     """
 
     key_name: ClassVar[str] = "segment"
@@ -90,6 +105,11 @@ class Segment:
     channel_order: Literal["rgb", "bgr"] = "rgb"
     threshold: float = 0.5
     augmentation: Augmentation = ROTATION
+    head_init: Literal["mmseg", "torch"] = field(default="mmseg", metadata=as_before("mmseg"))
+    image_resize: Literal["antialiased", "opencv"] = field(
+        default="antialiased", metadata=as_before("antialiased")
+    )
+    mask_resize: Nearest = field(default="centre", metadata=as_before("centre"))
 
     def __post_init__(self) -> None:
         if self.bce_weight < 0:
@@ -134,7 +154,12 @@ class Segmenter(Task):
         from harness.methods.msmae.setr import build_network
 
         super().__init__()
-        self.augmentations = (settings.augmentation,)
+        augmentation = settings.augmentation
+        if settings.image_resize == "opencv":
+            augmentation = replace(augmentation, interpolation="opencv")
+            self.evaluation = "stretch-opencv"
+        self.augmentations = (augmentation,)
+        self.nearest = settings.mask_resize
         self.needs_whole = None  # the loss is a mean over images; BatchNorm uses each part's own
         self.settings = settings
         self.threshold = settings.threshold

@@ -78,6 +78,11 @@ class NetworkSettings(Protocol):
         """Whether queries, keys and values have biases."""
         ...
 
+    @property
+    def head_init(self) -> Literal["mmseg", "torch"]:
+        """Whose initialisation the head's convolutions have."""
+        ...
+
 
 class Backbone(VisionTransformer):
     """A ViT that returns the patch tokens of chosen blocks as feature maps.
@@ -187,7 +192,7 @@ def _config(settings: NetworkSettings, backbones: BackboneSizes) -> dict[str, An
 
 
 def _adjust_head(head: Any, settings: NetworkSettings) -> None:
-    """Apply the settings that SETRUPHead has no option for; initialise its last layer as mmseg."""
+    """Apply the settings that SETRUPHead has no option for, and initialise its convolutions."""
     if not settings.head_norm:
         head.norm = nn.Identity()
     for step in head.up_convs:
@@ -200,8 +205,14 @@ def _adjust_head(head: Any, settings: NetworkSettings) -> None:
             step[1] = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
     if settings.final_conv == "3x3":
         head.conv_seg = nn.Conv2d(head.channels, head.out_channels, 3, padding=1)
-    nn.init.normal_(head.conv_seg.weight, std=0.01)
-    nn.init.zeros_(head.conv_seg.bias)
+    if settings.head_init == "torch":
+        # torch's default of weights and biases: uniform in ± 1 / sqrt(fan-in).
+        for convolution in (*(step[0].conv for step in head.up_convs), head.conv_seg):
+            convolution.reset_parameters()
+    else:
+        # mmseg has initialised the stages when it built them (Kaiming's normal, fan-out).
+        nn.init.normal_(head.conv_seg.weight, std=0.01)
+        nn.init.zeros_(head.conv_seg.bias)
 
 
 def require() -> None:

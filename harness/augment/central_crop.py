@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from harness.augment.view import cut, normalise, within
+from harness.augment.view import ImageRange, cut, normalise, within
 
 RESIZED = 256 / 224
 """Ratio of the resized image's short side to the side of the crop."""
@@ -29,7 +29,14 @@ def boxes(sizes: Tensor, size: int) -> Tensor:
     return torch.cat([offset / resized, size / resized], 1).float()
 
 
-def crop(images: Tensor, sizes: Tensor, size: int, filled: Tensor | None = None) -> Tensor:
+def crop(
+    images: Tensor,
+    sizes: Tensor,
+    size: int,
+    filled: Tensor | None = None,
+    *,
+    image_range: ImageRange = "normalised",
+) -> Tensor:
     """Apply ImageNet's usual evaluation transform: bicubic resize, central crop, normalisation.
 
     Args:
@@ -37,13 +44,15 @@ def crop(images: Tensor, sizes: Tensor, size: int, filled: Tensor | None = None)
         sizes: (B, 2) original height and width in pixels, on the CPU.
         size: side of the result.
         filled: (B, 2) shares of the arrays that the images fill; None for all.
+        image_range: range of the result.
 
     Returns:
-        (B, 3, size, size) float32, normalised with ImageNet's mean and standard deviation.
+        (B, 3, size, size) float32.
     """
     device_boxes = within(boxes(sizes, size).to(images.device, non_blocking=True), filled)
     no_flips = torch.zeros(len(images), dtype=torch.bool, device=images.device)
     # The reference resizes the whole image before it crops, so the kernel uses pixels outside the
     # crop too (no ``confine``).
     confine = False if filled is None else filled
-    return normalise(cut(images.float(), device_boxes, no_flips, size, "bicubic", confine=confine))
+    cropped = cut(images.float(), device_boxes, no_flips, size, "bicubic", confine=confine)
+    return normalise(cropped, image_range)

@@ -1,4 +1,4 @@
-"""Antialiased interpolation along one axis as batched matrices, equal to PIL's resize."""
+"""Interpolation along one axis as batched matrices, equal to PIL's resize or OpenCV's bilinear."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Interpolation = Literal["bilinear", "bicubic"]
+Interpolation = Literal["bilinear", "bicubic", "opencv"]
+"""Kernels: PIL's "bilinear" and "bicubic", which widen where they shrink an image (antialiasing);
+and "opencv", the bilinear kernel of OpenCV's INTER_LINEAR, which takes the two nearest pixels at
+any size."""
 
 
 def resample_weights(
@@ -20,14 +23,14 @@ def resample_weights(
     *,
     confine: bool | Tensor = False,
 ) -> Tensor:
-    """Build matrices that crop and resize along one axis, antialiased as in PIL's resize.
+    """Build matrices that crop and resize along one axis, as PIL or OpenCV resize.
 
     Args:
         start: (B,) where the crop begins, as a fraction of the axis.
         length: (B,) its length, as a fraction of the axis.
         source: pixels of the array along the axis.
         target: pixels of the result.
-        interpolation: the kernel; its support widens when the crop is made smaller.
+        interpolation: the kernel; PIL's support widens when the crop is made smaller.
         confine: use only pixels inside the crop (crop, then resize); otherwise the kernel also
             uses pixels outside it and is cut only by the array's border. A tensor (B,)
             is the share of the axis, from its start, whose pixels are used.
@@ -42,13 +45,15 @@ def resample_weights(
     centre = begin[:, None, None] + position[:, None] * step
     # Weights are computed for the taps within the kernel's reach alone, (B, target, taps), then
     # scattered into the columns of the dense matrix.
-    reach = _SUPPORT[interpolation] * max(source / target, 1.0)
+    widens = interpolation != "opencv"
+    reach = _SUPPORT[interpolation] * (max(source / target, 1.0) if widens else 1.0)
     last = (confine * source).round()[:, None, None] if isinstance(confine, Tensor) else source
     taps = torch.arange(math.ceil(2 * reach) + 1, device=start.device)
     index = (centre - reach).floor() + taps
     pixel = index + 0.5
     # Distance in units of max(step, 1): PIL widens the kernel when it shrinks an image.
-    distance = ((pixel - centre) / step.clamp(min=1.0)).abs()
+    unit = step.clamp(min=1.0) if widens else torch.ones_like(step)
+    distance = ((pixel - centre) / unit).abs()
     weight = _KERNELS[interpolation](distance) * ((index >= 0) & (index < last))
     if confine is True:
         # Half a pixel of slack keeps at least one pixel for crops thinner than a pixel.
@@ -73,6 +78,6 @@ def _cubic(x: Tensor) -> Tensor:
     return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
 
 
-_KERNELS = {"bilinear": _triangle, "bicubic": _cubic}
-_SUPPORT = {"bilinear": 1.0, "bicubic": 2.0}
+_KERNELS = {"bilinear": _triangle, "bicubic": _cubic, "opencv": _triangle}
+_SUPPORT = {"bilinear": 1.0, "bicubic": 2.0, "opencv": 1.0}
 """Half the width of each kernel, in steps."""

@@ -20,7 +20,12 @@ from harness.augment.erasing import Erasing
 from harness.augment.randaugment import RandAugment
 from harness.augment.resample import Interpolation, resample_weights
 
-Evaluation = Literal["stretch", "centre-crop"]
+Evaluation = Literal["stretch", "stretch-opencv", "centre-crop"]
+"""How whole images are prepared for evaluation, see ``harness.train.task.Task.evaluation``."""
+
+ImageRange = Literal["normalised", "unit"]
+"""Range of a model's input: "normalised" with ImageNet's mean and standard deviation, or "unit",
+pixels in 0..1 without either."""
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -223,11 +228,14 @@ def within(boxes: Tensor, filled: Tensor | None) -> Tensor:
     return boxes if filled is None else boxes * torch.cat([filled, filled], 1)
 
 
-def normalise(images: Tensor) -> Tensor:
-    """Normalise images (B, C, H, W) in 0..255, C = 1 or 3, with ImageNet's statistics."""
+def normalise(images: Tensor, image_range: ImageRange = "normalised") -> Tensor:
+    """Bring images (B, C, H, W) in 0..255, C = 1 or 3, to a model's range; always 3 channels."""
+    images = images.clamp(0, 255)
+    if image_range == "unit":
+        return (images / 255).expand(-1, 3, -1, -1)
     mean = images.new_tensor(MEAN)[:, None, None] * 255
     std = images.new_tensor(STD)[:, None, None] * 255
-    return (images.clamp(0, 255) - mean) / std
+    return (images - mean) / std
 
 
 def view(
@@ -238,7 +246,19 @@ def view(
     settings: Augmentation,
     drawn: Drawn | None = None,
 ) -> Tensor:
-    """Produce one augmented view: crop, rotate, recolour, RandAugment, normalise, erase.
+    """Produce one augmented view, normalised: ``augment``, then ``finish``."""
+    return finish(augment(images, boxes, flips, size, settings, drawn), drawn)
+
+
+def augment(
+    images: Tensor,
+    boxes: Tensor,
+    flips: Tensor,
+    size: int,
+    settings: Augmentation,
+    drawn: Drawn | None = None,
+) -> Tensor:
+    """Crop, rotate and recolour images and apply RandAugment.
 
     Args:
         images: (B, C, S, S) uint8, C = 1 or 3.
@@ -246,10 +266,10 @@ def view(
         flips: (B,) bool, likewise.
         size: side of the result.
         settings: the kernel and the colour augmentation.
-        drawn: from ``draw`` under the same settings; None only crops, flips and normalises.
+        drawn: from ``draw`` under the same settings; None only crops and flips.
 
     Returns:
-        (B, 3, size, size) float32.
+        (B, 1 or 3, size, size) float32, in 0..255 up to what the kernel overshoots.
     """
     crops = cut(images, boxes, flips, size, settings.interpolation, confine=True)
     drawn = drawn or Drawn()
@@ -261,15 +281,43 @@ def view(
     if drawn.operations is not None:
         # Pixels that a warp leaves empty get an RGB colour, so greyscale becomes three channels.
         crops = randaugment.apply(crops.expand(-1, 3, -1, -1), drawn.operations)
-    normalised = normalise(crops)
-    return normalised if drawn.erasing is None else erasing.apply(normalised, drawn.erasing)
+    return crops
+
+
+def finish(
+    images: Tensor, drawn: Drawn | None = None, image_range: ImageRange = "normalised"
+) -> Tensor:
+    """Bring augmented images to a model's range, then erase rectangles.
+
+    Args:
+        images: (B, C, S, S) in 0..255, C = 1 or 3.
+        drawn: as for ``augment``; None erases nothing.
+        image_range: the model's.
+
+    Returns:
+        (B, 3, S, S) float32.
+    """
+    finished = normalise(images, image_range)
+    if drawn is None or drawn.erasing is None:
+        return finished
+    return erasing.apply(finished, drawn.erasing)
 
 
 STRETCH = Augmentation(interpolation="bilinear")
 """Settings of the evaluation transform: bilinear interpolation and no augmentation."""
 
+STRETCH_OPENCV = Augmentation(interpolation="opencv")
+"""The same without antialiasing (released segmentation code)."""
 
-def stretch(images: Tensor, size: int, filled: Tensor | None = None) -> Tensor:
+
+def stretch(
+    images: Tensor,
+    size: int,
+    filled: Tensor | None = None,
+    *,
+    settings: Augmentation = STRETCH,
+    image_range: ImageRange = "normalised",
+) -> Tensor:
     """Apply the evaluation transform: resize the whole image to a square, then normalise.
 
     Released code, validation transform: bilinear resize to (size, size), no centre crop. Images are
@@ -278,4 +326,4 @@ def stretch(images: Tensor, size: int, filled: Tensor | None = None) -> Tensor:
     whole = images.new_tensor([[0.0, 0.0, 1.0, 1.0]], dtype=torch.float32).expand(len(images), 4)
     whole = within(whole, filled)
     no_flips = torch.zeros(len(images), dtype=torch.bool, device=images.device)
-    return view(images, whole, no_flips, size, STRETCH)
+    return finish(augment(images, whole, no_flips, size, settings), image_range=image_range)

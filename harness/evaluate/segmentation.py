@@ -27,8 +27,10 @@ def predicted(task: Task, images: Images) -> np.ndarray:
     """Return the predicted masks (N, H, W) bool of all images in order.
 
     Raises:
-        ValueError: a logit is not finite.
+        ValueError: a logit is not finite, or the task asks for central crops.
     """
+    if task.evaluation == "centre-crop":
+        raise ValueError("Masks are compared on whole images; evaluation cannot be 'centre-crop'.")
 
     def decide(batch: Tensor) -> Tensor:
         logits = task.segment(batch).float()  # (B, 1, H, W)
@@ -37,7 +39,8 @@ def predicted(task: Task, images: Images) -> np.ndarray:
         # per batch.
         return torch.where(torch.isfinite(logits), lesion, 2)
 
-    masks = look(task, images, decide, batch_size=EVALUATION_BATCH)[:, 0].cpu().numpy()
+    looked = look(task, images, decide, task.evaluation, batch_size=EVALUATION_BATCH)
+    masks = looked[:, 0].cpu().numpy()
     if masks.max(initial=0) > 1:
         raise ValueError("Some logits are not finite; the model has diverged.")
     return masks.astype(bool)
@@ -62,8 +65,10 @@ class SegmentationEvaluator(Evaluator):
     def __init__(self, task: Task, reported: Images, selected_on: Images) -> None:
         """Begin before the first epoch; both parts of the data must have masks."""
         super().__init__(task, reported, selected_on)
-        self._truth = reported.truth()
-        self._validation = self._truth if selected_on is reported else selected_on.truth()
+        self._truth = reported.truth(task.nearest)
+        self._validation = (
+            self._truth if selected_on is reported else selected_on.truth(task.nearest)
+        )
 
     def predict(self, images: Images) -> Tensor:
         """Return packed masks (N, ceil(H W / 8)) uint8, see ``unpack``."""

@@ -222,10 +222,11 @@ class Trainer:
         in_parts = size is not None and size < step.stage.recipe.batch_size
         cuda = self.device.type == "cuda"
         timed = task.deployed is not None
+        deployed = reported.evaluated(task.evaluation, 1, image_range=task.image_range)
         return _Measured(
             micro_batch=size if in_parts else None,
             peak_bytes=torch.cuda.max_memory_allocated(self.device) if cuda else None,
-            latency=latency(task, next(reported.evaluated(task.evaluation, 1))) if timed else None,
+            latency=latency(task, next(deployed)) if timed else None,
         )
 
     def _fit(

@@ -19,7 +19,7 @@ from harness.plan.columns import ColumnPlan, resolve_columns
 from harness.plan.options import Options
 from harness.sources.same_names import check_names
 from harness.spec.profile import Profile, Scale
-from harness.spec.recipe import Checked, NeedsMasks, Stage
+from harness.spec.recipe import Checked, Continues, NeedsMasks, Stage
 from harness.spec.run import Run, stage_title
 from harness.spec.table import Column, Row, Table
 
@@ -220,7 +220,8 @@ def _check_stages(plan: Plan) -> None:
     manifests = {c.used.name: c.manifest for c in plan.columns if c.prepared}
     for cell_run in plan.cell_runs:
         count = training_images(plan, cell_run.run)
-        for stage in cell_run.run.stages:
+        stages = cell_run.run.stages
+        for before, stage in zip((None, *stages), stages, strict=False):
             if stage.recipe.batch_size > count:
                 raise UserError(
                     f"{stage.phase}.recipe.batch_size is {stage.recipe.batch_size}, but"
@@ -232,6 +233,8 @@ def _check_stages(plan: Plan) -> None:
                     registry.check_masks(manifests[cell_run.run.dataset], "a segmentation")
                 if isinstance(stage.method, Checked):
                     stage.method.check(recipe=stage.recipe, images=count, backbones=backbones)
+                if isinstance(stage.method, Continues) and before is not None:
+                    stage.method.check_previous(before.method)
             except UserError as error:
                 where = f"Row {cell_run.row.name!r}, {stage.phase} on {cell_run.run.dataset}"
                 raise UserError(f"{where}: {error}") from error

@@ -160,6 +160,19 @@ class Checked(Protocol):
 
 
 @runtime_checkable
+class Continues(Protocol):
+    """A method that checks the stage whose weights it starts from, before anything is trained."""
+
+    def check_previous(self, previous: Method) -> None:
+        """Check the settings of the method of the stage before.
+
+        Raises:
+            UserError: they are incompatible, see ``Checked.check`` for the words.
+        """
+        ...
+
+
+@runtime_checkable
 class Prepared(Protocol):
     """A method with further requirements of the machine, for instance an optional package."""
 

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from harness import seed
 from harness.augment import central_crop, masks, view
-from harness.augment.view import Evaluation
+from harness.augment.masks import Nearest
+from harness.augment.view import Evaluation, ImageRange
 from harness.data.prepared import ImageStore
 from harness.errors import UserError
 from harness.spec.profile import OVERSAMPLING, Profile
@@ -59,25 +60,35 @@ class Images:
         return self.evaluated("stretch", batch_size)
 
     def evaluated(
-        self, transform: Evaluation, batch_size: int = EVALUATION_BATCH
+        self,
+        transform: Evaluation,
+        batch_size: int = EVALUATION_BATCH,
+        *,
+        image_range: ImageRange = "normalised",
     ) -> Iterator[Tensor]:
         """Yield batches (B, 3, H, W) of all images in order under an evaluation transform."""
         rows = torch.arange(len(self)).split(batch_size)
         for whole, chosen in zip(self.pixels.split(batch_size), rows, strict=True):
             filled = self.filled_by(chosen)
-            if transform == "stretch":
-                yield view.stretch(whole, self.size, filled)
+            if transform == "centre-crop":
+                yield central_crop.crop(
+                    whole, self.sizes[chosen], self.size, filled, image_range=image_range
+                )
             else:
-                yield central_crop.crop(whole, self.sizes[chosen], self.size, filled)
+                settings = view.STRETCH if transform == "stretch" else view.STRETCH_OPENCV
+                yield view.stretch(
+                    whole, self.size, filled, settings=settings, image_range=image_range
+                )
 
     def filled_by(self, rows: Tensor) -> Tensor | None:
         """Return the shares of S (B, 2) that some images fill, None where all are S x S."""
         return None if self.filled is None else self.filled[rows.to(self.filled.device)]
 
-    def truth(self) -> np.ndarray:
+    def truth(self, nearest: Nearest = "centre") -> np.ndarray:
         """Return the reference masks at the size of the model's input, (N, H, W) bool."""
         assert self.masks is not None, "loaded without masks"
-        return masks.whole(self.masks, self.size, self.filled)[:, 0].bool().cpu().numpy()
+        resized = masks.whole(self.masks, self.size, self.filled, nearest=nearest)
+        return resized[:, 0].bool().cpu().numpy()
 
 
 def load(
@@ -182,11 +193,13 @@ def draw_batch(task: Task, train: Images, rows: Tensor, at: StepContext) -> Batc
         boxes.append(box.to(device, non_blocking=True))
         flips.append(flip.to(device, non_blocking=True))
         stored = view.within(boxes[-1], filled)
-        images.append(view.view(whole, stored, flips[-1], train.size, settings, drawn))
+        changed = view.augment(whole, stored, flips[-1], train.size, settings, drawn)
+        images.append(view.finish(changed, drawn, task.image_range))
         if truth is not None:
             # Masks take the same box, flip and rotation as their image, but no colour.
             turned = None if drawn.turns is None else drawn.turns.to(device, non_blocking=True)
-            targets.append(masks.cut(truth, stored, flips[-1], train.size, turned))
+            where = (stored, flips[-1], train.size, turned)
+            targets.append(masks.cut(truth, *where, nearest=task.nearest))
     return Batch(
         images=torch.stack(images),
         labels=train.labels[ids],

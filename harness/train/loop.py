@@ -182,7 +182,7 @@ def look(
     Args:
         task: switched to eval mode for the call.
         images: N images.
-        function: from images (B, 3, H, W) to (B, ...).
+        function: from images (B, 3, H, W), in the task's range, to (B, ...).
         transform: whole images ("stretch", needed for maps) or a central crop; evaluations pass
             ``Task.evaluation``.
         batch_size: B.
@@ -193,6 +193,7 @@ def look(
     training = task.training
     task.eval()
     with torch.no_grad(), autocast(images.pixels.device):
-        outputs = [function(batch) for batch in images.evaluated(transform, batch_size)]
+        batches = images.evaluated(transform, batch_size, image_range=task.image_range)
+        outputs = [function(batch) for batch in batches]
     task.train(training)
     return torch.cat(outputs)

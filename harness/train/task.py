@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from harness import seed
-from harness.augment.view import Augmentation, Evaluation, random_boxes
+from harness.augment.masks import Nearest
+from harness.augment.view import Augmentation, Evaluation, ImageRange, random_boxes
 from harness.spec.backbones import BackboneSizes
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import Method, backbone_of
@@ -21,7 +22,7 @@ class Batch:
     """The input of one training step, on the task's device.
 
     Attributes:
-        images: (V, B, C, H, W) float, normalised; V views, always 3 channels.
+        images: (V, B, C, H, W) float, in the task's ``image_range``; V views, always 3 channels.
         labels: (B,) int64.
         ids: (B,) int64, position of each image in the training set (the order of ``DatasetPass``).
         boxes: (V, B, 4) float, the crop (top, left, height, width) as fractions of the image.
@@ -101,8 +102,14 @@ class Task(nn.Module):
 
     augmentations: tuple[Augmentation, ...]
     evaluation: Evaluation = "stretch"
-    """How images are prepared for ``predict``: whole and resized ("stretch", released code), or
-    ImageNet's usual central crop."""
+    """How images are prepared for ``predict`` and ``segment``: whole and resized by PIL's bilinear
+    kernel ("stretch", released code of classification) or by OpenCV's ("stretch-opencv", that of
+    segmentation), or ImageNet's usual central crop."""
+    image_range: ImageRange = "normalised"
+    """Range of the images of training, evaluation, probes and passes over the data set."""
+    nearest: Nearest = "centre"
+    """The point of a pixel at which reference masks are looked up when they are resized; only tasks
+    that segment use it."""
     threshold: float = 0.5
     """Probability above which a pixel is predicted as lesion; only tasks that segment use it."""
     remarks: tuple[str, ...] = ()

@@ -137,13 +137,6 @@ def test_simclr_is_nt_xent_by_definition(reduction: str) -> None:
     assert found == pytest.approx(expected * (2 if reduction == "sum" else 1), rel=1e-4)
 
 
-def test_simclr_head_with_and_without_batch_norm() -> None:
-    for name, norms in (("paper", 0), ("lightly", 2), ("released", 2)):
-        task = SimCLR(head=name).build(tiny.dataset(), tiny.ENCODERS)  # type: ignore[arg-type]
-        found = [m for m in task.projector.modules() if isinstance(m, nn.BatchNorm1d)]  # type: ignore[union-attr]
-        assert len(found) == norms
-
-
 @pytest.mark.slow
 def test_simclr_has_the_papers_widths() -> None:
     task = SimCLR(head="paper").build(tiny.dataset(), PAPER)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from harness import seed
 from harness.errors import UserError
@@ -150,6 +151,9 @@ def _images() -> Images:
 def _after_pretraining(name: str) -> Task:
     with seed.third_party("own", name, "build"):
         before = PRETRAINED[name].stages()[0].method.build(tiny.dataset(), tiny.ENCODERS)
+        for parameter_name, parameter in before.named_parameters():
+            if parameter_name.endswith("bn3.weight"):
+                nn.init.ones_(parameter)  # SimCLR's start at 0; a pre-training moves them
         task = OWN[name]().method.build(tiny.dataset(), tiny.ENCODERS)
         task.start_from(before.state_dict())
     return task

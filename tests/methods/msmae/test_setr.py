@@ -85,6 +85,7 @@ def test_released_settings_are_fields_of_the_command_line() -> None:
     changes = {"final_norm": "false", "head_norm": "false", "final_conv": "3x3"}
     changes |= {"conv_bias": "true", "align_corners": "true", "heads": "four"}
     changes |= {"qkv_bias": "false", "input_scale": "twice", "channel_order": "bgr"}
+    changes |= {"head_init": "torch", "image_resize": "opencv", "mask_resize": "corner"}
     chain = paper.then_segment(mae.stages()[0])
     given = [f"finetune.method.{name}={value}" for name, value in changes.items()]
     (changed,) = override.apply([chain], given)

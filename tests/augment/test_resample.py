@@ -1,0 +1,68 @@
+"""OpenCV's bilinear kernel: by hand, and against OpenCV itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from harness.augment import view
+from harness.augment.resample import Interpolation, resample_weights
+
+HERE, WHOLE = torch.tensor([0.0]), torch.tensor([1.0])
+
+
+def _resized(values: list[float], target: int, interpolation: Interpolation) -> list[float]:
+    weights = resample_weights(HERE, WHOLE, len(values), target, interpolation)
+    resized: list[float] = (weights[0] @ torch.tensor(values)).tolist()
+    return resized
+
+
+def test_opencv_s_kernel_by_hand() -> None:
+    ramp = [0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0]
+    # To a half: the mean of two pixels each. To a quarter: target centres at 2 and 6, so the mean
+    # of pixels 1 and 2, and of 5 and 6; pixels 0, 3, 4 and 7 are skipped.
+    assert _resized(ramp, 4, "opencv") == pytest.approx([5, 25, 45, 65])
+    assert _resized(ramp, 2, "opencv") == pytest.approx([15, 55])
+    single = [0.0, 0.0, 0.0, 80.0, 0.0, 0.0, 0.0, 0.0]
+    assert _resized(single, 2, "opencv") == pytest.approx([0, 0])
+    # PIL's kernel is widened to 8 pixels: distances 0.5 to 3.5 of 4 weigh 0.875 to 0.125; those of
+    # pixels 0 to 5 (the reach is 4 to either side of 2, cut by the border) sum to 3.5.
+    assert _resized(single, 2, "bilinear")[0] == pytest.approx(80 * 0.625 / 3.5)
+    # Enlarged, the border is repeated: both kernels are the same there.
+    for interpolation in ("opencv", "bilinear"):
+        found = _resized([0.0, 8.0], 4, interpolation)  # type: ignore[arg-type]
+        assert found == pytest.approx([0, 2, 6, 8])
+
+
+@pytest.mark.parametrize(("source", "target"), [(64, 32), (100, 37), (50, 64), (96, 17), (33, 32)])
+def test_opencv_s_kernel_is_opencv_s(source: int, target: int) -> None:
+    cv2: Any = pytest.importorskip("cv2")
+    pixels = np.random.default_rng(0).integers(0, 256, (source, source), dtype=np.uint8)
+    expected = cv2.resize(pixels.astype(np.float32), (target, target), cv2.INTER_LINEAR)
+    whole = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+    images = torch.from_numpy(pixels)[None, None]
+    found = view.cut(images, whole, torch.zeros(1, dtype=torch.bool), target, "opencv")
+    np.testing.assert_allclose(found[0, 0].numpy(), expected, atol=2e-2)
+    # Confined to a crop it is a crop that is resized.
+    box = torch.tensor([[0.25, 0.5, 0.5, 0.5]])
+    if source % 4 == 0:
+        part = pixels[source // 4 : 3 * source // 4, source // 2 :].astype(np.float32)
+        expected = cv2.resize(part, (target, target), cv2.INTER_LINEAR)
+        flips = torch.zeros(1, dtype=torch.bool)
+        found = view.cut(images, box, flips, target, "opencv", confine=True)
+        np.testing.assert_allclose(found[0, 0].numpy(), expected, atol=2e-2)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_in_0_to_1_are_pixels_over_255(channels: int) -> None:
+    pixels = torch.tensor([0.0, 51.0, 255.0, 300.0, -3.0]).expand(1, channels, 1, 5)
+    found = view.normalise(pixels, "unit")
+    assert found.shape == (1, 3, 1, 5)
+    torch.testing.assert_close(found, torch.tensor([0.0, 0.2, 1.0, 1.0, 0.0]).expand(1, 3, 1, 5))
+    normalised = view.normalise(pixels)
+    for channel in range(3):
+        expected = (found[:, channel] - view.MEAN[channel]) / view.STD[channel]
+        torch.testing.assert_close(normalised[:, channel], expected)
