@@ -180,7 +180,7 @@ def draw_batch(task: Task, train: Images, rows: Tensor, at: StepContext) -> Batc
     sizes = train.sizes[rows]
     ids = rows.to(device, non_blocking=True)
     whole = train.pixels[ids]  # (B, C, S, S) uint8
-    filled = train.filled_by(rows)
+    filled = train.filled_by(ids)
     truth = None
     if task.segments:
         assert train.masks is not None, "loaded without masks"
