@@ -75,7 +75,7 @@ class SegmentationEvaluator(Evaluator):
         return torch.from_numpy(pack(predicted(self.task, images)))
 
     def scores(self, predicted: Tensor, images: Images) -> dict[str, float]:
-        """Return every metric of packed masks except the distance, which is slow."""
+        """Return every metric of packed masks except the distances, which are slow."""
         truth = self._truth if images is self.reported else self._validation
         masks = unpack(predicted.numpy(), images.size)
         return overlap.from_counts(overlap.count(masks, truth))
@@ -105,9 +105,9 @@ class SegmentationEvaluator(Evaluator):
         """Return the arrays that paired tests and figures use, with one row per image in order.
 
         "last", "best" and "truth" are packed masks, see ``unpack``; "side" is their side in
-        pixels. "last_f1", "last_iou", "last_hd95" and likewise "best" are per image; an undefined
-        distance is NaN. "lesion" is whether the reference has one; "labels" and "names" are those
-        of the images.
+        pixels. "last_f1", "last_iou", "last_hd95", "last_hd95_max" and likewise "best" are per
+        image; an undefined distance is NaN. "lesion" is whether the reference has one; "labels"
+        and "names" are those of the images.
         """
         arrays = {
             "truth": pack(self._truth),
@@ -123,7 +123,8 @@ class SegmentationEvaluator(Evaluator):
             arrays[rule] = self.predictions_at(rule).numpy()
             arrays[f"{rule}_f1"] = overlap.f1_by_image(counts)
             arrays[f"{rule}_iou"] = overlap.iou_by_image(counts)
-            arrays[f"{rule}_hd95"] = np.asarray(
-                [np.nan if d is None else d for d in distances], np.float64
-            )
+            for name, part in zip(overlap.DISTANCES, ("pooled", "larger"), strict=True):
+                arrays[f"{rule}_{name}"] = np.asarray(
+                    [np.nan if d is None else getattr(d, part) for d in distances], np.float64
+                )
         return arrays

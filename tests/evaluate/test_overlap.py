@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from harness.evaluate import overlap
-from harness.evaluate.overlap import METRICS
+from harness.evaluate.overlap import METRICS, Hausdorff95
 
 SMOOTH = 1e-5
 
@@ -73,17 +73,54 @@ def test_thresholds_are_exceeded_not_met() -> None:
 
 def test_hausdorff_by_hand() -> None:
     one, other = _squares((0, 0, 1, 1), (3, 4, 1, 1))
-    assert overlap.hausdorff95(one, other) == 5.0
-    assert overlap.hausdorff95(one, one) == 0.0
+    assert overlap.hausdorff95(one, other) == Hausdorff95(5.0, 5.0)
+    assert overlap.hausdorff95(one, one) == Hausdorff95(0.0, 0.0)
     assert overlap.hausdorff95(one, np.zeros_like(one)) is None
     assert overlap.hausdorff95(np.zeros_like(one), np.zeros_like(one)) is None
     # Outlines of 12 pixels each, 3 apart: columns 0..3 against columns 3..6.
     left, right = _squares((0, 0, 4, 4), (0, 3, 4, 4))
     apart = [3] * 4 + [2] * 2 + [1] * 2 + [0] * 4
-    assert overlap.hausdorff95(left, right) == pytest.approx(np.percentile(apart * 2, 95))
-    found = overlap.distances(PREDICTED, TRUTH)
-    assert found[1:] == (0.0, None, None)
-    assert overlap.evaluate(PREDICTED, TRUTH)["hd95"] == pytest.approx((found[0] or 0) / 2)
+    # Both directions have the same distances, in rows of the sorted 3 3 3 3 2 2 1 1 0 0 0 0.
+    found = overlap.hausdorff95(left, right)
+    assert found is not None
+    assert found.pooled == pytest.approx(np.percentile(apart * 2, 95))
+    assert found.larger == pytest.approx(np.percentile(apart, 95)) == 3.0
+    by_image = overlap.distances(PREDICTED, TRUTH)
+    assert by_image[1:] == (Hausdorff95(0.0, 0.0), None, None)
+    assert by_image[0] is not None
+    means = overlap.evaluate(PREDICTED, TRUTH)
+    assert means["hd95"] == pytest.approx(by_image[0].pooled / 2)
+    assert means["hd95_max"] == pytest.approx(by_image[0].larger / 2)
+
+
+def test_the_two_definitions_differ_where_one_direction_is_far_off() -> None:
+    """A row of 40 pixels, and the same with n pixels more, 10 rows below the first ones.
+
+    From the row all 40 distances are 0; towards it 40 are 0 and n are 10, so that of 40 + n sorted
+    ones those from place 40 on (counted from 0) are 10. The percentile is at 0.95 (40 + n - 1):
+    38 for n = 1, 38.95 for 2, 39.9 for 3 (nine tenths between 0 and 10) and 40.85 for 4. Pooled,
+    those from place 80 on are 10 and it is at 0.95 (80 + n - 1), 77.9 for n = 3, 82.65 for 8.
+    """
+    row = np.zeros((20, 40), bool)
+    row[2] = True
+    expected = {1: (0.0, 0.0), 2: (0.0, 0.0), 3: (0.0, 9.0), 4: (0.0, 10.0)}
+    for count, (pooled, larger) in expected.items():
+        other = row.copy()
+        other[12, :count] = True
+        for pair in ((row, other), (other, row)):
+            found = overlap.hausdorff95(*pair)
+            assert found is not None
+            assert (found.pooled, found.larger) == pytest.approx((pooled, larger))
+    # Eight of 88 distances are 10; more than one in twenty: both say 10.
+    other = row.copy()
+    other[12, :8] = True
+    assert overlap.hausdorff95(row, other) == Hausdorff95(10.0, 10.0)
+
+
+def test_both_distances_are_metrics_that_are_better_when_lower() -> None:
+    for name in overlap.DISTANCES:
+        assert overlap.METRICS[name].better == "lower"
+        assert overlap.METRICS[name].factor == 1.0
 
 
 @settings(max_examples=40, deadline=None)
@@ -97,7 +134,11 @@ def test_hausdorff_agrees_with_distance_transforms(masks: np.ndarray) -> None:
     outlines = [mask & ~ndimage.binary_erosion(mask) for mask in masks]
     far = [ndimage.distance_transform_edt(~outline) for outline in outlines]
     both = np.concatenate([far[1][outlines[0]], far[0][outlines[1]]])
-    assert overlap.hausdorff95(first, second) == pytest.approx(np.percentile(both, 95))
+    found = overlap.hausdorff95(first, second)
+    assert found is not None
+    assert found.pooled == pytest.approx(np.percentile(both, 95))
+    one, other = (np.percentile(far[1 - k][outlines[k]], 95) for k in (0, 1))
+    assert found.larger == pytest.approx(max(one, other))
 
 
 stacks = st.integers(1, 20).flatmap(lambda n: arrays(bool, (2, n, 4, 4)))
