@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 LISTED = 20
 """Names shown in one error; further ones are only counted."""
@@ -17,18 +17,22 @@ class UserError(ValueError):
     """
 
 
-def unknown(kind: str, given: str, known: Iterable[str]) -> UserError:
+def unknown(
+    kind: str, given: str, known: Iterable[str], *, notes: Mapping[str, str] | None = None
+) -> UserError:
     """Return the error for a name that is not registered, with the closest known name.
 
     Args:
         kind: what the name denotes, in words ("data set").
         given: the unknown name.
         known: all registered names.
+        notes: what is said of some of these names, in brackets behind them.
     """
     names = sorted(known)
+    said = [f"{name} ({notes[name]})" if notes and name in notes else name for name in names]
     close = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    return UserError(f"No {kind} {given!r}.{hint} Known: {listed(names) or 'none'}.")
+    return UserError(f"No {kind} {given!r}.{hint} Known: {listed(said) or 'none'}.")
 
 
 def listed(names: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from harness.canonical import type_name
 from harness.errors import UserError, unknown
 from harness.spec.recipe import Phase, Stage
 from harness.spec.table import Row
@@ -120,13 +121,8 @@ def apply(chains: Sequence[Sequence[Stage]], overrides: Sequence[str]) -> list[t
     for override, target in zip(parsed, targets, strict=True):
         if targets.count(target) > 1:
             raise UserError(f"--set {override} is given more than once; give it once.")
-        known = {
-            f.name
-            for chain in chains
-            for stage in chain
-            if override.phase in (None, stage.phase)
-            for f in dataclasses.fields(_part(stage, override))
-        }
+        stages = [stage for chain in chains for stage in chain]
+        known = _owners(override, [s for s in stages if override.phase in (None, s.phase)])
         if not known:
             phase = f"the phase {override.phase!r}" if override.phase else "any phase"
             raise UserError(
@@ -134,8 +130,32 @@ def apply(chains: Sequence[Sequence[Stage]], overrides: Sequence[str]) -> list[t
                 f" {override.part}; choose other rows or another field."
             )
         if override.field not in known:
-            raise unknown(f"{override.part} field", override.field, known)
+            raise _no_such_field(override, stages, known)
     return [tuple(_overridden(stage, parsed) for stage in chain) for chain in chains]
+
+
+def _owners(override: Override, stages: Sequence[Stage]) -> dict[str, str]:
+    """Return the fields of a part of stages, each with the names of the types that have it."""
+    owners: dict[str, set[str]] = {}
+    for stage in stages:
+        settings = _part(stage, override)
+        for field in dataclasses.fields(settings):
+            owners.setdefault(field.name, set()).add(type_name(type(settings)))
+    return {name: ", ".join(sorted(types)) for name, types in owners.items()}
+
+
+def _no_such_field(
+    override: Override, stages: Sequence[Stage], known: Mapping[str, str]
+) -> UserError:
+    """Return the error for a field that no stage of an override's phase has."""
+    elsewhere = sorted({s.phase for s in stages if override.field in _owners(override, [s])})
+    if elsewhere:
+        return UserError(
+            f"--set {override}: no method of the phase {override.phase!r} in the selected rows has"
+            f" the field {override.field!r}; set {elsewhere[0]}.{override.part}.{override.field}."
+        )
+    notes = known if override.part == "method" else None
+    return unknown(f"{override.part} field", override.field, known, notes=notes)
 
 
 def _part(stage: Stage, override: Override) -> Any:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import pytest
 
 from harness.errors import UserError
+from harness.methods.baselines import mae, simclr
+from harness.methods.msmae import paper
 from harness.plan import catalog, override
 from harness.spec.recipe import Recipe, Stage
 from harness.spec.table import Row, Table
@@ -128,6 +130,38 @@ def test_lists_become_the_numbers_of_their_type() -> None:
     (first, _) = _set("method.ramp=[0, 0.5]")
     assert first.method.ramp == (0.0, 0.5)  # type: ignore[attr-defined]
     assert all(type(value) is float for value in first.method.ramp)  # type: ignore[attr-defined]
+
+
+def test_an_unknown_field_of_a_method_is_told_with_the_methods_that_have_which() -> None:
+    with pytest.raises(UserError) as refused:
+        override.apply([paper.described(), mae.stages()], ["method.mask_ration=0.3"])
+    text = str(refused.value)
+    assert text.startswith("No method field 'mask_ration'. Did you mean 'mask_ratio'? Known: ")
+    assert "mask_ratio (finetune, mae, msmae)" in text
+    assert "classification_weight (msmae)" in text
+    assert text.count("(") == 20 and text.endswith(" more.")
+
+
+def test_a_field_of_another_phase_s_methods_is_told_with_that_phase() -> None:
+    with pytest.raises(UserError) as refused:
+        override.apply([mae.stages()], ["pretrain.method.pool=class"])
+    assert str(refused.value) == (
+        "--set pretrain.method.pool=class: no method of the phase 'pretrain' in the selected rows"
+        " has the field 'pool'; set finetune.method.pool."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("3", 3), ("2", 2), ("none", None), ("4", ...), ("3.0", ...), ("x", ...)]
+)
+def test_choices_of_numbers(text: str, expected: object) -> None:
+    chain = simclr.stages()
+    if expected is ...:
+        with pytest.raises(UserError, match=f"'{text}' is not 2 or 3 or none"):
+            override.apply([chain], [f"method.head_layers={text}"])
+        return
+    (changed,) = override.apply([chain], [f"method.head_layers={text}"])
+    assert changed[0].method == simclr.SimCLR(head_layers=expected)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("text", ["recipe.epochs=1e400", f"recipe.epochs={2**53 + 1}"])
