@@ -12,9 +12,11 @@ import torch
 
 from harness.augment.view import MEAN, STD
 from harness.canonical import describe
+from harness.evaluate.segmentation import SegmentationEvaluator, predicted, unpack
 from harness.methods.msmae import paper
 from harness.methods.msmae.segmentation import ROTATION, Segment
 from harness.train.images import Images, draw_batch
+from harness.train.task import Task
 from tests import tiny
 from tests.segment_cases import segmenter
 
@@ -113,6 +115,42 @@ def test_released_images_and_masks_are_resized_as_opencv_does() -> None:
         image, mask = _resized(pixels[number], masks[number], 0)
         np.testing.assert_allclose(whole[number].numpy() * 255, image, atol=0.01)
         np.testing.assert_array_equal(truth[number], mask.astype(bool))
+
+
+class _Brightness(Task):
+    """Predicts a lesion where the image that it is given is brighter than the mean."""
+
+    augmentations = (ROTATION,)
+
+    def segment(self, images: torch.Tensor) -> torch.Tensor:
+        return images[:, :1]
+
+
+@pytest.mark.parametrize("own_validation", [False, True])
+def test_evaluators_resize_images_and_masks_as_the_task_says(own_validation: bool) -> None:
+    images, pixels, masks = _stored()
+    task = _Brightness()
+    task.evaluation, task.nearest = "stretch-opencv", "corner"
+    other = dataclasses.replace(images) if own_validation else images
+    evaluator = SegmentationEvaluator(task, images, other)
+    figures = evaluator.after_epoch(0)
+    if own_validation:
+        assert figures["validation/iou"] == figures["eval/iou"]
+    arrays = evaluator.predictions()
+    expected = [_resized(pixels[number], masks[number], 0) for number in range(32)]
+    truth = np.stack([mask for _, mask in expected]).astype(bool)
+    np.testing.assert_array_equal(unpack(arrays["truth"], 32), truth)
+    shown = np.stack([image for image, _ in expected]) / 255
+    # Within a tenth of a grey level of the mean, rounding decides.
+    clear = np.abs(shown - MEAN[0]) > 0.1 / 255
+    np.testing.assert_array_equal(unpack(arrays["last"], 32)[clear], (shown > MEAN[0])[clear])
+
+
+def test_masks_are_not_compared_on_central_crops() -> None:
+    task = _Brightness()
+    task.evaluation = "centre-crop"
+    with pytest.raises(ValueError, match="compared on whole images"):
+        predicted(task, _stored()[0])
 
 
 def test_described_segmentation_goes_on_as_before() -> None:
