@@ -27,14 +27,23 @@ from harness.train.task import start_task
 
 FAMILY = "phantom-ultrasound"
 SEEDS = (0, 1, 2)
+EPOCHS = {"amt": 120}
+"""Epochs of pre-training by row where the profile's 60 are too few: after these, a probe of AMT's
+encoder has 111 of 128 images right, of its untrained one 114 (mean of three seeds)."""
 
 _, TABLE = catalog.load("table1")
 PRETRAINED = [row.name for row in TABLE.rows if row.stages and row.stages[0].phase == "pretrain"]
 
 
 def _pretrainings(row: str, data: Path) -> list[StageRun]:
+    longer = (f"pretrain.recipe.epochs={EPOCHS[row]}",) if row in EPOCHS else ()
     options = Options(
-        profile=profiles.SMOKE, datasets=(FAMILY,), rows=(row,), seeds=SEEDS, data=data
+        profile=profiles.SMOKE,
+        datasets=(FAMILY,),
+        rows=(row,),
+        seeds=SEEDS,
+        overrides=longer,
+        data=data,
     )
     made = plan.make("table1", TABLE, options)
     return [step for step in made.stage_runs if step.stage.phase == "pretrain"]
