@@ -40,10 +40,12 @@ def clean_lines(root: Path, dataset: Dataset) -> list[str]:
     if "clean" not in store.splits:
         return ["clean: none, as the images make fewer than three sets that belong together"]
     joined = store.manifest.joined
-    lines = [
-        f"clean keeps together {joined.images} images in {joined.components} sets, the largest of"
-        f" {joined.largest}"
-    ]
+    lines = ["clean has no images that belong together"]
+    if joined.images:
+        lines = [
+            f"clean keeps together {joined.images} images in {joined.components} sets, the largest"
+            f" of {joined.largest}"
+        ]
     uneven = balance(store.splits["clean"], store.everything().labels, dataset.classes)
     return [*lines, *([f"clean is uneven: {uneven}"] if uneven else [])]
 

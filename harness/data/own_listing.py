@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -17,6 +17,9 @@ PARTS: Mapping[str, PartName] = {
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
 }
 """Part of the given split by the words that folders and tables use for it."""
+
+MISSING = ("", "nan", "<na>", "n/a", "null")
+"""Values of a table that mean that there is none, in small letters."""
 
 MASK = re.compile(r"[ _-](mask|segmentation|seg|annotation)([ _-]?\d+)?$", re.IGNORECASE)
 """Ending of the stem of a file that is a mask and no image of its own."""
@@ -108,6 +111,13 @@ def find(source: Source, table: Path | None, columns: Columns | None) -> Found:
             f"{source.path}: all {len(found.images)} images are of one class"
             f" ({listed(list(classes))}); a data set needs two or more."
         )
+    lowered = Counter(name.lower() for name in classes)
+    alike = sorted(name for name in classes if lowered[name.lower()] > 1)
+    if alike:
+        raise UserError(
+            f"{source.path}: the classes {listed(alike)} differ only in capitals; name them alike,"
+            " or differently."
+        )
     return _with_whole_parts(source, found)
 
 
@@ -165,6 +175,7 @@ def in_folders(source: Source) -> Found:
         )
     above = _shared([path.parts[:-1] for path in paths.values()])
     folders = {image: path.parts[above:-1] for image, path in paths.items()}
+    _check_folders(source, folders.values())
     with_parts = all(dirs and dirs[0].lower() in PARTS for dirs in folders.values())
     skip = 1 if with_parts else 0
     loose = sorted(image for image, dirs in folders.items() if len(dirs) <= skip)
@@ -178,7 +189,39 @@ def in_folders(source: Source) -> Found:
         images={names[image]: image for image in paths},
         labels={names[image]: dirs[skip] for image, dirs in folders.items()},
         parts={names[i]: PARTS[d[0].lower()] for i, d in folders.items()} if with_parts else {},
+        hints=_nested(folders.values(), skip),
     )
+
+
+def _nested(folders: Iterable[tuple[str, ...]], skip: int) -> tuple[str, ...]:
+    """Return a hint where several classes hold folders of the same names."""
+    below: dict[str, set[str]] = {}
+    for dirs in folders:
+        if len(dirs) > skip + 1:
+            below.setdefault(dirs[skip + 1], set()).add(dirs[skip])
+    shared = sorted(name for name, classes in below.items() if len(classes) > 1)
+    if not shared:
+        return ()
+    return (
+        f"several classes hold folders {listed(shared)}; the outer folders are taken as the"
+        " classes. If the inner ones are, give a table (--csv)",
+    )
+
+
+def _check_folders(source: Source, folders: Iterable[tuple[str, ...]]) -> None:
+    """Refuse folders of which it is not clear what are the classes.
+
+    Raises:
+        UserError: folders of parts lie beside others.
+    """
+    outer = {dirs[0] for dirs in folders if dirs}
+    parts = sorted(name for name in outer if name.lower() in PARTS)
+    others = sorted(outer - set(parts))
+    if len(parts) > 1 and others:
+        raise UserError(
+            f"{source.path}: beside the parts {listed(parts)} lie {listed(others)}; give the"
+            " folder that holds only parts, or only classes."
+        )
 
 
 def _shared(folders: Sequence[tuple[str, ...]]) -> int:
@@ -221,7 +264,9 @@ def in_table(source: Source, table: Path, columns: Columns) -> Found:
     for column in columns.used():
         if column not in header:
             raise UserError(f"{table} has no column {column!r}; it has {listed(header)}.")
-        empty = [str(number) for number, row in enumerate(rows, 2) if not row[column]]
+        if columns.used().count(column) > 1:
+            raise UserError(f"Column {column!r} is named for two purposes; give each its own.")
+        empty = [str(n) for n, row in enumerate(rows, 2) if row[column].lower() in MISSING]
         if empty:
             raise UserError(
                 f"{table}: {len(empty)} rows have nothing in column {column!r}: rows"

@@ -190,6 +190,8 @@ def _describe(work: Work, folder: Path, written: Written) -> Manifest:
         files=hashes,
         archives=work.archives,
         remarks=work.remarks,
+        classes=dataset.classes,
+        counts=dataset.counts,
         split=divided.default,
         twins=rules,
         joined=divided.joined,

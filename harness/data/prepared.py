@@ -22,8 +22,8 @@ from harness.data import placing
 from harness.data.overlap import Overlap
 from harness.data.split import NOTHING_JOINED, Joined
 from harness.data.twins import RULES, TwinRules
-from harness.errors import UserError
-from harness.spec.dataset import Split
+from harness.errors import UserError, listed
+from harness.spec.dataset import Dataset, Split
 
 FORMAT = 2
 """Version of the layout on disk; other versions are refused."""
@@ -52,6 +52,8 @@ class Manifest:
         archives: what the store was made from, by name, with its checksum.
         remarks: sentences of the reader about the archive, which tables print.
         split: the split that is used where none is asked for.
+        classes: class names in label order; empty where nothing is prepared.
+        counts: images per class.
         twins: when two images are near-twins, see ``harness.data.twins``.
         joined: what the clean split keeps together.
         overlaps: how many images of each part have a twin or share a group in another part.
@@ -66,6 +68,8 @@ class Manifest:
     archives: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     split: Split = "paper"
+    classes: tuple[str, ...] = ()
+    counts: tuple[int, ...] = ()
     twins: TwinRules = RULES
     joined: Joined = NOTHING_JOINED
     overlaps: tuple[Overlap, ...] = ()
@@ -268,6 +272,27 @@ def read_manifest(root: Path, name: str) -> Manifest | None:
         return msgspec.convert(content, Manifest)
     except msgspec.ValidationError as error:
         raise UserError(f"{path} does not have the fields of its format; {advice}") from error
+
+
+def check_classes(manifest: Manifest, dataset: Dataset) -> None:
+    """Check that a store holds the classes and counts that its data set describes.
+
+    Raises:
+        UserError: it does not: a description was edited, or replaced without preparing.
+    """
+    held = dict(zip(manifest.classes, manifest.counts, strict=True))
+    wanted = dict(zip(dataset.classes, dataset.counts, strict=True))
+    if manifest.classes and (manifest.classes != dataset.classes or held != wanted):
+        differing = [
+            f"{name!r} ({held.get(name, 0)} in the store, {wanted.get(name, 0)} described)"
+            for name in dict.fromkeys([*held, *wanted])
+            if held.get(name) != wanted.get(name)
+        ]
+        raise UserError(
+            f"The store of {dataset.name!r} does not hold the classes that its description"
+            f" ({dataset.source}) names: {listed(differing) or 'their order differs'}. Correct the"
+            f" description, or run `harness data prepare {dataset.name}` again."
+        )
 
 
 def open_store(root: Path, name: str) -> Store:

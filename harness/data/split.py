@@ -310,7 +310,10 @@ def balance(parts: Mapping[str, Sequence[int]], labels: np.ndarray, names: Seque
     if any(abs(shares[part] - CLEAN[part]) > TOLERANCE for part in CLEAN):
         found = ", ".join(f"{part} {100 * share:.0f} %" for part, share in shares.items())
         wanted = ", ".join(f"{part} {100 * share:.0f} %" for part, share in CLEAN.items())
-        texts.append(f"{found} instead of {wanted}, as images that belong together are not divided")
+        texts.append(
+            f"{found} instead of {wanted}: images that belong together are not divided, and few"
+            " images do not divide evenly"
+        )
     for part, rows in parts.items():
         absent = set(range(len(names))) - set(labels[list(rows)].tolist())
         if absent:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.data import registry
-from harness.data.prepared import Manifest, read_manifest
+from harness.data.prepared import Manifest, check_classes, read_manifest
 from harness.data.sets import phantom
 from harness.data.split import CLEAN
 from harness.errors import UserError
@@ -107,6 +107,8 @@ def _prepared(dataset: Dataset, options: Options) -> tuple[Dataset, Manifest | N
     """Return the data set to use and its manifest, which is None where it is not prepared."""
     manifest = read_manifest(options.data, dataset.name)
     if manifest is not None:
+        if dataset.name not in registry.shipped():  # its description can be edited
+            check_classes(manifest, dataset)
         return dataset, manifest
     families = {d.name for d in registry.expand("phantom")}
     stand_in = dataset.name if dataset.name in families else dataset.phantom

@@ -182,6 +182,24 @@ FAULTS: tuple[tuple[str, list[tuple[str, ...]], tuple[str, ...], str], ...] = (
         "1 rows have nothing in column 'dx': rows 2",
     ),
     (
+        "pandas' missing group",
+        [("file", "dx", "p"), ("x/0.png", "a", "nan"), ("x/1.png", "b", "NaN")],
+        ("--group-column", "p"),
+        "2 rows have nothing in column 'p': rows 2, 3",
+    ),
+    (
+        "capitals",
+        [("file", "dx"), ("x/0.png", "a"), ("x/1.png", "A")],
+        (),
+        "differ only in capitals",
+    ),
+    (
+        "one column for two",
+        [("file", "dx"), ("x/0.png", "a"), ("x/1.png", "b")],
+        ("--group-column", "dx"),
+        "'dx' is named for two purposes",
+    ),
+    (
         "missing image",
         [("file", "dx"), ("x/0.png", "a"), ("gone.png", "b")],
         (),
@@ -410,6 +428,62 @@ def test_one_damaged_file_leaves_the_others_usable(tmp_path: Path, ask: Ask) -> 
         answer = ask("data", "verify", name, "--root", tmp_path)
         assert answer.code == 2
         assert len(answer.err.strip().splitlines()) == 1
+
+
+def test_a_description_that_the_store_does_not_fit_is_refused(tmp_path: Path, ask: Ask) -> None:
+    images = _folders(tmp_path / "images", {"a": 20, "b": 20, "c": 20})
+    arguments = ("--from", images, "--yes", "--size", "32", "--root", tmp_path / "data")
+    assert ask("data", "add", "mine", *arguments).code == 0
+    path = tmp_path / "data" / "mine.toml"
+    text = path.read_text()
+    for old, new in (
+        (
+            'classes = ["a", "b", "c"]\ncounts = [20, 20, 20]',
+            'classes = ["a", "b"]\ncounts = [1, 2]',
+        ),
+        ('["a", "b", "c"]', '["a", "c", "b"]'),
+        ("[20, 20, 20]", "[20, 20, 21]"),
+    ):
+        path.write_text(text.replace(old, new))
+        assert path.read_text() != text
+        answer = ask(
+            "plan",
+            "table1",
+            "--datasets",
+            "mine",
+            "--data",
+            tmp_path / "data",
+            "--profile",
+            "smoke",
+        )
+        assert answer.code == 2
+        assert "does not hold the classes that its description" in answer.err
+        assert len(answer.err.strip().splitlines()) == 1
+
+
+UNCLEAR: tuple[tuple[dict[str, int], str], ...] = (
+    ({"train/a": 2, "train/b": 2, "test/a": 2, "test/b": 2, "extra/a": 2}, "lie extra"),
+    ({"train/Benign": 2, "train/mal": 2, "test/benign": 2, "test/mal": 2}, "Benign, benign differ"),
+    ({"Benign": 2, "benign": 2}, "differ only in capitals"),
+)
+
+
+@pytest.mark.parametrize(("layout", "message"), UNCLEAR)
+def test_folders_that_can_be_understood_in_two_ways_are_refused(
+    tmp_path: Path, ask: Ask, layout: dict[str, int], message: str
+) -> None:
+    images = _folders(tmp_path / "images", layout)
+    answer = ask("data", "add", "x", "--from", images, "--yes", "--root", tmp_path / "data")
+    assert answer.code == 2
+    assert message in answer.err
+    assert not (tmp_path / "data").exists()
+
+
+def test_class_folders_below_others_are_pointed_out(tmp_path: Path, ask: Ask) -> None:
+    images = _folders(tmp_path / "images", {"site1/a": 8, "site1/b": 8, "site2/a": 8})
+    answer = ask("data", "add", "x", "--from", images, "--yes", "--size", "16", "--root", tmp_path)
+    assert answer.code == 0, answer.err
+    assert "note: several classes hold folders a; the outer folders are taken" in answer.out
 
 
 TEXTS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
