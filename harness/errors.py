@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 LISTED = 20
@@ -15,6 +16,42 @@ class UserError(ValueError):
     The command line prints only the message and exits with 2. Any other exception is a bug of
     this program and keeps its traceback.
     """
+
+
+class Damaged(UserError):
+    """A file of this program cannot be used as it is; its message names the file and what is wrong.
+
+    Attributes:
+        path: of the file, as text.
+        what: what is wrong with it, without the name of the file.
+    """
+
+    def __init__(self, path: object, what: str, then: str = "") -> None:
+        """Compose the message.
+
+        Args:
+            path: of the file.
+            what: what is wrong, as the rest of a sentence: "cannot be read (truncated?)".
+            then: a sentence about what happens next, or what the user can do.
+        """
+        self.path, self.what = str(path), what
+        super().__init__(f"{path} {what}.{' ' + then if then else ''}")
+
+
+UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode categories that a terminal obeys or cannot show: control and format characters, lone
+surrogates, line and paragraph separators."""
+
+
+def shown(text: object) -> str:
+    """Return text as it may be printed: characters that a terminal would obey are escaped.
+
+    An escape sequence in a file's name could otherwise change what the terminal shows.
+    """
+    return "".join(
+        c.encode("unicode_escape").decode() if unicodedata.category(c) in UNSEEN else c
+        for c in str(text)
+    )
 
 
 def unknown(
