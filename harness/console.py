@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from typing import TYPE_CHECKING
+
+from harness.errors import shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,3 +21,14 @@ def wide_console() -> Console:
 
     console = Console()
     return console if console.is_terminal else Console(width=UNLIMITED)
+
+
+def warn(text: str) -> None:
+    """Print one line on standard error."""
+    print(f"harness: {shown(text)}", file=sys.stderr, flush=True)
+
+
+@functools.cache
+def warn_once(text: str) -> None:
+    """Print one line on standard error, once in this process."""
+    warn(text)

@@ -215,6 +215,14 @@ def cannot_write(path: object, error: BaseException) -> UserError:
     )
 
 
+def cannot_read(path: object, error: OSError) -> UserError:
+    """Return the error of a file that the disk does not give back."""
+    return UserError(
+        f"Cannot read {path}: {error.strerror or error}. The disk failed, the file is kept; try"
+        " again, or copy the folder to another disk."
+    )
+
+
 def sync_folder(folder: Path) -> None:
     """Write the names in a folder to the disk, so that a rename outlives a loss of power."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -227,10 +235,19 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+DAMAGED = ".damaged"
+"""Ending of the names of damaged files that were set aside; from the second on a number follows."""
+
+
+def aside(path: Path) -> bool:
+    """Whether a damaged file of this path was set aside before."""
+    return os.path.lexists(path.with_name(path.name + DAMAGED))
+
+
 def set_aside(path: Path) -> Path:
-    """Rename a damaged file to a free name that ends in ``.damaged``, and return the new path."""
+    """Rename a damaged file to a free name that ends in ``DAMAGED``, and return the new path."""
     for number in range(1, 10_000):
-        target = path.with_name(f"{path.name}.damaged" + ("" if number == 1 else f".{number}"))
+        target = path.with_name(path.name + DAMAGED + ("" if number == 1 else f".{number}"))
         if not os.path.lexists(target):
             break
     try:

@@ -1,31 +1,53 @@
-"""``harness clean``: remove checkpoints that no pending stage needs."""
+"""``harness clean``: remove checkpoints that nobody can want any more."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 
+from harness import console
+from harness.errors import shown
 from harness.plan.needed import Named, find
+from harness.store import clean
 from harness.store.clean import leftovers
 from harness.store.record import Records
 
 
 def run(args: argparse.Namespace) -> int:
-    """Remove unneeded files of the run store, or list them."""
+    """List unneeded files of the run store, ask, and remove them."""
+    clean.check(args.runs)
     records = Records(args.runs)
     needs = None
-    if args.keep != "all":
+    if args.keep in ("needed", "last"):
         named = Named(
             experiments=tuple(args.experiments), overrides=tuple(args.set), seeds=args.seeds or ()
         )
         needs = find(args.data, records, named)
-    unneeded = leftovers(records, needs, keep_last=args.keep == "last")
+    unneeded = leftovers(records, needs, keep=args.keep)
     for file in unneeded:
-        print(f"{_bytes(file.size):>10}  {file.path.relative_to(args.runs)}  ({file.why})")
-        if not args.dry_run:
-            file.path.unlink(missing_ok=True)
-    done = "would be removed" if args.dry_run else "removed"
-    print(f"{len(unneeded)} files, {_bytes(sum(file.size for file in unneeded))} {done}.")
+        print(shown(f"{_bytes(file.size):>10}  {file.path.relative_to(args.runs)}  ({file.why})"))
+    total = f"{len(unneeded)} files, {_bytes(sum(file.size for file in unneeded))}"
+    if args.dry_run or not unneeded:
+        print(f"{total} would be removed.")
+        return 0
+    if not args.yes and not _agreed(total):
+        return 2
+    for file in unneeded:
+        file.path.unlink(missing_ok=True)
+    print(f"{total} removed.")
     return 0
+
+
+def _agreed(total: str) -> bool:
+    """Ask on a terminal whether the listed files may be removed; say how where there is none."""
+    if not sys.stdin.isatty():
+        console.warn(f"{total} listed, nothing was removed; give --yes to remove them.")
+        return False
+    answer = input(f"Remove {total}? [y/N] ")
+    if answer.strip().lower() in ("y", "yes"):
+        return True
+    console.warn("nothing was removed.")
+    return False
 
 
 def _bytes(count: float) -> str:

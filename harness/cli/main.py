@@ -122,7 +122,8 @@ def _parser() -> argparse.ArgumentParser:
     add_folders(doctor)
 
     _status(commands.add_parser("status", help="show what is being trained, and what failed"))
-    _clean(commands.add_parser("clean", help="remove checkpoints that nothing needs"))
+    _verify(commands.add_parser("verify", help="check every file against its checksum"))
+    _clean(commands.add_parser("clean", help="remove checkpoints that nobody can want any more"))
 
     from harness.cli.cost import add_parser as add_cost_parser
     from harness.cli.data import add_parser as add_data_parser
@@ -191,11 +192,28 @@ def _status(parser: argparse.ArgumentParser) -> None:
     add_folders(parser)
 
 
+def _verify(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Check every record, checkpoint, prediction, model, database and prepared image array"
+        " against its checksum; name what is damaged, and what it takes to make it anew. Exit code"
+        " 1 where something is damaged."
+    )
+    parser.add_argument(
+        "--set-aside",
+        action="store_true",
+        help="rename damaged files of stages to *.damaged; `harness run` makes them anew",
+    )
+    parser.add_argument("--json", action="store_true", help="machine-readable")
+    add_folders(parser)
+
+
 def _clean(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Remove checkpoints that no pending stage of a known experiment needs, claims of ended"
-        " processes and interrupted writes; never records. Known are all that `harness list` shows,"
-        " under every profile, and those named here."
+        "Remove the checkpoints of finished stages, claims of ended processes and interrupted"
+        " writes; never records, nor files that the harness did not write. It lists them and asks"
+        " first. With --keep needed or last also weights and interrupted stages that no pending"
+        " stage of a known experiment needs: known are all that `harness list` shows, under every"
+        " profile, and those named here."
     )
     parser.add_argument(
         "experiments", nargs="*", metavar="experiment", help="further known experiments"
@@ -203,11 +221,13 @@ def _clean(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="list what would be removed")
     parser.add_argument(
         "--keep",
-        choices=("all", "needed", "last"),
-        default="needed",
-        help="checkpoints to keep: all; those that pending stages need (default); these and the"
-        " models of finished chains",
+        choices=("wanted", "all", "needed", "last"),
+        default="wanted",
+        help="checkpoints to keep: those of unfinished stages and all final models and encoders"
+        " (wanted, default); all; those that pending stages need; these and the models of finished"
+        " chains (last)",
     )
+    parser.add_argument("--yes", action="store_true", help="remove without asking")
     parser.add_argument(
         "--seeds", type=options.seeds, metavar="0,1|0-4", help="further known seeds"
     )

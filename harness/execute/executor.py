@@ -9,13 +9,17 @@ from typing import Protocol
 
 import torch
 
+from harness import files
+from harness.errors import Damaged
+from harness.execute.failure import DeviceLostError
 from harness.execute.stage import ExecutionOptions, Trainer
 from harness.plan.options import Options
 from harness.plan.plan import Plan, StageRun
 from harness.progress import Progress
 from harness.spec.recipe import Prepared
+from harness.store import weights
 from harness.store.checkpoint import Checkpoints
-from harness.store.claim import claim
+from harness.store.claim import Claim, ClaimLost, claim
 from harness.store.record import Record, Records
 
 POLL = 2.0
@@ -30,17 +34,19 @@ class Outcome:
         trained: number of stages trained by this command.
         found: number of stages whose records were finished already.
         failed: records of the stages that failed in this command.
+        device_lost: the last of them failed so that this process can train no other stage.
     """
 
     trained: int
     found: int
     failed: tuple[Record, ...]
+    device_lost: bool = False
 
 
 class StageTrainer(Protocol):
     """Interface that trains one stage and returns its record; see ``Trainer``."""
 
-    def train(self, step: StageRun, progress: Progress) -> Record:
+    def train(self, step: StageRun, progress: Progress, claim: Claim | None) -> Record:
         """Train a stage whose predecessors are done, and return its record."""
 
 
@@ -80,6 +86,7 @@ class Executor:
         check(pending(steps, records))
         retried = self._execution.failed
         runner = _StageRunner(
+            steps={step.key: step for step in steps},
             records=records,
             trainer=self._trainer(plan.options),
             progress=progress,
@@ -91,7 +98,17 @@ class Executor:
         while waiting:
             postponed, unrecorded = [], {step.key for _, step in waiting}
             for position, step in waiting:
-                record, ours = runner.record_of(step, position, len(steps), unrecorded)
+                try:
+                    record, ours = runner.record_of(step, position, len(steps), unrecorded)
+                except DeviceLostError as error:
+                    progress.line(f"failed: {step.title}: {error.record.error}")
+                    self._last_trainer = None  # frees what it still holds on the device
+                    return Outcome(
+                        trained=trained,
+                        found=finished_before,
+                        failed=(*failed, error.record),
+                        device_lost=True,
+                    )
                 if record is None:
                     postponed.append((position, step))
                 elif record.status == "done":
@@ -123,6 +140,7 @@ class _StageRunner:
     """Read or train single stages.
 
     Attributes:
+        steps: the plan's stages by key.
         records: the run store's records.
         trainer: trains a stage.
         progress: shows each stage.
@@ -130,6 +148,7 @@ class _StageRunner:
             another digest is a result of this command and is not.
     """
 
+    steps: Mapping[str, StageRun]
     records: Records
     trainer: StageTrainer
     progress: Progress
@@ -151,20 +170,53 @@ class _StageRunner:
         before = step.run.key(step.num_stages - 1) if step.num_stages > 1 else None
         if before is not None and before in unrecorded and self._final_record(before) is None:
             return None, False
+        if before is not None and not self._has_weights(before, position, total):
+            return None, False
+        return self._trained(step, position, total)
+
+    def _trained(
+        self, step: StageRun, position: int, total: int, *, anew: bool = False
+    ) -> tuple[Record | None, bool]:
+        """Train a stage unless another process does; ``anew`` even if it has a record."""
         with claim(self.records.folder, step.key) as ours:
-            if not ours:
+            if ours is None:
                 return None, False
-            if (record := self._final_record(step.key)) is not None:
+            if not anew and (record := self._final_record(step.key)) is not None:
                 return record, False
-            with self.progress.stage(step.title, position, total):
-                return self.trainer.train(step, self.progress), True
+            for aside in self.records.set_aside(step.key):
+                self.progress.line(f"a damaged file is kept as {aside}; its stage is trained again")
+            try:
+                with self.progress.stage(step.title, position, total):
+                    return self.trainer.train(step, self.progress, ours), True
+            except ClaimLost:
+                self.progress.line(f"another process has taken over {step.title}")
+                return None, False
+
+    def _has_weights(self, key: str, position: int, total: int) -> bool:
+        """Make sure of the final weights of the stage before; train it again if they are damaged.
+
+        Returns:
+            False while another process trains that stage, or where it failed now.
+        """
+        record = self.records.read(key)
+        if record is None or record.status != "done":
+            return True  # the stage that needs it fails with the reason
+        try:
+            weights.check(self.records.folder, key, record.finished.weights)
+        except Damaged as damaged:
+            path = weights.find(self.records.folder, key)
+            kept = f" (kept as {files.set_aside(path)})" if path.exists() else ""
+            self.progress.line(f"{damaged.path} {damaged.what}{kept}; its stage is trained again")
+            again, _ = self._trained(self.steps[key], position, total, anew=True)
+            return again is not None
+        return True
 
     def _final_record(self, key: str) -> Record | None:
         """Return the record if it is done or failed during this command; otherwise None."""
         record = self.records.read(key)
-        if record is None or record.status == "done":
-            return record
-        return None if self.retried.get(key) == record.digest else record
+        if record is not None and record.status == "done":
+            return self.records.finished(key)
+        return None if record is None or self.retried.get(key) == record.digest else record
 
 
 def _in_data_order(plan: Plan) -> list[StageRun]:
@@ -192,8 +244,7 @@ def check(steps: Sequence[StageRun]) -> None:
 
 def pending(steps: Sequence[StageRun], records: Records) -> list[StageRun]:
     """Return the stages that have no finished record."""
-    pairs = [(step, records.read(step.key)) for step in steps]
-    return [step for step, record in pairs if record is None or record.status != "done"]
+    return [step for step in steps if records.finished(step.key) is None]
 
 
 def discard(steps: Sequence[StageRun], records: Records) -> None:

@@ -16,11 +16,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol, Self
 
+from harness import files
 from harness.errors import UserError, unknown
 from harness.sources import plugins
 
 HERE, LOCAL = "here", "local"
 """Default launchers: this process for one job, local processes for several."""
+
+
+LOST = 75
+"""Exit code of a worker whose GPU failed: it has to be replaced by a new process (EX_TEMPFAIL)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +54,7 @@ class WorkerConfig:
     @classmethod
     def from_line(cls, line: bytes) -> Self:
         """Return the settings that ``to_line`` wrote."""
-        return cls(**json.loads(line))
+        return files.decode(line, cls, "the configuration on standard input")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +62,8 @@ class WorkerEnd:
     """How a worker ended.
 
     Attributes:
-        code: its exit code: 0, 1 if a stage failed, or minus the number of the signal that ended
-            it.
+        code: its exit code: 0, 1 if a stage failed, ``LOST`` if its GPU did, or minus the number
+            of the signal that ended it.
         trained: number of stages that it trained; None if unknown.
     """
 
@@ -68,7 +73,7 @@ class WorkerEnd:
     @property
     def died(self) -> bool:
         """Whether it ended before its work was finished."""
-        return self.code not in (0, 1)
+        return self.code not in (0, 1, LOST)
 
 
 @dataclass(frozen=True, kw_only=True)

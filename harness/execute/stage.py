@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from harness import provenance
+from harness import files, provenance
 from harness.data import registry
 from harness.data.parts import USES, part_name, part_of
 from harness.data.prepared import Store, open_store
@@ -18,35 +18,30 @@ from harness.errors import UserError
 from harness.evaluate import classification
 from harness.evaluate.evaluator import Evaluator
 from harness.evaluate.registry import evaluator_for
+from harness.execute.failure import (
+    FAILURES,
+    DeviceLostError,
+    is_device_lost,
+    keep_traceback,
+    one_line,
+)
 from harness.interrupt import Stop
 from harness.latency.single import latency
 from harness.plan.options import Options
 from harness.plan.plan import StageRun
 from harness.progress import Progress
-from harness.sources import plugins
 from harness.spec.dataset import Dataset
 from harness.spec.run import Run, sources
-from harness.store.checkpoint import Checkpoints, load_weights
+from harness.store.checkpoint import Checkpoints, Writer
+from harness.store.claim import Claim
 from harness.store.heartbeat import Heartbeat
 from harness.store.record import Record, Records
 from harness.store.result import Device, Latency, ParameterCount, Provenance, Result, StageCost
+from harness.store.weights import load
 from harness.train import backward, images
 from harness.train.images import Images
-from harness.train.loop import Job, fit
+from harness.train.loop import Job, StateError, fit
 from harness.train.task import Task, start_task
-
-FAILURES = (
-    ArithmeticError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    MemoryError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""Exceptions recorded as a failed run (torch's are RuntimeErrors); others abort the command, for
-instance a full disk or an interrupt."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,29 +114,47 @@ class Trainer:
         self._stores: dict[str, Store] = {}
         self._loaded: tuple[str, tuple[Images, Images, Images]] | None = None
 
-    def train(self, step: StageRun, progress: Progress) -> Record:
+    def train(self, step: StageRun, progress: Progress, claim: Claim | None = None) -> Record:
         """Train a stage whose predecessors are done, and write its record, also if it fails.
+
+        The state of a stage that fails is kept: the next command goes on from it.
+
+        Args:
+            step: the stage.
+            progress: shows its epochs.
+            claim: of this process on the stage.
 
         Raises:
             UserError: the disk is full or cannot be written, or a store does not match.
             Stopped: the command was interrupted or terminated.
+            ClaimLost: another process has taken the stage over.
+            DeviceLostError: the stage failed, and so would every later one in this process.
         """
         begin = time.monotonic()
         # Before the training: a source file that is edited meanwhile is not the one that runs.
         initial = self._provenance(step)
+        checkpoints = self._checkpoints(step, initial, Writer(claim=claim, tell=progress.line))
         result: Result | None = None
         measured = _Measured()
         error: str | None = None
-        heartbeat = Heartbeat(self.options.runs, step.key, step.title, step.stage.recipe.epochs)
+        lost = False
+        epochs = step.stage.recipe.epochs
+        heartbeat = Heartbeat(self.options.runs, step.key, step.title, epochs, claim)
         with heartbeat:
             data = self._data(step.run)
             try:
                 reporter = _StageReporter(progress, heartbeat)
-                result, measured = self._result(step, data, reporter)
+                result, measured = self._result(step, data, reporter, checkpoints)
             except UserError:
                 raise
             except FAILURES as failure:
-                error = _one_line(failure)
+                if disk := files.disk_error(failure):
+                    raise files.cannot_write(self.options.runs, disk) from failure
+                error = one_line(failure)
+                lost = is_device_lost(failure)
+                keep_traceback(self.options.runs, step.key, failure)
+        attempts = checkpoints.attempts(0 if result is None else len(result.history))
+        seconds = time.monotonic() - begin + sum(a.seconds for a in checkpoints.before)
         record = Record(
             key=step.key,
             status="failed" if error else "done",
@@ -150,15 +163,38 @@ class Trainer:
             result=result,
             provenance=replace(
                 initial,
-                seconds=round(time.monotonic() - begin, 3),
+                seconds=round(seconds, 3),
                 micro_batch=measured.micro_batch,
                 peak_bytes=measured.peak_bytes,
                 latency=measured.latency,
+                attempts=attempts if result is not None and len(attempts) > 1 else None,
             ),
         )
+        if claim is not None:
+            claim.check()
         self.records.write(record)
-        Checkpoints(self.options.runs, step.key).discard_state()
+        if result is not None:
+            checkpoints.discard_state()
+        if lost:
+            raise DeviceLostError(record)
         return record
+
+    def _checkpoints(self, step: StageRun, made: Provenance, writer: Writer) -> Checkpoints:
+        """Return the states of a stage; those of a failure of other sources are put away.
+
+        What failed is trained from the beginning by sources that were changed since; what was
+        merely interrupted goes on, and its record names both.
+        """
+        checkpoints = Checkpoints(
+            self.options.runs,
+            step.key,
+            definition=step.run.definition(step.num_stages),
+            writer=replace(writer, attempt=made.attempt()),
+        )
+        failed = self.records.read(step.key)
+        if failed is not None and failed.provenance.sources != made.sources:
+            checkpoints.retire()
+        return checkpoints
 
     def _provenance(self, step: StageRun) -> Provenance:
         """Return the provenance of a training that is about to start, with 0 seconds."""
@@ -179,12 +215,13 @@ class Trainer:
         step: StageRun,
         data: tuple[Images, Images, Images],
         reporter: _StageReporter,
+        checkpoints: Checkpoints,
     ) -> tuple[Result, _Measured]:
         """Train a stage and evaluate it."""
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         trained, size = backward.within_memory(
-            lambda size: self._fit(step, data, size, reporter),
+            lambda size: self._fitted(step, data, size, reporter, checkpoints),
             size=self.execution.micro_batch,
             batch=step.stage.recipe.batch_size,
             tell=reporter.line,
@@ -195,7 +232,7 @@ class Trainer:
             parameters=ParameterCount(**classification.count_parameters(task)),
             cost=_cost(step, len(train), self.options),
             images=len(train),
-            weights=Checkpoints(self.options.runs, step.key).finish(task.state_dict()),
+            weights=checkpoints.finish(task.state_dict()),
             history=tuple(history),
         )
         if task.has_features:
@@ -229,12 +266,32 @@ class Trainer:
             latency=latency(task, next(deployed)) if timed else None,
         )
 
+    def _fitted(
+        self,
+        step: StageRun,
+        data: tuple[Images, Images, Images],
+        size: int | None,
+        reporter: _StageReporter,
+        checkpoints: Checkpoints,
+    ) -> _Trained:
+        """Train a stage; from the beginning where its state does not fit the present sources."""
+        try:
+            return self._fit(step, data, size, reporter, checkpoints)
+        except StateError as error:
+            reporter.line(
+                f"the state of {step.title} does not fit these sources ({error}); it is kept as"
+                f" {checkpoints.state_path.name}.former, and training starts from the beginning"
+            )
+            checkpoints.retire()
+            return self._fit(step, data, size, reporter, checkpoints)
+
     def _fit(
         self,
         step: StageRun,
         data: tuple[Images, Images, Images],
         size: int | None,
         reporter: _StageReporter,
+        checkpoints: Checkpoints,
     ) -> _Trained:
         """Build a stage's task and train it; ``size`` is the micro-batch, None for none."""
         task = self._task(step, len(data[0]))
@@ -250,9 +307,7 @@ class Trainer:
                 recipe=step.stage.recipe,
                 train=train,
                 stream=step.run.stream(step.num_stages),
-                checkpoints=Checkpoints(
-                    self.options.runs, step.key, definition=step.run.definition(step.num_stages)
-                ),
+                checkpoints=checkpoints,
                 evaluator=evaluator,
                 watch=reporter.epoch,
                 micro_batch=size,
@@ -269,7 +324,7 @@ class Trainer:
             before = self.records.read(step.run.key(step.num_stages - 1))
             if before is None or before.status != "done":
                 raise RuntimeError("the stage before this one failed")
-            weights = load_weights(self.options.runs, before.key, before.finished.weights)
+            weights = load(self.options.runs, before.key, before.finished.weights)
         task = start_task(
             step.stage.method,
             dataset,
@@ -327,12 +382,4 @@ def _cost(step: StageRun, images: int, options: Options) -> StageCost:
             step.stage, dataset_of(step, images, options.data), options.profile.backbones
         )
     except FAILURES as failure:
-        return StageCost(error=_one_line(failure))
-
-
-def _one_line(failure: Exception) -> str:
-    """Return a failure as one line, with an explanation if a plug-in's import failed."""
-    explained = plugins.explain(failure)
-    if explained:
-        return str(explained)
-    return f"{type(failure).__name__}: {str(failure).partition(chr(10))[0]}"
+        return StageCost(error=one_line(failure))

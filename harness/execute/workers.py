@@ -8,22 +8,23 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 
+from harness import console
 from harness.errors import UserError
 from harness.execute import launch, memory
 from harness.execute.executor import Executor, Outcome, check, discard, failures, pending
-from harness.execute.launch import LaunchOptions, Work, WorkerConfig, WorkerEnd
+from harness.execute.launch import LOST, LaunchOptions, Work, WorkerConfig, WorkerEnd
 from harness.execute.memory import MemoryEstimate
 from harness.execute.stage import ExecutionOptions
 from harness.interrupt import Stop, Stopped
-from harness.plan.plan import Plan
+from harness.plan.plan import Plan, StageRun
 from harness.progress import Progress
-from harness.store.record import Records
+from harness.store.record import Record, Records
 from harness.train.pixels import free_memory
 
 
@@ -64,15 +65,16 @@ def train_plan(
             count=min(options.jobs, len(missing)),
             config=WorkerConfig(threads=threads_of(options), failed=retried),
             device=device,
-            need=lambda: memory.estimate(plan, missing, device, execution.micro_batch),
-            here=lambda: _end(executor.execute(plan, Progress())),
+            calls=Calls(
+                need=lambda: memory.estimate(plan, missing, device, execution.micro_batch),
+                here=lambda: end_of(executor.execute(plan, Progress())),
+                wanted=lambda: _is_unfinished(missing, records, retried),
+            ),
         )
         counts = [end.trained for end in ends if end.trained is not None]
         trained = sum(counts) if len(counts) == len(ends) else None
     unfinished = pending(missing, records)
-    failed = [
-        r for s in unfinished if (r := records.read(s.key)) and retried.get(s.key) != r.digest
-    ]
+    failed = _failed_now(unfinished, records, retried)
     if len(failed) < len(unfinished):
         raise UserError(
             f"All workers have ended, and {len(unfinished) - len(failed)} stages are not trained;"
@@ -84,9 +86,39 @@ def train_plan(
     return Outcome(trained=trained, found=finished_before, failed=tuple(failed))
 
 
-def _end(outcome: Outcome) -> WorkerEnd:
+def _failed_now(
+    steps: Sequence[StageRun], records: Records, retried: Mapping[str, str]
+) -> list[Record]:
+    """Return the records of stages that failed in this command."""
+    read = [records.read(step.key) for step in steps]
+    return [r for r in read if r and r.status == "failed" and retried.get(r.key) != r.digest]
+
+
+def _is_unfinished(steps: Sequence[StageRun], records: Records, retried: Mapping[str, str]) -> bool:
+    """Whether stages are left that were neither finished nor have failed in this command."""
+    left = pending(steps, records)
+    return len(_failed_now(left, records, retried)) < len(left)
+
+
+def end_of(outcome: Outcome) -> WorkerEnd:
     """Return the end of a worker that has executed a plan."""
-    return WorkerEnd(code=1 if outcome.failed else 0, trained=outcome.trained)
+    code = LOST if outcome.device_lost else 1 if outcome.failed else 0
+    return WorkerEnd(code=code, trained=outcome.trained)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calls:
+    """What ``run_workers`` calls.
+
+    Attributes:
+        need: estimates the memory of one worker; called if several share this machine.
+        here: runs the work in this process.
+        wanted: whether work is left, after a worker has ended without finishing it.
+    """
+
+    need: Callable[[], MemoryEstimate]
+    here: Callable[[], WorkerEnd]
+    wanted: Callable[[], bool]
 
 
 def run_workers(
@@ -95,18 +127,19 @@ def run_workers(
     count: int,
     config: WorkerConfig,
     device: torch.device,
-    need: Callable[[], MemoryEstimate],
-    here: Callable[[], WorkerEnd],
+    calls: Calls,
 ) -> Sequence[WorkerEnd]:
     """Launch workers after checking that they fit into this machine's memory.
+
+    A worker whose GPU has failed is replaced as long as work is left, by a new process: one error
+    of CUDA makes every later call in its process fail.
 
     Args:
         options: the launcher, and the words of the command.
         count: number of workers.
         config: passed to every worker.
         device: each worker trains on it.
-        need: estimates the memory of one worker; called if several share this machine.
-        here: runs the work in this process.
+        calls: what is called for the work.
 
     Raises:
         UserError: the workers do not fit into the free memory.
@@ -114,9 +147,18 @@ def run_workers(
     """
     launcher = launch.find(options.name)
     if launcher.shares_machine and count > 1:
-        memory.check(count, need(), *free_memory(device))
-    work = Work(arguments=options.arguments, config=config, count=count, here=here)
-    return launcher.run_workers(work)
+        memory.check(count, calls.need(), *free_memory(device))
+    work = Work(arguments=options.arguments, config=config, count=count, here=calls.here)
+    ends = list(launcher.run_workers(work))
+    while (lost := [end for end in ends if end.code == LOST]) and calls.wanted():
+        console.warn(
+            "the GPU failed in a way that ends its process; the rest is trained by a new one"
+        )
+        kept = [end for end in ends if end.code != LOST]
+        kept += [replace(end, code=1) for end in lost]
+        again = launch.find(launch.LOCAL) if options.name == launch.HERE else launcher
+        ends = [*kept, *again.run_workers(replace(work, count=len(lost)))]
+    return ends
 
 
 def threads_of(options: LaunchOptions) -> int:
@@ -140,7 +182,7 @@ def work_on_plan(plan: Plan, device: torch.device, execution: ExecutionOptions) 
             outcome = Executor(device, configured).execute(plan, Progress(plain=True))
     except Stopped as stopped:
         return stopped.code
-    return _end(outcome).code
+    return end_of(outcome).code
 
 
 def read_config() -> WorkerConfig:

@@ -6,17 +6,16 @@ name of a timing's file is a digest of its settings and the device.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness import files
+from harness import console, files
 from harness import provenance as environment
-from harness.canonical import describe, digest, short
-from harness.errors import UserError
+from harness.canonical import describe, digest, is_sealed, sealed, short
+from harness.errors import Damaged
 from harness.latency import processes
 from harness.latency.processes import Kind, Request, Subject
 from harness.latency.summary import Summary, ratios, summarise
@@ -24,8 +23,8 @@ from harness.plan.plan import Plan
 from harness.spec.recipe import Stage, backbone_of
 from harness.store import form
 
-FORMAT = 1
-"""Version of the files; other versions are refused."""
+FORMAT = 2
+"""Version of the files; version 2 added the digest. Others count as not timed."""
 
 PROCESSES = 3
 """Number of processes of a timing."""
@@ -90,20 +89,21 @@ def read(plan: Plan, experiment: str, device: Any) -> Timing | None:
         experiment: name or path of the table.
         device: the device on which rows are trained.
 
-    Raises:
-        UserError: the file is truncated or of another version.
+    Of a damaged file, or one of another version, one line is printed.
     """
     request, places = _request(plan, experiment, device)
     path = _path(plan, _definition(plan, request, device))
-    advice = "remove it, or run again with --fresh."
     try:
-        content = json.loads(path.read_bytes())
+        content = files.read_as(path, dict[str, Any])
+        if content.get("format") != FORMAT:
+            raise Damaged(path, f"has format {content.get('format')}, this version reads {FORMAT}")
+        if not is_sealed(content):
+            raise Damaged(path, "was changed after it was written: its digest is another")
     except FileNotFoundError:
         return None
-    except ValueError as error:
-        raise UserError(f"The timing {path} cannot be read (truncated?); {advice}") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UserError(f"The timing {path} is of another version; {advice}")
+    except Damaged as error:
+        console.warn_once(f"The timing {error} Its rows count as not timed.")
+        return None
     return Timing(places=places, answers=content["processes"], provenance=content["provenance"])
 
 
@@ -131,7 +131,7 @@ def take(plan: Plan, experiment: str, device: Any) -> Timing:
         **latency.to_json(),
     }
     form.mark(plan.options.runs)
-    files.write_json(_path(plan, defined), content)
+    files.write_json(_path(plan, defined), sealed(content))
     return Timing(places=places, answers=latency.processes, provenance=provenance)
 
 

@@ -22,7 +22,7 @@ from harness.spec.profile import Profile
 from harness.spec.profiles import PROFILES
 from harness.spec.sweep import Sweep
 from harness.spec.table import Column, Table
-from harness.store.clean import Needs
+from harness.store.clean import KEYED, Needs, own
 from harness.store.record import Record, Records
 
 
@@ -65,7 +65,8 @@ def _check_data(data: Path, runs: Path, existing: Iterable[Record]) -> None:
     Raises:
         UserError: a data set of a record, or every data set, is not under ``data``.
     """
-    if not any(p for kind in ("checkpoints", "weights") for p in runs.glob(f"{kind}/*.pt")):
+    kinds = ("checkpoints", "previous", "weights")
+    if not any(KEYED.fullmatch(p.name) for kind in kinds for p in runs.glob(f"{kind}/*")):
         return
     prepared = _manifests(data)
     used = {str(r.definition["dataset"]) for r in existing if "dataset" in r.definition}
@@ -82,7 +83,7 @@ def _check_data(data: Path, runs: Path, existing: Iterable[Record]) -> None:
 
 
 def _record_files(records: Records) -> list[Path]:
-    return sorted((records.folder / "records").glob("*.json"))
+    return [path for path, _ in own(records.folder, "records", KEYED)]
 
 
 def _seeds(record: Record) -> list[int]:

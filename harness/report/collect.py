@@ -69,7 +69,7 @@ def _entry(
 
 def is_stale(cell_run: CellRun, record: Record) -> bool:
     """Whether a record was made by other sources than the present ones."""
-    return record.provenance.sources != sources(cell_run.run, len(cell_run.run.stages))
+    return not record.provenance.made_by(sources(cell_run.run, len(cell_run.run.stages)))
 
 
 def column_contexts(plan: Plan) -> tuple[ColumnContext, ...]:

@@ -1,25 +1,46 @@
-"""Checkpoints of unfinished stages and final weights of finished ones, in files named by key."""
+"""Checkpoints of unfinished stages, in files named by key.
+
+A state is one line of text with the SHA-256 of what follows, then what ``torch.save`` wrote. The
+last two states are kept: where the newer one is damaged, training goes on from the older.
+"""
 
 from __future__ import annotations
 
-import pickle
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
+import msgspec
 
-from harness import files
-from harness.errors import UserError
-from harness.store import form
-
-FORMAT = 1
-"""Version of the layout of a checkpoint; files of another version are refused."""
+from harness import console, files
+from harness.errors import Damaged
+from harness.store import form, weights
+from harness.store.claim import Claim
+from harness.store.result import Attempt, to_json
+from harness.store.state import read, write
 
 OVERHEAD = 0.05
 """Largest fraction of the time that writing checkpoints may take."""
+
+LONGEST = 60.0
+"""Seconds after which a state is written at the end of an epoch, whatever the writing takes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writer:
+    """Who writes the states of a stage.
+
+    Attributes:
+        claim: of this process on the stage; without it nothing prevents two writers.
+        attempt: what trains from now on, with no epochs; None writes no attempts.
+        tell: receives a line about a state that cannot be used.
+    """
+
+    claim: Claim | None = None
+    attempt: Attempt | None = None
+    tell: Callable[[str], None] = console.warn
 
 
 class Checkpoints:
@@ -36,80 +57,160 @@ class Checkpoints:
         *,
         definition: Mapping[str, Any] | None = None,
         overhead: float = OVERHEAD,
+        writer: Writer | None = None,
     ) -> None:
-        """Set the paths of the state and the final weights of ``key``.
+        """Set the paths of the states and the final weights of ``key``.
+
+        ``before`` holds the attempts of the state that was loaded.
 
         Args:
             folder: the run store.
             key: of the stage.
             definition: that the key is the digest of; a state without it cannot be migrated.
             overhead: largest fraction of the time that writing may take.
+            writer: who writes; None for a process without a claim.
         """
         self.folder = folder
         self.overhead = overhead
         self.definition = definition
         self.state_path = folder / "checkpoints" / f"{key}.pt"
-        self.weights_path = folder / "weights" / f"{key}.pt"
+        self.previous_path = folder / "previous" / f"{key}.pt"
+        self.weights_path = weights.paths(folder, key)[0]
         self.key = key
-        self._written = time.monotonic()
+        self._writer = writer or Writer()
+        self.before: tuple[Attempt, ...] = ()
+        self._began = self._written = time.monotonic()
         self._cost = 0.0
 
     def load(self) -> dict[str, Any] | None:
-        """Return the state to resume from, None where there is none."""
-        return _read(self.state_path, self.key) if self.state_path.exists() else None
+        """Return the state to resume from, None where there is none.
+
+        A damaged state is set aside, and the one before it is taken.
+
+        Raises:
+            UserError: the disk failed.
+        """
+        for path in (self.state_path, self.previous_path):
+            if not path.exists():
+                continue
+            try:
+                state = read(path, self.key)
+            except Damaged as damaged:
+                aside = files.set_aside(path)
+                self._writer.tell(
+                    f"{damaged.path} {damaged.what}; it is kept as {aside.name}, and training goes"
+                    " on from the state before it or from the beginning."
+                )
+                continue
+            if self._writer.claim is not None and not self._writer.claim.adopts(state.get("owner")):
+                continue  # by a process that had lost its claim
+            self.before = _attempts(state, path)
+            return state
+        return None
 
     def save(self, state: Mapping[str, Any], *, always: bool = False) -> bool:
-        """Write the state if ``always`` or ``overhead`` allows it; return whether it did."""
+        """Write the state if ``always`` or ``overhead`` allows it; return whether it did.
+
+        Raises:
+            ClaimLost: another process has taken the stage over; nothing is written.
+            UserError: the disk is full or failed; the states before are kept.
+        """
         begin = time.monotonic()
         # The last write took ``_cost`` seconds; wait until it is at most ``overhead`` of the time.
-        if not always and (begin - self._written) * self.overhead < self._cost:
+        elapsed = begin - self._written
+        if not always and elapsed < LONGEST and elapsed * self.overhead < self._cost:
             return False
         form.mark(self.folder)
-        defined = {} if self.definition is None else {"definition": self.definition}
-        _write(self.state_path, self.key, {**state, **defined})
+        content = {
+            **state,
+            "owner": None if self._writer.claim is None else self._writer.claim.token,
+        }
+        if self.definition is not None:
+            content["definition"] = self.definition
+        if self._writer.attempt is not None:
+            made = self.attempts(len(state["history"]))
+            content["attempts"] = [to_json(attempt) for attempt in made]
+        write(self.state_path, self.key, content, before=self._make_place)
         self._written = time.monotonic()
         self._cost = self._written - begin
         return True
 
-    def finish(self, weights: Mapping[str, Tensor]) -> str:
-        """Write the final weights and return their SHA-256."""
+    def attempts(self, epochs: int) -> tuple[Attempt, ...]:
+        """Return who trained the first ``epochs`` epochs: those of the state, then this process.
+
+        Stretches that are as if made in one are joined.
+        """
+        if self._writer.attempt is None:
+            return self.before
+        first = sum(attempt.epochs for attempt in self.before)
+        seconds = round(time.monotonic() - self._began, 3)
+        ours = replace(self._writer.attempt, first=first, epochs=epochs - first, seconds=seconds)
+        if self.before and self.before[-1].maker == ours.maker:
+            last = self.before[-1]
+            joined = replace(
+                last, epochs=last.epochs + ours.epochs, seconds=last.seconds + ours.seconds
+            )
+            return (*self.before[:-1], joined)
+        return (*self.before, ours)
+
+    def finish(self, tensors: Mapping[str, Any]) -> str:
+        """Write the tensors of the final weights and return the file's SHA-256.
+
+        Raises:
+            ClaimLost: another process has taken the stage over; nothing is written.
+            UserError: the disk is full or failed.
+        """
         form.mark(self.folder)
-        _write(self.weights_path, self.key, {"weights": dict(weights)})
-        return files.sha256(self.weights_path)
+        return weights.write(self.weights_path, tensors, before=self._check)
+
+    def retire(self) -> None:
+        """Rename the states, so that training starts from the beginning; one of each is kept."""
+        for path in (self.state_path, self.previous_path):
+            if path.exists():
+                path.replace(path.with_name(f"{path.name}.former"))
+        self.before = ()
 
     def discard_state(self) -> None:
-        """Remove the state of a finished stage."""
+        """Remove the states of a finished stage."""
         self.state_path.unlink(missing_ok=True)
+        self.previous_path.unlink(missing_ok=True)
+        for path in (self.state_path, self.previous_path):
+            path.with_name(f"{path.name}.former").unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Remove state and weights, so that training starts from the beginning."""
+        """Remove states and weights, so that training starts from the beginning."""
         self.discard_state()
-        self.weights_path.unlink(missing_ok=True)
+        for path in weights.paths(self.folder, self.key):
+            path.unlink(missing_ok=True)
+
+    def _check(self) -> None:
+        if self._writer.claim is not None:
+            self._writer.claim.check()
+
+    def _make_place(self) -> None:
+        """Make the last state the one before, just before the new one takes its place."""
+        self._check()
+        if self.state_path.exists():
+            self.previous_path.parent.mkdir(parents=True, exist_ok=True)
+            self.state_path.replace(self.previous_path)
 
 
-def load_weights(folder: Path, key: str, digest: str) -> Mapping[str, Tensor]:
-    """Return the final weights of a finished stage on the CPU.
+def check_state(path: Path) -> None:
+    """Check a state without keeping it.
 
     Raises:
-        UserError: the file is missing, or its SHA-256 is not ``digest``.
+        Damaged: it cannot be used.
     """
-    path = folder / "weights" / f"{key}.pt"
-    if not path.exists() or files.sha256(path) != digest:
-        raise UserError(
-            f"The weights {path} are missing or not those that the record names;"
-            " run again with --fresh to train them anew."
-        )
-    weights: Mapping[str, Tensor] = _read(path, key)["weights"]
-    return weights
+    _attempts(read(path, path.stem), path)
 
 
 def definition_of(path: Path) -> Mapping[str, Any] | None:
     """Return the definition in the state of an unfinished stage, None where it has none.
 
     Raises:
-        UserError: the file cannot be read.
+        Damaged: the file cannot be read.
     """
-    definition: Mapping[str, Any] | None = _read(path, path.stem).get("definition")
+    definition: Mapping[str, Any] | None = read(path, path.stem).get("definition")
     return definition
 
 
@@ -121,27 +222,20 @@ def copy_as(
     Raises:
         UserError: the file cannot be read, or the copy cannot be written.
     """
-    state = _read(source, source.stem)
+    state = read(source, source.stem)
     if "definition" in state and definition is not None:
         state["definition"] = definition
-    _write(target, key, {n: v for n, v in state.items() if n not in ("format", "key")})
+    write(target, key, {n: v for n, v in state.items() if n not in ("format", "key")})
 
 
-def _write(path: Path, key: str, state: Mapping[str, Any]) -> None:
-    content = {"format": FORMAT, "key": key, **state}
-    files.write_atomically(path, lambda stream: torch.save(content, stream))
+def _attempts(state: Mapping[str, Any], path: Path) -> tuple[Attempt, ...]:
+    """Return the attempts in a state.
 
-
-def _read(path: Path, key: str) -> dict[str, Any]:
-    advice = "remove it, or run again with --fresh."
+    Raises:
+        Damaged: they are none.
+    """
     try:
-        # torch.load raises each of these for a truncated or foreign file.
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, pickle.UnpicklingError, ValueError, KeyError, EOFError) as error:
-        raise UserError(f"The checkpoint {path} cannot be read (truncated?); {advice}") from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT or state.get("key") != key:
-        version = state.get("format") if isinstance(state, dict) else None
-        raise UserError(
-            f"The checkpoint {path} has format {version!r}, this version reads {FORMAT}; {advice}"
-        )
-    return state
+        return tuple(msgspec.convert(state.get("attempts", []), Sequence[Attempt]))
+    except msgspec.ValidationError as error:
+        name = f"The checkpoint {path}"
+        raise Damaged(name, f"does not fit its format: {files.field_error(error)}") from error

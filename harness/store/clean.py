@@ -1,25 +1,61 @@
 """Find removable files of a run store: unneeded checkpoints, expired claims, partial files.
 
-Records and predictions are never listed, nor any file of a stage that is being trained. While one
-is, files of stages that no known experiment contains are kept as well: the running command may use
-them next.
+Only files with names that the harness gives are listed, in its own folders of a marked store, and
+never through a link. Records and predictions are never listed, nor any file of a stage that is
+being trained. While one is, files of stages that no known experiment contains are kept as well: the
+running command may use them next.
 """
 
 from __future__ import annotations
 
+import re
+import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-from harness.store import claim
+from harness.errors import UserError
+from harness.store import claim, form
 from harness.store.record import Records
-
-FOLDERS = ("records", "predictions", "checkpoints", "weights", "claims", "latency")
-"""Folders that the harness writes; other files in a run store are ignored."""
 
 SETTLED = claim.EXPIRY
 """Age in seconds from which a temporary file is taken to be left by an interrupted write."""
+
+KEY = r"[0-9a-f]{64}"
+"""Pattern of a stage's key."""
+
+CLAIMED = rf"(?:{KEY}|trial-[0-9a-f]{{16}}-[0-9]+|mlflow|optuna|migrate)"
+"""Pattern of what is claimed: stages, trials, databases, migrations."""
+
+KEYED = re.compile(rf"({KEY})\.(?:json|pt|npz|safetensors|txt)")
+"""Names of the files of a stage."""
+
+FORMER = re.compile(rf"({KEY})\.pt\.former")
+"""Names of states that other sources have put away."""
+
+CLAIMS = re.compile(rf"({CLAIMED})\.(?:json|lock|progress)")
+"""Names of the files of a claim."""
+
+PARTIAL = {
+    "": re.compile(
+        r"\.(?:\.harness-store|former-keys\.json|mlflow-mirrored\.json)\.[a-z0-9_]{8}(?:\.partial)?"
+    ),
+    "claims": re.compile(
+        rf"\.{CLAIMED}\.(?:[0-9a-f]{{32}}\.(?:partial|taken)|none\.taken|progress\.[0-9]+)"
+        r"|\.[0-9a-f]{32}(?:\.partial)?"
+    ),
+} | dict.fromkeys(
+    ("records", "predictions", "checkpoints", "previous", "weights", "latency", "failures"),
+    re.compile(rf"\.{KEY}\.(?:json|pt|npz|safetensors|txt)\.[a-z0-9_]{{8}}(?:\.partial)?"),
+)
+"""Names of temporary files by folder of the store; "" is the store itself."""
+
+Keep = Literal["wanted", "all", "needed", "last"]
+"""Which checkpoints are kept: those that somebody can still want (states of unfinished stages, all
+final weights), all, those that pending stages of known experiments need, or these and the models of
+finished chains."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,53 +82,82 @@ class Needs:
     weights: set[str] = field(default_factory=set)
 
 
-def leftovers(records: Records, needs: Needs | None, *, keep_last: bool) -> list[Leftover]:
+def check(folder: Path) -> None:
+    """Refuse a folder that is no run store, before anything in it is looked at.
+
+    Raises:
+        UserError: the folder has no marker, or one of another form.
+    """
+    if not (folder / form.MARKER).is_file() or form.check(folder) is None:
+        raise UserError(
+            f"{folder} is no run store (it has no {form.MARKER}): nothing was removed. Give the"
+            " folder of your runs with --runs."
+        )
+
+
+def leftovers(records: Records, needs: Needs | None, *, keep: Keep) -> list[Leftover]:
     """Return the files that can be removed from a run store.
 
     Args:
         records: of the store.
-        needs: keys of needed stages; None keeps all checkpoints and weights.
-        keep_last: also keep the weights of finished fine-tunings (all but pre-trainings).
+        needs: keys of needed stages; read for "needed" and "last" only.
+        keep: which checkpoints are kept.
+
+    Raises:
+        UserError: the folder is no run store.
     """
     folder = records.folder
+    check(folder)
     claimed = claim.living(folder)
-    removable = [*_partial_files(folder), *_claims(folder, claimed)]
-    if needs is not None:
+    removable = [*_partial_files(folder, claimed), *_claims(folder, claimed)]
+    if keep == "wanted":
+        removable += _finished_states(records, claimed)
+    elif keep != "all" and needs is not None:
+        removable += _finished_states(records, claimed)
         removable += _states(records, needs, claimed)
-        removable += _weights(records, needs, claimed, keep_last=keep_last)
+        removable += _weights(records, needs, claimed, keep_last=keep == "last")
     return removable
 
 
-def _partial_files(folder: Path) -> Iterator[Leftover]:
+def _partial_files(folder: Path, claimed: set[str]) -> Iterator[Leftover]:
     now = time.time()
-    for name in FOLDERS:
-        for path in _sorted(folder / name, ".*"):
-            if now - path.stat().st_mtime > SETTLED:
+    for name, pattern in PARTIAL.items():
+        for path, _ in own(folder, name, pattern):
+            busy = any(key in path.name for key in claimed)
+            if not busy and now - path.lstat().st_mtime > SETTLED:
                 yield _leftover(path, "interrupted write")
 
 
 def _claims(folder: Path, claimed: set[str]) -> Iterator[Leftover]:
-    for path in _sorted(folder / "claims", "[!.]*"):
-        if path.stem not in claimed:
+    for path, key in own(folder, "claims", CLAIMS):
+        if key not in claimed and not (path.suffix == ".lock" and claim.is_locked(path)):
             yield _leftover(path, "its process has ended")
 
 
+def _finished_states(records: Records, claimed: set[str]) -> Iterator[Leftover]:
+    for name in ("checkpoints", "previous"):
+        for pattern in (KEYED, FORMER):
+            for path, key in own(records.folder, name, pattern):
+                if key not in claimed and records.finished(key) is not None:
+                    yield _leftover(path, "its stage is done")
+
+
 def _states(records: Records, needs: Needs, claimed: set[str]) -> Iterator[Leftover]:
-    for path in _sorted(records.folder / "checkpoints", "[!.]*.pt"):
-        if path.stem in needs.pending or _in_use(path.stem, needs, claimed):
-            continue
-        done = _done(records, path.stem)
-        yield _leftover(path, "its stage is done" if done else "no known experiment needs it")
+    for name in ("checkpoints", "previous"):
+        for path, key in own(records.folder, name, KEYED):
+            if key in needs.pending or _in_use(key, needs, claimed):
+                continue
+            if records.finished(key) is None:
+                yield _leftover(path, "no known experiment needs it")
 
 
 def _weights(
     records: Records, needs: Needs, claimed: set[str], *, keep_last: bool
 ) -> Iterator[Leftover]:
-    for path in _sorted(records.folder / "weights", "[!.]*.pt"):
-        key = path.stem
+    for path, key in own(records.folder, "weights", KEYED):
         if key in needs.weights or _in_use(key, needs, claimed):
             continue
-        if not _done(records, key):
+        if records.finished(key) is None:
             yield _leftover(path, "its stage is not done")
         elif not keep_last or _pretrains(records, key):
             yield _leftover(path, "no pending stage starts from it")
@@ -102,20 +167,22 @@ def _in_use(key: str, needs: Needs, claimed: set[str]) -> bool:
     return key in claimed or (bool(claimed) and key not in needs.known)
 
 
-def _done(records: Records, key: str) -> bool:
-    record = records.read(key)
-    return record is not None and record.status == "done"
-
-
 def _pretrains(records: Records, key: str) -> bool:
     record = records.read(key)
     stages = record.definition.get("stages", []) if record is not None else []
     return bool(stages) and stages[-1]["phase"] == "pretrain"
 
 
-def _sorted(folder: Path, pattern: str) -> Sequence[Path]:
-    return sorted(path for path in folder.glob(pattern) if path.is_file())
+def own(folder: Path, name: str, pattern: re.Pattern[str]) -> Iterator[tuple[Path, str]]:
+    """Yield the regular files of a folder of the store whose whole name fits, with their key."""
+    place = folder / name
+    if not place.is_dir() or (name and place.is_symlink()):
+        return
+    for path in sorted(place.iterdir()):
+        found = pattern.fullmatch(path.name)
+        if found and stat.S_ISREG(path.lstat().st_mode):
+            yield path, found.group(1) if found.groups() else ""
 
 
 def _leftover(path: Path, why: str) -> Leftover:
-    return Leftover(path=path, size=path.stat().st_size, why=why)
+    return Leftover(path=path, size=path.lstat().st_size, why=why)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import harness
-from harness import files, migrations
-from harness.errors import UserError
+from harness import console, files, migrations
+from harness.errors import Damaged, UserError
 
 MARKER = ".harness-store"
 """File with the form of a store."""
@@ -25,11 +25,19 @@ JOURNAL = ".harness-migration"
 FORMER = "former-keys.json"
 """File with current keys by the keys that migrations replaced, which sweeps and MLflow keep."""
 
-KEYED = ("records", "checkpoints", "weights", "predictions")
+KEYED = ("records", "checkpoints", "previous", "weights", "predictions")
 """Folders whose files are named by the key of a stage."""
 
-KEYED_NAME = re.compile(r"[0-9a-f]{64}\.(json|pt|npz)")
+KEYED_NAME = re.compile(r"[0-9a-f]{64}\.(json|pt|npz|safetensors)")
 """Names of such files."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A form that a store has had, with the version of the harness."""
+
+    form: int
+    version: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,16 +50,16 @@ class Marker:
     """
 
     form: int
-    history: tuple[dict[str, Any], ...]
+    history: tuple[Entry, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON value that is written."""
-        return {"form": self.form, "history": list(self.history)}
+        return {"form": self.form, "history": [asdict(entry) for entry in self.history]}
 
 
-def entry(form: int) -> dict[str, Any]:
+def entry(form: int) -> Entry:
     """Return an entry of a history: a form and this version of the harness."""
-    return {"form": form, "version": harness.__version__}
+    return Entry(form=form, version=harness.__version__)
 
 
 def read(folder: Path) -> Marker | None:
@@ -62,7 +70,7 @@ def read(folder: Path) -> Marker | None:
     """
     path = folder / MARKER
     try:
-        content = files.read_json(path)
+        marker: Marker | None = files.read_as(path, Marker)
     except FileNotFoundError:
         if (old_file := next(_files_of_0_1(folder), None)) is None:
             return None
@@ -72,17 +80,15 @@ def read(folder: Path) -> Marker | None:
             " results cannot be continued here. Choose another folder, for instance"
             f" --runs {folder}-0.2; nothing in this one was changed."
         ) from None
-    except ValueError:
-        content = None
-    form = content.get("form") if isinstance(content, dict) else None
-    history = content.get("history", []) if isinstance(content, dict) else None
-    if type(form) is not int or form < migrations.FIRST or not isinstance(history, list):
+    except Damaged:
+        marker = None
+    if marker is None or marker.form < migrations.FIRST:
         raise UserError(
             f"The marker {path} of the run store cannot be read (truncated?). Put it back from a"
             f' copy, or write {{"form": {migrations.FIRST}}} into it with the form of the version'
             " that made the store, or choose another --runs folder."
         )
-    return Marker(form=form, history=tuple(history))
+    return marker
 
 
 def _files_of_0_1(folder: Path) -> Iterator[Path]:
@@ -134,20 +140,19 @@ def check_newer(folder: Path, marker: Marker | None) -> None:
 def former_keys(folder: Path) -> dict[str, str]:
     """Return the current keys by the keys that migrations replaced.
 
-    Raises:
-        UserError: the file cannot be read.
+    Of a damaged file one line is printed, and nothing is known.
     """
     path = folder / FORMER
     try:
-        content: dict[str, str] = files.read_json(path)
+        return files.read_as(path, dict[str, str])
     except FileNotFoundError:
         return {}
-    except ValueError as error:
-        raise UserError(
-            f"{path} cannot be read (truncated?). Put it back from a copy, or remove it: sweeps"
-            " and MLflow then no longer find what was run before the migration."
-        ) from error
-    return content
+    except Damaged as error:
+        console.warn_once(
+            f"{error} Sweeps and MLflow do not find what was run before the migration until it is"
+            " put back from a copy."
+        )
+        return {}
 
 
 def mark(folder: Path) -> None:

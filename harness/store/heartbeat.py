@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Self
 
 from harness import files
+from harness.errors import Damaged
 from harness.progress import seconds_left
+from harness.store.claim import Claim, ClaimLost
+from harness.store.result import Count, Seconds
 
 SUFFIX = ".progress"
 """Ending of the files in the folder of claims."""
@@ -38,11 +41,11 @@ class StageProgress:
     """
 
     title: str
-    started: float
-    updated: float
-    epoch: int
-    epochs: int
-    first: int | None = None
+    started: Seconds
+    updated: Seconds
+    epoch: Count
+    epochs: Count
+    first: Count | None = None
 
     @property
     def left(self) -> float | None:
@@ -56,8 +59,11 @@ class StageProgress:
 class Heartbeat:
     """Writer of one stage's progress file, which is removed when the ``with`` block ends."""
 
-    def __init__(self, folder: Path, key: str, title: str, epochs: int) -> None:
+    def __init__(
+        self, folder: Path, key: str, title: str, epochs: int, claim: Claim | None = None
+    ) -> None:
         """Begin at the current time, in a run store in which the stage is claimed."""
+        self._claim = claim
         self.path = folder / "claims" / f"{key}{SUFFIX}"
         now = time.time()
         self.place = StageProgress(title=title, started=now, updated=now, epoch=0, epochs=epochs)
@@ -70,7 +76,9 @@ class Heartbeat:
 
     def __exit__(self, *_: object) -> None:
         """Remove the file."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ClaimLost):
+            if self._claim is not None:
+                self._claim.check()  # else the file is another process's by now
             self.path.unlink(missing_ok=True)
 
     def epoch(self, epoch: int, epochs: int) -> None:
@@ -84,6 +92,8 @@ class Heartbeat:
 
     def _write(self) -> None:
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        if self._claim is not None:
+            self._claim.check()
         # A failed write must not end the training; a full disk is reported when the checkpoint or
         # the record is written.
         with contextlib.suppress(OSError):
@@ -96,5 +106,5 @@ class Heartbeat:
 def read(folder: Path) -> Iterator[tuple[str, StageProgress]]:
     """Yield the key and progress of every stage that has a file."""
     for path in sorted(folder.glob(f"claims/[!.]*{SUFFIX}")):
-        with contextlib.suppress(FileNotFoundError, ValueError, TypeError):
-            yield path.stem, StageProgress(**files.read_json(path))
+        with contextlib.suppress(OSError, Damaged):
+            yield path.stem, files.read_as(path, StageProgress)

@@ -8,7 +8,6 @@ from the journal.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 from collections import Counter
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import files, migrations
-from harness.canonical import canonical, digest
+from harness.canonical import SEAL, canonical, digest, sealed
 from harness.errors import UserError
 from harness.store import checkpoint, claim, form, record
 from harness.store.form import FORMER, JOURNAL, KEYED, MARKER, Marker
@@ -55,6 +54,15 @@ class Moves:
     def counts(self) -> dict[str, int]:
         """Number of renamed files by folder."""
         return dict(Counter(path.parent.name for path in self.files))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Journal:
+    """The content of the journal: the new form, and files relative to the store."""
+
+    form: int
+    move: tuple[str, ...]
+    remove: tuple[str, ...]
 
 
 @dataclass
@@ -142,10 +150,11 @@ def _marker(folder: Path) -> Marker:
 
 
 def _refuse_claimed(folder: Path) -> None:
-    for key, (host, pid) in sorted(claim.owners(folder).items()):
+    for key, owner in sorted(claim.owners(folder).items()):
         if key != LOCK:
             raise UserError(
-                f"The run store {folder} is in use by process {pid} on {host}; let it finish or"
+                f"The run store {folder} is in use by process {owner.pid} on {owner.host}; let it"
+                " finish or"
                 " stop it (its last checkpoint is kept), then migrate."
             )
 
@@ -185,11 +194,11 @@ def _known(folder: Path) -> _Known:
         kind = path.parent.name
         if kind in ("records", TIMINGS):
             content = _content(folder / path)
-            if kind == "records" and content.get("format") != record.FORMAT:
+            if kind == "records" and not record.is_sound(content):
                 known.left[path] = "it is no record that this version reads"
             elif "definition" in content:
                 known.add(path, content["definition"])
-        elif kind == "checkpoints":
+        elif kind in ("checkpoints", "previous"):
             # An unreadable checkpoint is listed later: its definition is not known.
             with contextlib.suppress(UserError):
                 if (definition := checkpoint.definition_of(folder / path)) is not None:
@@ -276,13 +285,13 @@ def _stage_file(folder: Path, path: Path, target: Path, moves: Moves) -> None:
     source, staged = folder / path, folder / STAGING / target
     definition, key = moves.definitions[path.stem], moves.keys[path.stem]
     kind = path.parent.name
-    if kind == "predictions":
+    if kind == "predictions" or path.suffix == ".safetensors":
         staged.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(source, staged)
         except OSError:  # a file system without hard links
             files.write_bytes(staged, source.read_bytes())
-    elif kind in ("checkpoints", "weights"):
+    elif kind in ("checkpoints", "previous", "weights"):
         checkpoint.copy_as(source, staged, key, definition)
     else:
         content = {**_content(source), "definition": definition}
@@ -291,18 +300,18 @@ def _stage_file(folder: Path, path: Path, target: Path, moves: Moves) -> None:
             content["key"] = key
             if weights.exists() and (content["result"] or {}).get("weights"):
                 content["result"]["weights"] = files.sha256(weights)
-        files.write_json(staged, content)
+        files.write_json(staged, sealed(content) if SEAL in content else content)
 
 
 def _finish(folder: Path) -> None:
     """Make the moves and removals of the journal, skipping those made before an interruption."""
-    journal = json.loads((folder / JOURNAL).read_bytes())
-    for name in journal["move"]:
+    journal = files.read_as(folder / JOURNAL, _Journal)
+    for name in journal.move:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
             (folder / STAGING / name).replace(target)
-    for name in journal["remove"]:
+    for name in journal.remove:
         (folder / name).unlink(missing_ok=True)
     _remove(folder / STAGING)
     (folder / JOURNAL).unlink()

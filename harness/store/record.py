@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from harness import files
-from harness.canonical import digest, short
-from harness.errors import UserError
+from harness import console, files
+from harness.canonical import SEAL, digest, is_sealed, sealed, short
+from harness.errors import Damaged, UserError
 from harness.store import form
 from harness.store.result import Evaluation, Provenance, Result, to_json
 
 if TYPE_CHECKING:
     from harness.store.predictions import Arrays
 
-FORMAT = 1
-"""Version of the layout; records of another version are refused."""
+FORMAT = 2
+"""Version of the layout that is written; it added the digest of the content."""
+
+READABLE = (1, FORMAT)
+"""Versions of the layout that are read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +48,7 @@ class Record:
     @property
     def digest(self) -> str:
         """SHA-256 of the whole record."""
-        return digest(self.to_json())
+        return digest(self._content(1))
 
     @property
     def commit(self) -> str:
@@ -61,8 +64,15 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON value that is written."""
+        return sealed(self._content(FORMAT))
+
+    def _content(self, version: int) -> dict[str, Any]:
+        """Return the JSON value without its digest.
+
+        ``digest`` stays that of version 1, by which MLflow knows the runs that it has.
+        """
         return {
-            "format": FORMAT,
+            "format": version,
             "key": self.key,
             "status": self.status,
             "error": self.error,
@@ -108,32 +118,94 @@ class Records:
         return self.folder / "predictions" / f"{key}.npz"
 
     def read(self, key: str) -> Record | None:
+        """Return the record of ``key``, None where there is none that can be used.
+
+        Of a damaged record one line is printed; it counts as missing, so that everything else
+        goes on.
+
+        Raises:
+            UserError: a later version of the harness wrote the record.
+        """
+        try:
+            return self.read_checked(key)
+        except Damaged as damaged:
+            console.warn_once(str(damaged))
+            return None
+
+    def read_checked(self, key: str) -> Record | None:
         """Return the record of ``key``, None where there is none.
 
         Raises:
-            UserError: the file is truncated, of another format, or a field has a wrong type.
+            Damaged: the file is truncated, was changed, or a field has a wrong type.
+            UserError: a later version of the harness wrote it.
         """
         path = self.path(key)
         try:
             content = files.read_json(path)
+            return _record(content, key)
         except FileNotFoundError:
             return None
-        except ValueError as error:
-            raise _unreadable(path, "cannot be read (truncated?)") from error
-        version = content.get("format") if isinstance(content, dict) else None
-        if version != FORMAT:
-            raise _unreadable(path, f"has format {version!r}, this version reads {FORMAT}")
-        if content.get("status") == "failed":
-            content["result"] = None  # the file has {}
+        except Damaged as error:
+            raise Damaged(f"The record {path}", error.what, AGAIN) from error
+
+    def set_aside(self, key: str) -> list[Path]:
+        """Rename the damaged record or predictions of a stage; return the new paths."""
         try:
-            record = msgspec.convert(content, Record)
-        except msgspec.ValidationError as error:
-            raise _unreadable(path, f"does not fit its format: {_field_error(error)}") from error
-        if record.key != key:
-            raise _unreadable(path, f"holds the record of another key, {short(record.key)}")
-        if record.status == "done" and record.result is None:
-            raise _unreadable(path, "does not fit its format: result is null")
-        return record
+            record = self.read_checked(key)
+        except Damaged:
+            return [files.set_aside(self.path(key))]
+        try:
+            if record is not None:
+                self.check_predictions(record)
+        except Damaged:
+            return [files.set_aside(self.predictions_path(key))]
+        return []
+
+    def check_predictions(self, record: Record) -> None:
+        """Check the stored predictions of a finished stage against its record.
+
+        Raises:
+            Damaged: the file was changed or cannot be read; one that is missing is no damage.
+        """
+        from harness.store import predictions
+
+        path = self.predictions_path(record.key)
+        if record.result is None or record.result.predictions is None or not path.exists():
+            return
+        try:
+            predictions.read(path, record.result.predictions)
+        except predictions.UnusableError as error:
+            raise Damaged(
+                f"The file {path} of predictions",
+                str(error).removeprefix(f"the predictions {path} "),
+                "`harness run` sets it aside and trains its stage again.",
+            ) from error
+
+    def finished(self, key: str) -> Record | None:
+        """Return the record of a finished stage whose files can be used, else None.
+
+        A stage is not finished whose predictions are damaged, or of which a damaged file was set
+        aside and not made anew.
+        """
+        record = self.read(key)
+        if record is None or record.status != "done":
+            return None
+        try:
+            self.check_predictions(record)
+        except Damaged as damaged:
+            console.warn_once(str(damaged))
+            return None
+        return None if self.was_set_aside(key) else record
+
+    def was_set_aside(self, key: str) -> bool:
+        """Whether a damaged file of a stage was set aside and is not there again."""
+        from harness.store import weights
+
+        # A copy that was set aside stays when the file is made anew beside it.
+        return any(
+            not path.exists() and files.aside(path)
+            for path in (weights.find(self.folder, key), self.predictions_path(key))
+        )
 
     def write(self, record: Record) -> Path:
         """Write a record atomically and return its path."""
@@ -155,11 +227,46 @@ class Records:
         self.predictions_path(key).unlink(missing_ok=True)
 
 
-def _unreadable(path: Path, what: str) -> UserError:
-    return UserError(f"The record {path} {what}; remove it, or run again with --fresh.")
+AGAIN = (
+    "Its run counts as not trained: `harness run` sets the file aside and trains that stage again."
+)
+"""What follows from a damaged record."""
 
 
-def _field_error(error: msgspec.ValidationError) -> str:
-    """Return msgspec's message as "result.images: expected `int`, got `str`"."""
-    reason, _, place = str(error).partition(" - at `$")
-    return f"{place.strip('.`') or 'record'}: {reason[:1].lower()}{reason[1:]}"
+def _record(content: Any, key: str) -> Record:
+    """Return the record in a file's JSON value.
+
+    Raises:
+        Damaged: it is none, or not the one that was written; the path is empty.
+        UserError: a later version of the harness wrote it.
+    """
+    if not isinstance(content, dict):
+        raise Damaged("", "holds no record")
+    version, sound = content.get("format"), is_sealed(content)
+    if version not in READABLE or isinstance(version, bool):
+        if sound:
+            raise UserError(
+                f"The record {short(key)} has format {version!r}, this version reads"
+                f" {' and '.join(map(str, READABLE))}; a later version of the harness wrote it."
+                " Update the harness, or choose another --runs folder."
+            )
+        raise Damaged("", f"has format {version!r} and was changed after it was written")
+    # A record of version 1 has no digest, and only the types and ranges of its fields are checked.
+    if not (sound if version == FORMAT else SEAL not in content):
+        raise Damaged("", "was changed after it was written: its digest is another")
+    if content.get("status") == "failed":
+        content = {**content, "result": None}  # the file has {}
+    try:
+        record = msgspec.convert(content, Record)
+    except msgspec.ValidationError as error:
+        raise Damaged("", f"does not fit its format: {files.field_error(error)}") from error
+    if record.key != key:
+        raise Damaged("", f"holds the record of another key, {short(record.key)}")
+    if record.status == "done" and record.result is None:
+        raise Damaged("", "does not fit its format: result is null")
+    return record
+
+
+def is_sound(content: Mapping[str, Any]) -> bool:
+    """Whether a record's JSON value has a readable version and, from version 2 on, its digest."""
+    return content.get("format") == 1 or (content.get("format") == FORMAT and is_sealed(content))

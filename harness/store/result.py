@@ -9,7 +9,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+"""A number of things; whole, and exact as a 64-bit float."""
+
+Seconds = Annotated[float, Meta(ge=0, le=1e12)]
+"""A duration."""
 
 Rule = Literal["last", "best"]
 """Which epoch is reported: the last one, or the best on the images that select it."""
@@ -26,9 +34,9 @@ class EpochEvaluation:
         collapsed: all images, or all pixels, are predicted as one class.
     """
 
-    epoch: int | None = None
+    epoch: Count | None = None
     metrics: Mapping[str, float | None]
-    correct: int | None = None
+    correct: Count | None = None
     collapsed: bool
 
 
@@ -44,9 +52,9 @@ class Evaluation:
         best: at the epoch that was best on the images that select it.
     """
 
-    n: int
-    classes: tuple[int, ...] | None = None
-    lesions: int | None = None
+    n: Count
+    classes: tuple[Count, ...] | None = None
+    lesions: Count | None = None
     last: EpochEvaluation
     best: EpochEvaluation
 
@@ -64,8 +72,8 @@ class Evaluation:
 class ParameterCount:
     """How many parameters a stage has, and how many of them it trains."""
 
-    total: int
-    trainable: int
+    total: Count
+    trainable: Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,10 +87,10 @@ class StepMemory:
         batch: images of the step.
     """
 
-    parameter_bytes: int
-    activation_bytes: int
-    peak_bytes: int
-    batch: int
+    parameter_bytes: Count
+    activation_bytes: Count
+    peak_bytes: Count
+    batch: Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +129,7 @@ class Result:
 
     parameters: ParameterCount
     cost: StageCost
-    images: int
+    images: Count
     weights: str
     history: tuple[Mapping[str, float], ...]
     probes: Mapping[str, Evaluation] | None = None
@@ -141,7 +149,7 @@ class Device:
 
     kind: str
     name: str
-    threads: int
+    threads: Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +160,7 @@ class Latency:
     of the median.
     """
 
-    n: int
+    n: Count
     p50: float
     p90: float
     p99: float
@@ -160,8 +168,36 @@ class Latency:
     median_95: tuple[float, float] | None
     processes: tuple[float, ...]
     noisy: tuple[str, ...]
-    batch: int
+    batch: Count
     precision: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """A stretch of epochs that one version of the program trained on one machine.
+
+    Attributes:
+        first: the first epoch, 0-based.
+        epochs: how many.
+        commit: of the sources, with "+changes" where they differed from it.
+        sources: digest of the sources that act on the stage.
+        versions: of Python and of the numerical libraries.
+        device: trained on.
+        seconds: duration up to the last state that was written.
+    """
+
+    first: Count
+    epochs: Count
+    commit: str
+    sources: str
+    versions: Mapping[str, str]
+    device: Device
+    seconds: Seconds
+
+    @property
+    def maker(self) -> tuple[str, Mapping[str, str], Device]:
+        """What has to be equal for two stretches to be as if trained in one."""
+        return (self.sources, self.versions, self.device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,12 +211,15 @@ class Provenance:
         versions: of Python and of the numerical libraries.
         device: trained on.
         started: ISO date and time, UTC.
-        seconds: duration of the stage, evaluation included.
+        seconds: duration of the stage, evaluation included, over all attempts.
         micro_batch: images per forward and backward pass; None for the whole batch.
         peak_bytes: largest GPU memory in use; None on a CPU.
         latency: None for a pre-training.
         stored_size: side in pixels of the stored images that were trained on; None in records
             made before it was kept.
+        attempts: the stretches of epochs, where another version of the sources or of a library,
+            another device or number of threads went on with an interrupted training; None where
+            all epochs were made alike.
     """
 
     commit: str
@@ -189,11 +228,29 @@ class Provenance:
     versions: Mapping[str, str]
     device: Device
     started: str
-    seconds: float
-    micro_batch: int | None = None
-    peak_bytes: int | None = None
+    seconds: Seconds
+    micro_batch: Count | None = None
+    peak_bytes: Count | None = None
     latency: Latency | None = None
-    stored_size: int | None = None
+    stored_size: Count | None = None
+    attempts: tuple[Attempt, ...] | None = None
+
+    def attempt(self) -> Attempt:
+        """Return the stretch of epochs that begins here, with none yet."""
+        return Attempt(
+            first=0,
+            epochs=0,
+            commit=f"{self.commit}+changes" if self.dirty else self.commit,
+            sources=self.sources,
+            versions=self.versions,
+            device=self.device,
+            seconds=0.0,
+        )
+
+    def made_by(self, sources: str) -> bool:
+        """Whether all epochs were trained by sources with a digest."""
+        all_sources = {self.sources, *(attempt.sources for attempt in self.attempts or ())}
+        return all_sources == {sources}
 
 
 def to_json(value: Any) -> Any:

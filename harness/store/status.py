@@ -55,8 +55,8 @@ def running(folder: Path) -> list[Running]:
     places = dict(heartbeat.read(folder))
     owners = claim.owners(folder)
     return [
-        Running(key=key, host=host, pid=pid, place=places.get(key))
-        for key, (host, pid) in sorted(owners.items())
+        Running(key=key, host=owner.host, pid=owner.pid, place=places.get(key))
+        for key, owner in sorted(owners.items())
     ]
 
 

@@ -13,10 +13,10 @@ from harness.data import registry
 from harness.errors import UserError
 from harness.execute import memory
 from harness.execute.executor import Executor
-from harness.execute.launch import LaunchOptions, WorkerConfig, WorkerEnd
+from harness.execute.launch import LOST, LaunchOptions, WorkerConfig, WorkerEnd
 from harness.execute.memory import MemoryEstimate
 from harness.execute.stage import ExecutionOptions
-from harness.execute.workers import read_config, run_workers, threads_of, worker_stop
+from harness.execute.workers import Calls, read_config, run_workers, threads_of, worker_stop
 from harness.interrupt import Stop, Stopped
 from harness.plan.options import Options
 from harness.plan.override import SWAP
@@ -125,8 +125,11 @@ def search(designs: Sequence[Design], request: SweepRequest) -> int:
                 lost={study.design.study: list(study.lost) for study in studies},
             ),
             device=device,
-            need=lambda: _largest(designs, device, request.micro_batch),
-            here=lambda: _search_all(studies, request, stop, plain=False),
+            calls=Calls(
+                need=lambda: _largest(designs, device, request.micro_batch),
+                here=lambda: _search_all(studies, request, stop, plain=False),
+                wanted=lambda: any(study.wants(wanted) for study in studies),
+            ),
         )
         if any(end.died for end in ends):
             _refuse_unfinished(studies)
@@ -191,12 +194,17 @@ def _search_all(
     execution = ExecutionOptions(micro_batch=request.micro_batch, stop=stop)
     executor = Executor(choose_device(), execution)
     for study in studies:
-        _search(study, request, executor, plain=plain)
+        if not _search(study, request, executor, plain=plain):
+            return WorkerEnd(code=LOST)
     return WorkerEnd(code=1 if any(study.failed() for study in studies) else 0)
 
 
-def _search(study: Study, request: SweepRequest, executor: Executor, *, plain: bool) -> None:
-    """Run a study's trials until enough are finished or the time is over."""
+def _search(study: Study, request: SweepRequest, executor: Executor, *, plain: bool) -> bool:
+    """Run a study's trials until enough are finished or the time is over.
+
+    Returns:
+        False where this process can train no more, because its GPU failed.
+    """
     begin, wanted = time.monotonic(), request.wanted(study.design.sweep)
     while request.timeout is None or time.monotonic() - begin < request.timeout:
         with reachable(study.url), study.attempt(wanted) as attempt:
@@ -213,6 +221,9 @@ def _search(study: Study, request: SweepRequest, executor: Executor, *, plain: b
                 progress.line(f"{name}: validation accuracy {100 * (result.accuracy or 0):.2f} %")
         if request.track:
             publish.mirror(study)
+        if result is not None and result.device_lost:
+            return False
+    return True
 
 
 def _shown(values: Mapping[str, Value]) -> str:

@@ -21,7 +21,7 @@ from harness import seed
 from harness.errors import UserError
 from harness.spec.space import SHARE, Choice, Space, Value, Whole
 from harness.store import form
-from harness.store.claim import claim, living
+from harness.store.claim import Claim, claim, living
 from harness.sweep.design import Design, SearchOptions
 from harness.sweep.storage import open_storage, reachable
 from harness.sweep.trial import Attempt, Pruned, Result, State, Trial
@@ -192,7 +192,7 @@ class Study:
     def _seeded(self, number: int) -> optuna.samplers.BaseSampler:
         return _sampler(self.sampler, seed.derive("sweep", self.design.study, number) % 2**32)
 
-    def _claim(self, number: int) -> contextlib.AbstractContextManager[bool]:
+    def _claim(self, number: int) -> contextlib.AbstractContextManager[Claim | None]:
         return claim(self.design.options.runs, self._claim_name(number))
 
     def _claim_name(self, number: int) -> str:
@@ -213,6 +213,12 @@ class Study:
 
     def _wants(self, target: int) -> bool:
         return len(self._frozen(*TAKEN)) + len(self._failed()) < target
+
+    def wants(self, target: int) -> bool:
+        """Whether fewer trials are finished than are wanted."""
+        with reachable(self.url):
+            ended = self._frozen("COMPLETE", "PRUNED")
+            return len(ended) + len(self._failed()) < target
 
     def _failed(self) -> list[FrozenTrial]:
         return [trial for trial in self._frozen("FAIL") if trial.number not in self.lost]

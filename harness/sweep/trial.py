@@ -55,11 +55,16 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """Result of a trained trial; see the fields of ``Trial``."""
+    """Result of a trained trial; see the fields of ``Trial``.
+
+    Attributes:
+        device_lost: the trial failed so that its process can train no other one.
+    """
 
     accuracy: float | None
     macs: float | None
     error: str | None = None
+    device_lost: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +133,12 @@ def train(executor: Executor, plan: Plan, progress: TrialProgress) -> Result:
     """
     outcome = executor.execute(plan, progress)
     if outcome.failed:
-        return Result(accuracy=None, macs=None, error=outcome.failed[0].error)
+        return Result(
+            accuracy=None,
+            macs=None,
+            error=outcome.failed[-1].error,
+            device_lost=outcome.device_lost,
+        )
     run = plan.cell_runs[0].run
     records = Records(plan.options.runs)
     chain = [records.read(run.key(n + 1)) for n in range(len(run.stages))]

@@ -30,6 +30,10 @@ class DivergedError(RuntimeError):
     """A loss that is not finite; the message names epoch, step and what to change."""
 
 
+class StateError(RuntimeError):
+    """A checkpoint does not fit the task that should continue from it."""
+
+
 class EpochCallback(Protocol):
     """A function called after every epoch, for progress on a terminal or in a log."""
 
@@ -92,7 +96,9 @@ def fit(job: Job) -> list[dict[str, float]]:
         DivergedError: a loss was not finite.
         Stopped: ``stop`` has received a signal.
         IndivisibleError: ``micro_batch`` is set, and the batch cannot be split.
-        UserError: the recipe and the data do not fit, or a checkpoint cannot be read.
+        StateError: the checkpoint is of a task with another structure.
+        UserError: the recipe and the data do not fit, or the disk failed.
+        ClaimLost: another process has taken the stage over.
     """
     if job.micro_batch is not None:
         backward.check(job.task, job.micro_batch, job.recipe.batch_size)
@@ -100,11 +106,7 @@ def fit(job: Job) -> list[dict[str, float]]:
     history: list[dict[str, float]] = []
     state = job.checkpoints.load()
     if state is not None:
-        job.task.load_state_dict(state["task"])
-        optimizer.load_state_dict(state["optimizer"])
-        history = state["history"]
-        if job.evaluator is not None:
-            job.evaluator.load_state_dict(state["evaluator"])
+        history = _restore(job, optimizer, state)
     with job.stop.training():
         for epoch in range(len(history), job.recipe.epochs):
             with seed.third_party(job.stream, "epoch", epoch):
@@ -124,6 +126,26 @@ def fit(job: Job) -> list[dict[str, float]]:
             job.checkpoints.save(state, always=job.stop.asked)
             job.stop.now()
     return history
+
+
+def _restore(
+    job: Job, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
+) -> list[dict[str, float]]:
+    """Give a task, its optimizer and its evaluator their state; return the history.
+
+    Raises:
+        StateError: they have another structure than when the state was written.
+    """
+    try:
+        job.task.load_state_dict(state["task"])
+        optimizer.load_state_dict(state["optimizer"])
+        if job.evaluator is not None:
+            job.evaluator.load_state_dict(state["evaluator"])
+        return list(state["history"])
+    except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
+        if any(words in str(error) for words in ("CUDA", "memory")):
+            raise  # of the device, not of the state
+        raise StateError(str(error).strip().partition("\n")[0]) from error
 
 
 def _train_epoch(job: Job, optimizer: torch.optim.Optimizer, epoch: int) -> dict[str, float]:

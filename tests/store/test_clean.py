@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import socket
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +15,7 @@ from harness.plan.plan import Plan, StageRun
 from harness.store import form
 from harness.store.claim import claim
 from harness.store.record import Records
-from tests import plans, records
+from tests import claims, plans, records
 
 
 @pytest.fixture
@@ -40,7 +38,7 @@ def _record(step: StageRun) -> Path:
 
 
 def _clean(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert main(["clean", *arguments]) == 0
+    assert main(["clean", "--yes", *arguments]) == 0
     return capsys.readouterr().out
 
 
@@ -49,11 +47,12 @@ def test_what_pending_stages_need_stays(made: Plan, capsys: pytest.CaptureFixtur
     record = _record(pretrain)
     weights, state = _write("weights", pretrain.key), _write("checkpoints", finetune.key)
     unknown = _write("checkpoints", "f" * 64, b"x" * 2500)
-    out = _clean(capsys, "--dry-run")
+    assert _clean(capsys) == "0 files, 0 B would be removed.\n"  # somebody can still want it
+    out = _clean(capsys, "--dry-run", "--keep", "needed")
     assert f"2.5 kB  checkpoints/{'f' * 64}.pt  (no known experiment needs it)" in out
     assert out.endswith("1 files, 2.5 kB would be removed.\n")
     assert unknown.exists()
-    assert _clean(capsys).endswith("1 files, 2.5 kB removed.\n")
+    assert _clean(capsys, "--keep", "needed").endswith("1 files, 2.5 kB removed.\n")
     assert not unknown.exists()
     assert weights.exists() and state.exists() and record.exists()
 
@@ -76,7 +75,9 @@ def test_finished_chains_need_nothing_but_what_is_asked(
     out = _clean(capsys, "--keep", "last")
     assert not first.exists() and last.exists() and not state.exists()
     assert "(its stage is done)" in out and "(no pending stage starts from it)" in out
-    _clean(capsys)
+    assert _clean(capsys).startswith("0 files")
+    assert last.exists()
+    _clean(capsys, "--keep", "needed")
     assert not last.exists()
     assert all(path.exists() for path in written)
 
@@ -87,8 +88,10 @@ def test_settings_that_are_named_are_known(made: Plan, capsys: pytest.CaptureFix
     name, table = catalog.load("table1")
     changed = plan.make(name, table, replace(made.options, overrides=overrides, seeds=(3,)))
     state = _write("checkpoints", changed.stage_runs[0].key)
-    assert _clean(capsys, "--dry-run").lstrip().startswith("4 B")
-    assert _clean(capsys, "--set", *overrides, "--seeds", "3").startswith("0 files")
+    assert _clean(capsys, "--dry-run", "--keep", "needed").lstrip().startswith("4 B")
+    assert _clean(capsys, "--keep", "needed", "--set", *overrides, "--seeds", "3").startswith(
+        "0 files"
+    )
     assert state.exists()
 
 
@@ -96,10 +99,10 @@ def test_settings_that_fit_nothing_and_data_elsewhere_are_refused(
     made: Plan, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state, record = _write("checkpoints", "f" * 64), _record(made.stage_runs[0])
-    assert main(["clean", "--set", "recipe.epoch=7"]) == 2
+    assert main(["clean", "--keep", "needed", "--set", "recipe.epoch=7"]) == 2
     assert "No known experiment can be run with --set recipe.epoch=7" in capsys.readouterr().err
     for path in (record, None):
-        assert main(["clean", "--data", "elsewhere"]) == 2
+        assert main(["clean", "--keep", "needed", "--data", "elsewhere"]) == 2
         assert "elsewhere" in capsys.readouterr().err
         assert state.exists()
         if path is not None:
@@ -110,30 +113,144 @@ def test_settings_that_fit_nothing_and_data_elsewhere_are_refused(
 def test_claims_of_the_dead_and_halves_of_files_go(
     made: Plan, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = Path("runs/claims")
-    folder.mkdir(parents=True)
-    here = {"host": socket.gethostname()}
-    (folder / "dead.json").write_text(json.dumps({**here, "pid": 2**22 + 1}))
-    (folder / "living.json").write_text(json.dumps({**here, "pid": os.getpid()}))
-    for name in ("dead", "living"):
-        (folder / f"{name}.progress").write_text("{}")
-    state = _write("checkpoints", "living")
-    half, fresh = (folder.parent / f"checkpoints/.{n}.pt.abc" for n in ("old", "new"))
+    folder = Path("runs")
+    form.mark(folder)
+    dead, living = "d" * 64, "e" * 64
+    claims.dead(folder, dead)
+    (folder / "claims" / f"{dead}.lock").touch()
+    claims.elsewhere(folder, living)
+    for name in (dead, living):
+        (folder / "claims" / f"{name}.progress").write_text("{}")
+    state = _write("checkpoints", living)
+    half, fresh = (
+        folder / f"checkpoints/.{key}.pt.abcdefgh.partial" for key in ("a" * 64, "b" * 64)
+    )
     for path in (half, fresh):
         path.write_bytes(b"123")
     old = time.time() - 1000
     os.utime(half, (old, old))
     out = _clean(capsys)
-    assert "claims/dead.json  (its process has ended)" in out
+    assert f"claims/{dead}.json  (its process has ended)" in out
     assert "(interrupted write)" in out
     left = {str(p.relative_to("runs")) for p in Path("runs").rglob("*") if p.is_file()}
     assert left == {
         form.MARKER,
-        "claims/living.json",
-        "claims/living.progress",
+        f"claims/{living}.json",
+        f"claims/{living}.progress",
         f"checkpoints/{state.name}",
-        "checkpoints/.new.pt.abc",
+        f"checkpoints/{fresh.name}",
     }
+
+
+FOREIGN = (
+    "weights/yolov8n.pt",
+    "weights/yolov8n.safetensors",
+    "checkpoints/epoch10.pt",
+    "checkpoints/.hidden",
+    "checkpoints/.epoch10.pt.abcdefgh.partial",
+    f"checkpoints/{'A' * 64}.pt",
+    f"checkpoints/{'a' * 63}.pt",
+    f"checkpoints/{'a' * 64}.pt.bak",
+    f"checkpoints/{'a' * 64}.ckpt",
+    f"checkpoints/sub/{'a' * 64}.pt",
+    "claims/mine.json",
+    "claims/.env",
+    "records/.git",
+    "latency/.cache.json",
+    ".env",
+    ".bashrc.abcdefgh.partial",
+)
+
+
+def _all_files(folder: Path) -> set[str]:
+    return {str(p.relative_to(folder)) for p in folder.rglob("*") if not p.is_dir()}
+
+
+@pytest.mark.parametrize("keep", ["wanted", "all", "needed", "last"])
+def test_files_of_others_stay_in_a_store_and_in_any_other_folder(
+    made: Plan, capsys: pytest.CaptureFixture[str], keep: str
+) -> None:
+    for folder in (Path("proj"), Path("runs")):
+        for name in FOREIGN:
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(name)
+            os.utime(path, (0, 0))
+    before = _all_files(Path("proj"))
+    assert main(["clean", "--yes", "--runs", "proj", "--keep", keep]) == 2
+    err = capsys.readouterr().err
+    assert "proj is no run store" in err and len(err.splitlines()) == 1
+    form.mark(Path("runs"))
+    _clean(capsys, "--keep", keep)
+    assert _all_files(Path("runs")) == before | {form.MARKER}
+    assert _all_files(Path("proj")) == before
+
+
+@pytest.mark.parametrize("kind", ["checkpoints", "previous", "weights", "claims", "latency"])
+def test_nothing_is_removed_through_a_link(
+    made: Plan, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    outside = Path("outside") / kind
+    outside.mkdir(parents=True)
+    end = {"claims": ".json", "latency": ".json", "weights": ".safetensors"}.get(kind, ".pt")
+    names = [f"{'a' * 64}{end}", f".{'a' * 64}{end}.abcdefgh.partial"]
+    for name in names:
+        (outside / name).write_text("theirs")
+        os.utime(outside / name, (0, 0))
+    form.mark(Path("runs"))
+    (Path("runs") / kind).symlink_to(outside.resolve())
+    for keep in ("wanted", "all", "needed", "last"):
+        _clean(capsys, "--keep", keep)
+    assert sorted(p.name for p in outside.iterdir()) == sorted(names)
+    (Path("runs") / kind).unlink()
+    (Path("runs") / kind).mkdir()
+    for name in names:
+        (Path("runs") / kind / name).symlink_to((outside / name).resolve())
+    for keep in ("wanted", "all", "needed", "last"):
+        _clean(capsys, "--keep", keep)
+    assert sorted(p.name for p in outside.iterdir()) == sorted(names)
+
+
+def test_states_of_finished_stages_go_and_everything_else_stays(
+    made: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done, interrupted = made.stage_runs
+    _record(done)
+    going = [_write(kind, done.key) for kind in ("checkpoints", "previous")]
+    kept = [
+        *(_write(kind, interrupted.key) for kind in ("checkpoints", "previous")),
+        *(_write("weights", key) for key in (done.key, interrupted.key, "f" * 64)),
+        *(_write("checkpoints", "f" * 64),),
+    ]
+    _clean(capsys)
+    assert not any(path.exists() for path in going)
+    assert all(path.exists() for path in kept)
+
+
+@pytest.mark.parametrize(
+    ("answer", "gone"), [("y", True), ("yes", True), ("", False), ("n", False)]
+)
+def test_it_asks_on_a_terminal(
+    made: Plan,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str,
+    gone: bool,
+) -> None:
+    _record(made.stage_runs[0])
+    state = _write("checkpoints", made.stage_runs[0].key)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda _: answer)
+    assert main(["clean"]) == (0 if gone else 2)
+    assert state.exists() is not gone
+
+
+def test_a_script_has_to_agree(made: Plan, capsys: pytest.CaptureFixture[str]) -> None:
+    _record(made.stage_runs[0])
+    state = _write("checkpoints", made.stage_runs[0].key)
+    assert main(["clean"]) == 2
+    assert "nothing was removed; give --yes" in capsys.readouterr().err
+    assert state.exists()
 
 
 @pytest.mark.slow
@@ -145,12 +262,13 @@ def test_the_unknown_is_left_alone_while_something_runs(
         _record(step)
     done, unknown = _write("checkpoints", finetune.key), _write("checkpoints", "f" * 64)
     with claim(Path("runs"), "e" * 64):
-        _clean(capsys)
+        _clean(capsys, "--keep", "needed")
     assert unknown.exists() and not done.exists()
-    _clean(capsys)
+    _clean(capsys, "--keep", "needed")
     assert not unknown.exists()
 
 
-def test_an_empty_store_is_clean(made: Plan, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _clean(capsys) == "0 files, 0 B removed.\n"
+def test_no_store_is_refused(made: Plan, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["clean"]) == 2
+    assert "runs is no run store" in capsys.readouterr().err
     assert not Path("runs").exists()

@@ -20,8 +20,10 @@ from harness import files
 from harness.canonical import digest
 from harness.cli.main import main
 from harness.store import form
-from harness.store.checkpoint import Checkpoints, load_weights
+from harness.store import weights as weights_of
+from harness.store.checkpoint import Checkpoints
 from harness.store.record import Records
+from tests import claims
 from tests.store import stores
 
 MIGRATE = ["migrate", "--runs", "runs"]
@@ -36,7 +38,7 @@ def old(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_everything_has_its_new_key(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    former = {p.stem for name in (*form.KEYED, "latency") for p in (old / name).iterdir()}
+    former = {p.stem for name in (*form.KEYED, "latency") for p in (old / name).glob("*")}
     predictions = next((old / "predictions").iterdir()).read_bytes()
     assert main(MIGRATE) == 0
     out = capsys.readouterr().out
@@ -50,7 +52,7 @@ def test_everything_has_its_new_key(old: Path, capsys: pytest.CaptureFixture[str
         record = records.read(digest(stores.after(stages=number)))
         assert record is not None and record.status == "done"
         assert record.definition == stores.after(stages=number)
-        weights = load_weights(old, record.key, record.result.weights)
+        weights = weights_of.load(old, record.key, record.result.weights)
         assert torch.equal(weights["w"], torch.full((3,), float(number)))
     assert record.result.predictions == "p" * 64
     assert records.predictions_path(record.key).read_bytes() == predictions
@@ -71,10 +73,10 @@ def test_everything_has_its_new_key(old: Path, capsys: pytest.CaptureFixture[str
     assert keys.keys() == former
     assert keys[digest(stores.definition())] == digest(stores.after())
     assert not former & {
-        p.stem for name in (*form.KEYED, "latency") for p in (old / name).iterdir()
+        p.stem for name in (*form.KEYED, "latency") for p in (old / name).glob("*")
     }
     marker = form.check(old)
-    assert marker is not None and [entry["form"] for entry in marker.history] == [2, 3]
+    assert marker is not None and [entry.form for entry in marker.history] == [2, 3]
     assert not (old / form.JOURNAL).exists() and not (old / ".migration").exists()
 
     before = stores.contents(old)
@@ -135,7 +137,7 @@ def _damaged_state(folder: Path) -> str:
 
 
 def _other_weights(folder: Path) -> str:
-    path = folder / "weights" / f"{digest(stores.definition())}.pt"
+    path = folder / "weights" / f"{digest(stores.definition())}.safetensors"
     path.write_bytes(path.read_bytes() + b"!")
     return f"weights/{path.name}: these are not the weights that the record names"
 
@@ -228,8 +230,7 @@ def test_a_process_that_begins_meanwhile_stops_the_migration(
 def test_claims_of_the_dead_do_not_stop_it_and_go(old: Path) -> None:
     (old / "claims").mkdir()
     key = digest(stores.definition(0.7, stages=1))
-    dead = {"host": socket.gethostname(), "pid": 2**22 + 1}
-    (old / "claims" / f"{key}.json").write_text(json.dumps(dead))
+    claims.dead(old, key)
     (old / "claims" / f"{key}.progress").write_text("{}")
     assert main(MIGRATE) == 0
     assert list((old / "claims").iterdir()) == []
@@ -274,8 +275,8 @@ def test_a_full_disk_leaves_the_store_as_it_was(
         assert "No space left on device" in err and len(err.splitlines()) == 1
         assert stores.contents(old) == before
         limit += 1
-    # Seven files with keys inside, the map, the marker and the journal; each file and its folder.
-    assert limit == 20
+    # Five files with keys inside, the map, the marker and the journal; each file and its folder.
+    assert limit == 16
     assert Records(old).read(digest(stores.after())) is not None
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.errors import UserError
+from harness import canonical
+from harness.errors import Damaged, UserError
 from harness.store import form, predictions
 from harness.store.predictions import UnusableError
-from harness.store.record import FORMAT, Record, Records
+from harness.store.record import Record, Records
 from harness.store.result import (
     EpochEvaluation,
     Evaluation,
@@ -77,11 +78,11 @@ def test_a_record_is_read_as_it_was_written(record: Record, tmp_path: Path) -> N
     assert store.write(found).read_text() == text
 
 
-def test_the_layout_of_the_file_is_that_of_format_1(tmp_path: Path) -> None:
+def test_the_layout_of_the_file_is_that_of_format_2(tmp_path: Path) -> None:
     """Read by other programs: names and order; what does not apply is left out."""
     content = json.loads(Records(tmp_path).write(_complete()).read_text())
     assert list(content) == [
-        *("format", "key", "status", "error", "definition", "result", "provenance"),
+        *("format", "key", "status", "error", "definition", "result", "provenance", "digest"),
     ]
     result = content["result"]
     names = "parameters cost images weights history probes evaluation predictions"
@@ -121,7 +122,7 @@ GONE = object()
         ("provenance.dirty", "no", "provenance.dirty: expected `bool`, got `str`"),
         ("provenance.latency.p50", None, "provenance.latency.p50: expected `float`"),
         ("status", "half", "status: invalid enum value 'half'"),
-        ("definition", GONE, "record: object missing required field `definition`"),
+        ("definition", GONE, "content: object missing required field `definition`"),
         ("result", {}, "result: object missing required field"),
         ("result", None, "result is null"),
     ],
@@ -138,14 +139,86 @@ def test_a_field_that_does_not_fit_is_named(
         del inner[name]
     else:
         inner[name] = value
+    for sealing in (canonical.sealed, _of_format_1):
+        _plant(tmp_path, sealing(content))
+        with pytest.raises(Damaged) as caught:
+            Records(tmp_path).read_checked(KEY)
+        message = str(caught.value)
+        path = Records(tmp_path).path(KEY)
+        assert message.startswith(f"The record {path} does not fit its format: ")
+        assert told in message
+        assert "\n" not in message and "fresh" not in message and "remove" not in message
+        assert Records(tmp_path).read(KEY) is None
+
+
+def _of_format_1(content: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in (content | {"format": 1}).items() if name != "digest"}
+
+
+@pytest.mark.parametrize("record", [_complete(), records.record(KEY, {}, failed="no")])
+def test_every_flipped_bit_is_found_or_changes_nothing(record: Record, tmp_path: Path) -> None:
+    path = Records(tmp_path).write(record)
+    content = path.read_bytes()
+    for position in range(len(content)):
+        for bit in (0, 3, 6):
+            path.write_bytes(
+                content[:position] + bytes([content[position] ^ 1 << bit]) + content[position + 1 :]
+            )
+            try:
+                found = Records(tmp_path).read_checked(KEY)
+            except Damaged:
+                continue
+            assert found == record  # white space
+
+
+def test_a_damaged_record_counts_as_missing_and_is_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Records(tmp_path)
+    path = store.write(_complete())
+    path.write_text(path.read_text().replace('"images": 4', '"images": 5'))
+    assert store.read(KEY) is None and store.read(KEY) is None
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(path) in line and "its digest is another" in line
+    (aside,) = store.set_aside(KEY)
+    assert aside.name == f"{KEY}.json.damaged" and not path.exists()
+    assert store.set_aside(KEY) == []
+
+
+def test_records_of_format_1_are_read(tmp_path: Path) -> None:
+    _plant(tmp_path, _of_format_1(_complete().to_json()))
+    found = Records(tmp_path).read_checked(KEY)
+    assert found == _complete() and found.digest == _complete().digest
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("result.images", -1),
+        ("result.evaluation.n", -1),
+        ("provenance.seconds", -1.0),
+        ("result.evaluation.last.correct", 10**400),
+        ("result.parameters.total", 2**60),
+    ],
+)
+def test_numbers_out_of_range_are_damage(place: str, value: Any, tmp_path: Path) -> None:
+    content = json.loads(json.dumps(_of_format_1(_complete().to_json())))
+    *parents, name = place.split(".")
+    inner = content
+    for parent in parents:
+        inner = inner[parent]
+    inner[name] = value
     _plant(tmp_path, content)
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(Damaged):
+        Records(tmp_path).read_checked(KEY)
+
+
+def test_a_record_of_a_later_version_is_no_damage(tmp_path: Path) -> None:
+    later = canonical.sealed(_complete().to_json() | {"format": 9})
+    _plant(tmp_path, later)
+    with pytest.raises(UserError, match="a later version of the harness wrote it") as refused:
         Records(tmp_path).read(KEY)
-    message = str(caught.value)
-    assert message.startswith(f"The record {Records(tmp_path).path(KEY)} does not fit its format: ")
-    assert told in message
-    assert message.endswith("; remove it, or run again with --fresh.")
-    assert "\n" not in message
+    assert not isinstance(refused.value, Damaged)
 
 
 @pytest.mark.parametrize(
@@ -153,15 +226,16 @@ def test_a_field_that_does_not_fit_is_named(
     [
         ("", r"cannot be read \(truncated\?\)"),
         ('{"format": 1, "key"', r"cannot be read \(truncated\?\)"),
-        ("[]", f"has format None, this version reads {FORMAT}"),
-        ('{"format": 0}', f"has format 0, this version reads {FORMAT}"),
-        ('{"format": 1}', "does not fit its format: record: object missing required field"),
+        ("[]", "holds no record"),
+        ('{"format": 0}', "has format 0 and was changed"),
+        ('{"format": 2}', "was changed after it was written"),
+        ('{"format": 1}', "does not fit its format: content: object missing required field"),
     ],
 )
 def test_files_of_another_kind_are_refused(content: str, told: str, tmp_path: Path) -> None:
     _plant(tmp_path, content)
-    with pytest.raises(UserError, match=f"The record .*{told}.*--fresh"):
-        Records(tmp_path).read(KEY)
+    with pytest.raises(Damaged, match=f"The record .*{told}"):
+        Records(tmp_path).read_checked(KEY)
 
 
 def test_no_record_is_none(tmp_path: Path) -> None:
@@ -208,8 +282,8 @@ def test_json_that_no_program_should_write_is_refused_in_one_line(
     path = Records(tmp_path).path(KEY)
     path.parent.mkdir(parents=True)
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
-    with pytest.raises(UserError, match="cannot be read") as refused:
-        Records(tmp_path).read(KEY)
+    with pytest.raises(Damaged, match=r"cannot be read|does not fit its format") as refused:
+        Records(tmp_path).read_checked(KEY)
     assert "\n" not in str(refused.value)
 
 
@@ -218,5 +292,5 @@ def test_a_record_under_another_key_is_refused(tmp_path: Path) -> None:
     path = store.write(_complete())
     other = store.path("f" * 64)
     path.rename(other)
-    with pytest.raises(UserError, match="holds the record of another key"):
-        store.read("f" * 64)
+    with pytest.raises(Damaged, match="holds the record of another key"):
+        store.read_checked("f" * 64)

@@ -18,6 +18,7 @@ from harness.progress import Progress
 from harness.store import heartbeat
 from harness.store.heartbeat import Heartbeat, StageProgress
 from harness.store.record import Records
+from tests import claims as planted
 from tests import plans, records
 
 
@@ -85,8 +86,7 @@ def test_failures_and_the_dead(capsys: pytest.CaptureFixture[str]) -> None:
     Records(Path("runs")).write(records.record(step.key, step.run.definition(), failed=error))
     claims = Path("runs/claims")
     claims.mkdir()
-    owner = {"host": socket.gethostname(), "pid": 2**22 + 1}
-    (claims / "dead.json").write_text(json.dumps(owner))
+    planted.dead(Path("runs"), "dead")
     out = _show(capsys)
     assert out.splitlines() == [
         f"failed   supervised finetune / phantom-mri / seed 0 ({step.key[:12]}):"
@@ -94,7 +94,7 @@ def test_failures_and_the_dead(capsys: pytest.CaptureFixture[str]) -> None:
         "runs: 0 running, 1 failed.",
     ]
     # Somebody tries it again, and has not said how far it is.
-    (claims / f"{step.key}.json").write_text(json.dumps({**owner, "pid": os.getpid()}))
+    planted.elsewhere(Path("runs"), step.key)
     (claims / f"{step.key}.progress").write_text("{")
     out = _show(capsys)
     assert out.startswith(f"running  {step.key[:12]}, on {socket.gethostname()}")

