@@ -43,7 +43,7 @@ PARTIAL = {
         r"\.(?:\.harness-store|former-keys\.json|mlflow-mirrored\.json)\.[a-z0-9_]{8}(?:\.partial)?"
     ),
     "claims": re.compile(
-        rf"\.{CLAIMED}\.(?:[0-9a-f]{{32}}\.(?:partial|taken)|none\.taken|progress\.[0-9]+)"
+        rf"\.{CLAIMED}\.(?:[0-9a-f]{{32}}\.(?:partial|taken)|none\.taken|progress\.[0-9]+(?:\.partial)?)"
         r"|\.[0-9a-f]{32}(?:\.partial)?"
     ),
 } | dict.fromkeys(

@@ -91,7 +91,7 @@ class Heartbeat:
             self._write()
 
     def _write(self) -> None:
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}{files.TEMPORARY}")
         if self._claim is not None:
             self._claim.check()
         # A failed write must not end the training; a full disk is reported when the checkpoint or

@@ -1,0 +1,106 @@
+"""Kills and failing calls at every write, fsync and rename: nothing is lost, nothing differs."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.survival import small
+from tests.survival.run_small import EPOCHS
+from tests.survival.small import Forks
+
+STAGES = 2
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """Return the warm process."""
+    process = Forks(tmp_path_factory.mktemp("survival"))
+    yield process
+    process.close()
+
+
+@pytest.fixture(scope="module")
+def whole(forks: Forks) -> tuple[Path, int]:
+    """Return the store of an undisturbed training and its number of calls."""
+    runs = forks.folder / "whole"
+    return runs, forks.calls(runs)
+
+
+def _sample(calls: int, short: int) -> list[int]:
+    """Return numbers of calls: all of them, or ``short`` spread over all."""
+    if small.WHOLE:
+        return list(range(1, calls + 1))
+    return sorted({round(1 + i * (calls - 1) / (short - 1)) for i in range(short)})
+
+
+def _left_over(runs: Path, whole: Path) -> set[str]:
+    """Return files that an undisturbed training does not leave."""
+    extra = small.files_of(runs) - small.files_of(whole)
+    return {name for name in extra if not name.endswith(".partial")}
+
+
+def test_killed_at_any_call_the_same_command_gives_the_same_bits(
+    forks: Forks, whole: tuple[Path, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, calls = whole
+    expected = small.results(store)
+    assert calls > 60 and len(expected) == 5  # records and weights of two stages, predictions
+    tried, most = 0, 0
+    for at in _sample(calls, 16):
+        runs = forks.folder / f"killed-{at}"
+        killed = forks.train(runs, FAULT_AT=str(at), FAULT_CODE="0")
+        assert killed.code == -9
+        again = forks.train(runs)
+        assert again.code == 0, again.errors
+        assert small.results(runs) == expected
+        assert _left_over(runs, store) == set(), at
+        lost = killed.epochs + again.epochs - EPOCHS * STAGES
+        tried, most = tried + 1, max(most, lost)
+        shutil.rmtree(runs)
+    with capsys.disabled():
+        print(f"\nkills: {tried} of {calls} calls; epochs lost at most: {most}")
+    assert most <= 1
+
+
+@pytest.mark.parametrize("sticky", ["0", "1"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
+def test_a_failing_call_ends_the_command_in_one_line_and_keeps_all(
+    forks: Forks,
+    whole: tuple[Path, int],
+    capsys: pytest.CaptureFixture[str],
+    code: int,
+    sticky: str,
+) -> None:
+    store, calls = whole
+    expected = small.results(store)
+    tried, most, unharmed = 0, 0, 0
+    for at in _sample(calls, 6):
+        runs = forks.folder / f"failed-{code}-{sticky}-{at}"
+        failed = forks.train(runs, FAULT_AT=str(at), FAULT_CODE=str(code), FAULT_STICKY=sticky)
+        assert "Traceback" not in failed.errors, failed.errors
+        # A heartbeat or a claim that cannot be removed ends no training.
+        assert failed.code in (0, 2), (at, failed.code, failed.errors)
+        if failed.code == 2:
+            lines = [line for line in failed.errors.splitlines() if line.startswith("harness: ")]
+            assert len(lines) == 1 and os.strerror(code) in lines[0], failed.errors
+        unharmed += failed.code == 0
+        again = forks.train(runs)
+        assert again.code == 0, again.errors
+        assert small.results(runs) == expected
+        assert _left_over(runs, store) == set(), at
+        most = max(most, failed.epochs + again.epochs - EPOCHS * STAGES)
+        tried += 1
+        shutil.rmtree(runs)
+    with capsys.disabled():
+        name = errno.errorcode[code]
+        kind = "all later calls, too" if sticky == "1" else "once"
+        print(f"\n{name} ({kind}): {tried}; without effect: {unharmed}; epochs lost: {most}")
+    assert most <= 1
