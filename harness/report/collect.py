@@ -30,14 +30,15 @@ def entries(plan: Plan) -> tuple[Entry, ...]:
     records = Records(plan.options.runs)
     measurements = Measurements(records)
     return tuple(
-        _entry(cell_run, records.read(cell_run.run.key()), plan.options.rule, measurements)
+        _entry(cell_run, records, plan.options.rule, measurements)
         for cell_run in plan.cell_runs
     )
 
 
 def _entry(
-    cell_run: CellRun, record: Record | None, rule: Rule, measurements: Measurements
+    cell_run: CellRun, records: Records, rule: Rule, measurements: Measurements
 ) -> Entry:
+    record = records.read(cell_run.run.key())
     entry = Entry(
         row=cell_run.row.name,
         column=cell_run.column.name,
@@ -63,13 +64,23 @@ def _entry(
         lacking=shown.lacking,
         n=evaluation.n,
         collapsed=evaluation.at(rule).collapsed,
-        stale=is_stale(cell_run, record),
+        stale=is_stale(cell_run, records),
     )
 
 
-def is_stale(cell_run: CellRun, record: Record) -> bool:
-    """Whether a record was made by other sources than the present ones."""
-    return not record.provenance.made_by(sources(cell_run.run, len(cell_run.run.stages)))
+def is_stale(cell_run: CellRun, records: Records) -> bool:
+    """Whether a finished run was made by other sources than the present ones.
+
+    A stage that was interrupted may have been begun by others than those that its record names.
+    """
+    run = cell_run.run
+    for count in range(1, len(run.stages) + 1):
+        record = records.read(run.key(count))
+        if record is None or (count < len(run.stages) and record.provenance.attempts is None):
+            continue  # the digest of the last stage is of the sources of the whole chain
+        if not record.provenance.made_by(sources(run, count)):
+            return True
+    return False
 
 
 def column_contexts(plan: Plan) -> tuple[ColumnContext, ...]:

@@ -91,7 +91,7 @@ def _line(design: Design, trial: Trial, records: Records, *, front: bool) -> Lin
         key=trial.key,
         front=front,
         commit=record.commit if record else "",
-        stale=bool(record and collect.is_stale(design.plan(trial.values).cell_runs[0], record)),
+        stale=bool(record and collect.is_stale(design.plan(trial.values).cell_runs[0], records)),
         error=trial.error,
     )
 

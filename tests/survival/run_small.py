@@ -78,11 +78,11 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             os.environ.update(request["environment"])
-            with open(request["errors"], "w") as stream:
+            with Path(request["errors"]).open("w") as stream:
                 os.dup2(stream.fileno(), 2)
             try:
                 code = train(data, Path(request["runs"]), Path(request["log"]))
-            except BaseException:
+            except BaseException:  # noqa: BLE001 (the parent reads what it was)
                 traceback.print_exc()
                 code = 99
             sys.stderr.flush()
