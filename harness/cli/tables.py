@@ -15,7 +15,7 @@ from harness.cli.planning import typed_command
 from harness.latency import timings
 from harness.plan import outputs
 from harness.plan.plan import Plan
-from harness.report import collect, panels, terminal, tracking
+from harness.report import collect, panels, terminal, tracking, tracking_ledger
 from harness.report.costs import fill
 from harness.report.grid import lay_out
 from harness.report.values import Context, Grid
@@ -58,13 +58,17 @@ def write_tables(
 
 
 def mirror_runs(plan: Plan, paths: Sequence[Path]) -> None:
-    """Mirror a plan's finished runs to MLflow, and attach the files to their table."""
+    """Mirror a plan's finished runs to MLflow, and attach the files to their table.
+
+    A failure of MLflow is a warning: the command's own work is done and recorded.
+    """
     runs = collect.mirrors(plan)
-    if not tracking.pending(runs, plan.options.runs):
+    if not tracking_ledger.pending(runs, plan.options.runs):
         return
     profile = plan.options.profile.name
-    count = tracking.mirror(plan.name, profile, runs, paths, folder=plan.options.runs)
-    print(f"{count} runs mirrored to MLflow.")
+    mirrored = tracking.publish(plan.name, profile, runs, paths, folder=plan.options.runs)
+    if mirrored is not None and not mirrored.busy:
+        print(f"{mirrored.written} runs mirrored to MLflow.")
 
 
 def _out(args: argparse.Namespace, plan: Plan) -> Path:

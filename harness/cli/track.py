@@ -7,19 +7,39 @@ from pathlib import Path
 
 from harness.cli.planning import make_plan
 from harness.cli.sweep import find_studies
-from harness.cli.tables import mirror_runs
 from harness.plan import outputs
+from harness.report import collect, tracking
+from harness.report.tracking import Mirrored
 from harness.sweep import publish
 
 
 def run(args: argparse.Namespace) -> int:
-    """Mirror finished records to MLflow, without duplicates."""
+    """Compare all finished records with MLflow, and write what it lacks."""
     if studies := find_studies(args):
         for study in studies:
-            publish.mirror(study)
+            count, mirrored = publish.compare(study)
+            _say(study.design.study, count, mirrored)
         return 0
     plan = make_plan(args)
     folder = Path("reports") / plan.options.profile.name
     paths = [p for sheet in outputs.tables(plan) for p in sorted(folder.glob(f"{sheet.name}.*"))]
-    mirror_runs(plan, paths)
+    runs = collect.mirrors(plan)
+    mirrored = Mirrored()
+    if runs:
+        profile = plan.options.profile.name
+        mirrored = tracking.mirror(plan.name, profile, runs, paths, folder=plan.options.runs)
+    _say(plan.name, len(runs), mirrored)
     return 0
+
+
+def _say(name: str, count: int, mirrored: Mirrored) -> None:
+    """Print what was mirrored of a table or study with ``count`` finished runs."""
+    tracking.warn(mirrored)
+    if mirrored.busy:
+        print(f"{name}: another process is mirroring to MLflow; nothing was done.")
+    elif not count:
+        print(f"{name}: no finished runs, nothing to mirror.")
+    elif not mirrored.written and not mirrored.failures:
+        print(f"{name}: MLflow has all {count} finished runs, nothing to mirror.")
+    else:
+        print(f"{name}: {mirrored.written} runs mirrored to MLflow.")

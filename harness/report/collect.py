@@ -15,7 +15,7 @@ from harness.plan.columns import ColumnPlan
 from harness.plan.plan import CellRun, Plan
 from harness.report import division
 from harness.report.measure import Measurements
-from harness.report.tracking import Mirror
+from harness.report.tracking_ledger import Mirror
 from harness.report.values import ColumnContext, Context, Entry
 from harness.spec.run import parameters, sources
 from harness.store.record import Record, Records

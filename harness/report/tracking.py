@@ -1,24 +1,24 @@
 """Copy finished runs from the run store to MLflow; records are authoritative.
 
-A run is copied after its record is written. An MLflow run that an interrupted copy has left RUNNING
-is deleted and written again by the next call. The local database is created under a temporary name
-and renamed once it is complete. A ledger file beside the records lists what was copied to which
-server, so that a call with nothing to do need not import mlflow (2 s).
+MLflow is a view of the records: no failure of it ends a command, and the next call makes good what
+is missing. A run is copied after its record is written. Each call compares all runs of a table or
+study with what the server has, by one search, and writes those that are missing there, changed or
+incomplete: a database may have been replaced, a server wiped, runs deleted. An MLflow run that an
+interrupted copy has left RUNNING is deleted and written again.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from harness import files
 from harness.errors import UserError
+from harness.report import tracking_ledger, tracking_names, tracking_server
+from harness.report.tracking_ledger import STATUSES, Mirror
 from harness.store import form
 from harness.store.claim import claim
 
@@ -26,90 +26,63 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-EXPERIMENT = "msmae-harness"
-"""Name of the MLflow experiment of all runs."""
-
-LEDGER = "mlflow-mirrored.json"
-"""File beside the records: digests of the copied runs, by server and run."""
-
-DATABASE = "mlflow.db"
-"""Local database in the run store."""
-
 BATCH = 1000
 """Metrics in one call, MLflow's limit."""
 
-PARAMETER_LIMIT = 6000
-"""Characters of a parameter's value, MLflow's limit."""
+SHOWN = 3
+"""Runs that are named in the warning about runs that were not mirrored."""
 
-STATUSES = {"done": "FINISHED", "failed": "FAILED", "pruned": "KILLED"}
-"""MLflow's status of a run, by the record's status."""
+PAGE = 1000
+"""Runs in one answer to a search."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mirror:
-    """A finished run as it is written to MLflow.
+class Mirrored:
+    """What a call of ``mirror`` did.
 
     Attributes:
-        table: name of the table or study.
-        name: name of the run.
-        key: the run's key; MLflow runs are found by it.
-        status: a key of ``STATUSES``.
-        parameters: settings by name.
-        metrics: final values by name.
-        history: values of every epoch; each item contains "epoch".
-        tags: further facts by name.
-        artifacts: files that are attached.
-        digest: changes when the run's contents change.
+        written: number of runs that were written.
+        failures: why each run or file that could not be written failed, by its name.
+        busy: whether another process is writing, so that nothing was done.
     """
 
-    table: str
-    name: str
-    key: str
-    status: str
-    parameters: Mapping[str, Any]
-    metrics: Mapping[str, float]
-    history: Sequence[Mapping[str, float]]
-    tags: Mapping[str, str]
-    artifacts: Sequence[Path]
-    digest: str
+    written: int = 0
+    failures: Mapping[str, str] = field(default_factory=dict)
+    busy: bool = False
 
 
-def tracking_uri(folder: Path) -> str:
-    """Return MLFLOW_TRACKING_URI, or a SQLite file in the run store."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or _file_uri(folder / DATABASE)
+def publish(
+    table: str,
+    profile: str,
+    runs: Sequence[Mirror],
+    table_artifacts: Sequence[Path],
+    *,
+    folder: Path,
+    kind: str = "table",
+) -> Mirrored | None:
+    """Call ``mirror`` and warn of what failed, in one line; return None if MLflow failed.
 
-
-def _file_uri(path: Path) -> str:
-    return f"sqlite:///{path.resolve()}"
-
-
-def _absent(folder: Path) -> bool:
-    """Whether the local database is to be used and does not exist yet."""
-    path = folder / DATABASE
-    return tracking_uri(folder) == _file_uri(path) and not path.exists()
-
-
-def pending(runs: Sequence[Mirror], folder: Path) -> list[Mirror]:
-    """Return the runs that the ledger does not list with their digest; does not import mlflow."""
-    mirrored = {} if _absent(folder) else _ledger(folder).get(_server(folder), {})
-    return [run for run in runs if mirrored.get(_name(run)) != run.digest]
-
-
-def _name(run: Mirror) -> str:
-    return f"{run.table}/{run.tags.get('profile', '')}/{run.name}/{run.key}"
-
-
-def _server(folder: Path) -> str:
-    """Return a hash that identifies the tracking server; its URL may contain a password."""
-    return hashlib.sha256(tracking_uri(folder).encode()).hexdigest()[:16]
-
-
-def _ledger(folder: Path) -> dict[str, dict[str, str]]:
+    For commands whose work is not tracking: it goes on, and a later call makes the loss good.
+    """
     try:
-        ledger: dict[str, dict[str, str]] = json.loads((folder / LEDGER).read_bytes())
-    except (FileNotFoundError, ValueError):
-        return {}  # mirroring again is idempotent
-    return ledger
+        mirrored = mirror(table, profile, runs, table_artifacts, folder=folder, kind=kind)
+    except UserError as error:
+        tracking_server.announce(f"not mirrored: {error}")
+        return None
+    warn(mirrored)
+    return mirrored
+
+
+def warn(mirrored: Mirrored) -> None:
+    """Name in one line what could not be mirrored, and why."""
+    if mirrored.failures:
+        named = [f"{name} ({why})" for name, why in mirrored.failures.items()][:SHOWN]
+        rest = len(mirrored.failures) - SHOWN
+        more = f", and {rest} more" if rest > 0 else ""
+        tracking_server.announce(
+            f"{len(mirrored.failures)} not mirrored to MLflow: {', '.join(named)}{more}."
+            " The records hold them; `harness track` tries again."
+        )
 
 
 def mirror(
@@ -120,160 +93,163 @@ def mirror(
     *,
     folder: Path,
     kind: str = "table",
-) -> int:
-    """Write a table's runs to MLflow as children of one parent run; return how many were written.
+) -> Mirrored:
+    """Write a table's runs to MLflow as children of one parent run.
 
     Idempotent: a child with the same key and digest is left, another one with the same name and key
-    is replaced, and none is left RUNNING.
+    is replaced, and none is left RUNNING. A run that MLflow does not accept is skipped. A damaged
+    database of the run store is set aside and written anew, with all runs that were given.
 
     Args:
         table: name of the table or study.
         profile: name of the profile.
-        runs: the runs to write.
+        runs: all runs of the table, also those that were written before.
         table_artifacts: files that are attached to the parent run.
         folder: the run store.
         kind: "table", or "sweep" for a study, whose runs are trials.
 
     Raises:
-        UserError: mlflow is not installed or its store cannot be reached.
+        UserError: mlflow is not installed, or its server or database cannot be used.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with claim(folder, "mlflow") as ours:
         if not ours:
-            return 0  # another process is writing; the next command writes what that one lacks
-        ledger = _ledger(folder)
-        if _absent(folder):
-            ledger.pop(_server(folder), None)
-        with _client(folder) as (client, experiment):
-            parent = _parent(client, experiment, kind, table, profile)
-            former = _former(folder)
-            written = sum(_child(client, experiment, parent, run, former) for run in runs)
-            for path in table_artifacts:
+            return Mirrored(busy=True)  # the next command writes what that process lacks
+        tracking_server.prepare()
+        job = _Job(table, profile, kind, folder, runs, table_artifacts)
+        try:
+            try:
+                mirrored = job.run()
+            except Exception as error:
+                if not tracking_server.is_damaged(folder, error):
+                    raise
+                tracking_server.set_aside(folder, error)
+                mirrored = job.run()
+        except UserError:
+            raise
+        except Exception as error:  # MLflow passes on whatever its drivers and servers raise
+            raise tracking_server.unusable(folder, error) from error
+        kept = [run for run in runs if run.name not in mirrored.failures]
+        tracking_ledger.note(folder, table, profile, kept)
+    return mirrored
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One comparison of a table's runs with MLflow; see ``mirror``."""
+
+    table: str
+    profile: str
+    kind: str
+    folder: Path
+    runs: Sequence[Mirror]
+    table_artifacts: Sequence[Path]
+
+    def run(self) -> Mirrored:
+        """Write what the server lacks."""
+        client, experiment = tracking_server.connect(self.folder)
+        parent = self._parent(client, experiment)
+        present: dict[str, list[Run]] = {}
+        for child in _search(client, experiment, f"tags.`mlflow.parentRunId` = '{parent}'"):
+            present.setdefault(child.data.tags.get("harness.name", ""), []).append(child)
+        former = _former(self.folder)
+        written, failures = 0, {}
+        for run in self.runs:
+            others = present.get(tracking_names.text(run.name), [])
+            keys = {run.key, *former.get(run.key, ())}
+            named = [other for other in others if other.data.tags.get("harness.key") in keys]
+            try:
+                written += _child(client, experiment, parent, run, named)
+            except Exception as error:  # noqa: BLE001  # reported; the other runs go on
+                failures[run.name] = self._reason(client, experiment, error)
+        for path in self.table_artifacts:
+            try:
                 client.log_artifact(parent, str(path), "table")
-            client.set_terminated(parent)
-        ledger.setdefault(_server(folder), {}).update({_name(run): run.digest for run in runs})
-        files.write_json(folder / LEDGER, ledger)
-    return written
+            except Exception as error:  # noqa: BLE001  # reported; the other files go on
+                failures[path.name] = self._reason(client, experiment, error)
+        client.set_terminated(parent)
+        return Mirrored(written=written, failures=failures)
 
+    def _reason(self, client: MlflowClient, experiment: str, error: Exception) -> str:
+        """Return why one run or file failed; raise the error if it concerns all of them."""
+        if tracking_server.ends_all(error) or tracking_server.is_damaged(self.folder, error):
+            raise error
+        # A write that MLflow always accepts tells whether the server is still there.
+        client.set_experiment_tag(experiment, "harness.written", str(int(time.time())))
+        return tracking_server.reason(error, tracking_server.uri_of(self.folder))
 
-@contextlib.contextmanager
-def _client(folder: Path) -> Iterator[tuple[MlflowClient, str]]:
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("DO_NOT_TRACK", "true")
-    try:
-        from mlflow import MlflowClient
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
-    except ImportError as error:
-        raise UserError(
-            "mlflow is not installed; `pip install mlflow`, or run with --track off."
-        ) from error
-    _silence_migrations()
-    uri = tracking_uri(folder)
-    local = uri.startswith("sqlite:")
-    location = (folder.resolve() / "mlartifacts").as_uri() if local else None
-    try:
-        if _absent(folder):
-            _make_database(folder)
-        client = MlflowClient(tracking_uri=uri)
-        existing = client.get_experiment_by_name(EXPERIMENT)
-        if existing is not None:
-            experiment = existing.experiment_id
-        else:
-            experiment = client.create_experiment(EXPERIMENT, artifact_location=location)
-        yield client, experiment
-    except (MlflowException, OSError, SQLAlchemyError) as error:
-        reason = str(error).partition("\n")[0]
-        hint = (
-            f" A damaged {folder / DATABASE} can be removed: it is written anew from the records."
-        )
-        raise UserError(
-            f"MLflow at {uri.partition('://')[0]} cannot be used: {reason}."
-            " Set MLFLOW_TRACKING_URI, or run with --track off; `harness track` mirrors later."
-            f"{hint if uri == _file_uri(folder / DATABASE) else ''}"
-        ) from error
+    def _parent(self, client: MlflowClient, experiment: str) -> str:
+        """Return the id of the parent run of the table, created if there is none.
 
-
-def _make_database(folder: Path) -> None:
-    """Create the local database under a temporary name and rename it once it is complete.
-
-    The caller holds the claim "mlflow", so no other process creates it at the same time.
-    """
-    from mlflow import MlflowClient
-
-    temporary = folder / f"{DATABASE}.new"
-    for leftover in folder.glob(f"{temporary.name}*"):
-        leftover.unlink()
-    MlflowClient(tracking_uri=_file_uri(temporary)).search_experiments()
-    temporary.replace(folder / DATABASE)
-
-
-def _silence_migrations() -> None:
-    """Hide the log messages of database migrations."""
-    import logging
-
-    for name in ("alembic", "mlflow"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def _parent(client: MlflowClient, experiment: str, kind: str, table: str, profile: str) -> str:
-    """Return the id of the parent run of a table, created if there is none."""
-    tags = {"harness.table": table, "harness.profile": profile, "harness.kind": kind}
-    existing = _search(client, experiment, tags)
-    if existing:
-        client.update_run(existing[0].info.run_id, status="RUNNING")
-        return str(existing[0].info.run_id)
-    name = f"{table} ({profile})"
-    return str(client.create_run(experiment, tags=tags, run_name=name).info.run_id)
-
-
-def _former(folder: Path) -> dict[str, set[str]]:
-    """Return, by present key, the former keys that migrations of the store replaced."""
-    former: dict[str, set[str]] = {}
-    for old, new in form.former_keys(folder).items():
-        former.setdefault(new, set()).add(old)
-    return former
+        The names are compared here: a filter of MLflow has no form for a quote in a name.
+        """
+        tags = {
+            "harness.table": tracking_names.text(self.table),
+            "harness.profile": tracking_names.text(self.profile),
+            "harness.kind": self.kind,
+        }
+        for run in _search(client, experiment, f"tags.`harness.kind` = '{self.kind}'"):
+            if tags.items() <= run.data.tags.items():
+                client.update_run(run.info.run_id, status="RUNNING")
+                return str(run.info.run_id)
+        name = tracking_names.text(f"{self.table} ({self.profile})", tracking_names.NAME_LIMIT)
+        return str(client.create_run(experiment, tags=tags, run_name=name).info.run_id)
 
 
 def _child(
-    client: MlflowClient,
-    experiment: str,
-    parent: str,
-    run: Mirror,
-    former: Mapping[str, set[str]],
+    client: MlflowClient, experiment: str, parent: str, run: Mirror, others: Sequence[Run]
 ) -> int:
-    """Write one run as a child of the parent run; return 0 if it is there already, else 1."""
-    keys = {run.key, *former.get(run.key, ())}
-    identity = {"mlflow.parentRunId": parent, "harness.name": run.name}
-    for other in _search(client, experiment, identity):
-        tags, status = other.data.tags, other.info.status
-        if tags.get("harness.key") not in keys:
-            continue
-        if tags.get("harness.digest") == run.digest and status in STATUSES.values():
-            return 0
-        client.delete_run(other.info.run_id)
+    """Write one run as a child of the parent run; return 0 if it is there already, else 1.
+
+    Args:
+        client: the client.
+        experiment: id of the experiment.
+        parent: id of the parent run.
+        run: the run.
+        others: existing children with the run's name and key.
+    """
+    kept = False
+    for other in others:
+        done = other.info.status in STATUSES.values()
+        if done and not kept and other.data.tags.get("harness.digest") == run.digest:
+            kept = True
+        else:
+            client.delete_run(other.info.run_id)
+    if kept:
+        return 0
     named = {f"harness.{name}": value for name, value in run.tags.items()}
-    tags = {**named, **identity, "harness.key": run.key}  # the next call searches for these
-    created = client.create_run(experiment, tags=tags, run_name=run.name)
-    run_id = created.info.run_id
-    _log(client, run_id, run)
-    for path in run.artifacts:
-        client.log_artifact(run_id, str(path))
-    # Last, so that an interrupted copy has no digest and is replaced by the next call.
-    client.set_tag(run_id, "harness.digest", run.digest)
-    client.set_terminated(run_id, STATUSES[run.status])
+    tags = {**named, "mlflow.parentRunId": parent, "harness.name": run.name, "harness.key": run.key}
+    accepted = {tracking_names.key(n): tracking_names.text(v) for n, v in tags.items()}
+    name = tracking_names.text(run.name, tracking_names.NAME_LIMIT)
+    run_id = client.create_run(experiment, tags=accepted, run_name=name).info.run_id
+    try:
+        _log(client, run_id, run)
+        for path in run.artifacts:
+            client.log_artifact(run_id, str(path))
+        # Last, so that an interrupted copy has no digest and is replaced by the next call.
+        client.set_tag(run_id, "harness.digest", run.digest)
+        client.set_terminated(run_id, STATUSES[run.status])
+    except Exception as error:
+        if not tracking_server.ends_all(error):
+            with contextlib.suppress(Exception):  # the first error is the one that is reported
+                client.delete_run(run_id)
+        raise
     return 1
 
 
 def _log(client: MlflowClient, run_id: str, run: Mirror) -> None:
     from mlflow.entities import Metric, Param
 
-    params = [Param(n, str(v)[:PARAMETER_LIMIT]) for n, v in run.parameters.items()]
+    limit = tracking_names.PARAMETER_LIMIT
+    params = [
+        Param(tracking_names.key(name), tracking_names.text(str(value), limit))
+        for name, value in run.parameters.items()
+    ]
     for begin in range(0, len(params), 100):
         client.log_batch(run_id, params=params[begin : begin + 100])
-    metrics = [Metric(name, value, 0, 0) for name, value in run.metrics.items()]
+    metrics = [Metric(tracking_names.key(n), value, 0, 0) for n, value in run.metrics.items()]
     metrics += [
-        Metric(name, value, 0, int(figures["epoch"]))
+        Metric(tracking_names.key(name), value, 0, int(figures["epoch"]))
         for figures in run.history
         for name, value in figures.items()
         if name != "epoch"
@@ -282,6 +258,23 @@ def _log(client: MlflowClient, run_id: str, run: Mirror) -> None:
         client.log_batch(run_id, metrics=metrics[begin : begin + BATCH])
 
 
-def _search(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> list[Run]:
-    terms = [f"tags.`{name}` = '{value}'" for name, value in tags.items()]
-    return list(client.search_runs([experiment], filter_string=" and ".join(terms)))
+def _search(client: MlflowClient, experiment: str, filter_string: str) -> list[Run]:
+    """Return all runs that a filter finds, whatever their number."""
+    runs: list[Run] = []
+    token = None
+    while True:
+        page = client.search_runs(
+            [experiment], filter_string=filter_string, max_results=PAGE, page_token=token
+        )
+        runs += page
+        token = page.token
+        if not token:
+            return runs
+
+
+def _former(folder: Path) -> dict[str, set[str]]:
+    """Return, by present key, the former keys that migrations of the store replaced."""
+    former: dict[str, set[str]] = {}
+    for old, new in form.former_keys(folder).items():
+        former.setdefault(new, set()).add(old)
+    return former

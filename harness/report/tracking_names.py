@@ -54,7 +54,7 @@ def text(value: str, limit: int = TAG_LIMIT) -> str:
     """Return a text that every database accepts, of at most ``limit`` characters.
 
     Control characters but tabs and line ends, and halves of surrogate pairs, are written as
-    escapes (``\\x00``, ``\\udc80``).
+    Python escapes.
     """
     safe = re.sub(
         r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]",

@@ -11,7 +11,7 @@ from harness.canonical import digest
 from harness.data.parts import part_of
 from harness.data.prepared import open_store
 from harness.report import collect, division
-from harness.report.tracking import Mirror
+from harness.report.tracking_ledger import Mirror
 from harness.spec.run import parameters
 from harness.spec.space import Choice, Space
 from harness.store.record import Record, Records

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.provenance import choose_device
-from harness.report import tracking
+from harness.report import tracking, tracking_ledger
+from harness.report.tracking import Mirrored
 from harness.spec.table import file_name
 from harness.sweep import collect, report
 from harness.sweep.study import Study
@@ -47,12 +48,33 @@ def write_pages(study: Study, options: PageOptions) -> list[Path]:
     return paths
 
 
-def mirror(study: Study, paths: Sequence[Path] = ()) -> None:
-    """Copy a study's finished trials to MLflow; paths are files attached to the parent run."""
+def mirror(study: Study, paths: Sequence[Path] = ()) -> bool:
+    """Copy a study's finished trials to MLflow; paths are files attached to the parent run.
+
+    Returns False if MLflow failed, which is only a warning.
+    """
     design = study.design
     folder, profile = design.options.runs, design.options.profile.name
-    runs = tracking.pending(collect.mirrors(study), folder)
-    if runs or paths:
-        count = tracking.mirror(design.study, profile, runs, paths, folder=folder, kind="sweep")
-        if count and not paths:
-            print(f"{count} trials mirrored to MLflow.", file=sys.stderr)
+    runs = collect.mirrors(study)
+    if not paths and not tracking_ledger.pending(runs, folder):
+        return True
+    mirrored = tracking.publish(design.study, profile, runs, paths, folder=folder, kind="sweep")
+    if mirrored is None:
+        return False
+    if mirrored.written and not paths:
+        print(f"{mirrored.written} trials mirrored to MLflow.", file=sys.stderr)
+    return True
+
+
+def compare(study: Study) -> tuple[int, Mirrored]:
+    """Write what MLflow lacks of a study; return its number of finished trials, and what was done.
+
+    Raises:
+        UserError: MLflow cannot be used.
+    """
+    design = study.design
+    folder, profile = design.options.runs, design.options.profile.name
+    runs = collect.mirrors(study)
+    if not runs:
+        return 0, Mirrored()
+    return len(runs), tracking.mirror(design.study, profile, runs, [], folder=folder, kind="sweep")

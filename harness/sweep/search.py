@@ -31,6 +31,12 @@ from harness.sweep.storage import reachable
 from harness.sweep.study import Study
 from harness.sweep.trial import Attempt, Pruned, Result, TrialProgress, train
 
+PAUSE = 20
+"""After a failure of MLflow, it is left alone for this many times the failure's own seconds.
+
+What is missing is written by a later trial, or at the end of the sweep.
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SweepRequest:
@@ -206,6 +212,7 @@ def _search(study: Study, request: SweepRequest, executor: Executor, *, plain: b
         False where this process can train no more, because its GPU failed.
     """
     begin, wanted = time.monotonic(), request.wanted(study.design.sweep)
+    track_from = begin
     while request.timeout is None or time.monotonic() - begin < request.timeout:
         with reachable(study.url), study.attempt(wanted) as attempt:
             if attempt is None:
@@ -219,8 +226,9 @@ def _search(study: Study, request: SweepRequest, executor: Executor, *, plain: b
                 progress.line(f"{name}: pruned")
             elif not result.error:
                 progress.line(f"{name}: validation accuracy {100 * (result.accuracy or 0):.2f} %")
-        if request.track:
-            publish.mirror(study)
+        asked = time.monotonic()
+        if request.track and asked >= track_from and not publish.mirror(study):
+            track_from = time.monotonic() + PAUSE * (time.monotonic() - asked)
         if result is not None and result.device_lost:
             return False
     return True

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.report.tracking import Mirror
+from harness.report.tracking_ledger import Mirror
 
 
 def mirror(folder: Path, name: str = "mae / btmd / seed 0", **changes: Any) -> Mirror:

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from harness.errors import UserError
-from harness.report import tracking
-from tests.conftest import ROOT
+from harness.report import tracking, tracking_ledger, tracking_server
+from tests.conftest import ROOT, Harness
 from tests.report.mirrors import mirror
 
 pytestmark = pytest.mark.slow
@@ -25,12 +25,12 @@ pytestmark = pytest.mark.slow
 def _store(folder: Path) -> Any:
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=tracking.tracking_uri(folder))
+    return MlflowClient(tracking_uri=tracking_server.uri_of(folder))
 
 
 def _runs(folder: Path) -> list[Any]:
     client = _store(folder)
-    experiment = client.get_experiment_by_name(tracking.EXPERIMENT)
+    experiment = client.get_experiment_by_name(tracking_server.EXPERIMENT)
     return list(client.search_runs([experiment.experiment_id]))
 
 
@@ -45,7 +45,7 @@ def test_one_parent_a_table_and_one_child_a_run(tmp_path: Path) -> None:
     ]
     table = tmp_path / "table1.md"
     table.write_text("| |")
-    assert tracking.mirror("table1", "smoke", runs, [table], folder=tmp_path) == 2
+    assert tracking.mirror("table1", "smoke", runs, [table], folder=tmp_path).written == 2
     found = _runs(tmp_path)
     parents = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
     children = {run.data.tags["harness.name"]: run for run in _children(tmp_path)}
@@ -72,12 +72,12 @@ def test_one_parent_a_table_and_one_child_a_run(tmp_path: Path) -> None:
 def test_again_adds_nothing_and_changes_replace(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", PLAIN, str(tmp_path)], cwd=ROOT, check=True)
     run = mirror(tmp_path)
-    assert tracking.pending([run], tmp_path) == []
-    assert tracking.mirror("table1", "smoke", [run], [], folder=tmp_path) == 0
+    assert tracking_ledger.pending([run], tmp_path) == []
+    assert tracking.mirror("table1", "smoke", [run], [], folder=tmp_path).written == 0
     assert len(_runs(tmp_path)) == 2
     changed = replace(run, digest="2", metrics={"last/accuracy": 0.5})
-    assert tracking.pending([changed], tmp_path) == [changed]
-    assert tracking.mirror("table1", "smoke", [changed], [], folder=tmp_path) == 1
+    assert tracking_ledger.pending([changed], tmp_path) == [changed]
+    assert tracking.mirror("table1", "smoke", [changed], [], folder=tmp_path).written == 1
     (child,) = _children(tmp_path)
     assert child.data.metrics["last/accuracy"] == 0.5
 
@@ -85,9 +85,9 @@ def test_again_adds_nothing_and_changes_replace(tmp_path: Path) -> None:
 def test_a_lost_ledger_makes_no_duplicates(tmp_path: Path) -> None:
     run = mirror(tmp_path)
     tracking.mirror("table1", "smoke", [run], [], folder=tmp_path)
-    (tmp_path / tracking.LEDGER).write_text("{ trunc")
-    assert tracking.pending([run], tmp_path) == [run]
-    assert tracking.mirror("table1", "smoke", [run], [], folder=tmp_path) == 0
+    (tmp_path / tracking_ledger.LEDGER).write_text("{ trunc")
+    assert tracking_ledger.pending([run], tmp_path) == [run]
+    assert tracking.mirror("table1", "smoke", [run], [], folder=tmp_path).written == 0
     assert len(_runs(tmp_path)) == 2
 
 
@@ -95,11 +95,11 @@ def test_another_server_gets_its_own_copy(tmp_path: Path, monkeypatch: pytest.Mo
     run = mirror(tmp_path)
     tracking.mirror("table1", "smoke", [run], [], folder=tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/elsewhere.db")
-    assert tracking.pending([run], tmp_path) == [run]
-    assert tracking.mirror("table1", "smoke", [run], [], folder=tmp_path) == 1
+    assert tracking_ledger.pending([run], tmp_path) == [run]
+    assert tracking.mirror("table1", "smoke", [run], [], folder=tmp_path).written == 1
     assert (tmp_path / "elsewhere.db").exists()
     # an address may hold a secret
-    assert "elsewhere" not in (tmp_path / tracking.LEDGER).read_text()
+    assert "elsewhere" not in (tmp_path / tracking_ledger.LEDGER).read_text()
 
 
 KILLED = """
@@ -129,7 +129,7 @@ def test_a_kill_in_the_middle_leaves_nothing_running(tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert {run.info.status for run in _runs(tmp_path)} == {"RUNNING"}
-    assert tracking.mirror("table1", "smoke", [mirror(tmp_path)], [], folder=tmp_path) == 1
+    assert tracking.mirror("table1", "smoke", [mirror(tmp_path)], [], folder=tmp_path).written == 1
     assert [run.info.status for run in _runs(tmp_path)] == ["FINISHED", "FINISHED"]
 
 
@@ -138,35 +138,28 @@ def test_a_server_that_cannot_be_reached_is_one_line(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/file/mlflow.db")
-    with pytest.raises(UserError, match="cannot be used.*--track off; `harness track` mirrors"):
+    with pytest.raises(UserError, match="cannot be used.*`harness track` mirrors later.*--track off"):
         tracking.mirror("table1", "smoke", [mirror(tmp_path)], [], folder=tmp_path)
 
 
-def test_the_command_mirrors_later_and_only_once(tmp_path: Path) -> None:
+def test_the_command_mirrors_later_and_only_once(tmp_path: Path, harness: Harness) -> None:
     select = ["table1", "--profile", "smoke", "--datasets", "phantom-mri", "--rows", "resnet50"]
     select += ["--set", "recipe.epochs=1"]
 
-    def harness(*arguments: str) -> str:
-        ran = subprocess.run(
-            [sys.executable, "-m", "harness", *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert ran.returncode == 0, ran.stderr
-        return ran.stdout
+    def said(*arguments: str) -> str:
+        code, out, err = harness(*arguments)
+        assert code == 0, err
+        return out
 
-    harness("run", *select, "--track", "off")
+    said("run", *select, "--track", "off")
     assert not (tmp_path / "runs/mlflow.db").exists()
-    assert "1 runs mirrored" in harness("track", *select)
-    assert "mirrored" not in harness("track", *select)
-    assert "mirrored" not in harness("run", *select)
+    assert "1 runs mirrored" in said("track", *select)
+    assert "MLflow has all 1 finished runs, nothing to mirror" in said("track", *select)
+    assert "mirrored" not in said("run", *select)
     statuses = [run.info.status for run in _runs(tmp_path / "runs")]
     assert statuses == ["FINISHED", "FINISHED"]
-    artifacts = _store(tmp_path / "runs").list_artifacts(
-        next(_children(tmp_path / "runs")).info.run_id
-    )
+    (child,) = _children(tmp_path / "runs")
+    artifacts = _store(tmp_path / "runs").list_artifacts(child.info.run_id)
     assert [a.path.endswith(".json") for a in artifacts] == [True]
     assert not (tmp_path / "mlruns").exists()
 
@@ -183,15 +176,15 @@ track.mirror("table1", "smoke", [mirror(Path(sys.argv[1]))], [], folder=Path(sys
 def test_a_kill_while_the_database_is_made_leaves_no_half_of_it(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", PLAIN, str(tmp_path)], cwd=ROOT)
     limit = time.monotonic() + 60
-    made = tmp_path / f"{tracking.DATABASE}.new"
+    made = tmp_path / f"{tracking_server.DATABASE}.new"
     while not (made.exists() and made.stat().st_size > 50_000):  # some of the tables
         assert process.poll() is None
         assert time.monotonic() < limit
         time.sleep(0.0005)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert not (tmp_path / tracking.DATABASE).exists()
-    assert tracking.mirror("table1", "smoke", [mirror(tmp_path)], [], folder=tmp_path) == 1
+    assert not (tmp_path / tracking_server.DATABASE).exists()
+    assert tracking.mirror("table1", "smoke", [mirror(tmp_path)], [], folder=tmp_path).written == 1
     assert len(list(_children(tmp_path))) == 1
     assert not list(tmp_path.glob("*.new*"))
 
@@ -199,15 +192,9 @@ def test_a_kill_while_the_database_is_made_leaves_no_half_of_it(tmp_path: Path) 
 def test_a_database_that_was_removed_is_written_anew(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", PLAIN, str(tmp_path)], cwd=ROOT, check=True)
     run = mirror(tmp_path)
-    assert tracking.pending([run], tmp_path) == []
-    (tmp_path / tracking.DATABASE).unlink()
+    assert tracking_ledger.pending([run], tmp_path) == []
+    (tmp_path / tracking_server.DATABASE).unlink()
     other = mirror(tmp_path, "amt / btmd / seed 0", key="cd" * 32)
-    assert tracking.pending([run, other], tmp_path) == [run, other]
-    assert tracking.mirror("table1", "smoke", [other], [], folder=tmp_path) == 1
-    assert tracking.pending([run, other], tmp_path) == [run]
-
-
-def test_a_damaged_database_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
-    (tmp_path / tracking.DATABASE).write_text("no database")
-    with pytest.raises(UserError, match=r"mlflow\.db can be removed: it is written anew"):
-        tracking.mirror("table1", "smoke", [mirror(tmp_path)], [], folder=tmp_path)
+    assert tracking_ledger.pending([run, other], tmp_path) == [run, other]
+    assert tracking.mirror("table1", "smoke", [other], [], folder=tmp_path).written == 1
+    assert tracking_ledger.pending([run, other], tmp_path) == [run]

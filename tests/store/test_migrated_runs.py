@@ -16,7 +16,7 @@ import pytest
 from safetensors.torch import load_file
 
 from harness.progress import Progress
-from harness.report import tracking
+from harness.report import tracking_server
 from harness.sources import same_names
 from harness.store import form
 from tests import prepared
@@ -126,8 +126,8 @@ def _children() -> dict[tuple[str, str], Any]:
     """Return the mirrored runs by parent and name; none is doubled, none is running."""
     from mlflow import MlflowClient
 
-    client = MlflowClient(tracking_uri=tracking.tracking_uri(Path("runs")))
-    experiment = client.get_experiment_by_name(tracking.EXPERIMENT)
+    client = MlflowClient(tracking_uri=tracking_server.uri_of(Path("runs")))
+    experiment = client.get_experiment_by_name(tracking_server.EXPERIMENT)
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
     assert {run.info.status for run in runs} <= {"FINISHED", "KILLED"}

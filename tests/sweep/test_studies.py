@@ -16,7 +16,7 @@ import optuna
 import pytest
 
 from harness.execute import workers
-from harness.report import tracking
+from harness.report import tracking_server
 from harness.sweep import study
 from harness.sweep.trial import Trial, front
 from tests import prepared
@@ -80,8 +80,8 @@ def _pretrainings(folder: Path) -> dict[str, dict[str, Any]]:
 def _children(folder: Path) -> Iterator[Any]:
     from mlflow import MlflowClient
 
-    client = MlflowClient(tracking_uri=tracking.tracking_uri(folder / "runs"))
-    experiment = client.get_experiment_by_name(tracking.EXPERIMENT)
+    client = MlflowClient(tracking_uri=tracking_server.uri_of(folder / "runs"))
+    experiment = client.get_experiment_by_name(tracking_server.EXPERIMENT)
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
     assert not [run for run in runs if run.info.status == "RUNNING"]

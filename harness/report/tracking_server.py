@@ -1,0 +1,298 @@
+"""Access to MLflow: opening it within a time limit, its experiment, and why it cannot be used."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import sqlite3
+import sys
+import threading
+import urllib.parse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from harness import files, sqlite
+from harness.errors import UserError, shown
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+T = TypeVar("T")
+
+EXPERIMENT = "msmae-harness"
+"""Name of the MLflow experiment of all runs."""
+
+DATABASE = "mlflow.db"
+"""Local database in the run store."""
+
+SECONDS = 10
+"""Seconds after which a server that does not answer, or a locked database, is given up."""
+
+REASON = 200
+"""Characters of a reason that are shown."""
+
+SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # By default, a request waits 120 s and is tried 8 times.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": str(SECONDS),
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT": str(SECONDS),
+}
+"""Environment variables of MLflow that are set unless the user has set them."""
+
+
+class NoAnswer(Exception):
+    """A server did not answer within the time limit."""
+
+
+def uri_of(folder: Path) -> str:
+    """Return MLFLOW_TRACKING_URI, or the URL of a SQLite file in the run store."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or sqlite.url(folder / DATABASE)
+
+
+def local_file(folder: Path) -> Path | None:
+    """Return the run store's own database; None if another server is used."""
+    path = folder / DATABASE
+    return path if uri_of(folder) == sqlite.url(path) else None
+
+
+def announce(line: str) -> None:
+    """Print one line to standard error, with control characters escaped."""
+    print(f"harness: {shown(line)}", file=sys.stderr)
+
+
+def prepare() -> None:
+    """Import mlflow, with its waiting limited and its log messages hidden.
+
+    Raises:
+        UserError: mlflow is not installed.
+    """
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    try:
+        import mlflow  # noqa: F401  # tested here, so that no other missing package is meant
+    except ImportError as error:
+        raise UserError(
+            "mlflow is not installed; `pip install mlflow`, or run with --track off."
+        ) from error
+    # It logs a traceback for every error that it raises, too.
+    for name in ("alembic", "mlflow"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def limit() -> float:
+    """Return the seconds that one request may take: the user's own, or ``SECONDS``."""
+    with contextlib.suppress(ValueError):
+        return max(1.0, float(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", SECONDS)))
+    return SECONDS
+
+
+def within(seconds: float, call: Callable[[], T]) -> T:
+    """Return what a call returns, or give it up after some seconds.
+
+    It runs in a thread of its own: looking up a name, several addresses of one host and drivers of
+    databases each have limits of their own or none. An abandoned call cannot be ended; its thread
+    does not keep the process from ending.
+
+    Raises:
+        NoAnswer: the call has not returned.
+    """
+    returned: list[T] = []
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            returned.append(call())
+        except BaseException as error:  # noqa: BLE001  # raised again in the caller's thread
+            raised.append(error)
+
+    thread = threading.Thread(target=run, daemon=True, name="mlflow")
+    thread.start()
+    thread.join(seconds)
+    if raised:
+        raise raised[0]
+    if not returned:
+        raise NoAnswer(f"no answer within {seconds:g} s")
+    return returned[0]
+
+
+class _Limited:
+    """An MLflow client each of whose calls is given up after the time limit."""
+
+    def __init__(self, client: MlflowClient) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._client, name)
+        return lambda *args, **kwargs: within(limit(), lambda: method(*args, **kwargs))
+
+
+def connect(folder: Path) -> tuple[MlflowClient, str]:
+    """Return a client and the id of the experiment, made if there is none.
+
+    A deleted experiment is restored: MLflow keeps its name taken, so no other one can be made.
+
+    Raises:
+        NoAnswer: the server did not answer within the time limit.
+        Exception: whatever MLflow and the packages that it uses raise.
+    """
+    from mlflow import MlflowClient
+
+    uri, local = uri_of(folder), local_file(folder)
+    if local is not None:
+        sqlite.check_url(local)
+        if not local.exists() or local.stat().st_size == 0:
+            _make_database(local)
+        _wait_until_free(local)
+        client = MlflowClient(tracking_uri=uri)
+        return client, _experiment(client, folder)
+
+    def opened() -> tuple[MlflowClient, str]:
+        made = MlflowClient(tracking_uri=uri)
+        return made, _experiment(made, folder)
+
+    client, experiment = within(limit(), opened)
+    return cast("MlflowClient", _Limited(client)), experiment
+
+
+def _experiment(client: MlflowClient, folder: Path) -> str:
+    existing = client.get_experiment_by_name(EXPERIMENT)
+    if existing is None:
+        database = uri_of(folder).startswith("sqlite")
+        artifacts = (folder.resolve() / "mlartifacts").as_uri() if database else None
+        return str(client.create_experiment(EXPERIMENT, artifact_location=artifacts))
+    if existing.lifecycle_stage == "deleted":
+        client.restore_experiment(existing.experiment_id)
+        announce(f"MLflow's experiment {EXPERIMENT} had been deleted; it is restored.")
+    return str(existing.experiment_id)
+
+
+def _make_database(path: Path) -> None:
+    """Create the local database under a temporary name and rename it once it is complete.
+
+    The caller holds the claim "mlflow", so no other process creates it at the same time.
+    """
+    from mlflow import MlflowClient
+
+    temporary = path.with_name(f"{path.name}.new")
+    for leftover in (temporary, *sqlite.companions(temporary)):
+        leftover.unlink(missing_ok=True)
+    MlflowClient(tracking_uri=sqlite.url(temporary)).search_experiments()
+    temporary.replace(path)
+
+
+def _wait_until_free(path: Path) -> None:
+    """Wait until the database can be written, at most ``SECONDS``; MLflow would wait for minutes.
+
+    Raises:
+        sqlite3.Error: it is locked for longer, damaged, or cannot be written.
+    """
+    connection = sqlite.connect(path, SECONDS)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        connection.rollback()
+    finally:
+        connection.close()
+
+
+def is_damaged(folder: Path, error: Exception) -> bool:
+    """Whether the run store's own database is damaged.
+
+    Only what SQLite calls malformed or no database is damaged, not a database that is locked, on a
+    full disk or of another version. What is damaged can also show as a wrong value, which MLflow
+    calls an internal error, so that the file is examined after any error.
+    """
+    path = local_file(folder)
+    if path is None or not path.exists():
+        return False
+    if sqlite.codes(error) & set(sqlite.DAMAGED):
+        return True
+    try:
+        return path.stat().st_size > 0 and sqlite.damage(path, SECONDS) is not None
+    except (sqlite3.Error, OSError):
+        return False  # it cannot be examined, so nothing says that it is damaged
+
+
+def set_aside(folder: Path, error: Exception) -> None:
+    """Rename the run store's own database, which is damaged, and say so."""
+    path = folder / DATABASE
+    companions = sqlite.companions(path)
+    target = files.set_aside(path)
+    # A journal left behind would be played back into the new database.
+    for companion in companions:
+        companion.rename(f"{target}{companion.name.removeprefix(path.name)}")
+    announce(
+        f"MLflow's database {path} is damaged ({reason(error, str(path))}); it is kept as"
+        f" {target.name} and written anew from the records."
+    )
+
+
+def ends_all(error: Exception) -> bool:
+    """Whether an error concerns every run: no answer, a locked database or a failing disk."""
+    if isinstance(error, NoAnswer) or files.disk_error(error) is not None:
+        return True
+    general = {*sqlite.LOCKED, *sqlite.DAMAGED, *sqlite.FULL}
+    return bool(sqlite.codes(error) & general)
+
+
+def unusable(folder: Path, error: Exception) -> UserError:
+    """Return the one-line error of an MLflow that cannot be used."""
+    uri = uri_of(folder)
+    local = local_file(folder)
+    place = str(local) if local else place_of(uri)
+    codes = sqlite.codes(error)
+    if codes & set(sqlite.LOCKED):
+        return UserError(
+            f"MLflow's database {place} is locked: another process has been using it for more than"
+            f" {SECONDS} s. The records hold everything; `harness track` mirrors later."
+        )
+    return UserError(
+        f"MLflow at {place} cannot be used: {reason(error, uri)}. The records hold everything;"
+        " `harness track` mirrors later. Set MLFLOW_TRACKING_URI, or run with --track off."
+    )
+
+
+def place_of(uri: str) -> str:
+    """Return scheme and host of a URI, which may contain a password, or only its scheme."""
+    if uri.startswith("sqlite"):
+        return uri  # a file, without a password
+    scheme = uri.partition("://")[0] if re.match(r"[\w+.-]+://", uri) else "MLFLOW_TRACKING_URI"
+    with contextlib.suppress(ValueError):
+        host = urllib.parse.urlsplit(uri).hostname
+        if host and "@" in uri.partition("://")[2].partition("/")[0]:
+            return f"{scheme}://{host}"
+        if host and uri.startswith("http"):
+            return f"{scheme}://{urllib.parse.urlsplit(uri).netloc}"
+    return scheme
+
+
+def reason(error: BaseException, uri: str) -> str:
+    """Return why MLflow failed, in one line of limited length and without a password."""
+    for cause in sqlite.causes(error):
+        if isinstance(cause, ModuleNotFoundError) and cause.name:
+            return f"the Python package {cause.name!r}, which it needs, is not installed"
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+    codes = [c for c in sqlite.causes(error) if isinstance(c, sqlite3.Error)]
+    lines = str(codes[-1] if codes else error).strip().splitlines() or [type(error).__name__]
+    text = re.sub(r"//[^/\s@]*@", "//", lines[0])
+    for secret in _secrets(uri):
+        text = text.replace(secret, "...")
+    text = text.rstrip(". ")
+    return text if len(text) <= REASON else f"{text[: REASON - 1]}…"
+
+
+def _secrets(uri: str) -> Iterator[str]:
+    with contextlib.suppress(ValueError):
+        password = urllib.parse.urlsplit(uri).password
+        if password:
+            yield password
+            yield urllib.parse.unquote(password)
+    if "@" in uri:
+        yield uri.partition("://")[2].rpartition("@")[0]
