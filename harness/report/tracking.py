@@ -115,7 +115,7 @@ def mirror(
     with claim(folder, "mlflow") as ours:
         if not ours:
             return Mirrored(busy=True)  # the next command writes what that process lacks
-        tracking_server.prepare()
+        tracking_server.prepare(folder)
         job = _Job(table, profile, kind, folder, runs, table_artifacts)
         try:
             try:

@@ -66,13 +66,17 @@ def announce(line: str) -> None:
     print(f"harness: {shown(line)}", file=sys.stderr)
 
 
-def prepare() -> None:
+def prepare(folder: Path) -> None:
     """Import mlflow, with its waiting limited and its log messages hidden.
 
     Raises:
         UserError: mlflow is not installed.
     """
-    for name, value in SETTINGS.items():
+    settings = dict(SETTINGS)
+    if uri_of(folder).startswith("sqlite"):
+        # A connection that is kept open stays with a file that was renamed or replaced meanwhile.
+        settings["MLFLOW_SQLALCHEMYSTORE_POOLCLASS"] = "NullPool"
+    for name, value in settings.items():
         os.environ.setdefault(name, value)
     try:
         import mlflow  # noqa: F401  # tested here, so that no other missing package is meant

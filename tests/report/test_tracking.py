@@ -138,7 +138,9 @@ def test_a_server_that_cannot_be_reached_is_one_line(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/file/mlflow.db")
-    with pytest.raises(UserError, match="cannot be used.*`harness track` mirrors later.*--track off"):
+    with pytest.raises(
+        UserError, match="cannot be used.*`harness track` mirrors later.*--track off"
+    ):
         tracking.mirror("table1", "smoke", [mirror(tmp_path)], [], folder=tmp_path)
 
 
