@@ -8,19 +8,17 @@ import os
 import re
 import sqlite3
 import sys
-import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from harness import files, sqlite
 from harness.errors import UserError, shown
+from harness.waiting import NoAnswer, within
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-T = TypeVar("T")
 
 EXPERIMENT = "msmae-harness"
 """Name of the MLflow experiment of all runs."""
@@ -44,10 +42,6 @@ SETTINGS = {
     "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT": str(SECONDS),
 }
 """Environment variables of MLflow that are set unless the user has set them."""
-
-
-class NoAnswer(Exception):
-    """A server did not answer within the time limit."""
 
 
 def uri_of(folder: Path) -> str:
@@ -94,35 +88,6 @@ def limit() -> float:
     with contextlib.suppress(ValueError):
         return max(1.0, float(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", SECONDS)))
     return SECONDS
-
-
-def within(seconds: float, call: Callable[[], T]) -> T:
-    """Return what a call returns, or give it up after some seconds.
-
-    It runs in a thread of its own: looking up a name, several addresses of one host and drivers of
-    databases each have limits of their own or none. An abandoned call cannot be ended; its thread
-    does not keep the process from ending.
-
-    Raises:
-        NoAnswer: the call has not returned.
-    """
-    returned: list[T] = []
-    raised: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            returned.append(call())
-        except BaseException as error:  # noqa: BLE001  # raised again in the caller's thread
-            raised.append(error)
-
-    thread = threading.Thread(target=run, daemon=True, name="mlflow")
-    thread.start()
-    thread.join(seconds)
-    if raised:
-        raise raised[0]
-    if not returned:
-        raise NoAnswer(f"no answer within {seconds:g} s")
-    return returned[0]
 
 
 class _Limited:

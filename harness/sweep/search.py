@@ -27,7 +27,6 @@ from harness.sweep import design as study_design
 from harness.sweep import publish
 from harness.sweep.design import Design, SearchOptions
 from harness.sweep.publish import PageOptions
-from harness.sweep.storage import reachable
 from harness.sweep.study import Study
 from harness.sweep.trial import Attempt, Pruned, Result, TrialProgress, train
 
@@ -214,7 +213,7 @@ def _search(study: Study, request: SweepRequest, executor: Executor, *, plain: b
     begin, wanted = time.monotonic(), request.wanted(study.design.sweep)
     track_from = begin
     while request.timeout is None or time.monotonic() - begin < request.timeout:
-        with reachable(study.url), study.attempt(wanted) as attempt:
+        with study.attempt(wanted) as attempt:
             if attempt is None:
                 break
             name = f"trial {attempt.number}"

@@ -18,13 +18,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, cast
 
 from harness import seed
-from harness.errors import UserError
+from harness.errors import Damaged, UserError
 from harness.spec.space import SHARE, Choice, Space, Value, Whole
 from harness.store import form
 from harness.store.claim import Claim, claim, living
+from harness.sweep import stored
 from harness.sweep.design import Design, SearchOptions
-from harness.sweep.storage import open_storage, reachable
-from harness.sweep.trial import Attempt, Pruned, Result, State, Trial
+from harness.sweep.storage import name_of, open_storage, reachable
+from harness.sweep.stored import StoredTrial
+from harness.sweep.trial import Attempt, Pruned, Result, Trial
 
 if TYPE_CHECKING:
     import optuna
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 DEATHS = 10
 """Number of crashes after which a trial is marked failed."""
 
-TAKEN = ("COMPLETE", "PRUNED", "RUNNING")
+TAKEN = ("complete", "pruned", "running")
 """States of trials that count towards the number that is wanted."""
 
 DIRECTIONS: tuple[Literal["maximize", "minimize"], ...] = ("maximize", "minimize")
@@ -71,7 +73,7 @@ class Study:
         """
         import optuna
 
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.design, self.url = design, url
         with reachable(url), self._lock():
             storage = open_storage(url)
@@ -81,11 +83,12 @@ class Study:
                     f"No study {design.study!r} in the Optuna storage;"
                     f" run `harness sweep {design.name}` with the same options first."
                 )
-            stored = None
+            text = None
             if exists:
                 old = optuna.load_study(storage=storage, study_name=design.study)
-                stored = old.user_attrs.get("definition")
-            drawing, definition = design.agree(stored, requested)
+                has_trials = bool(old.get_trials(deepcopy=False))
+                text = stored.definition(old.user_attrs, has_trials=has_trials, name=name_of(url))
+            drawing, definition = design.agree(text, requested)
             self.sampler, self.pruner = str(drawing.sampler), str(drawing.pruner)
             self._seeded(0)  # raises if the sampler's package is not installed
             self.study = optuna.create_study(
@@ -95,9 +98,11 @@ class Study:
                 pruner=_pruner(self.pruner, design.epochs),
                 load_if_exists=True,
             )
-            if stored is None:
+            if len(self.study.directions) != len(design.sweep.objectives):
+                raise Damaged(name_of(url), "(the Optuna storage) lacks an objective", stored.KEPT)
+            if text is None:
                 self.study.set_user_attr("definition", definition)
-            failed = [t.number for t in self._frozen("FAIL")]
+            failed = [t.number for t in self._in_state("fail")]
             self.lost: Sequence[int] = failed if lost is None else lost
 
     @contextlib.contextmanager
@@ -126,40 +131,42 @@ class Study:
             the trial; None if enough are finished or running.
         """
         with contextlib.ExitStack() as claims:
-            with self._lock():
+            with self._lock(), reachable(self.url):
                 attempt = self._resume(claims) or self._new(target, claims)
             try:
                 yield attempt
             except (KeyboardInterrupt, UserError):
                 if attempt is not None:  # stopped in good order: does not count as a crash
-                    frozen = self.study.get_trials(deepcopy=False)[attempt.number]
-                    attempt.note("stops", frozen.user_attrs.get("stops", 0) + 1)
+                    with contextlib.suppress(UserError):  # the storage may be what has failed
+                        stops = self._trials()[attempt.number].attributes.stops
+                        attempt.note("stops", stops + 1)
                 raise
 
     def _resume(self, claims: contextlib.ExitStack) -> Attempt | None:
         """Claim a running trial whose process has died; None if there is none."""
         import optuna
 
-        for frozen in self._frozen("RUNNING"):
-            if not claims.enter_context(self._claim(frozen.number)):
+        for running in self._in_state("running"):
+            if not claims.enter_context(self._claim(running.number)):
                 continue  # another process is running it
-            self.study.sampler = self._seeded(frozen.number)
+            self.study.sampler = self._seeded(running.number)
+            (frozen,) = self._frozen()[running.number : running.number + 1]
             trial = optuna.Trial(self.study, frozen._trial_id)
-            starts = frozen.user_attrs.get("starts", 1)
-            if starts - frozen.user_attrs.get("stops", 0) >= DEATHS:
+            starts = running.attributes.starts
+            if starts - running.attributes.stops >= DEATHS:
                 trial.set_user_attr("error", f"its process died {DEATHS} times")
-                self._end(frozen.number, "FAIL")
+                self._end(running.number, "FAIL")
                 continue
             trial.set_user_attr("starts", starts + 1)
-            return self._sampled(trial, frozen.intermediate_values)
+            return self._sampled(trial, running.intermediate_values)
         return None
 
     def _new(self, target: int, claims: contextlib.ExitStack) -> Attempt | None:
         """Sample and claim a new trial; None if no more are wanted."""
         if not self._wants(target):
             return None
-        number = len(self.study.get_trials(deepcopy=False))
-        if self.sampler == "grid" and not self._frozen("WAITING"):
+        number = len(self._trials())
+        if self.sampler == "grid" and not self._in_state("waiting"):
             point = self._next_point()
             if point is None:
                 return None
@@ -179,15 +186,21 @@ class Study:
         def see(epoch: int, accuracy: float) -> None:
             if len(self.study.directions) > 1:
                 return
-            if epoch + 1 not in reported:
-                trial.report(accuracy, epoch + 1)
-                reported.add(epoch + 1)
-            if epoch + 1 < self.design.epochs and trial.should_prune():
+            with reachable(self.url):
+                if epoch + 1 not in reported:
+                    trial.report(accuracy, epoch + 1)
+                    reported.add(epoch + 1)
+                prune = epoch + 1 < self.design.epochs and trial.should_prune()
+            if prune:
                 raise Pruned  # never after the last epoch, when nothing can be saved
+
+        def note(name: str, value: str | float | None) -> None:
+            with reachable(self.url):
+                trial.set_user_attr(name, value)
 
         _suggest(trial, self.design.space)
         values = self.design.space.decode(trial.params)
-        return Attempt(number=trial.number, values=values, see=see, note=trial.set_user_attr)
+        return Attempt(number=trial.number, values=values, see=see, note=note)
 
     def _seeded(self, number: int) -> optuna.samplers.BaseSampler:
         return _sampler(self.sampler, seed.derive("sweep", self.design.study, number) % 2**32)
@@ -199,40 +212,46 @@ class Study:
         name = hashlib.sha256(self.design.study.encode()).hexdigest()[:16]
         return f"trial-{name}-{number}"
 
-    def _frozen(self, *states: str) -> list[FrozenTrial]:
-        trials = self.study.get_trials(deepcopy=False)
-        return [trial for trial in trials if trial.state.name in states]
+    def _frozen(self) -> list[FrozenTrial]:
+        return self.study.get_trials(deepcopy=False)
+
+    def _trials(self) -> list[StoredTrial]:
+        """Return all trials, checked."""
+        with reachable(self.url):
+            objectives = len(self.design.sweep.objectives)
+            name = name_of(self.url)
+            return stored.trials(self._frozen(), self.design.space, objectives, name)
+
+    def _in_state(self, *states: str) -> list[StoredTrial]:
+        return [trial for trial in self._trials() if trial.state in states]
 
     def _next_point(self) -> dict[str, Value] | None:
         space = self.design.space
         taken, lost, failed = (
             [_values(t, space) for t in trials]
-            for trials in (self._frozen(*TAKEN), self._frozen("FAIL"), self._failed())
+            for trials in (self._in_state(*TAKEN), self._in_state("fail"), self._failed())
         )
         return self.design.next_point(taken, lost, failed)
 
     def _wants(self, target: int) -> bool:
-        return len(self._frozen(*TAKEN)) + len(self._failed()) < target
+        return len(self._in_state(*TAKEN)) + len(self._failed()) < target
 
     def wants(self, target: int) -> bool:
         """Whether fewer trials are finished than are wanted."""
-        with reachable(self.url):
-            ended = self._frozen("COMPLETE", "PRUNED")
-            return len(ended) + len(self._failed()) < target
+        ended = self._in_state("complete", "pruned")
+        return len(ended) + len(self._failed()) < target
 
-    def _failed(self) -> list[FrozenTrial]:
-        return [trial for trial in self._frozen("FAIL") if trial.number not in self.lost]
+    def _failed(self) -> list[StoredTrial]:
+        return [trial for trial in self._in_state("fail") if trial.number not in self.lost]
 
     def failed(self) -> tuple[Trial, ...]:
         """Return the trials that failed during the command, in any process."""
-        with reachable(self.url):
-            return tuple(_plain(t, self.design.space) for t in self._failed())
+        return tuple(_plain(t, self.design.space) for t in self._failed())
 
     def abandoned(self) -> tuple[int, ...]:
         """Return the numbers of the running trials whose process has died."""
         claimed = living(self.design.options.runs)
-        with reachable(self.url):
-            running = self._frozen("RUNNING")
+        running = self._in_state("running")
         return tuple(t.number for t in running if self._claim_name(t.number) not in claimed)
 
     def finish(self, attempt: Attempt, result: Result | None) -> None:
@@ -245,55 +264,58 @@ class Study:
         else:
             attempt.note("macs", result.macs)
             values = (result.accuracy, result.macs)[: len(self.study.directions)]
-            self.study.tell(attempt.number, [float(v) for v in values if v is not None])
+            with reachable(self.url):
+                self.study.tell(attempt.number, [float(v) for v in values if v is not None])
 
     def _end(self, number: int, state: str) -> None:
         from optuna.trial import TrialState
 
-        self.study.tell(number, state=TrialState[state])
+        with reachable(self.url):
+            self.study.tell(number, state=TrialState[state])
 
     def trials(self) -> tuple[Trial, ...]:
         """Return all trials."""
-        with reachable(self.url):
-            trials = tuple(_plain(t, self.design.space) for t in self.study.get_trials())
-        former = form.former_keys(
-            self.design.options.runs
-        )  # Optuna cannot change a finished trial's key
+        trials = tuple(_plain(t, self.design.space) for t in self._trials())
+        # Optuna cannot change a finished trial's key.
+        former = form.former_keys(self.design.options.runs)
         return tuple(replace(t, key=former.get(t.key, t.key)) for t in trials)
 
     def importances(self) -> tuple[dict[str, float], str]:
         """Return each parameter's share of the accuracy's variance (fANOVA), or why none."""
         from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-        done = self._frozen("COMPLETE")
-        if len({t.values[0] for t in done}) < 2 or len(done) < 4:
+        done = [t for t in self.trials() if t.state == "complete"]
+        if len({t.accuracy for t in done}) < 2 or len(done) < 4:
             return {}, "fewer than four complete trials, or all of one accuracy"
         fanova = FanovaImportanceEvaluator(seed=0)
-        shares = get_param_importances(self.study, evaluator=fanova, target=lambda t: t.values[0])
+        with reachable(self.url):
+            shares = get_param_importances(
+                self.study, evaluator=fanova, target=lambda t: t.values[0]
+            )
         return {name: float(share) for name, share in shares.items()}, ""
 
 
-def _values(frozen: FrozenTrial, space: Space) -> dict[str, Value]:
+def _values(trial: StoredTrial, space: Space) -> dict[str, Value]:
     """Return a trial's values by dimension; empty if not all of them have been sampled."""
-    return space.decode(frozen.params) if len(frozen.params) == len(space.dimensions) else {}
+    if len(trial.params) != len(space.dimensions):
+        return {}
+    return space.decode(cast("dict[str, Value]", trial.params))
 
 
-def _plain(frozen: FrozenTrial, space: Space) -> Trial:
-    """Return an Optuna trial as a ``Trial``."""
-    state = cast("State", frozen.state.name.lower())
-    epochs = {step - 1: value for step, value in sorted(frozen.intermediate_values.items())}
-    last = list(epochs.values())[-1] if epochs and state == "pruned" else None
-    accuracy = frozen.values[0] if state == "complete" else last
-    facts = frozen.user_attrs
+def _plain(trial: StoredTrial, space: Space) -> Trial:
+    """Return a stored trial as a ``Trial``."""
+    epochs = {step - 1: value for step, value in sorted(trial.intermediate_values.items())}
+    last = list(epochs.values())[-1] if epochs and trial.state == "pruned" else None
+    attributes = trial.attributes
     return Trial(
-        number=frozen.number,
-        state=state,
-        values=_values(frozen, space),
-        accuracy=accuracy,
-        macs=facts.get("macs"),
+        number=trial.number,
+        state=trial.state,
+        values=_values(trial, space),
+        accuracy=trial.values[0] if trial.state == "complete" and trial.values else last,
+        macs=attributes.macs,
         epochs=epochs,
-        key=facts.get("key", ""),
-        error=facts.get("error"),
+        key=attributes.key,
+        error=attributes.error,
     )
 
 

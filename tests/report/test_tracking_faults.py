@@ -52,6 +52,9 @@ NAMES = (
 )
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of MLflow without runs; making one takes a second."""
@@ -454,7 +457,7 @@ def test_a_server_that_was_wiped_at_the_same_address_is_filled_again(
     assert _write(store, run, other).written == 2  # whatever the ledger says
     now = time.time()
     for later in (tracking_ledger.RECHECK, -1e6):  # a day later, and after the clock was set back
-        monkeypatch.setattr(tracking_ledger.time, "time", lambda later=later: now + later)
+        monkeypatch.setattr(time, "time", lambda later=later: now + later)
         assert tracking_ledger.pending([run], store) == [run]
 
 

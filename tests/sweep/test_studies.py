@@ -419,7 +419,7 @@ def test_files_with_mistakes(
         (("sweep", "small.py", "--trials", "0"), ("--trials is 0; it must be at least 1",)),
         (("sweep", "small.py", "--timeout", "0"), ("--timeout is 0 seconds",)),
         (("sweep", "small.py", "--storage", "x.db"), ("--storage must be the URL",)),
-        (("sweep", "small.py", "--storage", "sqlite:////no/x.db"), ("(sqlite) cannot be used",)),
+        (("sweep", "small.py", "--storage", "sqlite:////no/x.db"), ("(/no/x.db) cannot be used",)),
         (("sweep", "small.py", "--storage", "no://u:secret@h/x"), ("(no) cannot be used",)),
         (("sweep", "small.py", "--seeds", "0,1"), ("A sweep has one seed, not 2",)),
         (("sweep", "small.py", "--set", "finetune=own"), ("is for tables",)),
