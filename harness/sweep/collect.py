@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 
 from harness import provenance
-from harness.canonical import digest
+from harness.canonical import digest, short
 from harness.data.parts import part_of
 from harness.data.prepared import open_store
 from harness.report import collect, division
@@ -17,7 +18,7 @@ from harness.spec.space import Choice, Space
 from harness.store.record import Record, Records
 from harness.sweep.design import Design, settings
 from harness.sweep.study import Study
-from harness.sweep.trial import Trial, front, ranked
+from harness.sweep.trial import VALIDATION, Trial, front, ranked
 from harness.sweep.values import Line, Sheet
 
 LEVELS = 24
@@ -57,8 +58,32 @@ def lay_out(study: Study, device: torch.device, *, name: str, command: str) -> S
         importances=importances,
         importance_error=importance_error,
         settings=_settings(design, best[0]) if best else (),
-        notes=design.sweep.notes,
+        notes=(*design.sweep.notes, *_doubts(design, best, records)),
     )
+
+
+def _doubts(design: Design, trials: Sequence[Trial], records: Records) -> tuple[str, ...]:
+    """Return where the study's database contradicts the records, one sentence per trial.
+
+    A changed digit in a database is as sound to SQLite and Optuna as the right one.
+    """
+    doubts = []
+    for trial in trials:
+        record = records.read(trial.key) if trial.key else None
+        if record is None or record.result is None:
+            continue
+        accuracy = record.result.history[-1].get(VALIDATION)
+        if accuracy != trial.accuracy:
+            doubts.append(
+                f"Trial {trial.number}: the study's database has the accuracy {trial.accuracy},"
+                f" its record has {accuracy}."
+            )
+        if design.plan(trial.values).cell_runs[0].run.key() != trial.key:
+            doubts.append(
+                f"Trial {trial.number}: the settings in the study's database are not those of its"
+                f" record {short(trial.key)}."
+            )
+    return tuple(doubts)
 
 
 def _heatmap(design: Design) -> tuple[str, str] | None:

@@ -39,6 +39,8 @@ def write_pages(study: Study, options: PageOptions) -> list[Path]:
     folder = options.folder or Path("reports") / design.options.profile.name
     sheet = collect.lay_out(study, choose_device(), name=name, command=options.command)
     paths = report.write(sheet, folder, options.formats)
+    for doubt in sheet.notes[len(design.sweep.notes) :]:
+        print(f"harness: {doubt}", file=sys.stderr)
     counts = ", ".join(f"{sheet.count(s)} {s}" for s in ("complete", "pruned", "fail"))
     best = sheet.complete[:1]
     if best:

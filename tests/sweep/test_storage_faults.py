@@ -20,6 +20,7 @@ import pytest
 from harness import sqlite
 from harness.cli.main import main
 from harness.errors import Damaged, UserError
+from harness.report import tracking
 from harness.sweep import report, search, storage, study
 from harness.sweep.trial import Pruned, Result
 from tests import prepared
@@ -498,3 +499,45 @@ def test_errors_of_a_disk_are_no_damage(
     assert isinstance(error.value, Damaged)
     with pytest.raises(Pruned):
         raise Pruned
+
+
+@pytest.mark.usefixtures("folder")
+def test_an_outage_of_mlflow_ends_no_sweep_and_is_made_good(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setattr(search, "_attempt", lambda _, __, attempt, ___: _reported(attempt))
+    tracked = [word for word in SWEEP_COMMAND if word not in ("--track", "off")]
+    code, _, err = harness(*tracked, "--study", "another", "--trials", "4")
+    assert code == 0, err
+    warnings = [line for line in err.splitlines() if "not mirrored" in line]
+    assert 1 <= len(warnings) <= 5
+    assert "MLflow at http://127.0.0.1:1 cannot be used: Connection refused" in warnings[0]
+    select = ("track", "small.py", *QUICK, "--study", "another")
+    code, _, err = harness(*select)
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "Connection refused" in err
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    code, out, err = harness(*select)
+    assert (code, err) == (0, "")
+    assert "another: 4 runs mirrored to MLflow." in out
+    assert "another: MLflow has all 4 finished runs, nothing to mirror." in harness(*select)[1]
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_server_that_makes_each_call_wait_does_not_make_each_trial_wait(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def slow(*_: Any, **__: Any) -> None:
+        calls.append(time.monotonic())
+        time.sleep(0.5)
+        raise UserError("MLflow gives no answer.")
+
+    monkeypatch.setattr(tracking, "mirror", slow)
+    tracked = [word for word in SWEEP_COMMAND if word not in ("--track", "off")]
+    code, _, err = harness(*tracked, "--study", "another", "--trials", "6")
+    assert code == 0, err
+    assert len(calls) == 2  # after the first trial, and at the end
+    assert err.count("not mirrored: MLflow gives no answer.") == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -142,8 +143,23 @@ def test_trials_are_mirrored_under_one_parent(folder: Path, harness: Harness) ->
         assert run.data.tags["harness.split"] == "clean"
         assert {"space.mask", "space.throw", "space.interval"} <= run.data.params.keys()
         assert run.data.metrics["trial/accuracy"] == run.data.metrics["validation/accuracy"]
-    assert harness("track", "small.py", *QUICK)[0] == 0
+    code, out, _ = harness("track", "small.py", *QUICK)
+    assert (code, "MLflow has all 2 finished runs, nothing to mirror" in out) == (0, True)
     assert len(list(_children(folder))) == 2
+    report = ("report", "small.py", *QUICK)
+    assert harness(*report)[2] == ""
+    with sqlite3.connect(folder / "runs/optuna.db") as connection:  # one changed digit
+        connection.execute("UPDATE trial_values SET value = value + 0.01 WHERE trial_id = 1")
+        connection.execute(
+            "UPDATE trial_params SET param_value = 30 - param_value"
+            " WHERE param_name = 'interval' AND trial_id = 2"
+        )
+    code, _, err = harness(*report)
+    assert code == 0
+    assert len(err.splitlines()) == 2
+    assert "Trial 0: the study's database has the accuracy 0." in err
+    assert "Trial 1: the settings in the study's database are not those of its record" in err
+    assert "its record has 0." in (folder / "reports/smoke/small.md").read_text()
 
 
 @pytest.mark.slow
