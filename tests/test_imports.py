@@ -19,7 +19,7 @@ SOURCES = sorted(p for package in PACKAGES for p in (ROOT / package).rglob("*.py
 
 HOMES = {
     "mlflow": ("harness/report/tracking.py", "harness/report/tracking_server.py"),
-    "optuna": ("harness/sweep/study.py", "harness/sweep/storage.py"),
+    "optuna": ("harness/sweep/study.py", "harness/sweep/storage.py", "harness/sweep/stored.py"),
     "pandas": ("harness/report/", "harness/store/record.py"),
     "mmseg": ("msmae/setr.py",),
     "mmengine": ("msmae/setr.py",),

@@ -25,7 +25,7 @@ from harness.sweep import report, search, storage, study
 from harness.sweep.trial import Pruned, Result
 from tests import prepared
 from tests.conftest import Harness
-from tests.sweep.test_studies import QUICK, SWEEP
+from tests.sweep.sweeps import QUICK, SWEEP
 
 CORRUPTIONS = int(os.environ.get("HARNESS_CORRUPTIONS", "20"))
 """Random corruptions of a database that are tried; more for a thorough search."""
