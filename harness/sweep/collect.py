@@ -18,7 +18,7 @@ from harness.spec.space import Choice, Space
 from harness.store.record import Record, Records
 from harness.sweep.design import Design, settings
 from harness.sweep.study import Study
-from harness.sweep.trial import VALIDATION, Trial, front, ranked
+from harness.sweep.trial import Trial, front, ranked, reached
 from harness.sweep.values import Line, Sheet
 
 LEVELS = 24
@@ -72,17 +72,26 @@ def _doubts(design: Design, trials: Sequence[Trial], records: Records) -> tuple[
         record = records.read(trial.key) if trial.key else None
         if record is None or record.result is None:
             continue
-        accuracy = record.result.history[-1].get(VALIDATION)
-        if accuracy != trial.accuracy:
-            doubts.append(
-                f"Trial {trial.number}: the study's database has the accuracy {trial.accuracy},"
-                f" its record has {accuracy}."
-            )
-        if design.plan(trial.values).cell_runs[0].run.key() != trial.key:
+        run = design.plan(trial.values).cell_runs[0].run
+        if run.key() != trial.key:
             doubts.append(
                 f"Trial {trial.number}: the settings in the study's database are not those of its"
                 f" record {short(trial.key)}."
             )
+            continue
+        chain = [records.read(run.key(n + 1)) for n in range(len(run.stages))]
+        if None in chain or any(r is not None and r.result is None for r in chain):
+            continue
+        said = reached([r for r in chain if r is not None])
+        for name, ours, theirs in (
+            ("accuracy", trial.accuracy, said.accuracy),
+            ("training cost", trial.macs, said.macs),
+        ):
+            if ours != theirs:
+                doubts.append(
+                    f"Trial {trial.number}: the study's database has the {name} {ours}, its"
+                    f" records have {theirs}."
+                )
     return tuple(doubts)
 
 

@@ -125,15 +125,20 @@ def test_trials_are_mirrored_under_one_parent(folder: Path, harness: Harness) ->
     with sqlite3.connect(folder / "runs/optuna.db") as connection:  # one changed digit
         connection.execute("UPDATE trial_values SET value = value + 0.01 WHERE trial_id = 1")
         connection.execute(
+            "UPDATE trial_user_attributes SET value_json = '1.0'"
+            " WHERE key = 'macs' AND trial_id = 1"
+        )
+        connection.execute(
             "UPDATE trial_params SET param_value = 30 - param_value"
             " WHERE param_name = 'interval' AND trial_id = 2"
         )
     code, _, err = harness(*report)
     assert code == 0
-    assert len(err.splitlines()) == 2
+    assert len(err.splitlines()) == 3
+    assert "Trial 0: the study's database has the training cost 1.0, its records" in err
     assert "Trial 0: the study's database has the accuracy 0." in err
     assert "Trial 1: the settings in the study's database are not those of its record" in err
-    assert "its record has 0." in (folder / "reports/smoke/small.md").read_text()
+    assert "its records have 0." in (folder / "reports/smoke/small.md").read_text()
 
 
 @pytest.mark.slow
