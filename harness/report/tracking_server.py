@@ -9,6 +9,7 @@ import re
 import sqlite3
 import sys
 import urllib.parse
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -148,9 +149,10 @@ def _make_database(path: Path) -> None:
     """
     from mlflow import MlflowClient
 
-    temporary = path.with_name(f"{path.name}.new")
-    for leftover in (temporary, *sqlite.companions(temporary)):
-        leftover.unlink(missing_ok=True)
+    for leftover in path.parent.glob(f"{path.name}.*.new*"):
+        leftover.unlink()
+    # MLflow makes the tables of a URL once per process, so that each attempt has its own.
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.new")
     MlflowClient(tracking_uri=sqlite.url(temporary)).search_experiments()
     temporary.replace(path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,17 +39,17 @@ def _children(folder: Path) -> Iterator[Any]:
     return (run for run in _runs(folder) if "mlflow.parentRunId" in run.data.tags)
 
 
-def test_one_parent_a_table_and_one_child_a_run(tmp_path: Path) -> None:
+def test_one_parent_a_table_and_one_child_a_run(store: Path) -> None:
     runs = [
-        mirror(tmp_path),
-        mirror(tmp_path, name="amt / btmd / seed 0", key="cd" * 32, status="failed"),
+        mirror(store),
+        mirror(store, name="amt / btmd / seed 0", key="cd" * 32, status="failed"),
     ]
-    table = tmp_path / "table1.md"
+    table = store / "table1.md"
     table.write_text("| |")
-    assert tracking.mirror("table1", "smoke", runs, [table], folder=tmp_path).written == 2
-    found = _runs(tmp_path)
+    assert tracking.mirror("table1", "smoke", runs, [table], folder=store).written == 2
+    found = _runs(store)
     parents = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
-    children = {run.data.tags["harness.name"]: run for run in _children(tmp_path)}
+    children = {run.data.tags["harness.name"]: run for run in _children(store)}
     assert len(parents) == 1
     assert parents[0].info.status == "FINISHED"
     assert {run.data.tags["mlflow.parentRunId"] for run in children.values()} == {
@@ -60,7 +61,7 @@ def test_one_parent_a_table_and_one_child_a_run(tmp_path: Path) -> None:
     assert child.data.params["pretrain.recipe.base_lr"] == "0.001"
     assert child.data.metrics == {"last/accuracy": 0.75, "loss/total": 1.5}
     assert child.data.tags["harness.commit"] == "c" * 40
-    client = _store(tmp_path)
+    client = _store(store)
     history = client.get_metric_history(child.info.run_id, "loss/total")
     assert [(m.step, m.value) for m in history] == [(0, 2.0), (1, 1.5)]
     assert [f.path for f in client.list_artifacts(child.info.run_id)] == ["record.json"]
@@ -69,37 +70,39 @@ def test_one_parent_a_table_and_one_child_a_run(tmp_path: Path) -> None:
     ]
 
 
-def test_again_adds_nothing_and_changes_replace(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-c", PLAIN, str(tmp_path)], cwd=ROOT, check=True)
-    run = mirror(tmp_path)
-    assert tracking_ledger.pending([run], tmp_path) == []
-    assert tracking.mirror("table1", "smoke", [run], [], folder=tmp_path).written == 0
-    assert len(_runs(tmp_path)) == 2
+def test_again_adds_nothing_and_changes_replace(store: Path) -> None:
+    run = mirror(store)
+    assert tracking.mirror("table1", "smoke", [run], [], folder=store).written == 1
+    assert tracking_ledger.pending([run], store) == []
+    assert tracking.mirror("table1", "smoke", [run], [], folder=store).written == 0
+    assert len(_runs(store)) == 2
     changed = replace(run, digest="2", metrics={"last/accuracy": 0.5})
-    assert tracking_ledger.pending([changed], tmp_path) == [changed]
-    assert tracking.mirror("table1", "smoke", [changed], [], folder=tmp_path).written == 1
-    (child,) = _children(tmp_path)
+    assert tracking_ledger.pending([changed], store) == [changed]
+    assert tracking.mirror("table1", "smoke", [changed], [], folder=store).written == 1
+    (child,) = _children(store)
     assert child.data.metrics["last/accuracy"] == 0.5
 
 
-def test_a_lost_ledger_makes_no_duplicates(tmp_path: Path) -> None:
-    run = mirror(tmp_path)
-    tracking.mirror("table1", "smoke", [run], [], folder=tmp_path)
-    (tmp_path / tracking_ledger.LEDGER).write_text("{ trunc")
-    assert tracking_ledger.pending([run], tmp_path) == [run]
-    assert tracking.mirror("table1", "smoke", [run], [], folder=tmp_path).written == 0
-    assert len(_runs(tmp_path)) == 2
+def test_a_lost_ledger_makes_no_duplicates(store: Path) -> None:
+    run = mirror(store)
+    tracking.mirror("table1", "smoke", [run], [], folder=store)
+    (store / tracking_ledger.LEDGER).write_text("{ trunc")
+    assert tracking_ledger.pending([run], store) == [run]
+    assert tracking.mirror("table1", "smoke", [run], [], folder=store).written == 0
+    assert len(_runs(store)) == 2
 
 
-def test_another_server_gets_its_own_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = mirror(tmp_path)
-    tracking.mirror("table1", "smoke", [run], [], folder=tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/elsewhere.db")
-    assert tracking_ledger.pending([run], tmp_path) == [run]
-    assert tracking.mirror("table1", "smoke", [run], [], folder=tmp_path).written == 1
-    assert (tmp_path / "elsewhere.db").exists()
+def test_another_server_gets_its_own_copy(
+    store: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = mirror(store)
+    tracking.mirror("table1", "smoke", [run], [], folder=store)
+    shutil.copy(empty_database, store / "elsewhere.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}/elsewhere.db")
+    assert tracking_ledger.pending([run], store) == [run]
+    assert tracking.mirror("table1", "smoke", [run], [], folder=store).written == 1
     # an address may hold a secret
-    assert "elsewhere" not in (tmp_path / tracking_ledger.LEDGER).read_text()
+    assert "elsewhere" not in (store / tracking_ledger.LEDGER).read_text()
 
 
 KILLED = """
@@ -134,14 +137,14 @@ def test_a_kill_in_the_middle_leaves_nothing_running(tmp_path: Path) -> None:
 
 
 def test_a_server_that_cannot_be_reached_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/file/mlflow.db")
+    (store / "file").write_text("")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}/file/mlflow.db")
     with pytest.raises(
         UserError, match="cannot be used.*`harness track` mirrors later.*--track off"
     ):
-        tracking.mirror("table1", "smoke", [mirror(tmp_path)], [], folder=tmp_path)
+        tracking.mirror("table1", "smoke", [mirror(store)], [], folder=store)
 
 
 def test_the_command_mirrors_later_and_only_once(tmp_path: Path, harness: Harness) -> None:
@@ -178,8 +181,7 @@ track.mirror("table1", "smoke", [mirror(Path(sys.argv[1]))], [], folder=Path(sys
 def test_a_kill_while_the_database_is_made_leaves_no_half_of_it(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", PLAIN, str(tmp_path)], cwd=ROOT)
     limit = time.monotonic() + 60
-    made = tmp_path / f"{tracking_server.DATABASE}.new"
-    while not (made.exists() and made.stat().st_size > 50_000):  # some of the tables
+    while not any(p.stat().st_size > 50_000 for p in tmp_path.glob("*.new")):  # some tables
         assert process.poll() is None
         assert time.monotonic() < limit
         time.sleep(0.0005)
@@ -191,12 +193,13 @@ def test_a_kill_while_the_database_is_made_leaves_no_half_of_it(tmp_path: Path) 
     assert not list(tmp_path.glob("*.new*"))
 
 
-def test_a_database_that_was_removed_is_written_anew(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-c", PLAIN, str(tmp_path)], cwd=ROOT, check=True)
-    run = mirror(tmp_path)
-    assert tracking_ledger.pending([run], tmp_path) == []
-    (tmp_path / tracking_server.DATABASE).unlink()
-    other = mirror(tmp_path, "amt / btmd / seed 0", key="cd" * 32)
-    assert tracking_ledger.pending([run, other], tmp_path) == [run, other]
-    assert tracking.mirror("table1", "smoke", [other], [], folder=tmp_path).written == 1
-    assert tracking_ledger.pending([run, other], tmp_path) == [run]
+def test_a_database_that_was_removed_is_written_anew_whenever_it_is(store: Path) -> None:
+    run = mirror(store)
+    other = mirror(store, "amt / btmd / seed 0", key="cd" * 32)
+    for _ in range(2):  # in one process, as in a long sweep
+        assert tracking.mirror("table1", "smoke", [run], [], folder=store).written == 1
+        assert tracking_ledger.pending([run], store) == []
+        (store / tracking_server.DATABASE).unlink()
+        assert tracking_ledger.pending([run, other], store) == [run, other]
+    assert tracking.mirror("table1", "smoke", [other], [], folder=store).written == 1
+    assert tracking_ledger.pending([run, other], store) == [run]

@@ -55,24 +55,6 @@ NAMES = (
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database of MLflow without runs; making one takes a second."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    tracking_server.prepare(path.parent)
-    tracking_server._make_database(path)
-    return path
-
-
-@pytest.fixture
-def store(tmp_path: Path, empty_database: Path) -> Path:
-    """A run store with MLflow's tables in it."""
-    folder = tmp_path / "runs"
-    folder.mkdir()
-    shutil.copy(empty_database, folder / "mlflow.db")
-    return folder
-
-
 def _write(folder: Path, *runs: Mirror, table: str = "table1", **options: Any) -> Any:
     return tracking.mirror(table, "smoke", runs, [], folder=folder, **options)
 
@@ -123,7 +105,7 @@ def test_ordinary_names_are_kept() -> None:
 
 
 def test_runs_and_tables_of_any_name_are_mirrored_once(store: Path) -> None:
-    for table in ("it's a `table`", '100 % \\ "x"\n', "😀\udc80"):
+    for table in ("it's a `table` 😀", '100 % \\ "x"\n\udc80'):
         runs = [
             mirror(
                 store,
@@ -142,7 +124,7 @@ def test_runs_and_tables_of_any_name_are_mirrored_once(store: Path) -> None:
             assert (mirrored.written, mirrored.failures) == (written, {})
         assert tracking_ledger.pending(runs, store) == []
     children = _children(store)
-    assert len(children) == 3 * len(NAMES)
+    assert len(children) == 2 * len(NAMES)
     for child in children:
         (metric,) = (n for n in child.data.metrics if n != "loss")
         if len(metric) < 250:

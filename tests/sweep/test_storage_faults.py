@@ -38,6 +38,9 @@ def _instead(*_: Any) -> Result:
     return Result(accuracy=0.5, macs=1e9)
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with a study of six trials in every state; nothing is trained."""
