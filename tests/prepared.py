@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import json
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
+from harness.data import sealed
 from harness.data.prepared import Manifest, read_manifest
 from harness.data.sets import phantom
 
@@ -20,6 +23,13 @@ def ensure(root: Path, name: str = "phantom-mri", *, size: int = phantom.SIZE) -
     manifest = read_manifest(root, name)
     assert manifest is not None
     return manifest
+
+
+def rewrite(path: Path, **changes: Any) -> None:
+    """Change fields of a manifest and give it the digest of its new content."""
+    content = json.loads(path.read_bytes())
+    del content[sealed.FIELD]
+    path.write_bytes(sealed.seal({**content, **changes}))
 
 
 def _drawn(name: str, size: int) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.data import registry
-from harness.errors import UserError
+from harness.errors import UserError, shown
 
 if TYPE_CHECKING:
     from harness.data.prepared import Manifest
@@ -91,7 +91,7 @@ def _verify(root: Path, dataset: Dataset) -> tuple[list[str], list[str]]:
         UserError: it is not prepared.
     """
     from harness.data import verify as verifying
-    from harness.data.prepared import differences, open_store, read_manifest, write_stamp
+    from harness.data.prepared import advice_for, open_store, read_manifest
 
     manifest = read_manifest(root, dataset.name)
     if manifest is None:
@@ -99,10 +99,9 @@ def _verify(root: Path, dataset: Dataset) -> tuple[list[str], list[str]]:
             f"Data set {dataset.name!r} is not prepared under {root}; run"
             f" `harness data prepare {dataset.name}`."
         )
-    wrong = differences(root / dataset.name, manifest)
-    if wrong:
-        return wrong, []
-    write_stamp(root / dataset.name, manifest)
+    damaged = [f"{shown(path)} {what}" for path, what in verifying.damage(root / dataset.name)]
+    if damaged:
+        return [*damaged, advice_for(dataset.name)], []
     store = open_store(root, dataset.name)
     found = verifying.recount(store)
     wrong = verifying.problems(store, found)

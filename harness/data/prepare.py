@@ -9,16 +9,24 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
 from harness import files
-from harness.data import overlap, photographs, placing, prepared, split_file, sums, twins
+from harness.data import (
+    blocks,
+    contents,
+    overlap,
+    photographs,
+    placing,
+    prepared,
+    split_file,
+    sums,
+    twins,
+)
 from harness.data.archive import Given, open_source
 from harness.data.decode import decode
 from harness.data.prepared import Manifest
 from harness.data.split import connect, divide
 from harness.data.twins import TwinRules
-from harness.data.writing import Advance, Work, Written, decode_all
+from harness.data.writing import Advance, Work, Written, decode_all, write_array
 from harness.errors import UserError, listed
 from harness.spec.dataset import Dataset, Listing
 from harness.spec.profiles import STORED_SIZE
@@ -152,7 +160,6 @@ def write_store(work: Work, root: Path, *, keep: bool = False) -> Manifest:
             f"Cannot write the store of {name!r} under {root}:"
             f" {error.strerror or error}. Free space or choose another --root."
         ) from error
-    prepared.write_stamp(root / name, manifest)
     return manifest
 
 
@@ -163,7 +170,6 @@ def _describe(work: Work, folder: Path, written: Written) -> Manifest:
     divided = divide(dataset, items, connect(items, written.pixels, joining), work.given)
     has_groups = any(item.group is not None for item in items)
     groups = [item.group or item.name for item in items] if has_groups else None
-    np.save(folder / "twins.npy", written.sketches)
     index = {
         "names": [item.name for item in items],
         "labels": [item.label for item in items],
@@ -173,12 +179,14 @@ def _describe(work: Work, folder: Path, written: Written) -> Manifest:
         "splits": divided.splits,
         "twins": asdict(rules),
     }
-    files.write_json(folder / "index.json", index)
-    hashes = {
-        path.name: files.sha256(path)
-        for path in sorted(folder.iterdir())
-        if path.suffix in (".npy", ".json")
-    }
+    files.write_json(folder / contents.INDEX, index)
+    write_array(folder / contents.TWINS, written.sketches)
+    hashes = {contents.INDEX: files.sha256(folder / contents.INDEX)}
+    described = {}
+    for array, shape in (*written.shapes.items(), (contents.TWINS, written.sketches.shape)):
+        hashes[array], described[array] = blocks.describe(folder / array, shape)
+    hashes = dict(sorted(hashes.items()))
+    files.write_bytes(folder / contents.BLOCKS, blocks.as_json(described))
     manifest = Manifest(
         dataset=dataset.name,
         size=work.size,
@@ -201,8 +209,9 @@ def _describe(work: Work, folder: Path, written: Written) -> Manifest:
                 divided.splits, written.pixels, groups, twins.search(written.sketches, rules.check)
             )
         ),
+        blocks=files.sha256(folder / contents.BLOCKS),
     )
-    files.write_json(folder / "manifest.json", {"format": prepared.FORMAT, **asdict(manifest)})
+    prepared.write_manifest(folder, manifest)
     return manifest
 
 

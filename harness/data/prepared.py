@@ -1,41 +1,42 @@
-"""Data stores: a data set as one memory-mapped uint8 array with labels, groups and splits.
+"""Data stores: a data set as one array of uint8 in a file, with labels, groups and splits.
 
 Files under ROOT/NAME: ``images.npy``, ``masks.npy`` if there are masks, ``twins.npy`` by which
-near-twins are found, ``index.json``, and ``manifest.json`` with the SHA-256 of each file and one
-fingerprint over all of them.
+near-twins are found, ``index.json``, ``blocks.json`` with checksums of the arrays' blocks, and
+``manifest.json`` with the SHA-256 of each file, one fingerprint over all of them but the checksums,
+and a digest of itself. Whatever is read is checked: a changed byte in any of them is an error.
 """
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 
 from harness import files, seed
 from harness.canonical import digest
-from harness.data import placing
-from harness.data.overlap import Overlap
+from harness.data import contents, placing, sealed, shrink
+from harness.data.blocks import Rows, StoredArray, read_regular
+from harness.data.contents import HASHED, IMAGES, MASKS, TWINS
+from harness.data.overlap import TITLES, Overlap
 from harness.data.split import NOTHING_JOINED, Joined
 from harness.data.twins import RULES, TwinRules
-from harness.errors import UserError, listed
+from harness.errors import Damaged, UserError, listed, shown
 from harness.spec.dataset import Dataset, Split
 
-FORMAT = 2
+FORMAT = 3
 """Version of the layout on disk; other versions are refused."""
 
-STAMP = ".verified.json"
-"""File with sizes and times of verified files, so that unchanged ones are not hashed again."""
+FINGERPRINT_FORMAT = 2
+"""Version of what the fingerprint covers: it names the data in keys, so it does not move with
+checksums that are added to a store."""
 
 RESAMPLING = "Lanczos, antialiased; smaller images as they are"
 """How images are brought to the store's size."""
-
-CHUNK = 256
-"""Number of images resized at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,22 +58,24 @@ class Manifest:
         twins: when two images are near-twins, see ``harness.data.twins``.
         joined: what the clean split keeps together.
         overlaps: how many images of each part have a twin or share a group in another part.
+        blocks: SHA-256 of blocks.json, which is no part of the fingerprint.
     """
 
     dataset: str
-    size: int
+    size: Annotated[int, msgspec.Meta(ge=0, le=2**20)]
     fingerprint: str
-    parts: Mapping[str, Mapping[str, int]]
+    parts: Mapping[str, Mapping[str, contents.Count]]
     files: Mapping[str, str]
     resampling: str = RESAMPLING
     archives: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     split: Split = "paper"
     classes: tuple[str, ...] = ()
-    counts: tuple[int, ...] = ()
+    counts: tuple[contents.Count, ...] = ()
     twins: TwinRules = RULES
     joined: Joined = NOTHING_JOINED
     overlaps: tuple[Overlap, ...] = ()
+    blocks: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,24 +84,24 @@ class ImageStore:
 
     Attributes:
         dataset: name of the data set.
-        images: (N, S, S, C) uint8, memory-mapped: all images of the store; one whose height or
-            width is below S lies in the upper left corner, the rest is 0.
+        images: (N, S, S, C) uint8, in the store's file: all images of the store; one whose height
+            or width is below S lies in the upper left corner, the rest is 0.
         index: (n,) rows of the selected images in ``images``.
         labels: (n,) int64.
         names: n file stems.
         groups: n lesion or patient ids, None if the data set has none.
         sizes: (n, 2) int64, original height and width in pixels.
-        masks: (N, S, S) uint8 in {0, 1}, memory-mapped, None if the data set has none.
+        masks: (N, S, S) uint8 in {0, 1}, in the store's file, None if the data set has none.
     """
 
     dataset: str
-    images: np.ndarray
+    images: Rows
     index: np.ndarray
     labels: np.ndarray
     names: tuple[str, ...]
     groups: tuple[str, ...] | None
     sizes: np.ndarray
-    masks: np.ndarray | None
+    masks: Rows | None
 
     def __len__(self) -> int:
         """Return the number of selected images n."""
@@ -121,7 +124,7 @@ class ImageStore:
         Images are never enlarged: a larger ``size`` returns them at the store's size, and an image
         whose height or width is smaller fills only that part of the array, see ``extents``.
         """
-        return _load(self.images, self.index, self.sizes, size)
+        return shrink.rows(self.images, self.index, self.sizes, size)
 
     def extents(self, size: int | None = None) -> np.ndarray:
         """Return the heights and widths in pixels, (n, 2), that images fill in what is loaded."""
@@ -140,62 +143,8 @@ class ImageStore:
         if self.masks is None:
             raise UserError(f"Data set {self.dataset!r} has no masks; choose one that has (busi).")
         masks = self.masks[self.index][..., None] * np.uint8(255)
-        scaled = _load(masks, np.arange(len(masks)), self.sizes, size)
+        scaled = shrink.rows(masks, np.arange(len(masks)), self.sizes, size)
         return (scaled[..., 0] >= 128).astype(np.uint8)
-
-
-def _load(images: np.ndarray, index: np.ndarray, sizes: np.ndarray, size: int | None) -> np.ndarray:
-    """Return rows of (N, S, S, C) uint8 images, area-averaged to ``size`` if that is smaller.
-
-    Args:
-        images: the rows, each image in the upper left corner.
-        index: (n,) wanted rows.
-        sizes: (n, 2) original heights and widths of the wanted rows.
-        size: wanted side; None for S.
-    """
-    side = images.shape[1]
-    if size is None or size >= side:
-        return np.ascontiguousarray(images[index])
-    result = np.empty((len(index), size, size, images.shape[3]), np.uint8)
-    lengths = np.minimum(sizes, side)
-    for begin in range(0, len(index), CHUNK):
-        rows = index[begin : begin + CHUNK]
-        # The area average is separable: A X B^T for each channel X, with A of the image's height
-        # and B of its width.
-        down, across = (
-            _area_matrices(axis, side, size) for axis in lengths[begin : begin + CHUNK].T
-        )
-        pixels = images[rows].transpose(0, 3, 1, 2).astype(np.float32)
-        scaled = down @ pixels @ across.swapaxes(-1, -2)
-        result[begin : begin + CHUNK] = np.rint(scaled).astype(np.uint8).transpose(0, 2, 3, 1)
-    return result
-
-
-def _area_matrices(lengths: np.ndarray, side: int, target: int) -> np.ndarray:
-    """Return ``_area_matrix`` of each length, (n, 1, target, side); (target, side) if equal."""
-    unique, which = np.unique(lengths, return_inverse=True)
-    matrices = np.stack([_area_matrix(int(length), side, target) for length in unique])
-    # One matrix for all images is multiplied faster than copies of it.
-    return matrices[0] if len(unique) == 1 else matrices[which][:, None]
-
-
-def _area_matrix(length: int, side: int, target: int) -> np.ndarray:
-    """Return weights (target, side) that average the source pixels under each target pixel.
-
-    Args:
-        length: pixels of the image, which come first; one that fits the target stays as it is.
-        side: pixels of the array.
-        target: pixels of the result.
-    """
-    filled = min(length, target)
-    matrix = np.zeros((target, side), np.float32)
-    edges = np.linspace(0, length, filled + 1)
-    pixel = np.arange(length)
-    # Overlap of target pixel [edges[t], edges[t + 1]] with source pixel [s, s + 1]; rows sum to 1.
-    low = np.maximum(edges[:-1, None], pixel)
-    high = np.minimum(edges[1:, None], pixel + 1)
-    matrix[:filled, :length] = np.maximum(high - low, 0) * (filled / length)
-    return matrix
 
 
 class Store:
@@ -209,24 +158,31 @@ class Store:
     """
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
-        """Read the index and map the arrays, whose pixels are read on use."""
+        """Read the index and open the arrays, whose rows are read and checked on use.
+
+        Raises:
+            Damaged: a file is missing, or is not as it was prepared.
+        """
         self.manifest = manifest
-        index = _json(folder / "index.json")
-        self.splits: dict[str, dict[str, list[int]]] = index["splits"]
-        self.pixels: list[str] = index["pixels"]
-        self.rules = msgspec.convert(index["twins"], TwinRules)
-        self._folder = folder
-        masks = folder / "masks.npy"
-        count = len(index["labels"])
+        said = said_by(folder, manifest)
+        index = contents.read_index(said)
+        described = contents.read_blocks(said)
+        self.splits = index.splits
+        self.pixels = index.pixels
+        self.rules = index.twins
+        self.arrays = {
+            name: StoredArray(folder / name, blocks, index.names, said.advice)
+            for name, blocks in described.items()
+        }
         self._all = ImageStore(
             dataset=manifest.dataset,
-            images=np.load(folder / "images.npy", mmap_mode="r"),
-            index=np.arange(count),
-            labels=np.asarray(index["labels"], np.int64),
-            names=tuple(index["names"]),
-            groups=None if index["groups"] is None else tuple(index["groups"]),
-            sizes=np.asarray(index["sizes"], np.int64),
-            masks=np.load(masks, mmap_mode="r") if masks.exists() else None,
+            images=self.arrays[IMAGES],
+            index=np.arange(len(index.names)),
+            labels=np.asarray(index.labels, np.int64),
+            names=tuple(index.names),
+            groups=None if index.groups is None else tuple(index.groups),
+            sizes=np.asarray(index.sizes, np.int64).reshape(-1, 2),
+            masks=self.arrays.get(MASKS),
         )
 
     def part(self, split: str, part: str) -> ImageStore:
@@ -235,43 +191,114 @@ class Store:
 
     def sketches(self) -> np.ndarray:
         """Return the images' sketches, (N, ``twins.SKETCH``) uint8."""
-        sketches: np.ndarray = np.load(self._folder / "twins.npy")
-        return sketches
+        return np.asarray(self.arrays[TWINS])
 
     def everything(self) -> ImageStore:
         """Return all images, ordered by name."""
         return self._all
 
 
-def _json(path: Path) -> Any:
-    return json.loads(path.read_bytes())
+def said_by(folder: Path, manifest: Manifest) -> contents.Said:
+    """Return what a manifest says of the files in its folder."""
+    return contents.Said(
+        folder=folder,
+        hashes={**manifest.files, contents.BLOCKS: manifest.blocks},
+        size=manifest.size,
+        counts=manifest.counts,
+        parts=manifest.parts,
+        advice=advice_for(manifest.dataset),
+    )
+
+
+def advice_for(name: str) -> str:
+    """Return what to do with a damaged store of a data set, as a sentence for errors."""
+    return (
+        f"Run `harness data prepare {shown(name)}` again; the same images give the same"
+        " fingerprint, so that finished runs stay valid."
+    )
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write manifest.json with the digest of its content."""
+    content = sealed.seal({"format": FORMAT, **asdict(manifest)})
+    files.write_bytes(folder / contents.MANIFEST, content)
 
 
 def read_manifest(root: Path, name: str) -> Manifest | None:
     """Return the manifest of a data set, None if it is not prepared.
 
     Raises:
-        UserError: the file is truncated or of another version.
+        UserError: the file is of another version.
+        Damaged: it is missing beside other files of a store, has changed since it was written, or
+            is that of another data set.
     """
-    path = root / name / "manifest.json"
-    advice = f"run `harness data prepare {name}` again."
+    path, advice = root / name / contents.MANIFEST, advice_for(name)
     placing.recover(root, name)
     try:
-        content = files.read_json(path)
+        content = read_regular(path)
     except FileNotFoundError:
+        _check_unprepared(root / name, advice)
         return None
-    except ValueError as error:
-        raise UserError(f"{path} cannot be read (truncated?); {advice}") from error
-    version = content.pop("format", None) if isinstance(content, dict) else None
-    if version != FORMAT:
-        raise UserError(
-            f"{path} has format {version!r}, this version reads {FORMAT} (other pixels and splits);"
-            f" {advice}"
-        )
+    except Damaged as error:
+        raise Damaged(error.path, error.what, advice) from error
     try:
-        return msgspec.convert(content, Manifest)
+        fields = files.decode(content, dict[str, Any], path)
+    except Damaged as error:
+        raise Damaged(shown(path), error.what, advice) from error
+    version, unchanged = fields.pop("format", None), sealed.whole(content)
+    if version != FORMAT and (unchanged or sealed.FIELD not in fields):
+        raise UserError(
+            f"{shown(path)} has format {version!r}, this version reads {FORMAT}, which holds"
+            f" checksums of all images. {advice}"
+        )
+    if not unchanged:
+        changed = "has changed since it was written: its digest is not that of its content"
+        raise Damaged(shown(path), changed, advice)
+    del fields[sealed.FIELD]
+    try:
+        manifest = msgspec.convert(fields, Manifest)
     except msgspec.ValidationError as error:
-        raise UserError(f"{path} does not have the fields of its format; {advice}") from error
+        what = f"does not fit its format: {files.field_error(error)}"
+        raise Damaged(shown(path), what, advice) from error
+    if manifest.dataset != name:
+        what = f"is the manifest of {shown(manifest.dataset)!r}, not of {shown(name)!r}"
+        raise Damaged(shown(path), what, advice)
+    wrong = _contradictions(manifest)
+    if wrong:
+        raise Damaged(shown(path), f"contradicts itself: {'; '.join(wrong)}", advice)
+    return manifest
+
+
+def _check_unprepared(folder: Path, advice: str) -> None:
+    """Check that a folder without manifest is not what is left of a store.
+
+    Raises:
+        Damaged: it holds other files of a store, or its name is that of something else.
+    """
+    if not os.path.lexists(folder):
+        return
+    if not folder.is_dir():
+        what = "a link to nothing" if folder.is_symlink() else "no folder"
+        raise Damaged(shown(folder), f"is {what}, but has the name of a data set", advice)
+    left = [name for name in contents.NAMES if os.path.lexists(folder / name)]
+    if left:
+        path = shown(folder / contents.MANIFEST)
+        raise Damaged(path, f"is missing beside {listed(left)}", advice)
+
+
+def _contradictions(manifest: Manifest) -> list[str]:
+    """Return what in a manifest cannot be, such as a class without a count."""
+    parts = {part for parts in manifest.parts.values() for part in parts}
+    parts |= {part for found in manifest.overlaps for part in (found.part, found.other)}
+    problems = {
+        "classes and counts are not equally many": len(manifest.classes) != len(manifest.counts),
+        "its fingerprint is not that of its files": fingerprint(manifest.files)
+        != manifest.fingerprint,
+        f"it has no split {manifest.split!r}": manifest.split not in manifest.parts,
+        "its files are not those of a store": not set(manifest.files) <= set(HASHED),
+        "it has unknown parts": not parts <= set(TITLES),
+    }
+    return [text for text, found in problems.items() if found]
 
 
 def check_classes(manifest: Manifest, dataset: Dataset) -> None:
@@ -284,7 +311,7 @@ def check_classes(manifest: Manifest, dataset: Dataset) -> None:
     wanted = dict(zip(dataset.classes, dataset.counts, strict=True))
     if manifest.classes and (manifest.classes != dataset.classes or held != wanted):
         differing = [
-            f"{name!r} ({held.get(name, 0)} in the store, {wanted.get(name, 0)} described)"
+            f"{shown(name)!r} ({held.get(name, 0)} in the store, {wanted.get(name, 0)} described)"
             for name in dict.fromkeys([*held, *wanted])
             if held.get(name) != wanted.get(name)
         ]
@@ -296,75 +323,30 @@ def check_classes(manifest: Manifest, dataset: Dataset) -> None:
 
 
 def open_store(root: Path, name: str) -> Store:
-    """Open a prepared data set after checking its contents against the manifest.
-
-    Files whose sizes and times have not changed since the last check are not hashed again.
+    """Open a prepared data set; its images are compared with their checksums when they are read.
 
     Raises:
-        UserError: it is not prepared, or a file's contents have changed.
+        UserError: it is not prepared.
+        Damaged: a file is missing, or is not as it was prepared.
     """
     manifest = read_manifest(root, name)
-    if manifest is None:
-        raise UserError(
-            f"Data set {name!r} is not prepared under {root}; run"
-            f" `harness data prepare {name} --from ARCHIVE`."
-        )
-    folder = root / name
-    if _stamp(folder, manifest) != _read_stamp(folder):
-        wrong = differences(folder, manifest)
-        if wrong:
-            raise UserError(
-                f"The store {folder} does not match its fingerprint"
-                f" {manifest.fingerprint[:12]}: {'; '.join(wrong)}."
-                f" Run `harness data prepare {name}` again."
-            )
-        write_stamp(folder, manifest)
-    return Store(folder, manifest)
-
-
-def differences(folder: Path, manifest: Manifest) -> list[str]:
-    """Hash all files and return a description of each that differs from the manifest."""
-    wrong = []
-    for name, expected in manifest.files.items():
-        path = folder / name
-        if not path.exists():
-            wrong.append(f"{name} is missing")
-        elif files.sha256(path) != expected:
-            wrong.append(f"{name} has changed")
-    if not wrong and fingerprint(manifest.files) != manifest.fingerprint:
-        wrong.append("manifest.json has changed")
-    return wrong
+    while manifest is not None:
+        try:
+            return Store(root / name, manifest)
+        except Damaged:
+            # A new store may have taken the place of this one since its manifest was read.
+            read, manifest = manifest, read_manifest(root, name)
+            if read == manifest:
+                raise
+    raise UserError(
+        f"Data set {name!r} is not prepared under {root}; run"
+        f" `harness data prepare {name} --from ARCHIVE`."
+    )
 
 
 def fingerprint(hashes: Mapping[str, str]) -> str:
     """Return the fingerprint: a digest of the files' SHA-256 hashes by name."""
-    return digest({"format": FORMAT, "files": dict(hashes)})
-
-
-def _stamp(folder: Path, manifest: Manifest) -> dict[str, Any]:
-    """Return sizes and modification times of a store's files, with its fingerprint."""
-    stats = {}
-    for name in (*manifest.files, "manifest.json"):
-        path = folder / name
-        if path.exists():
-            stat = path.stat()
-            stats[name] = [stat.st_size, stat.st_mtime_ns]
-    return {"fingerprint": manifest.fingerprint, "files": stats}
-
-
-def _read_stamp(folder: Path) -> dict[str, Any] | None:
-    """Return the recorded stamp, None if there is none or it is damaged."""
-    try:
-        stamp: dict[str, Any] = json.loads((folder / STAMP).read_bytes())
-    except (FileNotFoundError, ValueError):
-        return None
-    return stamp
-
-
-def write_stamp(folder: Path, manifest: Manifest) -> None:
-    """Record that the files were verified; does nothing in a folder that cannot be written."""
-    if files.writable(folder):
-        files.write_json(folder / STAMP, _stamp(folder, manifest))
+    return digest({"format": FINGERPRINT_FORMAT, "files": dict(hashes)})
 
 
 def subset(store: ImageStore, count: int | None) -> ImageStore:

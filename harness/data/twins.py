@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 HASH_SIDE = 16
 """A difference hash has this many rows and columns of bits: 256 in all."""
@@ -100,7 +103,8 @@ def sketch(image: Image.Image) -> np.ndarray:
     The hash is ``imagehash.dhash``: each of 16 x 16 pixels is compared with its left neighbour. The
     grey version is the area average of 32 x 32 fields.
     """
-    import imagehash
+    import imagehash  # and PIL: opening a store needs neither
+    from PIL import Image
 
     grey = image.convert("L")
     bits = imagehash.dhash(grey, hash_size=HASH_SIDE).hash

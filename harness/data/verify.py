@@ -1,21 +1,24 @@
-"""Check a data store's splits: count anew which images have twins, and compare with the manifest.
+"""Check a data store: every byte of its files, and which images of its splits have twins.
 
-Nothing is taken from the manifest; rows, hashes and sketches are read from the store's files.
+Twins are counted anew: nothing is taken from the manifest; rows, hashes and sketches are read from
+the store's files.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from harness.data import overlap, split, twins
+from harness.data import contents, overlap, split, twins
+from harness.data.blocks import StoredArray
 from harness.data.overlap import KINDS, Found, Kind
-from harness.data.prepared import Store, open_store
-from harness.errors import listed
+from harness.data.prepared import Store, open_store, read_manifest, said_by
+from harness.errors import Damaged, UserError, listed
 from harness.spec.dataset import Dataset
 
 TEXTS: Mapping[Kind, str] = {
@@ -27,6 +30,47 @@ TEXTS: Mapping[Kind, str] = {
 
 COLUMNS = ("dataset", "first", "second", "distance", "correlation", "near_twin", "identical")
 """Columns of a file of pairs before those of classes, groups and parts."""
+
+
+def stores(root: Path) -> list[Path]:
+    """Return the folders below a folder of stores that hold files of a store, also damaged ones."""
+    try:
+        found = sorted(path for path in root.iterdir() if not path.name.startswith("."))
+        return [p for p in found if any(os.path.lexists(p / name) for name in contents.NAMES)]
+    except OSError:
+        return []
+
+
+def damage(folder: Path) -> list[tuple[Path, str]]:
+    """Read all files of a prepared data set; return each that is not as prepared, with why.
+
+    Nothing is raised, whatever the files hold, and no image is decoded.
+    """
+    try:
+        manifest = read_manifest(folder.parent, folder.name)
+    except Damaged as error:
+        return [(Path(error.path), error.what)]
+    except (UserError, OSError) as error:  # a version that is not read here, a locked folder
+        return [(folder / contents.MANIFEST, str(error))]
+    if manifest is None:
+        return [(folder / contents.MANIFEST, "is missing")]
+    said, wrong = said_by(folder, manifest), []
+    names: Sequence[str] = [f"row {row}" for row in range(said.count)]
+    try:
+        names = contents.read_index(said).names
+    except Damaged as error:
+        wrong.append((folder / contents.INDEX, error.what))
+    try:
+        described = contents.read_blocks(said)
+    except Damaged as error:
+        return [*wrong, (folder / contents.BLOCKS, error.what)]
+    for name, blocks in described.items():
+        try:
+            found = StoredArray(folder / name, blocks, names).damage()
+        except Damaged as error:
+            found = [error.what]
+        wrong += [(folder / name, what) for what in found]
+    return wrong
 
 
 def recount(store: Store) -> tuple[Found, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -10,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.lib import format as npy
 
 from harness.data import formats, twins
+from harness.data.blocks import header
+from harness.data.contents import IMAGES, MASKS
 from harness.data.decode import Decoded
 from harness.data.twins import TwinRules
 from harness.errors import UserError
@@ -68,11 +70,13 @@ class Written:
         sizes: (n, 2) int64, original height and width in pixels.
         pixels: hash of each image's original pixels.
         sketches: (n, ``twins.SKETCH``) uint8, by which near-twins are found.
+        shapes: of the arrays that were written, by file name.
     """
 
     sizes: np.ndarray
     pixels: list[str]
     sketches: np.ndarray
+    shapes: Mapping[str, tuple[int, ...]]
 
 
 class Rows:
@@ -90,10 +94,8 @@ class Rows:
         """
         self._shape = shape[1:]
         self._stride = int(np.prod(self._shape))
-        with path.open("wb") as stream:
-            described = {"descr": "|u1", "fortran_order": False, "shape": shape}
-            npy.write_array_header_1_0(stream, described)
-            self._begin = stream.tell()
+        path.write_bytes(header(shape))
+        self._begin = len(header(shape))
         self._handle = os.open(path, os.O_RDWR)
         try:
             # A full disk is met here, not after hours of decoding.
@@ -127,21 +129,30 @@ def decode_all(work: Work, folder: Path) -> Written:
         UserError: items cannot be decoded; the message names the first and counts all.
         OSError: the files cannot be written.
     """
-    dataset, items, size = work.dataset, work.items, work.size
-    images = Rows(folder / "images.npy", (len(items), size, size, dataset.channels))
+    count, size = len(work.items), work.size
+    shapes: dict[str, tuple[int, ...]] = {IMAGES: (count, size, size, work.dataset.channels)}
+    if any(item.masks for item in work.items):
+        shapes[MASKS] = (count, size, size)
+    with contextlib.ExitStack() as opened:
+        rows = {}
+        for name, shape in shapes.items():
+            rows[name] = Rows(folder / name, shape)
+            opened.callback(rows[name].close)
+        return _decode_into(work, rows[IMAGES], rows.get(MASKS), shapes)
+
+
+def write_array(path: Path, values: np.ndarray) -> None:
+    """Write a whole array (n, ...) of uint8 as ``.npy``.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    rows = Rows(path, values.shape)
     try:
-        masks = (
-            Rows(folder / "masks.npy", (len(items), size, size))
-            if any(item.masks for item in items)
-            else None
-        )
-        try:
-            return _decode_into(work, images, masks)
-        finally:
-            if masks is not None:
-                masks.close()
+        for row, value in enumerate(values):
+            rows.write(row, value)
     finally:
-        images.close()
+        rows.close()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,12 +177,15 @@ class _Target:
         return None
 
 
-def _decode_into(work: Work, images: Rows, masks: Rows | None) -> Written:
+def _decode_into(
+    work: Work, images: Rows, masks: Rows | None, shapes: Mapping[str, tuple[int, ...]]
+) -> Written:
     count = len(work.items)
     written = Written(
         sizes=np.zeros((count, 2), np.int64),
         pixels=[""] * count,
         sketches=np.zeros((count, twins.SKETCH), np.uint8),
+        shapes=shapes,
     )
     target = _Target(images=images, masks=masks, written=written)
     broken: list[str] = []

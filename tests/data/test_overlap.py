@@ -20,7 +20,7 @@ from harness.data.overlap import Overlap, sentence
 from harness.data.prepare import prepare
 from harness.data.prepared import Store, open_store
 from harness.data.twins import Pairs
-from tests import archives
+from tests import archives, prepared
 from tests.archives import encoded, write_zip
 from tests.conftest import Harness
 
@@ -180,7 +180,7 @@ def test_verify_names_twins_by_split_and_class_and_writes_all_pairs(
     ("change", "message"),
     [
         ({"overlaps": []}, "paper, eval in train: not in the manifest"),
-        ({"parts": {"paper": {"train": 8, "eval": 4}}}, "its parts have"),
+        ({"parts": {"paper": {"train": 8, "eval": 4}}}, "other parts than the manifest"),
         ({"joined": {"components": 0, "images": 0, "largest": 1}}, "it holds Joined"),
         (
             {
@@ -198,7 +198,7 @@ def test_a_manifest_that_tells_other_counts_is_found(
 ) -> None:
     _brain(tmp_path)
     path = tmp_path / "data/btmd/manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_bytes()), **change}))
+    prepared.rewrite(path, **change)
     code, _, err = harness("data", "verify", "btmd", "--data", "data")
     assert code == 2
     assert message in err

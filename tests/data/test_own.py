@@ -18,6 +18,7 @@ from harness.data import intensity, own, own_pixels, registry
 from harness.data.intensity import Intensity
 from harness.data.prepared import open_store, read_manifest
 from harness.errors import UserError
+from tests import prepared
 from tests.archives import encoded, picture
 from tests.conftest import Harness
 
@@ -415,13 +416,12 @@ def test_one_damaged_file_leaves_the_others_usable(tmp_path: Path, ask: Ask) -> 
     assert ask("data", "add", "good", *arguments).code == 0
     assert ask("data", "add", "old", *arguments).code == 0
     (tmp_path / "bad.toml").write_text("}{")
-    manifest = tmp_path / "old" / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"format": 2', '"format": 1'))
+    prepared.rewrite(tmp_path / "old" / "manifest.json", format=1)
     listed = ask("data", "list", "--root", tmp_path)
     assert listed.code == 0
     assert "good: prepared, 32 px" in listed.out
     assert "old: cannot be used:" in listed.out
-    assert "has format 1, this version reads 2" in listed.out
+    assert "has format 1, this version reads 3" in listed.out
     assert "bad.toml cannot be read" in listed.err
     assert ask("data", "verify", "good", "--root", tmp_path).code == 0
     for name in ("bad", "old"):

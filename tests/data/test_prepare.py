@@ -19,7 +19,7 @@ from harness.data import prepare as preparing
 from harness.data.prepare import prepare
 from harness.data.prepared import open_store
 from harness.data.sets import phantom
-from harness.errors import UserError
+from harness.errors import Damaged, UserError
 from harness.spec.dataset import Dataset
 from tests import archives
 from tests.archives import OFFICIAL, encoded, picture, write_folder, write_zip
@@ -369,7 +369,9 @@ def test_a_family_that_another_process_generated_meanwhile_stays(
 def test_a_folder_without_a_manifest_is_no_store_and_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "phantom-mri").mkdir()
     (tmp_path / "phantom-mri" / "images.npy").write_text("half")
-    assert phantom.ensure(tmp_path, "phantom-mri").size == phantom.SIZE
+    with pytest.raises(Damaged, match="manifest.json is missing beside images.npy. Run"):
+        phantom.ensure(tmp_path, "phantom-mri")
+    assert phantom.ensure(tmp_path, "phantom-mri", again=True).size == phantom.SIZE
     assert len(open_store(tmp_path, "phantom-mri").everything()) == 384
 
 

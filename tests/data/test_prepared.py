@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.data import prepared, sealed
 from harness.data.prepare import prepare
 from harness.data.prepared import Store, open_store, read_manifest, subset
 from harness.data.split import CLEAN, balance, clean_split, connect, divide, paper_split, stratified
-from harness.errors import UserError
+from harness.errors import Damaged, UserError
 from harness.spec.dataset import Dataset, Item, PartName, Split
 from tests import archives, tiny
 from tests.archives import write_zip
@@ -66,35 +67,45 @@ def test_an_image_fills_the_part_of_its_array_that_it_needs(tmp_path: Path) -> N
     )
 
 
-@pytest.mark.parametrize("name", ["images.npy", "index.json"])
-def test_changed_contents_are_found(tmp_path: Path, name: str) -> None:
-    _brain(tmp_path)
-    path = tmp_path / "btmd" / name
-    content = bytearray(path.read_bytes())
-    content[-3] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(UserError, match=f"does not match its fingerprint.*{name} has changed"):
-        open_store(tmp_path, "btmd")
-
-
-def test_missing_files_and_other_versions_are_named(tmp_path: Path) -> None:
+def test_other_versions_and_other_fields_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"'btmd' is not prepared.*harness data prepare btmd"):
         open_store(tmp_path, "btmd")
     _brain(tmp_path)
     path = tmp_path / "btmd" / "manifest.json"
-    content = json.loads(path.read_bytes())
     (tmp_path / "btmd" / "images.npy").rename(tmp_path / "btmd" / "away")
-    with pytest.raises(UserError, match=r"images.npy is missing"):
+    with pytest.raises(Damaged, match=r"images.npy is missing. Run `harness data prepare btmd`"):
         open_store(tmp_path, "btmd")
-    path.write_text(json.dumps({**content, "format": 0}))
-    with pytest.raises(UserError, match="has format 0, this version reads 2"):
-        read_manifest(tmp_path, "btmd")
+    content = json.loads(path.read_bytes())
     path.write_text(json.dumps(content)[:50])
-    with pytest.raises(UserError, match="truncated"):
+    with pytest.raises(Damaged, match="truncated"):
         read_manifest(tmp_path, "btmd")
-    path.write_text(json.dumps({"format": 2}))
-    with pytest.raises(UserError, match="does not have the fields"):
+    del content["digest"], content["blocks"]
+    # What version 0.2 wrote before there were checksums.
+    path.write_text(json.dumps({**content, "format": 2}))
+    with pytest.raises(UserError, match="format 2, this version reads 3, .*data prepare btmd"):
         read_manifest(tmp_path, "btmd")
+    path.write_text(json.dumps({**content, "format": 3}))
+    with pytest.raises(Damaged, match="has changed since it was written"):
+        read_manifest(tmp_path, "btmd")
+    for changes, message in (
+        ({"format": 4}, "format 4, this version reads 3"),
+        ({"size": "32"}, "does not fit its format: size: expected"),
+        ({"counts": [1]}, "classes and counts are not equally many"),
+        ({"fingerprint": "0" * 64}, "its fingerprint is not that of its files"),
+        ({"split": "given"}, "it has no split 'given'"),
+        ({"dataset": "busi"}, "is the manifest of 'busi', not of 'btmd'"),
+    ):
+        path.write_bytes(sealed.seal({**content, "format": 3, **changes}))
+        with pytest.raises(UserError, match=message):
+            read_manifest(tmp_path, "btmd")
+
+
+def test_fingerprints_do_not_move_with_checksums() -> None:
+    """The fingerprint names the data in keys: it covers what it did before there were blocks."""
+    hashes = {"images.npy": "a" * 64, "index.json": "b" * 64, "twins.npy": "c" * 64}
+    assert prepared.fingerprint(hashes) == (
+        "525a692c000a164b7f7fa3541b4c1b5ef017aa527e27a0fb159e3b0c8fc21e45"
+    )
 
 
 def test_fingerprints_cover_labels_and_splits(tmp_path: Path) -> None:
