@@ -21,6 +21,7 @@ from harness.augment import view
 from harness.data import registry
 from harness.data.archive import Given, open_source
 from harness.data.decode import decode
+from harness.data.formats import open_image
 from harness.spec.dataset import Item, Source
 from harness.spec.profiles import PAPER
 
@@ -84,7 +85,7 @@ def sampled(name: str, archive: Path) -> list[Image.Image]:
     with open_source(Given((archive,))) as source:
         items = sorted(dataset.listing(source), key=lambda item: item.name)
         chosen = items[:: max(1, len(items) // SAMPLE)][:SAMPLE]
-        return [Image.open(io.BytesIO(source.read(i.image))).convert(mode) for i in chosen]
+        return [open_image(source.read(item.image)).convert(mode) for item in chosen]
 
 
 def generated(

@@ -14,8 +14,13 @@ class UserError(ValueError):
     """An error caused by input; its message says what was given, what is allowed, what to do.
 
     The command line prints only the message and exits with 2. Any other exception is a bug of
-    this program and keeps its traceback.
+    this program and keeps its traceback. Characters of names in the message that a terminal would
+    obey are escaped.
     """
+
+    def __str__(self) -> str:
+        """Return the message as it may be printed, see ``shown``; breaks of lines are its own."""
+        return "\n".join(map(shown, super().__str__().split("\n")))
 
 
 class Damaged(UserError):
@@ -73,6 +78,6 @@ def unknown(
 
 
 def listed(names: Sequence[str]) -> str:
-    """Join names for an error: the first ``LISTED`` of them, and how many more there are."""
+    """Join names for an error as ``shown``: the first ``LISTED``, and how many more there are."""
     more = f", and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
+    return ", ".join(shown(name) for name in names[:LISTED]) + more

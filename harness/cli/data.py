@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cli import divided, own, preparing
+from harness.cli import divided, options, own, preparing
 from harness.data import registry
-from harness.errors import UserError
+from harness.errors import UserError, shown
 from harness.spec import profiles
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def add_parser(commands: Any) -> None:
                 "--masks", type=Path, help="archive or folder of masks of these images"
             )
             preparing.add_size(action)
-            action.add_argument("--workers", type=int, help="decoding threads")
+            action.add_argument("--workers", type=options.count, help="decoding threads")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -84,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
+    from harness.data import placing
     from harness.data.prepared import read_manifest
 
     for dataset in registry.datasets(args.root).values():
@@ -91,23 +92,27 @@ def _list(args: argparse.Namespace) -> int:
         try:
             manifest = read_manifest(args.root, dataset.name)
         except UserError as error:  # the others are listed all the same
-            state = f"cannot be used: {error}"
+            state = f"cannot be used: {shown(error)}"
         if manifest is not None:
             state = (
                 f"prepared, {manifest.size} px, {manifest.fingerprint[:12]}, split {manifest.split}"
             )
-        print(f"{dataset.name:<20} {dataset.title}: {state}")
+        print(f"{dataset.name:<20} {shown(dataset.title)}: {state}")
         if manifest is not None:
             _list_small(manifest)
             for text in (*divided.split_lines(manifest, dataset), *manifest.remarks):
-                print(f"{'':<20} {text}")
-        print(
-            f"{'':<20} {sum(dataset.counts)} images,"
-            f" {len(dataset.classes)} classes ({', '.join(dataset.classes)})"
-        )
-        print(f"{'':<20} {dataset.source}; {dataset.licence}")
+                print(f"{'':<20} {shown(text)}")
+        classes = shown(", ".join(dataset.classes))
+        print(f"{'':<20} {sum(dataset.counts)} images, {len(dataset.classes)} classes ({classes})")
+        print(f"{'':<20} {shown(dataset.source)}; {shown(dataset.licence)}")
     for problem in registry.problems(args.root):
-        print(problem, file=sys.stderr)
+        print(shown(problem), file=sys.stderr)
+    for left in placing.leftovers(args.root):
+        print(
+            f"{shown(left.path)}: left by a preparation that was killed,"
+            f" {left.size / 1e6:.1f} MB; the next `harness data prepare` removes it.",
+            file=sys.stderr,
+        )
     return 0
 
 

@@ -71,16 +71,16 @@ def verify(args: argparse.Namespace) -> int:
     for dataset in registry.expand(args.name, args.root):
         wrong, lines = _verify(args.root, dataset)
         if wrong:
-            print(f"{dataset.name}: {'; '.join(wrong)}", file=sys.stderr)
+            print(shown(f"{dataset.name}: {'; '.join(wrong)}"), file=sys.stderr)
             code = 2
             continue
         for line in lines:
-            print(line)
+            print(shown(line))
         if args.pairs:
             pairs += verifying.pairs_of(args.root, dataset)
     if args.pairs:
         files.write_text(args.pairs, verifying.as_csv(pairs))
-        print(f"{len(pairs)} pairs in {args.pairs}")
+        print(f"{len(pairs)} pairs in {shown(args.pairs)}")
     return code
 
 

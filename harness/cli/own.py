@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli import preparing
-from harness.errors import UserError
+from harness.errors import UserError, shown
 
 if TYPE_CHECKING:
     from harness.data.intensity import Intensity
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     with open_source(Given((source,))) as archive:
         found = own_listing.find(archive, table, columns)
         surveyed = own_survey.survey(archive, found, intensity)
-    print("\n".join(own_survey.lines(found, surveyed)), flush=True)
+    print("\n".join(map(shown, own_survey.lines(found, surveyed))), flush=True)
     counts = Counter(found.labels.values())
     described = own.OwnDataset(
         title=args.title or args.name,
@@ -99,7 +99,11 @@ def _confirm(args: argparse.Namespace) -> None:
         return
     if not sys.stdin.isatty():
         raise UserError("Nobody can be asked here whether this is right; if it is, add --yes.")
-    if input("Add this data set? [y/N] ").strip().lower() not in ("y", "yes"):
+    try:
+        answer = input("Add this data set? [y/N] ")
+    except EOFError:  # Ctrl-D
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
         raise UserError("Nothing was added.")
 
 
@@ -111,7 +115,7 @@ def _finish(args: argparse.Namespace, described: OwnDataset) -> int:
         made = own.dataset(args.root, args.name, described)
         preparing.prepare_archive(made, [Path(described.source)], args)
     path = own.write(args.root, args.name, described)
-    print(f"Written: {path}. `harness run table1 --datasets {args.name}` trains on it.")
+    print(f"Written: {shown(path)}. `harness run table1 --datasets {args.name}` trains on it.")
     return 0
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli import divided
+from harness.errors import shown
 from harness.spec import profiles
 from harness.spec.profiles import STORED_SIZE
 
@@ -58,13 +59,13 @@ def show(dataset: Dataset, manifest: Manifest, root: Path) -> None:
     counts = ", ".join(
         f"{name} {count}" for name, count in zip(dataset.classes, dataset.counts, strict=True)
     )
-    print(f"{dataset.name}: {sum(dataset.counts)} images ({counts})")
+    print(f"{dataset.name}: {sum(dataset.counts)} images ({shown(counts)})")
     for text in (*divided.split_lines(manifest, dataset), *divided.clean_lines(root, dataset)):
-        print(f"  {text}")
+        print(f"  {shown(text)}")
     for name, sentence in manifest.archives.items():
-        print(f"  {name}: {sentence}")
+        print(f"  {shown(name)}: {shown(sentence)}")
     for remark in manifest.remarks:
-        print(f"  {remark}")
+        print(f"  {shown(remark)}")
     for text in divided.warnings(manifest, dataset):
-        print(text, file=sys.stderr)
-    print(f"  {manifest.size} px, fingerprint {manifest.fingerprint[:12]}, in {root}")
+        print(shown(text), file=sys.stderr)
+    print(f"  {manifest.size} px, fingerprint {manifest.fingerprint[:12]}, in {shown(root)}")

@@ -199,6 +199,8 @@ class StoredArray:
             Damaged: their blocks are not those that were prepared; the message names the images.
         """
         result = np.empty((len(wanted), *self.shape[1:]), np.uint8)
+        if not len(wanted):
+            return result
         flat = result.reshape(len(wanted), self._stride)
         order = np.argsort(wanted, kind="stable")
         ordered = wanted[order]

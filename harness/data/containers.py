@@ -7,7 +7,6 @@ import gzip
 import lzma
 import os
 import stat
-import struct
 import tarfile
 import threading
 import zipfile
@@ -16,9 +15,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from harness.data import safety
-from harness.data.formats import BZIP2, GZIP, HEAD, TAR, XZ, ZIP, Format, identify
-from harness.data.safety import DAMAGE, Scratch, Unsafe, cleaned, hidden, outside
+from harness.data.formats import BZIP2, GZIP, HEAD, TAR, XZ, ZIP, Format, identify, in_short
+from harness.data.safety import DAMAGE, Scratch, Unsafe, cleaned, guarded, hidden, outside
 from harness.errors import UserError, listed
+from harness.errors import shown as printable
 
 _METHODS = {
     zipfile.ZIP_STORED: "",
@@ -44,7 +44,7 @@ class Container(ABC):
 
     def __init__(self, shown: str) -> None:
         """Set the path; subclasses list the files."""
-        self.shown = shown
+        self.shown = printable(shown)
         self.names: list[str] = []
 
     @abstractmethod
@@ -158,14 +158,14 @@ class Zip(Container):
         self._stream = stream
         try:
             self._zip = zipfile.ZipFile(stream)
-        except (*DAMAGE, struct.error, ValueError) as error:
+        except DAMAGE as error:
             raise UserError(
                 f"{shown} is cut short or damaged: the directory at the end of a zip archive is"
                 " missing; download it again."
             ) from error
         self._members: dict[str, zipfile.ZipInfo] = {}
         for member in self._zip.infolist():
-            if member.is_dir() or member.filename.endswith("\\"):
+            if member.filename.endswith(("/", "\\")):
                 continue
             name = cleaned(member.filename)
             if hidden(name) and not outside(member.filename):
@@ -208,19 +208,14 @@ class Zip(Container):
             with self._zip.open(self._members[name]) as stream:
                 return stream.read(count)
         except DAMAGE as error:
-            raise ValueError(f"damaged or cut short ({error}); get it again") from error
+            raise _damaged(error) from error
 
     def open(self, name: str, scratch: Scratch) -> BinaryIO:
         """Unpack a file and return it opened."""
         member = self._members[name]
         shown = f"{self.shown}/{name}"
-        try:
-            with self._zip.open(member) as stream:
-                return scratch.copy(stream, shown, member.compress_size)
-        except DAMAGE as error:
-            raise UserError(
-                f"{shown} is damaged or cut short ({error}); download it again."
-            ) from error
+        with guarded(shown), self._zip.open(member) as stream:
+            return scratch.copy(stream, shown, member.compress_size)
 
     def size(self, name: str) -> int:
         """Return the length of a file in bytes."""
@@ -234,6 +229,12 @@ class Zip(Container):
         """Close the file."""
         self._zip.close()
         self._stream.close()
+
+
+def _damaged(error: BaseException) -> ValueError:
+    """Return the error of a file that an archive does not give."""
+    reason = in_short(error) or type(error).__name__
+    return ValueError(f"damaged or cut short ({reason}); get it again")
 
 
 def _unsafe(member: zipfile.ZipInfo) -> str | None:
@@ -266,19 +267,14 @@ class Tar(Container):
         self._packed = packed
         self._members: dict[str, tarfile.TarInfo] = {}
         reasons: list[tuple[str, str | None]] = []
-        try:
-            with tarfile.open(fileobj=stream, mode="r:") as archive:
-                for member in archive:
-                    name = cleaned(member.name)
-                    if member.isdir() or (hidden(name) and not outside(member.name)):
-                        continue
-                    reasons.append((name, _unsafe_member(member)))
-                    self._members[name] = member  # the last of a name counts, as tar unpacks it
-                self._check_end(archive)
-        except (tarfile.TarError, *DAMAGE) as error:
-            raise UserError(
-                f"{shown} is damaged or cut short ({error}); download it again."
-            ) from error
+        with guarded(shown), tarfile.open(fileobj=stream, mode="r:") as archive:
+            for member in archive:
+                name = cleaned(member.name)
+                if member.isdir() or (hidden(name) and not outside(member.name)):
+                    continue
+                reasons.append((name, _unsafe_member(member)))
+                self._members[name] = member  # the last of a name counts, as tar unpacks it
+            self._check_end(archive)
         safety.refuse_unsafe(shown, reasons)
         self.names = sorted(self._members)
 
@@ -294,16 +290,27 @@ class Tar(Container):
             raise tarfile.ReadError("its end is missing")
 
     def read(self, name: str, count: int = -1) -> bytes:
-        """Return up to ``count`` first bytes of a file."""
+        """Return up to ``count`` first bytes of a file.
+
+        Raises:
+            ValueError: it is damaged.
+        """
         member = self._members[name]
-        with self._lock:
-            self._stream.seek(member.offset_data)
-            return self._stream.read(member.size if count < 0 else min(count, member.size))
+        length = member.size if count < 0 else min(count, member.size)
+        try:
+            with self._lock:
+                self._stream.seek(member.offset_data)
+                content = self._stream.read(length)
+        except DAMAGE as error:
+            raise _damaged(error) from error
+        if len(content) < length:
+            raise ValueError("cut short; get it again")
+        return content
 
     def open(self, name: str, scratch: Scratch) -> BinaryIO:
         """Copy a file and return it opened."""
         member = self._members[name]
-        with self._lock:
+        with self._lock, guarded(f"{self.shown}/{name}"):
             self._stream.seek(member.offset_data)
             part = _Limited(self._stream, member.size)
             return scratch.copy(part, f"{self.shown}/{name}", member.size)  # type: ignore[arg-type]
@@ -350,8 +357,9 @@ def open_container(stream: BinaryIO, shown: str, scratch: Scratch) -> Container:
         UserError: it is no archive that is read here; the message says what it is.
     """
     try:
-        found = identify(stream.read(HEAD))
-        stream.seek(0)
+        with guarded(shown):
+            found = identify(stream.read(HEAD))
+            stream.seek(0)
         if found == ZIP:
             return Zip(stream, shown)
         if found == TAR:
@@ -375,7 +383,7 @@ def _unpacked(stream: BinaryIO, shown: str, scratch: Scratch, found: Format) -> 
     packed = stream.seek(0, os.SEEK_END)
     stream.seek(0)
     opener: Any = {GZIP: gzip.open, BZIP2: bz2.open, XZ: lzma.open}[found]
-    with opener(stream) as plain:
+    with guarded(shown), opener(stream) as plain:
         unpacked = scratch.copy(plain, shown, packed)
     inside = identify(unpacked.read(HEAD))
     unpacked.seek(0)

@@ -136,7 +136,7 @@ def _open(source: Source, name: str, mode: str) -> Image.Image:
             return source.decoder(content, mode)
         with formats.open_image(content) as image:
             return formats.to_mode(image, mode, white=source.white)
-    except (*formats.UNREADABLE, Image.DecompressionBombError) as error:
+    except formats.UNREADABLE as error:
         raise ValueError(f"{name}: {formats.problem(error)}") from error
 
 
@@ -154,5 +154,5 @@ def _open_mask(source: Source, name: str) -> Image.Image:
             # 0 and 65535 are those of 0 and 255; anything above 255 else is not binary.
             values = np.where(values == formats.WHITE, 255, np.minimum(values, 254))
             return Image.fromarray(values.astype(np.uint8))
-    except (*formats.UNREADABLE, Image.DecompressionBombError) as error:
+    except formats.UNREADABLE as error:
         raise ValueError(f"{name}: {formats.problem(error)}") from error

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from harness.errors import LISTED
+from harness.errors import LISTED, UserError, shown
 
 HEAD = 512
 """Number of first bytes that identify a file."""
@@ -25,7 +27,18 @@ PIXEL_LIMIT = 100_000_000
 """Largest allowed image in pixels; the largest official one (Messidor-2) has 3.4 million."""
 
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error)
-"""Exceptions that PIL raises for broken files, depending on the format."""
+"""Exceptions of files that cannot be read."""
+
+BROKEN: tuple[type[Exception], ...] = (
+    *UNREADABLE,
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RuntimeError),
+    *(TypeError, Image.DecompressionBombError),
+)
+"""Exceptions that libraries raise for hostile files, depending on the format: a number of a header
+that is taken for an index, a length or a type."""
+
+# ``open_image`` has a limit of its own, and a warning would be lines among those of a command.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 WHITE = 65535
 """Value of white in a 16-bit image whose data set says nothing else."""
@@ -164,38 +177,66 @@ def _identify_text(head: bytes) -> Format:
     return UNKNOWN if controls else TEXT
 
 
-def open_image(content: bytes) -> Image.Image:
+@contextmanager
+def guarded(title: str, *more: type[Exception]) -> Iterator[None]:
+    """Turn whatever a library raises for a hostile file into a ``ValueError`` of one line.
+
+    Args:
+        title: what the file is, with an article.
+        more: exceptions of the library's own besides ``BROKEN``.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{title} whose first bytes are damaged; get it again") from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(in_short(error)) from error
+    except BROKEN + more as error:
+        reason = in_short(error) or type(error).__name__
+        raise ValueError(f"{title}, damaged or cut short ({reason}); get it again") from error
+
+
+def in_short(error: BaseException) -> str:
+    """Return an error's message in one line of at most 200 characters."""
+    return shown(" ".join(str(error).split()))[:200]
+
+
+def open_image(content: bytes, *, decode: bool = True) -> Image.Image:
     """Open an image after checking its format, number of pixels and number of pictures.
 
-    Pixels are decoded when they are first asked for.
+    Args:
+        content: of the file.
+        decode: decode the pixels, too; otherwise that happens when they are first asked for, and
+            raises what ``BROKEN`` lists unless it is ``guarded``.
 
     Raises:
         ValueError: it is no image of a format that is decoded here, has more than ``PIXEL_LIMIT``
-            pixels or several pictures, or its header is damaged; the message says what to do.
-            Damage after the header shows in ``UNREADABLE`` exceptions when pixels are decoded.
+            pixels or several pictures, or is damaged; the message says what to do.
     """
     found = identify(content[:HEAD])
     if found.role != "image":
         advice = found.advice or "unpack it beside the other files"
         raise ValueError(f"{found.name}; {advice}")
-    try:
+    with guarded(found.name):
         image = Image.open(io.BytesIO(content), formats=[found.decoder])
-    except UnidentifiedImageError as error:
-        raise ValueError(f"{found.name} whose first bytes are damaged; get it again") from error
     if image.width * image.height > PIXEL_LIMIT:
         raise ValueError(f"{image.width} x {image.height} pixels: a decompression bomb")
-    # A second picture of a JPEG is a preview; of the others it is a page or a slice.
-    pictures = 1 if found.decoder == "JPEG" else getattr(image, "n_frames", 1)
+    with guarded(found.name):
+        # A second picture of a JPEG is a preview; of the others it is a page or a slice.
+        pictures = 1 if found.decoder == "JPEG" else getattr(image, "n_frames", 1)
     if pictures > 1:
         raise ValueError(f"{found.name} of {pictures} pictures; give each as a file of its own")
+    if decode:
+        with guarded(found.name):
+            image.load()
     return image
 
 
 def problem(error: BaseException) -> str:
-    """Return what is wrong with an image, from the exception that opening or decoding it raised."""
-    if isinstance(error, ValueError | Image.DecompressionBombError):
-        return str(error)
-    return f"damaged or cut short ({error}); get it again"
+    """Return what is wrong with an image, from the exception that reading it raised."""
+    return str(error) if isinstance(error, ValueError) else f"cannot be read ({in_short(error)})"
 
 
 def grouped(problems: Sequence[str]) -> str:
@@ -206,11 +247,11 @@ def grouped(problems: Sequence[str]) -> str:
         names.setdefault(reason, []).append(name)
     left, groups = LISTED, []
     for reason, of_reason in names.items():
-        shown = of_reason[: max(left, 0)]
+        told = [shown(name) for name in of_reason[: max(left, 0)]]
         left -= len(of_reason)
-        more = len(of_reason) - len(shown)
-        counted = ([f"{more} more"] if shown else [f"{more} files"]) if more else []
-        groups.append(f"{', '.join(shown + counted)}: {reason}")
+        more = len(of_reason) - len(told)
+        counted = ([f"{more} more"] if told else [f"{more} files"]) if more else []
+        groups.append(f"{', '.join(told + counted)}: {shown(reason)}")
     return "; ".join(groups)
 
 
@@ -220,8 +261,10 @@ def sixteen_bits(content: bytes) -> bool:
     if found.decoder == "PNG":
         return content[24:25] == b"\x10"  # the header's bit depth
     if found.decoder == "TIFF":
-        tags = getattr(open_image(content), "tag_v2", {})
-        return 16 in tags.get(258, ())  # bits per sample
+        image = open_image(content, decode=False)
+        with guarded(found.name):
+            bits = getattr(image, "tag_v2", {}).get(258, ())  # bits per sample
+            return 16 in (bits if isinstance(bits, tuple) else (bits,))
     return False
 
 

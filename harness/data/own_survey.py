@@ -62,7 +62,7 @@ def survey(source: Source, found: Found, intensity: Intensity) -> Survey:
                 if not ranged:
                     continue
             image = decode(content, "RGB")
-        except (*formats.UNREADABLE, Image.DecompressionBombError) as error:
+        except formats.UNREADABLE as error:
             broken.append(f"{name}: {formats.problem(error)}")
             continue
         sizes.append((image.height, image.width))

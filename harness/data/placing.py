@@ -9,11 +9,17 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
+
+from harness import files
+from harness.data import contents
+from harness.errors import UserError, listed, shown
 
 MADE = ".making"
 """Ending of the hidden folder of a store that is being made."""
@@ -22,10 +28,31 @@ OLD = ".replaced"
 """Ending of the hidden folder of a store that a new one has replaced."""
 
 
+OURS = re.compile(r"\.verified\.json|\..+\.partial|.+\.damaged(\.\d+)?|\.DS_Store")
+"""Names in the folder of a store besides those of its files."""
+
+
+class Leftover(NamedTuple):
+    """A folder that a killed preparation has left, which the next one removes.
+
+    Attributes:
+        path: of the folder.
+        size: bytes of the files in it.
+    """
+
+    path: Path
+    size: int
+
+
 @contextmanager
 def scratch(root: Path, name: str) -> Iterator[Path]:
-    """Provide a hidden folder for a new store; it is removed if it still exists afterwards."""
+    """Provide a hidden folder for a new store; it is removed if it still exists afterwards.
+
+    Raises:
+        UserError: what is in the store's place is no store, so that it may not be replaced.
+    """
     root.mkdir(parents=True, exist_ok=True)
+    check_replaceable(root / name)
     with _locked(root):
         _recover(root, name)
         _sweep(root)
@@ -46,14 +73,20 @@ def place(folder: Path, target: Path, *, keep: bool = False) -> None:
         folder: of the new store.
         target: its place.
         keep: leave a store that another process has put there meanwhile, as it may be in use.
+
+    Raises:
+        UserError: what is in its place is no store.
     """
     folder.chmod(0o755)
+    files.sync_folder(folder)
     with _locked(target.parent):
         _recover(target.parent, target.name)
+        check_replaceable(target)
         if not target.exists():
             folder.rename(target)
+            files.sync_folder(target.parent)
             return
-        if keep and (target / "manifest.json").exists():
+        if keep and (target / contents.MANIFEST).exists():
             return
         old = target.parent / f".{target.name}{OLD}"
         if old.exists():
@@ -62,7 +95,34 @@ def place(folder: Path, target: Path, *, keep: bool = False) -> None:
         # ``recover`` finds it.
         target.rename(old)
         folder.rename(target)
+        files.sync_folder(target.parent)
         _remove(old)
+
+
+def check_replaceable(target: Path) -> None:
+    """Check that the place of a store is free, or holds nothing but a store, whole or damaged.
+
+    Raises:
+        UserError: it holds something else, such as the images that are to be prepared.
+    """
+    advice = "move it away, or choose another folder of prepared data (--data)."
+    if not target.is_dir():
+        if os.path.lexists(target):
+            kind = "a link to nothing" if target.is_symlink() else "a file"
+            raise UserError(
+                f"{shown(target)} is {kind} where the prepared data set would be; {advice}"
+            )
+        return
+    strangers = sorted(
+        shown(path.name)
+        for path in target.iterdir()
+        if path.name not in contents.NAMES and not OURS.fullmatch(path.name)
+    )
+    if strangers:
+        raise UserError(
+            f"{shown(target)} is where the prepared data set would be, but holds other files"
+            f" ({listed(strangers)}); {advice}"
+        )
 
 
 def _remove(old: Path) -> None:
@@ -85,6 +145,35 @@ def _recover(root: Path, name: str) -> None:
         old.rename(root / name)
 
 
+def leftovers(root: Path) -> list[Leftover]:
+    """Return what killed preparations have left in a folder of stores; nothing is changed."""
+    found = []
+    for folder in sorted((*root.glob(f".*{MADE}"), *root.glob(f".*{OLD}"))):
+        if folder.name.endswith(OLD):
+            left = folder.is_dir() and _place_of(folder).exists()
+        else:
+            lock = _take(folder)
+            left = lock is not None
+            if lock is not None:
+                os.close(lock)
+        if left:
+            found.append(Leftover(folder, _size(folder)))
+    return found
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # removed meanwhile
+            total += path.lstat().st_size
+    return total
+
+
+def _place_of(old: Path) -> Path:
+    """Return the place of a store that was renamed to ``old``."""
+    return old.with_name(old.name.removeprefix(".").removesuffix(OLD))
+
+
 def _sweep(root: Path) -> None:
     """Remove the folders of killed preparations, whose locks nobody holds."""
     for folder in root.glob(f".*{MADE}"):
@@ -94,7 +183,7 @@ def _sweep(root: Path) -> None:
             os.close(lock)
     for folder in root.glob(f".*{OLD}"):
         # Its replacement is in place; only the removal was killed.
-        if (root / folder.name.removeprefix(".").removesuffix(OLD)).exists():
+        if _place_of(folder).exists():
             _remove(folder)
 
 

@@ -7,16 +7,19 @@ the process, however that ends.
 
 from __future__ import annotations
 
-import errno
 import lzma
 import re
+import struct
+import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
+from harness.data.formats import in_short
 from harness.errors import UserError, listed
 
 MEMBER_LIMIT = 256 * 2**20
@@ -33,8 +36,16 @@ ARCHIVE_ENDINGS = re.compile(
 )
 """Endings of files inside others that may be archives; their contents decide."""
 
-DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, OSError)
-"""Exceptions that damaged archives raise, depending on the format."""
+LONGEST_NAME = 1024
+"""Largest allowed number of characters of a name with its folders."""
+
+DAMAGE = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, EOFError),
+    *(OSError, ValueError, ArithmeticError, AttributeError, LookupError, MemoryError),
+    *(RuntimeError, TypeError),
+)
+"""Exceptions that damaged archives raise, depending on the format: also those of numbers that are
+taken for a position, a length or a version."""
 
 
 class Unsafe(UserError):
@@ -53,6 +64,10 @@ def hidden(name: str) -> bool:
 def outside(name: str) -> str | None:
     """Return why a name leads out of the archive, None if it does not."""
     path = name.replace("\\", "/")
+    if not cleaned(name):
+        return "no name"
+    if len(name) > LONGEST_NAME:
+        return f"a name of {len(name)} characters"
     if path.startswith("/") or re.match("[A-Za-z]:", path):
         return "absolute"
     return "leads out of the archive" if ".." in path.split("/") else None
@@ -86,34 +101,60 @@ class Scratch:
             Unsafe: it unpacks to more than is left of ``UNPACKED_LIMIT``, or is a bomb.
             UserError: it is damaged, or the disk is full.
         """
-        target: Any = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 - returned
+        target: Any = None
         written = 0
         try:
-            while block := stream.read(2**20):
+            with self._room(shown):
+                target = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 - returned
+            while block := self._block(stream, shown):
                 written += len(block)
                 if written > self._left:
                     limit = UNPACKED_LIMIT >> 30
                     raise Unsafe(f"{shown} unpacks to more than {limit} GiB; unpack it yourself.")
                 if written > 2**20 and written > RATIO_LIMIT * max(packed, 1):
                     raise Unsafe(f"{shown} is a decompression bomb; get the archive again.")
-                target.write(block)
-            target.seek(0)
-        except BaseException as error:
-            target.close()
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-                place = self.folder or tempfile.gettempdir()
-                raise UserError(
-                    f"There is no room under {place} to unpack {shown};"
-                    " unpack it yourself and give the folder."
-                ) from error
-            if isinstance(error, DAMAGE):
-                raise UserError(
-                    f"{shown} is damaged or cut short ({error}); download it again."
-                ) from error
+                with self._room(shown):
+                    target.write(block)
+            with self._room(shown):
+                target.seek(0)  # writes what is buffered
+        except BaseException:
+            if target is not None:
+                with suppress(OSError):
+                    target.close()
             raise
         self._left -= written
         opened: BinaryIO = target
         return opened
+
+    def _block(self, stream: IO[bytes], shown: str) -> bytes:
+        with guarded(shown):
+            return stream.read(2**20)
+
+    @contextmanager
+    def _room(self, shown: str) -> Iterator[None]:
+        """Turn an error of the disk that is written to into a ``UserError``."""
+        try:
+            yield
+        except OSError as error:
+            place = self.folder or tempfile.gettempdir()
+            raise UserError(
+                f"Cannot unpack {shown} under {place}: {error.strerror or error}. Free space, or"
+                " unpack it yourself and give the folder."
+            ) from error
+
+
+@contextmanager
+def guarded(shown: str) -> Iterator[None]:
+    """Turn whatever a library raises for a damaged or hostile archive into a ``UserError``."""
+    try:
+        yield
+    except UserError:
+        raise
+    except DAMAGE as error:
+        reason = in_short(error) or type(error).__name__
+        raise UserError(
+            f"{shown} is damaged or cut short ({reason}); download it again."
+        ) from error
 
 
 def too_large(name: str, size: int, packed: int) -> str | None:
@@ -132,7 +173,7 @@ def refuse_unsafe(shown: str, reasons: Iterable[tuple[str, str | None]]) -> None
     Raises:
         Unsafe: there are any.
     """
-    unsafe = [f"{name!r} ({reason})" for name, reason in reasons if reason]
+    unsafe = [f"{name[:100]!r} ({reason})" for name, reason in reasons if reason]
     if unsafe:
         raise Unsafe(
             f"{shown} has {len(unsafe)} members that are not safe to read: {listed(unsafe)};"

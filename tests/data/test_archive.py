@@ -266,7 +266,7 @@ def test_a_full_disk_while_unpacking_is_one_line(
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda **options: Full())
-    with pytest.raises(UserError, match=r"no room under .* to unpack .*a.tgz; unpack it yourself"):
+    with pytest.raises(UserError, match=r"Cannot unpack .*a.tgz under .*: No space left on device"):
         open_source(path)
 
 
