@@ -12,6 +12,7 @@ import hashlib
 import io
 import os
 import stat
+import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -146,6 +147,9 @@ class StoredArray:
         self._path, self._blocks, self._names, self._advice = path, blocks, names, advice
         self._stride = int(np.prod(self.shape[1:], dtype=np.int64))
         self._checked = np.zeros(blocks.count, bool)
+        # One for all blocks: new memory for each would cost as much as reading it.
+        self._buffer = np.empty((min(blocks.rows, len(self)), self._stride), np.uint8)
+        self._lock = threading.Lock()
         if len(blocks.digests) != HEX * blocks.count:
             raise self._damaged("has checksums of another number of blocks")
         try:
@@ -224,9 +228,10 @@ class StoredArray:
         if alone and np.array_equal(rows, held):
             self._read(block, target[first : first + len(rows)])
             return
-        content = np.empty((len(held), self._stride), np.uint8)
-        self._read(block, content)
-        target[places] = content[rows - held.start]
+        with self._lock:
+            content = self._buffer[: len(held)]
+            self._read(block, content)
+            target[places] = content[rows - held.start]
 
     def _read(self, block: int, target: np.ndarray) -> None:
         """Read a block into an array (rows, bytes of a row), and check it unless it was."""

@@ -89,7 +89,7 @@ def place(folder: Path, target: Path, *, keep: bool = False) -> None:
         if keep and (target / contents.MANIFEST).exists():
             return
         old = target.parent / f".{target.name}{OLD}"
-        if old.exists():
+        if os.path.lexists(old):
             _remove(old)
         # A process that is killed between the two renames leaves the old store where
         # ``recover`` finds it.
@@ -126,10 +126,14 @@ def check_replaceable(target: Path) -> None:
 
 
 def _remove(old: Path) -> None:
-    """Remove a replaced store, under a name from which it is never put back half removed."""
-    gone = Path(tempfile.mkdtemp(dir=old.parent, prefix=f"{old.name}.", suffix=MADE))
-    old.rename(gone / "store")
-    shutil.rmtree(gone, ignore_errors=True)
+    """Remove a replaced store, under a name from which it is never put back half removed.
+
+    What cannot be removed now is removed by the next preparation.
+    """
+    with suppress(OSError):
+        gone = Path(tempfile.mkdtemp(dir=old.parent, prefix=f"{old.name}.", suffix=MADE))
+        old.rename(gone / "store")
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 def recover(root: Path, name: str) -> None:
