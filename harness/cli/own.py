@@ -85,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
         split="given" if found.parts and not found.groups else "clean",
         intensity=intensity,
     )
+    own.check_texts(described)
     _confirm(args)
     return _finish(args, described)
 

@@ -39,6 +39,8 @@ that is taken for an index, a length or a type."""
 
 # ``open_image`` has a limit of its own, and a warning would be lines among those of a command.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# PIL also warns of odd fields that say nothing of pixels, such as EXIF, two lines each.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 WHITE = 65535
 """Value of white in a 16-bit image whose data set says nothing else."""

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -53,7 +53,7 @@ class OwnDataset:
 
     title: str
     classes: tuple[str, ...]
-    counts: tuple[int, ...]
+    counts: tuple[Annotated[int, msgspec.Meta(le=10**9)], ...]
     channels: int
     source: str
     table: str | None = None
@@ -125,6 +125,20 @@ def _check(path: Path, described: OwnDataset, advice: str) -> None:
     for problem, found in problems.items():
         if found:
             raise UserError(f"{path}: {problem}; {advice}")
+
+
+def check_texts(described: OwnDataset) -> None:
+    """Check that all texts of a description can be written to its file.
+
+    Raises:
+        UserError: one is not Unicode, such as a path that was named under another encoding.
+    """
+    for text in (described.title, described.source, described.table or "", *described.classes):
+        if text != text.encode("utf-8", "ignore").decode():
+            raise UserError(
+                f"{text!r} has bytes that are not UTF-8, which a description cannot hold; rename"
+                " it."
+            )
 
 
 def write(root: Path, name: str, described: OwnDataset) -> Path:

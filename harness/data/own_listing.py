@@ -24,6 +24,9 @@ MISSING = ("", "nan", "<na>", "n/a", "null")
 MASK = re.compile(r"[ _-](mask|segmentation|seg|annotation)([ _-]?\d+)?$", re.IGNORECASE)
 """Ending of the stem of a file that is a mask and no image of its own."""
 
+LONGEST_CLASS = 200
+"""Largest number of characters of a class's name."""
+
 GROUPING = re.compile(r"patient|lesion|subject|person|participant|case|study|exam|mrn", re.I)
 """Names of columns that probably say which images belong together."""
 
@@ -93,7 +96,13 @@ class Found:
 def _natural(text: str) -> tuple[tuple[int, int, str], ...]:
     """Return a sorting key with which "2" comes before "10"."""
     pieces = re.findall(r"\d+|\D+", text)
-    return tuple((0, int(p), "") if p.isdecimal() else (1, 0, p) for p in pieces)
+    return tuple((0, *_number(p)) if p.isdecimal() else (1, 0, p) for p in pieces)
+
+
+def _number(digits: str) -> tuple[int, str]:
+    """Return a sorting key of a whole number of any length: Python reads up to 4300 digits."""
+    plain = str(int(digits)) if len(digits) < 4000 else digits.lstrip("0")
+    return len(plain), plain
 
 
 def find(source: Source, table: Path | None, columns: Columns | None) -> Found:
@@ -110,6 +119,13 @@ def find(source: Source, table: Path | None, columns: Columns | None) -> Found:
         raise UserError(
             f"{source.path}: all {len(found.images)} images are of one class"
             f" ({listed(list(classes))}); a data set needs two or more."
+        )
+    longest = max(classes, key=len)
+    if len(longest) > LONGEST_CLASS:
+        raise UserError(
+            f"{source.path}: a class has a name of {len(longest)} characters"
+            f" ({longest[:40]!r}...); allowed: up to {LONGEST_CLASS}. Is the column of classes the"
+            " right one?"
         )
     lowered = Counter(name.lower() for name in classes)
     alike = sorted(name for name in classes if lowered[name.lower()] > 1)

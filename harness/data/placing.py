@@ -84,7 +84,6 @@ def place(folder: Path, target: Path, *, keep: bool = False) -> None:
         check_replaceable(target)
         if not target.exists():
             folder.rename(target)
-            files.sync_folder(target.parent)
             return
         if keep and (target / contents.MANIFEST).exists():
             return
@@ -95,7 +94,10 @@ def place(folder: Path, target: Path, *, keep: bool = False) -> None:
         # ``recover`` finds it.
         target.rename(old)
         folder.rename(target)
-        files.sync_folder(target.parent)
+        try:
+            files.sync_folder(target.parent)
+        except OSError:
+            return  # the old store may only go when the new one's name is on the disk
         _remove(old)
 
 

@@ -27,7 +27,7 @@ from harness.data.prepared import Manifest
 from harness.data.split import connect, divide
 from harness.data.twins import TwinRules
 from harness.data.writing import Advance, Work, Written, decode_all, write_array
-from harness.errors import UserError, listed
+from harness.errors import UserError, listed, shown
 from harness.spec.dataset import Dataset, Listing
 from harness.spec.profiles import STORED_SIZE
 
@@ -220,6 +220,7 @@ def bar(title: str) -> Iterator[Advance]:
     """Show progress: a bar on a terminal, otherwise a line every ten seconds."""
     import sys
 
+    title = shown(title)
     if not sys.stderr.isatty():
         began = last = time.monotonic()
 
@@ -233,8 +234,9 @@ def bar(title: str) -> Iterator[Advance]:
         yield log
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True)) as bars:
-        task = bars.add_task(title)
+        task = bars.add_task(escape(title))
         yield lambda done, total: bars.update(task, completed=done, total=total)

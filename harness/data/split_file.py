@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from harness.errors import UserError, listed
-from harness.spec.dataset import SUFFIXES, PartName
+from harness.spec.dataset import MOST_COLUMNS, SUFFIXES, PartName
 
 UNUSED = "unused"
 """Part of an image that a split leaves out."""
@@ -33,7 +33,13 @@ def read(path: Path) -> dict[str, PartName | None]:
             twice.
     """
     try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig")), restval=""))
+        text = path.read_text(encoding="utf-8-sig")
+        if "\0" in text:
+            raise ValueError("zero bytes")
+        reader = csv.DictReader(io.StringIO(text), restval="")
+        if len(reader.fieldnames or ()) > MOST_COLUMNS:
+            raise ValueError("too many columns")
+        rows = list(reader)
     except (OSError, ValueError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or "it is not a CSV file of UTF-8 text"
         raise UserError(f"--split-file {path} cannot be read: {reason}.") from error

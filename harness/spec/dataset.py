@@ -26,6 +26,10 @@ SUFFIXES = (
 """File name endings of images, in any case; files are decoded by their contents."""
 
 
+MOST_COLUMNS, MOST_VALUES = 10_000, 50_000_000
+"""Largest table that is read: one that is made to fill the memory is refused."""
+
+
 class Source(ABC):
     """An opened archive or folder of files.
 
@@ -109,6 +113,12 @@ class Source(ABC):
         if len(rows) < 2:
             raise UserError(f"{self.path}: {name} is not a table with rows; get it again.")
         columns = rows[0]
+        if len(columns) > MOST_COLUMNS or len(rows) * len(columns) > MOST_VALUES:
+            raise UserError(
+                f"{self.path}: {name} has {len(columns)} columns and {len(rows) - 1} rows; allowed"
+                f" are {MOST_COLUMNS} columns and {MOST_VALUES} values. Keep the columns of names,"
+                " classes and groups."
+            )
         if len(set(columns)) < len(columns):
             raise UserError(f"{self.path}: {name} names a column twice: {listed(columns)}.")
         for row in rows:
@@ -128,7 +138,7 @@ def _rows(content: bytes) -> list[list[str]]:
     """Return the rows of a table, the first of which names the columns.
 
     Raises:
-        ValueError: the text cannot be decoded.
+        ValueError: the text cannot be decoded, or holds zero bytes.
         csv.Error: quotes do not match.
     """
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -138,6 +148,8 @@ def _rows(content: bytes) -> list[list[str]]:
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError:  # needed columns are ASCII in either
             text = content.decode("latin-1")
+    if "\0" in text:
+        raise ValueError("it holds zero bytes; save it as UTF-8")
     first = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = max(",;\t", key=first.count)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
