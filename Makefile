@@ -7,8 +7,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Processes that share the tests, of one thread each.
 JOBS ?= 2
+# How long `make fuzz` takes.
+FUZZ_SECONDS ?= 600
 
-.PHONY: help demo test quick lint format bench wheel clean
+.PHONY: help demo test quick lint format bench fuzz wheel clean
 
 help:
 	@echo "make demo    run Table 1 at smoke size and print it"
@@ -16,6 +18,7 @@ help:
 	@echo "make quick   the tests that take seconds; under two minutes in all"
 	@echo "make lint    ruff and mypy --strict"
 	@echo "make bench   paired speed benchmarks"
+	@echo "make fuzz    ten minutes of damaged and hostile inputs; FUZZ_SECONDS=60 for one minute"
 	@echo "make wheel   build dist/*.whl"
 	@echo "make clean   remove the environment and caches (not data/, runs/ or reports/)"
 
@@ -48,6 +51,10 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m bench
+
+# Every reader of strangers' files gets inputs that were made or damaged at random.
+fuzz: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.survival.fuzz --seconds $(FUZZ_SECONDS)
 
 wheel: $(STAMP)
 	$(BIN)/python -m hatchling build -t wheel

@@ -21,7 +21,7 @@ from harness.errors import Damaged, UserError
 from harness.train.pixels import StoredPixels
 from tests.conftest import Harness
 from tests.survival import fuzz_stores
-from tests.survival.fuzz import check_line
+from tests.survival.fuzz import check_line, random_of
 
 NAME = fuzz_stores.NAME
 
@@ -269,3 +269,36 @@ def test_a_forged_manifest_does_not_hide_changed_images(root: Path) -> None:
 def test_opening_a_store_reads_no_image(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(StoredArray, "rows", None)
     assert len(prepared.open_store(root, NAME).everything()) == 12
+
+
+COMMANDS = (
+    ("data", "list"),
+    ("data", "verify", NAME),
+    ("plan", "table1", "--datasets", NAME, "--profile", "laptop"),
+    ("run", "table2", "--datasets", NAME, "--profile", "laptop"),
+)
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_commands_end_in_one_line_on_any_damage(
+    whole: Path, tmp_path: Path, harness: Harness, words: tuple[str, ...]
+) -> None:
+    sound = harness(*words, "--data", str(whole))
+    refused = 0
+    for number in range(20):
+        root = tmp_path / str(number)
+        shutil.copytree(whole, root)
+        done = fuzz_stores.corrupt(random_of("commands", number), root / NAME)
+        code, out, err = harness(*words, "--data", str(root))
+        if words == ("data", "list"):
+            assert code == 0
+            refused += "cannot be used" in out
+            continue
+        if (code, err) == sound[::2]:  # what was damaged is not read
+            continue
+        refused += 1
+        assert code == 2, (done, err)
+        assert err.count("\n") == 1, (done, err)
+        check_line(err.strip())
+        assert str(root / NAME) in err, (done, err)
+    assert refused

@@ -232,13 +232,4 @@ def _use(root: Path, expected: dict[str, Any]) -> str:
     return "" if said == "another manifest" else said
 
 
-def plan_and_list(root: Path, run: Any) -> None:
-    """Run the commands that look at stores; each ends with one line at most."""
-    for words in (("data", "list"), ("data", "verify", NAME)):
-        code, _, err = run(*words, "--data", str(root))
-        assert code in (0, 2)
-        for line in err.splitlines():
-            check_line(line)
-
-
 FUZZERS = {"stores": store_fuzzer}
