@@ -355,8 +355,8 @@ def test_a_store_that_was_changed_is_refused(ran: Harness) -> None:
     path.write_bytes(content)
     refused(
         ran("run", "table1", *QUICK, "--fresh"),
-        "does not match its fingerprint",
-        "images.npy has changed",
+        "images.npy has changed since it was prepared",
+        "harness data prepare phantom-mri",
     )
     code, _, err = ran("data", "verify", "phantom-mri")
     assert code == 2
