@@ -8,6 +8,7 @@ that says what it is and what to do.
 from __future__ import annotations
 
 import io
+import logging
 import struct
 import warnings
 import zlib
@@ -41,6 +42,8 @@ that is taken for an index, a length or a type."""
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 # PIL also warns of odd fields that say nothing of pixels, such as EXIF, two lines each.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+# Without a handler Python prints what PIL logs, beside the error that is raised as well.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 WHITE = 65535
 """Value of white in a 16-bit image whose data set says nothing else."""

@@ -32,8 +32,8 @@ Run = Callable[[np.random.Generator], None]
 Fuzzer = Callable[[Path], Run]
 """Prepares what the inputs need in an empty folder."""
 
-SLOW = 20.0
-"""Seconds after which an input counts as a hang."""
+SLOW = 60.0
+"""Seconds after which an input counts as a hang: an image of the largest size takes 30."""
 
 
 class Untold(AssertionError):
