@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.errors import UserError
 from harness.spec.backbones import ResNetSize, SwinSize
 from harness.train.task import Layers
 
@@ -19,19 +18,11 @@ def swin_transformer(
     """Build timm's Swin transformer at a profile's size.
 
     Raises:
-        UserError: the grid cannot be halved three times or the window does not divide it.
+        UserError: the grid cannot be halved between the stages or the window does not divide it.
     """
     from timm.models.swin_transformer import SwinTransformer
 
-    # Each patch merging halves the grid. The window must divide the grid, unless it covers the grid
-    # of the last stage.
-    grid = image_size // size.patch
-    coarsest = 2 ** (len(size.depths) - 1)
-    if grid % (coarsest * 1) or ((grid // coarsest) > size.window and grid % size.window):
-        raise UserError(
-            f"A Swin grid of {grid} patches cannot be halved {len(size.depths) - 1} times in"
-            f" windows of {size.window}; change the image size or the window."
-        )
+    size.check_grid(image_size)
     return SwinTransformer(
         img_size=image_size,
         patch_size=size.patch,

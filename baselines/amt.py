@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 from harness.methods.baselines import mae
 from harness.methods.msmae import paper
 from harness.methods.msmae.method import GuidedMasking, MaskedAutoencoder
+from harness.ranges import ShareBelowOne
 from harness.spec.backbones import VIT, Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import Stage
@@ -31,7 +32,7 @@ class AMT(GuidedMasking):
     key_name: ClassVar[str] = "amt"
     backbone: ClassVar[Backbone[Any]] = VIT
 
-    throw_ratio: float = 0.40
+    throw_ratio: ShareBelowOne = 0.40
     normalisation: Literal["mean-first", "per-head"] = "per-head"
 
     def build(self, dataset: Dataset, backbones: BackboneSizes) -> Task:

@@ -7,11 +7,13 @@ are then drawn inside it from a U-shaped Beta distribution, so that the two view
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 
+from harness import ranges
 from harness.augment.colour import Colour
 from harness.augment.view import Augmentation
 from harness.errors import UserError
@@ -19,6 +21,7 @@ from harness.methods.baselines import _imagenet, supervised
 from harness.methods.baselines._backbones import residual_network
 from harness.methods.baselines._crops import boxed_crops, heat_boxes
 from harness.methods.baselines._momentum import Queue, follow, frozen_copy
+from harness.ranges import Alpha, AnyCount, Epochs, EpochsOrNone, Share, ShareBelowOne, Temperature
 from harness.spec.backbones import RESNET, Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import EPOCHS, Recipe, Stage
@@ -68,30 +71,18 @@ class ContrastiveCrop:
     key_name: ClassVar[str] = "contrastivecrop"
     backbone: ClassVar[Backbone[Any]] = RESNET
 
-    temperature: float = 0.2
-    momentum: float | None = None
-    queue: int | None = None
-    random_epochs: int = field(default=60, metadata=EPOCHS)
-    update_interval: int = field(default=60, metadata=EPOCHS)
-    threshold: float = 0.1
-    alpha: float = 0.6
-    split: int = 32
+    temperature: Temperature = 0.2
+    momentum: Share | None = None
+    queue: AnyCount | None = None
+    random_epochs: EpochsOrNone = field(default=60, metadata=EPOCHS)
+    update_interval: Epochs = field(default=60, metadata=EPOCHS)
+    threshold: ShareBelowOne = 0.1
+    alpha: Alpha = 0.6
+    split: Annotated[int, Meta(ge=2, le=2**20)] = 32
     queue_start: Literal["keys", "noise"] = "keys"
 
     def __post_init__(self) -> None:
-        if self.temperature <= 0 or self.alpha <= 0 or not 0 <= self.threshold < 1:
-            raise UserError(
-                f"temperature is {self.temperature}, alpha {self.alpha}, threshold"
-                f" {self.threshold}; allowed: above 0, above 0, and 0 up to below 1."
-            )
-        if self.momentum is not None and not 0 <= self.momentum <= 1:
-            raise UserError(f"momentum is {self.momentum}; allowed: 0 to 1.")
-        smallest = 1 if self.queue is None else self.queue
-        if self.update_interval < 1 or self.split < 2 or smallest < 1:
-            raise UserError(
-                f"update_interval is {self.update_interval}, split {self.split}, queue"
-                f" {self.queue}; allowed: at least 1, 2 and 1."
-            )
+        ranges.check(self)
 
     def check(self, *, recipe: Recipe, images: int, backbones: BackboneSizes) -> None:
         """Check that no group has one image and the queue is a multiple of the batch (MoCo)."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from harness import ranges
 from harness.canonical import as_before
-from harness.errors import UserError
 from harness.methods.baselines import _imagenet
 from harness.methods.msmae import masking, paper
 from harness.methods.msmae.finetune import Finetune
 from harness.methods.msmae.method import MaskedAutoencoder
+from harness.ranges import ShareBelowOne
 from harness.spec.backbones import VIT, Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import Recipe, Stage
@@ -48,26 +49,22 @@ class MAE:
     key_name: ClassVar[str] = "mae"
     backbone: ClassVar[Backbone[Any]] = VIT
 
-    mask_ratio: float = 0.75
+    mask_ratio: ShareBelowOne = 0.75
     normalise_pixels: bool = False
     rounding: Literal["visible", "masked"] = field(default="visible", metadata=as_before("masked"))
 
     def __post_init__(self) -> None:
-        masking.check_ratios(self.mask_ratio, 0.0)
+        ranges.check(self)
 
     def check(self, *, recipe: Recipe, images: int, backbones: BackboneSizes) -> None:
         """Check that patches are masked and patches stay visible at the profile's size."""
         del recipe, images
         patches = backbones.grid**2
         if self.rounding == "visible":
-            masked, _ = masking.counts_kept(patches, self.mask_ratio)
+            counted = masking.counts_kept(patches, self.mask_ratio)
         else:
-            masked, _ = masking.counts(patches, self.mask_ratio, 0.0)
-        if masked in (0, patches):
-            raise UserError(
-                f"method.mask_ratio is {self.mask_ratio}, which masks {masked} of {patches} patches"
-                f" (method.rounding={self.rounding}); some must be masked and some stay visible."
-            )
+            counted = masking.counts(patches, self.mask_ratio, 0.0)
+        masking.check_counts(patches, {"mask_ratio": self.mask_ratio}, counted)
 
     def build(self, dataset: Dataset, backbones: BackboneSizes) -> Task:
         """Build the pre-training task; labels play no part."""

@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from harness import ranges
 from harness.augment.colour import Colour
 from harness.augment.view import Augmentation
-from harness.errors import UserError
 from harness.methods.baselines import _imagenet
 from harness.methods.baselines._batch import NEGATIVES, need_two
 from harness.methods.baselines._momentum import follow, frozen_copy
 from harness.methods.msmae import paper
 from harness.methods.msmae.finetune import Finetune
-from harness.spec.backbones import VIT, Backbone, BackboneSizes
+from harness.ranges import Share, Temperature
+from harness.spec.backbones import VIT, Backbone, BackboneSizes, Channels
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import PER_STEP, Recipe, Stage
 from harness.train.task import Batch, StepContext, Task
@@ -76,18 +77,14 @@ class MoCoV3:
     key_name: ClassVar[str] = "mocov3"
     backbone: ClassVar[Backbone[Any]] = VIT
 
-    temperature: float = 0.2
-    momentum: float = field(default=0.99, metadata=PER_STEP)
-    hidden: int | None = None
-    output: int | None = None
+    temperature: Temperature = 0.2
+    momentum: Share = field(default=0.99, metadata=PER_STEP)
+    hidden: Channels | None = None
+    output: Channels | None = None
     freeze_patches: bool = True
 
     def __post_init__(self) -> None:
-        if self.temperature <= 0 or not 0 <= self.momentum <= 1:
-            raise UserError(
-                f"temperature is {self.temperature} and momentum {self.momentum}; allowed: above 0"
-                " and 0 to 1."
-            )
+        ranges.check(self)
 
     def check(self, *, recipe: Recipe, images: int, backbones: BackboneSizes) -> None:
         """Check that a batch has at least one negative."""

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch import Tensor
 
+from harness import ranges
 from harness.augment.colour import Colour
 from harness.augment.view import Augmentation, ImageRange
 from harness.canonical import as_before
-from harness.errors import UserError
 from harness.methods.baselines import supervised
 from harness.methods.baselines._backbones import residual_network
 from harness.methods.baselines._batch import NEGATIVES, need_two
+from harness.ranges import Temperature
 from harness.spec.backbones import RESNET, Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import Recipe, Stage
@@ -67,7 +68,7 @@ class SimCLR:
     key_name: ClassVar[str] = "simclr"
     backbone: ClassVar[Backbone[Any]] = RESNET
 
-    temperature: float = 0.1
+    temperature: Temperature = 0.1
     head: Literal["released", "lightly", "paper"] = "released"
     reduction: Literal["mean", "sum"] = "mean"
     head_layers: Literal[2, 3] | None = field(default=None, metadata=as_before(2))
@@ -75,10 +76,7 @@ class SimCLR:
     image_range: ImageRange = field(default="unit", metadata=as_before("normalised"))
 
     def __post_init__(self) -> None:
-        if self.temperature <= 0:
-            raise UserError(f"temperature is {self.temperature}; it must be above 0.")
-        if self.head_layers not in (None, 2, 3):
-            raise UserError(f"head_layers is {self.head_layers}; allowed: 2, 3 and none.")
+        ranges.check(self)
 
     @property
     def layers(self) -> int:

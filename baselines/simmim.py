@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 
+from harness import ranges
 from harness.augment.view import Augmentation
 from harness.canonical import as_before
 from harness.errors import UserError
@@ -62,17 +64,17 @@ class SimMIM:
     key_name: ClassVar[str] = "simmim"
     backbone: ClassVar[Backbone[Any]] = SWIN
 
-    mask_ratio: float = 0.6
-    blocks: int | None = None
+    mask_ratio: Annotated[float, Meta(gt=0, lt=1)] = 0.6
+    blocks: Annotated[int, Meta(ge=2, le=4096)] | None = None
     decay_position_biases: bool = field(default=True, metadata=as_before(False))  # noqa: FBT003
 
     def __post_init__(self) -> None:
-        if not 0 < self.mask_ratio < 1:
-            raise UserError(f"mask_ratio is {self.mask_ratio}; allowed: between 0 and 1.")
+        ranges.check(self)
 
     def check(self, *, recipe: Recipe, images: int, backbones: BackboneSizes) -> None:
         """Check that the blocks divide the grid of patches and are not all masked."""
         del recipe, images
+        backbones.swin.check_grid(backbones.image_size)
         self.blocks_of(backbones)
 
     def blocks_of(self, backbones: BackboneSizes) -> int:
@@ -83,6 +85,8 @@ class SimMIM:
                 ratio masks all of them.
         """
         grid = backbones.image_size // backbones.swin.patch
+        if grid < 2:
+            raise UserError(f"A grid of {grid} x {grid} patches has no blocks to mask; at least 2.")
         # Each Swin stage but the first halves the grid.
         last = 2 ** (len(backbones.swin.depths) - 1)
         blocks = default_blocks(grid, last) if self.blocks is None else self.blocks

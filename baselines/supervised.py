@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
+from msgspec import Meta
 from torch import Tensor, nn
 
+from harness import ranges
 from harness.augment import mixup as mixing
 from harness.augment.mixup import Mixing
 from harness.augment.view import Augmentation, Evaluation, ImageRange
@@ -28,6 +30,7 @@ from harness.methods.baselines._backbones import (
 from harness.methods.baselines._batch import need_two
 from harness.methods.msmae import paper
 from harness.methods.msmae.finetune import CROP_AND_FLIP, Finetune, load_encoder
+from harness.ranges import ShareBelowOne
 from harness.spec.backbones import RESNET, SWIN, Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import Method, Recipe, Stage
@@ -82,15 +85,21 @@ class Swin:
     key_name: ClassVar[str] = "swin-classifier"
     backbone: ClassVar[Backbone[Any]] = SWIN
 
-    label_smoothing: float = 0.1
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    drop_path: float = 0.2
+    label_smoothing: ShareBelowOne = 0.1
+    mixup: mixing.AlphaOrOff = 0.0
+    cutmix: mixing.AlphaOrOff = 0.0
+    drop_path: ShareBelowOne = 0.2
     augmentation: Augmentation = CROP_AND_FLIP
     evaluation: Evaluation = "stretch"
 
     def __post_init__(self) -> None:
+        ranges.check(self)
         mixing.check(self.mixup, self.cutmix, self.label_smoothing)
+
+    def check(self, *, recipe: Recipe, images: int, backbones: BackboneSizes) -> None:
+        """Check that the grid of patches can be halved between the stages."""
+        del recipe, images
+        backbones.swin.check_grid(backbones.image_size)
 
     def build(self, dataset: Dataset, backbones: BackboneSizes) -> Task:
         """Build the classifier for the classes of a data set."""
@@ -125,10 +134,10 @@ class ResNet50:
     key_name: ClassVar[str] = "resnet50"
     backbone: ClassVar[Backbone[Any]] = RESNET
 
-    label_smoothing: float = 0.1
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    head_std: float | None = None
+    label_smoothing: ShareBelowOne = 0.1
+    mixup: mixing.AlphaOrOff = 0.0
+    cutmix: mixing.AlphaOrOff = 0.0
+    head_std: Annotated[float, Meta(ge=0, le=10)] | None = None
     decay_head: bool = True
     frozen: bool = False
     augmentation: Augmentation = CROP_AND_FLIP
@@ -136,6 +145,7 @@ class ResNet50:
     image_range: ImageRange = field(default="normalised", metadata=as_before("normalised"))
 
     def __post_init__(self) -> None:
+        ranges.check(self)
         mixing.check(self.mixup, self.cutmix, self.label_smoothing)
 
     def check(self, *, recipe: Recipe, images: int, backbones: BackboneSizes) -> None:

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
+from msgspec import Meta
 from torch import Tensor, nn
 
+from harness import ranges
 from harness.augment import mixup as mixing
 from harness.augment.mixup import Mixing
 from harness.augment.view import Augmentation, Evaluation
 from harness.errors import UserError
 from harness.methods.msmae import masking
+from harness.ranges import Epochs, ShareBelowOne
 from harness.spec.backbones import VIT, Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
-from harness.spec.recipe import EPOCHS
+from harness.spec.recipe import EPOCHS, Recipe
 from harness.train.task import Batch, DatasetPass, Layers, StepContext, Task
 
 CROP_AND_FLIP = Augmentation()
@@ -53,26 +56,35 @@ class Finetune:
     key_name: ClassVar[str] = "finetune"
     backbone: ClassVar[Backbone[Any]] = VIT
 
-    mask_ratio: float = 0.0
-    throw_ratio: float = 0.0
-    update_interval: int = field(default=20, metadata=EPOCHS)
+    mask_ratio: ShareBelowOne = 0.0
+    throw_ratio: ShareBelowOne = 0.0
+    update_interval: Epochs = field(default=20, metadata=EPOCHS)
     weights: Literal["attention", "ones"] = "attention"
     crop: Literal["joint", "top-left"] = "joint"
     normalisation: Literal["mean-first", "per-head"] = "mean-first"
     pool: Literal["mean", "class"] = "mean"
-    label_smoothing: float = 0.1
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    drop_path: float = 0.1
-    head_std: float = 2e-5
+    label_smoothing: ShareBelowOne = 0.1
+    mixup: mixing.AlphaOrOff = 0.0
+    cutmix: mixing.AlphaOrOff = 0.0
+    drop_path: ShareBelowOne = 0.1
+    head_std: Annotated[float, Meta(ge=1e-9, le=10)] = 2e-5
     augmentation: Augmentation = CROP_AND_FLIP
     evaluation: Evaluation = "stretch"
 
     def __post_init__(self) -> None:
+        ranges.check(self)
         masking.check_ratios(self.mask_ratio, self.throw_ratio)
         mixing.check(self.mixup, self.cutmix, self.label_smoothing)
-        if self.update_interval < 1:
-            raise UserError(f"update_interval is {self.update_interval}; it must be at least 1.")
+
+    def check(self, *, recipe: Recipe, images: int, backbones: BackboneSizes) -> None:
+        """Check how many patches stay visible at the profile's size."""
+        del recipe, images
+        if self.masks:
+            patches = backbones.grid**2
+            given = {"mask_ratio": self.mask_ratio, "throw_ratio": self.throw_ratio}
+            counted = masking.counts(patches, *given.values())
+            must_mask = self.mask_ratio > 0
+            masking.check_counts(patches, given, counted, must_mask=must_mask)
 
     @property
     def masks(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -53,6 +54,34 @@ def check_ratios(mask_ratio: float, throw_ratio: float) -> None:
             f"mask_ratio {mask_ratio} + throw_ratio {throw_ratio} must each be at least 0 and"
             " together below 1: some patches must stay visible."
         )
+
+
+def check_counts(
+    patches: int, given: Mapping[str, float], counted: tuple[int, int], *, must_mask: bool = True
+) -> None:
+    """Check that some of L patches are masked, some stay visible, and a throw ratio throws some.
+
+    Args:
+        patches: L, the number of patches of an image.
+        given: the ratios of masked and, where there is one, of thrown patches, by their setting.
+        counted: numbers of patches masked and thrown, from ``counts`` or ``counts_kept``.
+        must_mask: whether at least one patch must be masked.
+
+    Raises:
+        UserError: they are not; the message names the numbers.
+    """
+    masked, thrown = counted
+    visible = patches - masked - thrown
+    throws = list(given.values())[1:] > [0.0]
+    if visible > 0 and (masked or not must_mask) and (thrown or not throws):
+        return
+    settings = " and ".join(f"method.{name} is {ratio}" for name, ratio in given.items())
+    throwing = f", throws {thrown}" if len(given) > 1 else ""
+    needed = "at least one must stay visible" + (", one be masked" if must_mask else "")
+    raise UserError(
+        f"{settings}, which masks {masked} of {patches} patches{throwing} and leaves"
+        f" {max(visible, 0)} visible; {needed}{', one be thrown' if throws else ''}."
+    )
 
 
 def counts(patches: int, mask_ratio: float, throw_ratio: float) -> tuple[int, int]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 
+from harness import ranges
 from harness.augment.view import Augmentation
-from harness.errors import UserError
 from harness.methods.msmae import masking
 from harness.methods.msmae.patches import normalise_patches, patchify
+from harness.ranges import Epochs, EpochsOrNone, ShareBelowOne
 from harness.spec.backbones import VIT, Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
-from harness.spec.recipe import EPOCHS
+from harness.spec.recipe import EPOCHS, Recipe
 from harness.train.task import Batch, DatasetPass, StepContext, Task
 
 if TYPE_CHECKING:
@@ -47,11 +49,11 @@ class GuidedMasking:
         UserError: a ratio or a duration is outside its range.
     """
 
-    mask_ratio: float = 0.45
-    throw_ratio: float = 0.30
-    random_ratio: float = 0.75
-    random_epochs: int = field(default=40, metadata=EPOCHS)
-    update_interval: int = field(default=40, metadata=EPOCHS)
+    mask_ratio: ShareBelowOne = 0.45
+    throw_ratio: ShareBelowOne = 0.30
+    random_ratio: ShareBelowOne = 0.75
+    random_epochs: EpochsOrNone = field(default=40, metadata=EPOCHS)
+    update_interval: Epochs = field(default=40, metadata=EPOCHS)
     update_rule: Literal["from-start", "released"] = "from-start"
     weights: Literal["attention", "ones"] = "attention"
     crop: Literal["joint", "top-left"] = "joint"
@@ -60,13 +62,19 @@ class GuidedMasking:
     normalise_pixels: bool = False
 
     def __post_init__(self) -> None:
+        ranges.check(self)
         masking.check_ratios(self.mask_ratio, self.throw_ratio)
-        masking.check_ratios(self.random_ratio, 0.0)
-        if self.update_interval < 1 or self.random_epochs < 0:
-            raise UserError(
-                f"update_interval is {self.update_interval} and random_epochs is"
-                f" {self.random_epochs}; allowed: at least 1 and at least 0."
-            )
+
+    def check(self, *, recipe: Recipe, images: int, backbones: BackboneSizes) -> None:
+        """Check how many patches are masked, thrown and visible at the profile's size."""
+        del images
+        patches = backbones.grid**2
+        if self.random_epochs > 0:
+            counted = masking.counts(patches, self.random_ratio, 0.0)
+            masking.check_counts(patches, {"random_ratio": self.random_ratio}, counted)
+        if self.random_epochs < recipe.epochs:
+            given = {"mask_ratio": self.mask_ratio, "throw_ratio": self.throw_ratio}
+            masking.check_counts(patches, given, masking.counts(patches, *given.values()))
 
     def looks_before(self, epoch: int) -> bool:
         """Whether the attention maps are renewed before an epoch (0-based)."""
@@ -96,16 +104,9 @@ class MSMAE(GuidedMasking):
     key_name: ClassVar[str] = "msmae"
     backbone: ClassVar[Backbone[Any]] = VIT
 
-    classification_weight: float = 0.1
+    classification_weight: Annotated[float, Meta(ge=0, le=1e6)] = 0.1
     head: Literal["linear", "mlp"] = "linear"
     softmax: Literal["once", "twice"] = "once"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.classification_weight < 0:
-            raise UserError(
-                f"classification_weight is {self.classification_weight}; it must be at least 0."
-            )
 
     def build(self, dataset: Dataset, backbones: BackboneSizes) -> Task:
         """Build the pre-training task for the classes of a data set."""

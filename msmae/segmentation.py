@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 
+from harness import ranges
 from harness.augment.masks import Nearest
 from harness.augment.view import MEAN, STD, Augmentation, RotatingAugmentation
 from harness.canonical import as_before
 from harness.errors import UserError
 from harness.methods.msmae.finetune import load_encoder
 from harness.methods.msmae.patches import upsamplings
-from harness.spec.backbones import VIT, Backbone, BackboneSizes
+from harness.spec.backbones import VIT, Backbone, BackboneSizes, Channels
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import Recipe
 from harness.train.task import Batch, StepContext, Task
@@ -51,7 +53,7 @@ class Segment:
     Attributes:
         bce_weight: weight λ of the binary cross-entropy (eq. 9).
         dice_smooth: added to numerator and denominator of every image's Dice; it decides the loss
-            of an image without lesion (released code: 1e-5).
+            of an image without lesion, which is undefined without it (released code: 1e-5).
         channels: width of the head; None: a third of the encoder's, 256 for ViT-B.
         final_norm: whether the pre-trained final norm acts on the last block (released: no).
         head_norm: whether SETR's LayerNorm stands before the head (released: no).
@@ -91,9 +93,9 @@ class Segment:
 
     needs_masks: ClassVar[bool] = True
 
-    bce_weight: float = 0.5
-    dice_smooth: float = 1e-5
-    channels: int | None = None
+    bce_weight: Annotated[float, Meta(ge=0, le=1e6)] = 0.5
+    dice_smooth: Annotated[float, Meta(ge=1e-12, le=1e6)] = 1e-5
+    channels: Channels | None = None
     final_norm: bool = True
     head_norm: bool = True
     final_conv: Literal["1x1", "3x3"] = "1x1"
@@ -103,7 +105,7 @@ class Segment:
     qkv_bias: bool = True
     input_scale: Literal["once", "twice"] = "once"
     channel_order: Literal["rgb", "bgr"] = "rgb"
-    threshold: float = 0.5
+    threshold: Annotated[float, Meta(gt=0, lt=1)] = 0.5
     augmentation: Augmentation = ROTATION
     head_init: Literal["mmseg", "torch"] = field(default="mmseg", metadata=as_before("mmseg"))
     image_resize: Literal["antialiased", "opencv"] = field(
@@ -112,17 +114,7 @@ class Segment:
     mask_resize: Nearest = field(default="centre", metadata=as_before("centre"))
 
     def __post_init__(self) -> None:
-        if self.bce_weight < 0:
-            raise UserError(f"bce_weight is {self.bce_weight}; it must be at least 0.")
-        if self.dice_smooth <= 0:
-            raise UserError(
-                f"dice_smooth is {self.dice_smooth}; it must be above 0, else the Dice of an image"
-                " without lesion is undefined."
-            )
-        if not 0 < self.threshold < 1:
-            raise UserError(f"threshold is {self.threshold}; it must lie between 0 and 1.")
-        if self.channels is not None and self.channels < 1:
-            raise UserError(f"channels is {self.channels}; it must be at least 1, or none.")
+        ranges.check(self)
 
     def check(self, *, recipe: Recipe, images: int, backbones: BackboneSizes) -> None:
         """Check that the patch size is a power of two, as the head's repeated doubling requires."""

@@ -9,15 +9,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Annotated
 
 import torch
+from msgspec import Meta
 from torch import Tensor
+
+from harness import ranges
+from harness.ranges import Share
 
 GREY = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in the luma, as in torchvision."""
 
 REFERENCE_SIZE = 224
 """Image side in pixels at which ``Colour.sigma`` is given; blur widths scale with the side."""
+
+Change = Annotated[float, Meta(ge=0, le=10)]
+"""Half the range of an enhancement's factor."""
+
+Sigma = Annotated[float, Meta(gt=0, le=224)]
+"""Standard deviation of a blur in pixels of an image of 224."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,16 +48,20 @@ class Colour:
         threshold: in 0..1.
     """
 
-    brightness: float = 0.4
-    contrast: float = 0.4
-    saturation: float = 0.4
-    hue: float = 0.1
-    jitter: float = 0.8
-    grey: float = 0.2
-    blur: float = 0.5
-    sigma: tuple[float, float] = (0.1, 2.0)
-    solarise: float = 0.0
-    threshold: float = 128 / 255
+    brightness: Change = 0.4
+    contrast: Change = 0.4
+    saturation: Change = 0.4
+    hue: Annotated[float, Meta(ge=0, le=0.5)] = 0.1
+    jitter: Share = 0.8
+    grey: Share = 0.2
+    blur: Share = 0.5
+    sigma: tuple[Sigma, Sigma] = (0.1, 2.0)
+    solarise: Share = 0.0
+    threshold: Share = 128 / 255
+
+    def __post_init__(self) -> None:
+        ranges.check(self)
+        ranges.check_pair(self, "sigma")
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from msgspec import Meta
 from torch import Tensor
+
+from harness import ranges
+from harness.ranges import AspectRatio, Share
 
 ATTEMPTS = 10
 """Attempts to draw a rectangle smaller than the image; if all fail, nothing is erased (timm)."""
+
+Area = Annotated[float, Meta(gt=0, le=1)]
+"""Area of a rectangle as a share of the image's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +35,14 @@ class Erasing:
 
     key_name: ClassVar[str] = "erasing"
 
-    probability: float = 0.25
-    area: tuple[float, float] = (0.02, 1 / 3)
-    ratio: tuple[float, float] = (0.3, 1 / 0.3)
+    probability: Share = 0.25
+    area: tuple[Area, Area] = (0.02, 1 / 3)
+    ratio: tuple[AspectRatio, AspectRatio] = (0.3, 1 / 0.3)
+
+    def __post_init__(self) -> None:
+        ranges.check(self)
+        for name in ("area", "ratio"):
+            ranges.check_pair(self, name)
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 
+from harness import ranges
 from harness.errors import UserError
+from harness.ranges import AnyCount, ShareBelowOne
 
 SWITCH = 0.5
 """Probability of CutMix rather than mixup where both are on (timm's default)."""
+
+AlphaOrOff = Annotated[float, Meta(ge=0, le=100)]
+"""Alpha of a Beta distribution; 0 switches the mixing off."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,13 +35,13 @@ class Mixing:
         label_smoothing: share of the target that is spread evenly over all classes.
     """
 
-    classes: int
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    label_smoothing: float = 0.0
+    classes: AnyCount
+    mixup: AlphaOrOff = 0.0
+    cutmix: AlphaOrOff = 0.0
+    label_smoothing: ShareBelowOne = 0.0
 
     def __post_init__(self) -> None:
-        check(self.mixup, self.cutmix, self.label_smoothing)
+        ranges.check(self)
 
     @property
     def mixes(self) -> bool:

@@ -7,12 +7,15 @@ whole numbers in 0..255, rounded where PIL rounds: each operation agrees with PI
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from msgspec import Meta
 from torch import Tensor
 
+from harness import ranges
 from harness.augment import affine
+from harness.ranges import Share
 
 TABLES = (
     "autocontrast",
@@ -37,6 +40,9 @@ OPERATIONS = TABLES + BLENDS + WARPS
 FILL = (124, 116, 104)
 """RGB of pixels that a warp leaves empty: ImageNet's mean in 0..255 (timm, create_transform)."""
 
+Level = Annotated[float, Meta(ge=0, le=10)]
+"""Strength of an operation, or its spread."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RandAugment:
@@ -51,10 +57,13 @@ class RandAugment:
 
     key_name: ClassVar[str] = "randaugment"
 
-    operations: int = 2
-    probability: float = 0.5
-    magnitude: float = 9.0
-    deviation: float = 0.5
+    operations: Annotated[int, Meta(ge=1, le=100)] = 2
+    probability: Share = 0.5
+    magnitude: Level = 9.0
+    deviation: Level = 0.5
+
+    def __post_init__(self) -> None:
+        ranges.check(self)
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
+from msgspec import Meta
 from torch import Tensor
 
+from harness import ranges
 from harness.augment import colour, erasing, randaugment, rotate
 from harness.augment.colour import Colour
 from harness.augment.erasing import Erasing
 from harness.augment.randaugment import RandAugment
 from harness.augment.resample import Interpolation, resample_weights
+from harness.ranges import AspectRatio, Share
 
 Evaluation = Literal["stretch", "stretch-opencv", "centre-crop"]
 """How whole images are prepared for evaluation, see ``harness.train.task.Task.evaluation``."""
@@ -33,6 +36,9 @@ STD = (0.229, 0.224, 0.225)
 
 ATTEMPTS = 10
 """Attempts to draw a random crop before a central one is taken, as in torchvision."""
+
+CropArea = Annotated[float, Meta(gt=0, le=1)]
+"""Area of a crop as a share of the image's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,13 +57,18 @@ class Augmentation:
 
     key_name: ClassVar[str] = "augmentation"
 
-    scale: tuple[float, float] = (0.2, 1.0)
-    ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    flip: float = 0.5
+    scale: tuple[CropArea, CropArea] = (0.2, 1.0)
+    ratio: tuple[AspectRatio, AspectRatio] = (3 / 4, 4 / 3)
+    flip: Share = 0.5
     interpolation: Interpolation = "bicubic"
     colour: Colour | None = None
     operations: RandAugment | None = None
     erasing: Erasing | None = None
+
+    def __post_init__(self) -> None:
+        ranges.check(self)
+        for name in ("scale", "ratio"):
+            ranges.check_pair(self, name)
 
 
 @dataclass(frozen=True, kw_only=True)

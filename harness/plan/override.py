@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from harness import ranges
 from harness.canonical import type_name
 from harness.errors import UserError, unknown
 from harness.spec.recipe import Phase, Stage
@@ -25,20 +26,6 @@ from harness.spec.table import Row
 PHASES: tuple[str, ...] = typing.get_args(Phase)
 SWAP = "finetune"
 """Path that selects another fine-tuning of a row; the only one without a field."""
-
-LARGEST = 2**53
-"""Largest whole number that a field takes: the largest that floating-point arithmetic counts to."""
-
-WORDS: Mapping[Any, str] = MappingProxyType(
-    {
-        float: "a number",
-        int: f"a whole number of at most {LARGEST}",
-        bool: "true or false",
-        str: "a text",
-        type(None): "none",
-    }
-)
-"""What values of a type are, in words."""
 
 EXAMPLES: Mapping[Any, str] = MappingProxyType({float: "0.5", int: "2", bool: "true", str: '"a"'})
 """A value of each type as it is written in a list."""
@@ -190,8 +177,9 @@ def _value(owner: type, override: Override) -> Any:
             return _convert(alternative, override.text)
         except (ValueError, msgspec.MsgspecError):
             continue
+    ranged = typing.get_type_hints(owner, include_extras=True)[override.field]
     raise UserError(
-        f"--set {override}: {override.text!r} is not {_words(kind)}{_example(kind, override)}."
+        f"--set {override}: {override.text!r} is not {_words(ranged)}{_example(kind, override)}."
     )
 
 
@@ -220,28 +208,18 @@ def _convert(kind: Any, text: str) -> Any:
     if dataclasses.is_dataclass(kind):
         raise ValueError(text)
     value = msgspec.json.decode(text.lower() if kind is bool else text, type=kind)
-    for number in value if isinstance(value, tuple) else (value,):
-        if isinstance(number, int) and abs(number) > LARGEST:
-            raise ValueError(text)
+    if not ranges.fits(kind, value):
+        raise ValueError(text)
     return value
 
 
 def _words(kind: Any) -> str:
     """Return what a type's values are, in words."""
-    return " or ".join(_word(alternative) for alternative in _alternatives(kind))
-
-
-def _word(kind: Any) -> str:
-    if typing.get_origin(kind) is typing.Literal:
-        return " or ".join(repr(choice) for choice in typing.get_args(kind))
-    if typing.get_origin(kind) is tuple:
-        inner = typing.get_args(kind)
-        if len(inner) == 2 and inner[1] is ...:
-            return f"a list of which each is {_words(inner[0])}"
-        return f"a list of {len(inner)}: {', '.join(_words(item) for item in inner)}"
-    if dataclasses.is_dataclass(kind):
-        return "one value: this field holds several settings, which a table's file sets"
-    return WORDS.get(kind, getattr(kind, "__name__", str(kind)))
+    several = "one value: this field holds several settings, which a table's file sets"
+    return " or ".join(
+        several if dataclasses.is_dataclass(alternative) else ranges.words(alternative)
+        for alternative in _alternatives(kind)
+    )
 
 
 def _example(kind: Any, override: Override) -> str:

@@ -8,12 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
+from msgspec import Meta
+
+from harness import ranges
 from harness.errors import UserError, unknown
 
 SizeT = TypeVar("SizeT")
 """Type of a backbone's size, a frozen dataclass."""
+
+Pixels = Annotated[int, Meta(ge=1, le=4096)]
+"""Side of an image or a patch in pixels."""
+
+Channels = Annotated[int, Meta(ge=1, le=65536)]
+"""Channels of tokens or feature maps."""
+
+Blocks = Annotated[int, Meta(ge=1, le=1000)]
+"""Number of blocks or of attention heads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,13 +59,21 @@ class VitSize:
 
     key_name: ClassVar[str] = "vit"
 
-    patch: int
-    width: int
-    depth: int
-    heads: int
-    decoder_width: int
-    decoder_depth: int
-    decoder_heads: int
+    patch: Pixels
+    width: Channels
+    depth: Blocks
+    heads: Blocks
+    decoder_width: Channels
+    decoder_depth: Blocks
+    decoder_heads: Blocks
+
+    def __post_init__(self) -> None:
+        ranges.check(self)
+        for prefix in ("", "decoder_"):
+            width, heads = getattr(self, f"{prefix}width"), getattr(self, f"{prefix}heads")
+            # Sines and cosines of both directions share the channels of a position.
+            for factor, of in ((heads, f"{prefix}heads"), (4, "sines and cosines, two each")):
+                _check_multiple(f"vit.{prefix}width", width, factor, of)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +90,39 @@ class SwinSize:
 
     key_name: ClassVar[str] = "swin"
 
-    patch: int
-    width: int
-    depths: tuple[int, ...]
-    heads: tuple[int, ...]
-    window: int
+    patch: Pixels
+    width: Channels
+    depths: Annotated[tuple[Blocks, ...], Meta(min_length=1)]
+    heads: Annotated[tuple[Blocks, ...], Meta(min_length=1)]
+    window: Annotated[int, Meta(ge=1, le=1024)]
+
+    def __post_init__(self) -> None:
+        ranges.check(self)
+        if len(self.heads) != len(self.depths):
+            raise UserError(
+                f"swin.heads is {ranges.said(self.heads)} and swin.depths"
+                f" {ranges.said(self.depths)}; give one number of heads per stage."
+            )
+        for stage, heads in enumerate(self.heads):
+            _check_multiple(f"swin.width * 2**{stage}", self.width * 2**stage, heads, "heads")
+
+    def check_grid(self, image_size: int) -> None:
+        """Check that the grid of patches can be halved from stage to stage in whole windows.
+
+        Raises:
+            UserError: it cannot; the message names the grid.
+        """
+        # Each patch merging halves the grid. The window must divide the grid, unless it covers the
+        # grid of the last stage.
+        grid = image_size // self.patch
+        halvings = len(self.depths) - 1
+        last = grid // 2**halvings
+        if grid % 2**halvings or not last or (last > self.window and grid % self.window):
+            raise UserError(
+                f"A Swin grid of {grid} x {grid} patches (images of {image_size} px, swin.patch"
+                f" {self.patch}) cannot be halved {halvings} times in windows of {self.window};"
+                " change the image size or the window."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +136,17 @@ class ResNetSize:
 
     key_name: ClassVar[str] = "resnet"
 
-    layers: tuple[int, ...]
-    width: int
+    layers: tuple[Blocks, Blocks, Blocks, Blocks]
+    width: Annotated[int, Meta(ge=1, le=8192)]
+
+    def __post_init__(self) -> None:
+        ranges.check(self)
+
+
+def _check_multiple(name: str, value: int, factor: int, of: str) -> None:
+    """Check that a width can be shared evenly."""
+    if value % factor:
+        raise UserError(f"{name} is {value}; it must be a multiple of {factor} ({of}).")
 
 
 VIT = Backbone(
@@ -166,12 +223,14 @@ class BackboneSizes:
         UserError: the patch size of a shipped backbone does not divide the image size.
     """
 
-    image_size: int
+    image_size: Pixels
     scale: str = ""
     given: Mapping[str, Any] = field(default_factory=dict, hash=False)
     only: str | None = None
 
     def __post_init__(self) -> None:
+        ranges.check(self)
+        ranges.check_all(self.given)
         for backbone in BACKBONES.values():
             if self._has(backbone):
                 self._check(backbone)
@@ -183,7 +242,7 @@ class BackboneSizes:
         if not backbone.patched:
             return
         patch = self._size(backbone).patch
-        if self.image_size <= 0 or self.image_size % patch:
+        if self.image_size % patch:
             raise UserError(
                 f"Image size {self.image_size} is not a multiple of the {backbone.name} patch size"
                 f" {patch}; choose a multiple of {patch}."

@@ -5,8 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
+from msgspec import Meta
+
+from harness import ranges
+from harness.ranges import AnyCount, Seed, Share
 from harness.spec.backbones import BackboneSizes
 from harness.spec.recipe import Stage
 
@@ -14,6 +18,10 @@ OVERSAMPLING = 2
 """Multiple of the input size at which images are stored and kept in memory. The smallest crop of
 the paper's range (0.2 of the area, so sqrt(0.2) = 0.45 of the side) then has 0.9 stored pixels per
 output pixel along a side."""
+
+
+Images = Annotated[int, Meta(ge=1, le=10**9)]
+"""A number of images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +38,13 @@ class Scale:
             blocks and epochs.
     """
 
-    epochs: float = 1.0
-    batch_size: int | None = None
-    lr: float = 1.0
-    drop_path: float = 1.0
+    epochs: Annotated[float, Meta(ge=1e-6, le=100)] = 1.0
+    batch_size: AnyCount | None = None
+    lr: Annotated[float, Meta(ge=1e-3, le=1e3)] = 1.0
+    drop_path: Share = 1.0
+
+    def __post_init__(self) -> None:
+        ranges.check(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +68,13 @@ class Profile:
     pretrain: Scale = Scale()
     finetune: Scale = Scale()
     supervised: Scale = Scale()
-    train_images: int | None = None
-    eval_images: int | None = None
-    seeds: tuple[int, ...] = (0,)
+    train_images: Images | None = None
+    eval_images: Images | None = None
+    seeds: Annotated[tuple[Seed, ...], Meta(min_length=1)] = (0,)
     phantoms: bool = False
+
+    def __post_init__(self) -> None:
+        ranges.check(self)
 
     @property
     def stored_size(self) -> int:
@@ -74,13 +88,12 @@ class Profile:
         # multiplied by the old peak over the peak that the rule gives for the smaller batch.
         recipe = _scale_epochs(stage.recipe, scale.epochs)
         batch = min(recipe.batch_size, scale.batch_size or recipe.batch_size)
-        shrunk = dataclasses.replace(recipe, batch_size=batch)
         adaptive = recipe.optimizer in ("adamw", "adam")
         factor = scale.lr if adaptive else math.sqrt(batch / recipe.batch_size)
         recipe = dataclasses.replace(
             recipe,
             batch_size=batch,
-            base_lr=recipe.base_lr * factor * (recipe.lr / shrunk.lr),
+            base_lr=recipe.base_lr * factor * (recipe.lr / recipe.lr_at(batch)),
             warmup_epochs=min(recipe.warmup_epochs, recipe.epochs),
         )
         method: Any = _scale_epochs(stage.method, scale.epochs)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from msgspec import Meta
+
+from harness import ranges
+from harness.ranges import AnyCount
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,9 +33,12 @@ class Quantity:
     name: str
     title: str
     better: Literal["higher", "lower"]
-    digits: int
-    factor: float
+    digits: Annotated[int, Meta(ge=0, le=15)]
+    factor: Annotated[float, Meta(gt=0, le=1e15)]
     comparable: bool = True
+
+    def __post_init__(self) -> None:
+        ranges.check(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,4 +69,4 @@ class CostQuantity(Quantity):
     kind: Literal["training", "deployed"]
     what: Literal["macs", "seconds"]
     size: Literal["profile", "paper"] = "profile"
-    batch: int = 1
+    batch: AnyCount = 1

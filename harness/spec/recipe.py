@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
+from msgspec import Meta
+
+from harness import ranges
 from harness.canonical import acts_where, as_before
 from harness.errors import UserError
+from harness.ranges import AnyCount, Epochs, EpochsOrNone, ShareBelowOne
 from harness.spec.backbones import Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
 
@@ -22,6 +26,9 @@ EPOCHS = {"unit": "epochs"}
 
 PER_STEP = {"unit": "per step"}
 """Field metadata of a momentum per step; a profile changes it with the number of steps."""
+
+Rate = Annotated[float, Meta(ge=0, le=1e4)]
+"""A learning rate, which may be 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,23 +73,23 @@ class Recipe:
 
     key_name: ClassVar[str] = "recipe"
 
-    epochs: int = field(metadata=EPOCHS)
-    batch_size: int
-    base_lr: float
+    epochs: Epochs = field(metadata=EPOCHS)
+    batch_size: AnyCount
+    base_lr: Annotated[float, Meta(gt=0, le=1e4)]
     optimizer: Literal["adamw", "adam", "sgd", "lars"] = "adamw"
     schedule: Literal["cosine", "cosine-whole", "cosine-by-epoch", "steps"] = "cosine"
-    milestones: tuple[int, ...] = field(default=(), metadata=EPOCHS)
-    lr_batch: int | None = 256
+    milestones: tuple[Epochs, ...] = field(default=(), metadata=EPOCHS)
+    lr_batch: AnyCount | None = 256
     lr_rule: Literal["linear", "sqrt"] = "linear"
-    min_lr: float = 0.0
-    warmup_epochs: int = field(default=0, metadata=EPOCHS)
-    warmup_lr: float = 0.0
-    weight_decay: float = 0.05
+    min_lr: Rate = 0.0
+    warmup_epochs: EpochsOrNone = field(default=0, metadata=EPOCHS)
+    warmup_lr: Rate = 0.0
+    weight_decay: Annotated[float, Meta(ge=0, le=10)] = 0.05
     decay_all: bool = False
-    betas: tuple[float, float] = (0.9, 0.999)
-    momentum: float = 0.9
-    layer_decay: float | None = None
-    clip_norm: float | None = None
+    betas: tuple[ShareBelowOne, ShareBelowOne] = (0.9, 0.999)
+    momentum: ShareBelowOne = 0.9
+    layer_decay: Annotated[float, Meta(gt=0, le=1)] | None = None
+    clip_norm: Annotated[float, Meta(ge=1e-6, le=1e6)] | None = None
     order: Order = "reshuffled"
     permutation: Literal["of-all-stages", "of-each-stage"] = field(
         default="of-all-stages",
@@ -94,26 +101,49 @@ class Recipe:
     )
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "base_lr"):
-            if getattr(self, name) <= 0:
-                raise UserError(f"recipe.{name} is {getattr(self, name)}; it must be above 0.")
-        if self.warmup_epochs < 0 or self.warmup_epochs > self.epochs:
+        ranges.check(self)
+        if self.warmup_epochs > self.epochs:
             raise UserError(
                 f"recipe.warmup_epochs is {self.warmup_epochs}; allowed: 0 to {self.epochs}"
                 " (recipe.epochs). Set both, for instance recipe.warmup_epochs=0."
             )
-        are_epochs = all(type(m) is int and m > 0 for m in self.milestones)
-        is_rising = are_epochs and list(self.milestones) == sorted(self.milestones)
+        is_rising = list(self.milestones) == sorted(self.milestones)
         if not is_rising or (self.schedule == "steps" and not self.milestones):
             raise UserError(
-                f"recipe.milestones is {list(self.milestones)}; allowed: epochs above 0 in rising"
-                " order, at least one where recipe.schedule is 'steps'."
+                f"recipe.milestones is {ranges.said(self.milestones)}; allowed: epochs above 0 in"
+                " rising order, at least one where recipe.schedule is 'steps'."
+            )
+        self._check_rates()
+
+    def _check_rates(self) -> None:
+        """Check the learning rates against each other, and against the weight decay."""
+        # Steps end at the last milestone's rate; the other schedules at ``min_lr``. The sums of
+        # floating point may differ in the last digit, so equal rates are left a margin.
+        limits = {"warmup_lr": self.warmup_epochs > 0, "min_lr": self.schedule != "steps"}
+        for name, acts in limits.items():
+            if acts and getattr(self, name) > self.lr * (1 + 1e-9):
+                raise UserError(
+                    f"recipe.{name} is {getattr(self, name)}; allowed: 0 to {self.lr:.6g}, the peak"
+                    f" learning rate at a batch of {self.batch_size} (recipe.base_lr,"
+                    " recipe.lr_batch)."
+                )
+        # AdamW multiplies weights by 1 - lr * decay in every step, and SGD does so beside the
+        # gradient's step: from 1 on, the decay alone turns the weights round.
+        if self.optimizer in ("adamw", "sgd") and self.lr * self.weight_decay >= 1:
+            raise UserError(
+                f"recipe.weight_decay is {self.weight_decay}; allowed: below {1 / self.lr:.6g},"
+                f" one over the peak learning rate {self.lr:.6g}, since every step multiplies the"
+                " weights by 1 - rate * decay."
             )
 
     @property
     def lr(self) -> float:
         """Peak learning rate at this batch size."""
-        ratio = self.batch_size / self.lr_batch if self.lr_batch else 1.0
+        return self.lr_at(self.batch_size)
+
+    def lr_at(self, batch_size: int) -> float:
+        """Return the peak learning rate that ``base_lr`` and the rule give for a batch size."""
+        ratio = batch_size / self.lr_batch if self.lr_batch else 1.0
         return self.base_lr * (math.sqrt(ratio) if self.lr_rule == "sqrt" else ratio)
 
 
@@ -208,6 +238,9 @@ class Stage:
     phase: Phase
     method: Method
     recipe: Recipe
+
+    def __post_init__(self) -> None:
+        ranges.check(self)
 
 
 def backbone_of(method: Method) -> Backbone[Any] | None:

@@ -14,8 +14,11 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+from msgspec import Meta
+
+from harness import ranges
 from harness.errors import UserError, unknown
 
 Value = float | int | str
@@ -23,6 +26,15 @@ Value = float | int | str
 
 SHARE = "_share"
 """Suffix of parameters that are a share of the range left to their dimension."""
+
+Bound = Annotated[float, Meta(ge=-1e9, le=1e9)]
+"""A bound of a searched number; the settings that it is for have ranges of their own."""
+
+WholeBound = Annotated[int, Meta(ge=-(10**9), le=10**9)]
+"""Likewise, of a searched whole number."""
+
+MOST_LEVELS = 1_000_000
+"""Steps that a dimension can have."""
 
 _TOLERANCE = 1e-9
 """Allowed floating-point error of sums and steps."""
@@ -49,12 +61,12 @@ class Real:
 
     name: str
     fields: tuple[str, ...]
-    low: float
-    high: float
-    step: float | None = None
+    low: Bound
+    high: Bound
+    step: Annotated[float, Meta(gt=0, le=1e9)] | None = None
     log: bool = False
-    digits: int | None = None
-    grid: tuple[float, ...] = ()
+    digits: Annotated[int, Meta(ge=1, le=17)] | None = None
+    grid: tuple[Bound, ...] = ()
 
     def __post_init__(self) -> None:
         _check_bounds(self)
@@ -89,11 +101,11 @@ class Whole:
 
     name: str
     fields: tuple[str, ...]
-    low: int
-    high: int
-    step: int = 1
+    low: WholeBound
+    high: WholeBound
+    step: Annotated[int, Meta(ge=1, le=10**9)] = 1
     log: bool = False
-    grid: tuple[int, ...] = ()
+    grid: tuple[WholeBound, ...] = ()
 
     def __post_init__(self) -> None:
         _check_bounds(self)
@@ -124,6 +136,7 @@ class Choice:
     choices: tuple[Value, ...]
 
     def __post_init__(self) -> None:
+        ranges.check(self)
         if len(set(self.choices)) != len(self.choices) or not self.choices:
             raise UserError(f"Dimension {self.name!r} needs choices that differ.")
 
@@ -139,15 +152,20 @@ Dimension = Real | Whole | Choice
 def _check_bounds(dimension: Number) -> None:
     """Check that bounds, steps and grid of a dimension agree; a UserError if they do not."""
     where = f"Dimension {dimension.name!r}"
+    ranges.check(dimension)
     low, high, step = dimension.low, dimension.high, dimension.step
     if not low < high:
         raise UserError(f"{where} goes from {low} to {high}; low must be below high.")
     if dimension.log and (low <= 0 or step not in (None, 1)):
         raise UserError(f"{where} is logarithmic; it needs low above 0 and no step.")
     if step is not None:
-        count = (high - low) / step if step > 0 else math.nan
-        # Written so that NaN, which compares unequal to itself, is refused.
-        if not abs(count - round(count if count == count else 0)) < 1e-6:
+        count = (high - low) / step
+        if count > MOST_LEVELS:
+            raise UserError(
+                f"{where} has about {count:.0e} steps of {step} from {low} to {high}; allowed: at"
+                f" most {MOST_LEVELS}."
+            )
+        if abs(count - round(count)) >= 1e-6:
             raise UserError(f"{where}: steps of {step} do not lead from {low} to {high}.")
     for value in dimension.grid:
         # A value is on a step if the fraction of steps from ``low`` is near 0 or near 1.
@@ -177,7 +195,10 @@ class SumAtMost:
 
     name: str
     dimensions: tuple[str, ...]
-    total: float
+    total: Annotated[float, Meta(ge=-1e9, le=1e9)]
+
+    def __post_init__(self) -> None:
+        ranges.check(self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from msgspec import Meta
+
+from harness import ranges
 from harness.spec.space import Space
 from harness.spec.table import Row
 
 OBJECTIVES = ("accuracy", "training_macs")
 """Allowed objectives: accuracy on the validation part, and multiply-accumulates of training."""
+
+Trials = Annotated[int, Meta(ge=1, le=1_000_000)]
+"""A number of trials."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +38,9 @@ class Sweep:
     dataset: str
     space: Space
     objectives: tuple[str, ...] = ("accuracy",)
-    trials: int = 30
+    trials: Trials = 30
     heatmap: tuple[str, str] | None = None
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        ranges.check(self)

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
+from msgspec import Meta
+
+from harness import ranges
 from harness.errors import unknown
+from harness.ranges import AnyCount, Seed
 from harness.spec.costs import COSTS
 from harness.spec.quantity import CostQuantity
 from harness.spec.recipe import Stage
@@ -40,7 +45,10 @@ class Row:
     modules: tuple[str, ...] = ()
     group: str = ""
     backbone: str = ""
-    usual_batch: Mapping[str, int] = field(default_factory=dict)
+    usual_batch: Mapping[str, AnyCount] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        ranges.check(self)
 
     def printed_in(self, column: Column) -> float | None:
         """Return the paper's number in a column, None if it prints none."""
@@ -127,7 +135,10 @@ class Panels:
     name: str
     title: str
     source: str
-    count: int = 6
+    count: Annotated[int, Meta(ge=1, le=100)] = 6
+
+    def __post_init__(self) -> None:
+        ranges.check(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +167,7 @@ class Table:
     source: str
     rows: tuple[Row, ...]
     columns: tuple[Column, ...]
-    seeds: tuple[int, ...] | None = None
+    seeds: Annotated[tuple[Seed, ...], Meta(min_length=1)] | None = None
     notes: tuple[str, ...] = ()
     heading: str = "Method"
     modules: tuple[str, ...] = ()
@@ -167,6 +178,7 @@ class Table:
     panels: Panels | None = None
 
     def __post_init__(self) -> None:
+        ranges.check(self)
         for row in self.rows:
             if self.subtables and row.group not in self.subtables:
                 raise unknown(f"group of the row {row.name!r}", row.group, self.subtables)
