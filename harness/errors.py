@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 LISTED = 20
 """Names shown in one error; further ones are only counted."""
@@ -41,6 +42,15 @@ class Damaged(UserError):
         """
         self.path, self.what = str(path), what
         super().__init__(f"{path} {what}.{' ' + then if then else ''}")
+
+
+@contextmanager
+def within(where: str) -> Iterator[None]:
+    """Put a place ("Row 'mae', pretrain") in front of the message of a user's error."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
 
 
 UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")

@@ -63,7 +63,7 @@ def check(owner: object) -> None:
     Raises:
         UserError: a value is not of its field's type or outside the range in it.
     """
-    kinds = _field_types(type(owner))
+    kinds = _field_types(type(owner))  # type: ignore[arg-type]  # types are hashable
     for field in dataclasses.fields(owner):  # type: ignore[arg-type]
         value = getattr(owner, field.name)
         kind = kinds.get(field.name, Any)
@@ -129,7 +129,7 @@ def words(kind: Any) -> str:
         return f"a list of which each is {words(arguments[0])}"
     if origin is tuple:
         return f"a list of {len(arguments)}: {', '.join(words(item) for item in arguments)}"
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return f"an object of the type {kind.__name__}"
     return _WORDS.get(kind, getattr(kind, "__name__", str(kind)))
 

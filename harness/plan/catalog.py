@@ -121,7 +121,25 @@ def find(name: str) -> tuple[str, Table | Sweep]:
 
 
 def _execute(path: Path) -> Table | Sweep:
-    return _experiment(user_files.load(path), path)
+    try:
+        module = user_files.load(path)
+    except UserError as error:
+        line = _line(error)
+        if line is None:
+            raise
+        raise UserError(f"{line}: {error}") from error
+    return _experiment(module, path)
+
+
+def _line(error: BaseException) -> str | None:
+    """Return the file and line of a user's code that led to an error; None if none did."""
+    found, trace = None, error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if user_files.loaded_text(Path(file)) is not None:
+            found = f"{file}, line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return found
 
 
 def _experiment(module: object, path: Path) -> Table | Sweep:

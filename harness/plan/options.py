@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import ranges
+from harness.ranges import Seed
 from harness.spec.dataset import Split
 from harness.spec.profile import Profile
 from harness.store.result import Rule
@@ -34,9 +36,12 @@ class Options:
     rule: Rule = "last"
     datasets: tuple[str, ...] | None = None
     rows: tuple[str, ...] | None = None
-    seeds: tuple[int, ...] | None = None
+    seeds: tuple[Seed, ...] | None = None
     overrides: tuple[str, ...] = ()
     probes: bool = False
     unprepared: bool = False
     data: Path = Path("data")
     runs: Path = Path("runs")
+
+    def __post_init__(self) -> None:
+        ranges.check(self)

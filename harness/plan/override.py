@@ -19,7 +19,7 @@ import msgspec
 
 from harness import ranges
 from harness.canonical import type_name
-from harness.errors import UserError, unknown
+from harness.errors import UserError, unknown, within
 from harness.spec.recipe import Phase, Stage
 from harness.spec.table import Row
 
@@ -96,12 +96,19 @@ def _selects_finetuning(text: str) -> bool:
     return bool(sign) and path.strip() == SWAP
 
 
-def apply(chains: Sequence[Sequence[Stage]], overrides: Sequence[str]) -> list[tuple[Stage, ...]]:
+def apply(
+    chains: Sequence[Sequence[Stage]], overrides: Sequence[str], rows: Sequence[str] = ()
+) -> list[tuple[Stage, ...]]:
     """Return chains of stages with every override applied to all stages that have its field.
+
+    Args:
+        chains: the stages of each row.
+        overrides: ``--set`` texts.
+        rows: names of the rows, for messages.
 
     Raises:
         UserError: a field exists in no stage that the override names, a value has the wrong
-            type, or the same field is set twice.
+            type or is outside its range, or the same field is set twice.
     """
     parsed = [parse(text) for text in overrides if not _selects_finetuning(text)]
     targets = [(o.phase, o.part, o.field) for o in parsed]
@@ -118,7 +125,30 @@ def apply(chains: Sequence[Sequence[Stage]], overrides: Sequence[str]) -> list[t
             )
         if override.field not in known:
             raise _no_such_field(override, stages, known)
-    return [tuple(_overridden(stage, parsed) for stage in chain) for chain in chains]
+    changed: list[tuple[Stage, ...]] = []
+    for number, chain in enumerate(chains):
+        row = f"Row {rows[number]!r}, " if rows else ""
+        changed.append(tuple(_overridden(stage, parsed, row) for stage in chain))
+    return changed
+
+
+def check_range(chain: Sequence[Stage], text: str) -> None:
+    """Check one ``--set`` text against the type and the range of its field, and nothing else.
+
+    Raises:
+        UserError: the value has the wrong type or is outside its range.
+    """
+    override = parse(text)
+    for stage in chain:
+        owner = type(_part(stage, override))
+        kinds = typing.get_type_hints(owner, include_extras=True)
+        if override.phase in (None, stage.phase) and override.field in kinds:
+            value, kind = _value(owner, override), kinds[override.field]
+            if not ranges.fits(kind, value):
+                raise UserError(
+                    f"{text.partition('=')[0]} is {ranges.said(value)}; allowed:"
+                    f" {ranges.words(kind)}."
+                )
 
 
 def _owners(override: Override, stages: Sequence[Stage]) -> dict[str, str]:
@@ -149,7 +179,7 @@ def _part(stage: Stage, override: Override) -> Any:
     return getattr(stage, override.part)
 
 
-def _overridden(stage: Stage, overrides: Sequence[Override]) -> Stage:
+def _overridden(stage: Stage, overrides: Sequence[Override], row: str) -> Stage:
     # Those of one phase come last, so that they replace those of every phase in ``changes``.
     ordered = sorted(overrides, key=lambda o: o.phase is not None)
     for part in ("recipe", "method"):
@@ -161,7 +191,9 @@ def _overridden(stage: Stage, overrides: Sequence[Override]) -> Stage:
             if o.part == part and o.field in names and o.phase in (None, stage.phase)
         }
         if changes:
-            stage = dataclasses.replace(stage, **{part: dataclasses.replace(value, **changes)})
+            with within(f"{row}{stage.phase}"):
+                changed = dataclasses.replace(value, **changes)
+            stage = dataclasses.replace(stage, **{part: changed})
     return stage
 
 

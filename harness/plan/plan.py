@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from harness import ranges
 from harness.canonical import canonical, types_of
 from harness.data.parts import part_size
-from harness.errors import UserError, unknown
+from harness.errors import UserError, unknown, within
 from harness.evaluate import registry
 from harness.plan import override
 from harness.plan.columns import ColumnPlan, resolve_columns
@@ -153,11 +154,22 @@ def resolve(
         [_scaled(row, stage, profile) for stage in chain]
         for row, chain in zip(rows, chains, strict=True)
     ]
-    return override.apply(scaled, overrides)
+    changed = override.apply(scaled, overrides, [row.name for row in rows])
+    for row, chain in zip(rows, changed, strict=True):
+        for stage in chain:
+            # Shipped settings have checked themselves; those of a plug-in may not have.
+            with within(f"Row {row.name!r}, {stage.phase}"):
+                ranges.check_all(stage)
+    return changed
 
 
 def _scaled(row: Row, stage: Stage, profile: Profile) -> Stage:
     """Scale a stage; where the row varies the batch size, its ratio to the usual one is kept."""
+    with within(f"Row {row.name!r}, {stage.phase} at the profile's scale"):
+        return _at_scale(row, stage, profile)
+
+
+def _at_scale(row: Row, stage: Stage, profile: Profile) -> Stage:
     scale: Scale = getattr(profile, stage.phase)
     usual = row.usual_batch.get(stage.phase)
     if usual and scale.batch_size:
@@ -224,20 +236,17 @@ def _check_stages(plan: Plan) -> None:
         for before, stage in zip((None, *stages), stages, strict=False):
             if stage.recipe.batch_size > count:
                 raise UserError(
-                    f"{stage.phase}.recipe.batch_size is {stage.recipe.batch_size}, but"
-                    f" {cell_run.run.dataset} has {count} training images here; choose at most"
-                    f" {count}."
+                    f"Row {cell_run.row.name!r}: {stage.phase}.recipe.batch_size is"
+                    f" {stage.recipe.batch_size}, but {cell_run.run.dataset} has {count} training"
+                    f" images here; choose at most {count}."
                 )
-            try:
+            with within(f"Row {cell_run.row.name!r}, {stage.phase} on {cell_run.run.dataset}"):
                 if isinstance(stage.method, NeedsMasks) and cell_run.run.dataset in manifests:
                     registry.check_masks(manifests[cell_run.run.dataset], "a segmentation")
                 if isinstance(stage.method, Checked):
                     stage.method.check(recipe=stage.recipe, images=count, backbones=backbones)
                 if isinstance(stage.method, Continues) and before is not None:
                     stage.method.check_previous(before.method)
-            except UserError as error:
-                where = f"Row {cell_run.row.name!r}, {stage.phase} on {cell_run.run.dataset}"
-                raise UserError(f"{where}: {error}") from error
 
 
 def training_images(plan: Plan, run: Run) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 
 from harness import files, migrations, seed
 from harness.canonical import canonical, describe, field_names
-from harness.errors import UserError, unknown
+from harness.errors import UserError, unknown, within
 from harness.plan import override, plan
 from harness.plan.options import Options
 from harness.plan.plan import Plan
@@ -282,12 +282,22 @@ def _check(checked: Design) -> None:
     for dimension in checked.space.dimensions:
         for path in dimension.fields:
             _check_override(checked, dimension.name, [f"{path}={_text(_first(dimension))}"])
+            with within(f"Dimension {dimension.name!r}"):
+                for value in _ends(dimension):
+                    override.check_range(checked.sweep.row.chain(), f"{path}={_text(value)}")
     for _ in checked.corners():
         pass
 
 
 def _first(dimension: Dimension) -> Value:
     return dimension.choices[0] if isinstance(dimension, Choice) else dimension.low
+
+
+def _ends(dimension: Dimension) -> Sequence[Value]:
+    """Return the values between which all others of a dimension are."""
+    if isinstance(dimension, Choice):
+        return dimension.choices
+    return dimension.low, dimension.high
 
 
 def _check_override(checked: Design, name: str, overrides: Sequence[str]) -> None:

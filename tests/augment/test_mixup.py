@@ -110,5 +110,5 @@ def test_loss_of_soft_targets_by_hand() -> None:
 
 
 def test_negative_alphas_are_refused() -> None:
-    with pytest.raises(UserError, match=r"mixup is -1\.0 and cutmix 0\.0"):
+    with pytest.raises(UserError, match=r"mixup is -1\.0; allowed: a number from 0 to 100"):
         Mixing(classes=3, mixup=-1.0)

@@ -35,7 +35,7 @@ FIELDS = {
     "method.update_interval": st.integers(1, 200),
     "recipe.batch_size": st.sampled_from([16, 32, 64, 128, 256]),
     "pretrain.method.random_epochs": st.integers(0, 300),
-    "finetune.recipe.base_lr": st.floats(1e-6, 1),
+    "finetune.recipe.base_lr": st.floats(1e-4, 1),
 }
 FLAGS = st.fixed_dictionaries({}, optional=FIELDS)
 

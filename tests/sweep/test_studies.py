@@ -390,10 +390,14 @@ def test_killed_twice_it_ends_with_exactly_as_many_trials(folder: Path) -> None:
     [
         ("finetune.method.update_interval", "finetune.method.updat", ("'updat'. Did you mean",)),
         ("finetune.method.update_interval", "update_interval", ("'interval'", "not of the form")),
-        ("low=10, high=20", "low=-10, high=20", ("'interval'", "is -10; it must be at least 1")),
+        (
+            "low=10, high=20",
+            "low=-10, high=20",
+            ("'interval'", "update_interval is -10; allowed: a whole number from 1"),
+        ),
         ("total=0.9", "total=1.5", ("mask 0.6, throw 0.6", "together below 1")),
         ("total=0.9", "total=0.5", ("mask + throw < 1: mask + throw can reach 0.6, allowed: 0.5",)),
-        ("trials=3", "trials=0", ("--trials is 0; it must be at least 1",)),
+        ("trials=3", "trials=0", ("Sweep.trials is 0; allowed: a whole number from",)),
         ('dataset="phantom-mri"', 'dataset="phantom-mir"', ("Did you mean 'phantom-mri'?",)),
         ("trials=3", 'trials=3, objectives=("acuracy",)', ("Did you mean 'accuracy'?",)),
         ("trials=3", 'trials=3, objectives=("training_macs",)', ("first objective is accuracy",)),

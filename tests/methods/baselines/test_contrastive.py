@@ -434,9 +434,9 @@ def test_fine_tuning_starts_from_the_pretrained_encoder(module: object) -> None:
     [
         (MoCoV3, {"temperature": 0.0}, "temperature is 0.0"),
         (SimCLR, {"temperature": -1.0}, "temperature is -1.0"),
-        (ContrastiveCrop, {"alpha": 0.0}, "alpha 0.0"),
-        (ContrastiveCrop, {"split": 1}, "split 1"),
-        (ContrastiveCrop, {"queue": 0}, "queue 0"),
+        (ContrastiveCrop, {"alpha": 0.0}, "alpha is 0.0; allowed"),
+        (ContrastiveCrop, {"split": 1}, "split is 1; allowed"),
+        (ContrastiveCrop, {"queue": 0}, "queue is 0; allowed"),
         (SimMIM, {"mask_ratio": 1.0}, "mask_ratio is 1.0"),
     ],
 )

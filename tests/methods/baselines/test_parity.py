@@ -85,7 +85,7 @@ def test_amt_and_msmae_go_on_rounding_the_masked(method: Any) -> None:
 
 @pytest.mark.parametrize("ratio", [0.999, 0.0])
 def test_mae_that_keeps_or_masks_nothing_is_refused_when_planned(ratio: float) -> None:
-    with pytest.raises(UserError, match=r"which masks \d+ of 16 patches .* some stay visible"):
+    with pytest.raises(UserError, match=r"which masks \d+ of 16 patches .* one must stay visible"):
         MAE(mask_ratio=ratio).check(recipe=paper.PRETRAIN, images=9, backbones=tiny.ENCODERS)
     MAE().check(recipe=paper.PRETRAIN, images=9, backbones=tiny.ENCODERS)
 
