@@ -63,7 +63,7 @@ def check(owner: object) -> None:
     Raises:
         UserError: a value is not of its field's type or outside the range in it.
     """
-    kinds = _field_types(type(owner))  # type: ignore[arg-type]  # types are hashable
+    kinds = field_types(type(owner))  # type: ignore[arg-type]  # types are hashable
     for field in dataclasses.fields(owner):  # type: ignore[arg-type]
         value = getattr(owner, field.name)
         kind = kinds.get(field.name, Any)
@@ -164,7 +164,7 @@ def said(value: object) -> str:
 
 
 @functools.lru_cache(maxsize=512)
-def _field_types(kind: type) -> Mapping[str, Any]:
+def field_types(kind: type) -> Mapping[str, Any]:
     """Return the types of a dataclass's fields by name, except those that cannot be found."""
     found: dict[str, Any] = {}
     for owner in reversed(kind.__mro__):

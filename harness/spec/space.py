@@ -133,7 +133,7 @@ class Choice:
 
     name: str
     fields: tuple[str, ...]
-    choices: tuple[Value, ...]
+    choices: tuple[Value | bool, ...]
 
     def __post_init__(self) -> None:
         ranges.check(self)
