@@ -187,8 +187,9 @@ def _central(height: Tensor, width: Tensor, ratio: tuple[float, float]) -> Tenso
     As torchvision's fall-back; height and width are (B,).
     """
     aspect = (width / height).clamp(*ratio)
-    w = torch.minimum(width, (height * aspect).round())
-    h = torch.minimum(height, (width / aspect).round())
+    # Of an image one pixel wide or high, the aspect limits could leave nothing.
+    w = torch.minimum(width, (height * aspect).round().clamp(min=1))
+    h = torch.minimum(height, (width / aspect).round().clamp(min=1))
     return torch.stack([((height - h) / 2).floor(), ((width - w) / 2).floor(), h, w], 1)
 
 

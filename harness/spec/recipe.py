@@ -75,7 +75,7 @@ class Recipe:
 
     epochs: Epochs = field(metadata=EPOCHS)
     batch_size: AnyCount
-    base_lr: Annotated[float, Meta(gt=0, le=1e4)]
+    base_lr: Annotated[float, Meta(ge=1e-12, le=1e4)]
     optimizer: Literal["adamw", "adam", "sgd", "lars"] = "adamw"
     schedule: Literal["cosine", "cosine-whole", "cosine-by-epoch", "steps"] = "cosine"
     milestones: tuple[Epochs, ...] = field(default=(), metadata=EPOCHS)

@@ -68,11 +68,12 @@ def build_optimizer(task: Task, recipe: Recipe) -> torch.optim.Optimizer:
     for group in groups:
         group.pop("names")
     lr = recipe.lr
+    betas = (float(recipe.betas[0]), float(recipe.betas[1]))  # torch refuses 0 beside 0.9
     match recipe.optimizer:
         case "adamw":
-            return torch.optim.AdamW(groups, lr=lr, betas=recipe.betas, fused=True)
+            return torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True)
         case "adam":
-            return torch.optim.Adam(groups, lr=lr, betas=recipe.betas, fused=True)
+            return torch.optim.Adam(groups, lr=lr, betas=betas, fused=True)
         case "sgd":
             return torch.optim.SGD(groups, lr=lr, momentum=recipe.momentum, foreach=True)
         case "lars":

@@ -41,7 +41,7 @@ SAMPLES: dict[str, Any] = {
     "Table": Table(title="", source="", rows=(ROW,), columns=(), seeds=(0,)),
     "Panels": Panels(name="", title="", source=""),
     "Quantity": None,
-    "Choice": Choice(name="x", fields=(), choices=(1, 2.5, "a", True)),
+    "Choice": Choice(name="x", fields=(), choices=(0, 2.5, "a", True)),
     "Metric": METRICS["accuracy"],
     "CostQuantity": COSTS["training_macs"],
 }
