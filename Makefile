@@ -10,7 +10,7 @@ JOBS ?= 2
 # How long `make fuzz` takes.
 FUZZ_SECONDS ?= 600
 
-.PHONY: help demo test quick lint format bench fuzz wheel clean
+.PHONY: help demo test quick lint format bench fuzz survive wheel clean
 
 help:
 	@echo "make demo    run Table 1 at smoke size and print it"
@@ -19,6 +19,7 @@ help:
 	@echo "make lint    ruff and mypy --strict"
 	@echo "make bench   paired speed benchmarks"
 	@echo "make fuzz    ten minutes of damaged and hostile inputs; FUZZ_SECONDS=60 for one minute"
+	@echo "make survive kills, faults, flips and races, all of them (an hour)"
 	@echo "make wheel   build dist/*.whl"
 	@echo "make clean   remove the environment and caches (not data/, runs/ or reports/)"
 
@@ -55,6 +56,9 @@ bench: $(STAMP)
 # Every reader of strangers' files gets inputs that were made or damaged at random.
 fuzz: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.survival.fuzz --seconds $(FUZZ_SECONDS)
+
+survive: $(STAMP)
+	HARNESS_SURVIVE=whole OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) tests/survival tests/store/test_claim.py tests/data/test_placing.py
 
 wheel: $(STAMP)
 	$(BIN)/python -m hatchling build -t wheel

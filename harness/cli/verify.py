@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from harness.data.verify import damage, stores
 from harness.errors import shown
 from harness.store import verify
 from harness.store.verify import Count, Finding
@@ -48,5 +49,11 @@ def _kept(moved: dict[Path, Path], finding: Finding) -> str | None:
 
 def _of_data(data: Path, count: Count) -> list[Finding]:
     """Return the damaged files of all prepared data sets in a folder."""
-    del data, count
-    return []
+    findings = []
+    for folder in stores(data):
+        count.add(sum(path.is_file() for path in folder.iterdir()))
+        cost = f"`harness data prepare {folder.name}`"
+        findings += [
+            Finding(path=path, what=what, cost=cost, movable=False) for path, what in damage(folder)
+        ]
+    return findings

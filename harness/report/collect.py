@@ -30,14 +30,11 @@ def entries(plan: Plan) -> tuple[Entry, ...]:
     records = Records(plan.options.runs)
     measurements = Measurements(records)
     return tuple(
-        _entry(cell_run, records, plan.options.rule, measurements)
-        for cell_run in plan.cell_runs
+        _entry(cell_run, records, plan.options.rule, measurements) for cell_run in plan.cell_runs
     )
 
 
-def _entry(
-    cell_run: CellRun, records: Records, rule: Rule, measurements: Measurements
-) -> Entry:
+def _entry(cell_run: CellRun, records: Records, rule: Rule, measurements: Measurements) -> Entry:
     record = records.read(cell_run.run.key())
     entry = Entry(
         row=cell_run.row.name,

@@ -183,7 +183,7 @@ def test_extreme_sizes_are_refused_or_train() -> None:
     def stages(number: int) -> st.SearchStrategy[tuple[int, ...]]:
         return st.lists(few, min_size=number, max_size=4).map(tuple)
 
-    names = "patch width depth heads decoder_width decoder_depth decoder_heads".split()
+    names = ["patch", "width", "depth", "heads", "decoder_width", "decoder_depth", "decoder_heads"]
     vit = st.fixed_dictionaries({n: few if "depth" in n or "heads" in n else small for n in names})
     swin = st.fixed_dictionaries(
         {"patch": few, "width": small, "depths": stages(1), "heads": stages(1), "window": small}
