@@ -1,10 +1,27 @@
-"""Entry point of ``python -m harness``, the same as the command ``harness``."""
+"""Entry point of the command ``harness`` and of ``python -m harness``.
+
+Signals are handled before anything else is imported, so that an interrupted start is one line.
+"""
 
 from __future__ import annotations
 
 import sys
 
-from harness.cli.main import main
+from harness import interrupt
+
+
+def main() -> int:
+    """Run the command line of this process and return its exit code."""
+    interrupt.leave_on_signals()
+    from harness import console
+    from harness.cli.main import main as run
+
+    sys.excepthook = console.show_uncaught
+    try:
+        return run()
+    except KeyboardInterrupt:  # a further signal, while the first was being handled
+        return 130
+
 
 if __name__ == "__main__":
     sys.exit(main())

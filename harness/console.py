@@ -1,34 +1,136 @@
-"""The rich console for printing tables; rich is imported on the first use."""
+"""What people read: every line leaves through this module, with control characters escaped.
+
+Names of files, classes and rows and the errors of plug-ins may hold escape sequences, which a
+terminal would obey. A newline within a line is escaped, too: each argument is one line. rich is
+imported on the first use.
+"""
 
 from __future__ import annotations
 
 import functools
+import io
+import json
 import sys
-from typing import TYPE_CHECKING
+import traceback
+from typing import TYPE_CHECKING, Any, TextIO
 
-from harness.errors import shown
+from harness.errors import COMMAND, shown
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType
+    from rich.progress import Progress, ProgressColumn
+    from rich.segment import Segment
+    from rich.text import Text
 
 UNLIMITED = 400
 """Width in characters where the output is not a terminal, so that no line of a log is wrapped."""
 
 
-def wide_console() -> Console:
-    """Return a console on standard output, as wide as the terminal, else ``UNLIMITED``."""
-    from rich.console import Console
-
-    console = Console()
-    return console if console.is_terminal else Console(width=UNLIMITED)
+def say(*lines: object) -> None:
+    """Print lines to standard output."""
+    _write(sys.stdout, lines)
 
 
-def warn(text: str) -> None:
-    """Print one line on standard error."""
-    print(f"harness: {shown(text)}", file=sys.stderr, flush=True)
+def note(*lines: object) -> None:
+    """Print lines to standard error."""
+    _write(sys.stderr, lines)
+
+
+def warn(text: object) -> None:
+    """Print one line with the program's name to standard error."""
+    note(f"harness: {text}")
 
 
 @functools.cache
 def warn_once(text: str) -> None:
-    """Print one line on standard error, once in this process."""
+    """Print one line with the program's name to standard error, once in this process."""
     warn(text)
+
+
+def say_json(value: Any) -> None:
+    """Print a value as JSON to standard output."""
+    say(*json.dumps(value, indent=1).split("\n"))
+
+
+def warn_of(error: object) -> None:
+    """Print an error in one line to standard error; the commands that it advises follow."""
+    line, *commands = str(error).split(COMMAND)
+    note(f"harness: {line}", *(COMMAND.lstrip("\n") + command for command in commands))
+
+
+def show_uncaught(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Print the traceback of a bug, for ``sys.excepthook``: its texts may be a plug-in's."""
+    text = "".join(traceback.format_exception(kind, error, trace))
+    note(*text.rstrip("\n").split("\n"))
+
+
+def take_any_text() -> None:
+    """Let the standard streams escape what their encoding lacks, instead of raising an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _write(stream: TextIO | None, lines: tuple[object, ...]) -> None:
+    if stream is not None:  # a process may have been started without
+        stream.write("".join(f"{shown(line)}\n" for line in lines))
+        stream.flush()  # so that lines of both streams keep their order
+
+
+def text(words: object, style: str = "") -> Text:
+    """Return text of one line for a rich table, taken literally: "[red]" is no colour."""
+    from rich.text import Text
+
+    return Text(shown(words), style=style)
+
+
+def wide_console(*, stderr: bool = False) -> Console:
+    """Return a console as wide as the terminal, else ``UNLIMITED``; it takes texts literally."""
+    from rich.console import Console
+
+    settings: dict[str, Any] = {"stderr": stderr, "markup": False, "highlight": False}
+    console = Console(**settings, emoji=False)
+    if not console.is_terminal:
+        console = Console(**settings, emoji=False, width=UNLIMITED)
+    console.push_render_hook(_hook())
+    return console
+
+
+def bars(*columns: ProgressColumn) -> Progress:
+    """Return live progress bars on standard error."""
+    from rich.progress import Progress
+
+    return Progress(*columns, console=wide_console(stderr=True))
+
+
+def _hook() -> Any:
+    """Return a hook that escapes control characters in all that a console prints."""
+    from rich.console import RenderHook
+
+    class Escaping(RenderHook):
+        def process_renderables(
+            self, renderables: list[ConsoleRenderable]
+        ) -> list[ConsoleRenderable]:
+            return [_Escaped(renderable) for renderable in renderables]
+
+    return Escaping()
+
+
+class _Escaped:
+    """Something that a console prints, whose texts are escaped line by line."""
+
+    def __init__(self, inner: RenderableType) -> None:
+        self._inner = inner
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for segment in console.render(self._inner, options):
+            if segment.control:
+                yield segment
+            else:
+                lines = "\n".join(map(shown, segment.text.split("\n")))
+                yield segment._replace(text=lines)

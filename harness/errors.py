@@ -11,12 +11,16 @@ LISTED = 20
 """Names shown in one error; further ones are only counted."""
 
 
+COMMAND = "\n  harness "
+"""Beginning of a further line of a message, which holds a command that can be typed."""
+
+
 class UserError(ValueError):
     """An error caused by input; its message says what was given, what is allowed, what to do.
 
-    The command line prints only the message and exits with 2. Any other exception is a bug of
-    this program and keeps its traceback. Characters of names in the message that a terminal would
-    obey are escaped.
+    The command line prints only the message, which is one line that a ``COMMAND`` may follow, and
+    exits with 2. Any other exception is a bug of this program and keeps its traceback. Characters
+    of names in the message that a terminal would obey are escaped.
     """
 
     def __str__(self) -> str:
@@ -67,6 +71,11 @@ def shown(text: object) -> str:
         c.encode("unicode_escape").decode() if unicodedata.category(c) in UNSEEN else c
         for c in str(text)
     )
+
+
+def is_text(word: str) -> bool:
+    """Whether a word can be written as UTF-8; lone surrogates stand for bytes that are no text."""
+    return not any(0xD800 <= ord(character) < 0xE000 for character in word)
 
 
 def unknown(

@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from harness.console import bars, note
+from harness.errors import shown
+
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
@@ -41,21 +44,19 @@ class Progress:
         if not self._live:
             yield
             return
-        from rich.console import Console
         from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bars
 
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
-            TextColumn("{task.completed:.0f}/{task.total:.0f} epochs"),
+            TextColumn("{task.completed:.0f}/{task.total:.0f} epochs", markup=False),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[figures]}", markup=False),
         )
-        with Bars(*columns, console=Console(stderr=True)) as bars:
-            self._rich = bars
-            self._task = bars.add_task(self._title, total=1, figures="")
+        with bars(*columns) as shown_bars:
+            self._rich = shown_bars
+            self._task = shown_bars.add_task(shown(self._title), total=1, figures="")
             try:
                 yield
             finally:
@@ -80,9 +81,9 @@ class Progress:
     def line(self, text: str) -> None:
         """Write one line."""
         if self._rich is not None:
-            self._rich.console.print(text, markup=False, highlight=False)
+            self._rich.console.print(shown(text))
         else:
-            print(text, file=sys.stderr, flush=True)
+            note(text)
 
 
 def seconds_left(elapsed: float, done: int, remaining: int) -> float:

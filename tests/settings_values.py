@@ -17,8 +17,19 @@ import harness.methods.baselines
 import harness.methods.msmae
 import harness.spec
 from harness import ranges
+from harness.execute.launch import LaunchOptions
+from harness.execute.stage import ExecutionOptions
+from harness.plan.options import Options
 
-ROOMS = (harness.spec, harness.augment, harness.methods.msmae, harness.methods.baselines)
+ROOMS = (
+    harness.spec,
+    harness.augment,
+    harness.methods.msmae,
+    harness.methods.baselines,
+)
+
+OPTIONS = (Options, ExecutionOptions, LaunchOptions)
+"""Options of a command, in rooms whose other types are results."""
 
 NOT_SETTINGS = {
     "Dataset": "a description, which has checks of its own",
@@ -51,7 +62,8 @@ def settings_types() -> list[type]:
             for kind in vars(importlib.import_module(module.name)).values():
                 if isinstance(kind, type) and dataclasses.is_dataclass(kind):
                     found[f"{kind.__module__}.{kind.__qualname__}"] = kind
-    return [k for k in found.values() if k.__name__ not in NOT_SETTINGS and _is_settings(k)]
+    settings = [k for k in found.values() if k.__name__ not in NOT_SETTINGS and _is_settings(k)]
+    return [*settings, *OPTIONS]
 
 
 def _is_settings(kind: type) -> bool:

@@ -6,7 +6,6 @@ import argparse
 import sys
 
 from harness import console
-from harness.errors import shown
 from harness.plan.needed import Named, find
 from harness.store import clean
 from harness.store.clean import leftovers
@@ -25,16 +24,16 @@ def run(args: argparse.Namespace) -> int:
         needs = find(args.data, records, named)
     unneeded = leftovers(records, needs, keep=args.keep)
     for file in unneeded:
-        print(shown(f"{_bytes(file.size):>10}  {file.path.relative_to(args.runs)}  ({file.why})"))
+        console.say(f"{_bytes(file.size):>10}  {file.path.relative_to(args.runs)}  ({file.why})")
     total = f"{len(unneeded)} files, {_bytes(sum(file.size for file in unneeded))}"
     if args.dry_run or not unneeded:
-        print(f"{total} would be removed.")
+        console.say(f"{total} would be removed.")
         return 0
     if not args.yes and not _agreed(total):
         return 2
     for file in unneeded:
         file.path.unlink(missing_ok=True)
-    print(f"{total} removed.")
+    console.say(f"{total} removed.")
     return 0
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from harness import ranges
+from harness.cli import options
+from harness.console import say
 from harness.errors import UserError
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ def add_parser(commands: Any) -> None:
     cost.add_argument("--compare", metavar="MODEL", help="a second model, against the first")
     cost.add_argument("--dataset", default="messidor2", help="gives the number of classes")
     cost.add_argument("--profile", default="paper", help="smoke, laptop or paper: the sizes")
-    cost.add_argument("--json", type=Path, metavar="PATH", help="also write JSON")
+    cost.add_argument("--json", type=options.path, metavar="PATH", help="also write JSON")
     cost.add_argument(
         "--check",
         action="store_true",
@@ -65,7 +67,10 @@ def _latency_options(group: Any) -> None:
         help="time a training step and print its FLOPs per second, for `harness plan --rate`",
     )
     group.add_argument(
-        "--batch-size", type=int, metavar="N", help="default 1; --throughput: the recipe's"
+        "--batch-size",
+        type=options.whole(1, 2**20),
+        metavar="N",
+        help="default 1; --throughput: the recipe's",
     )
     group.add_argument(
         "--pass",
@@ -79,9 +84,14 @@ def _latency_options(group: Any) -> None:
         choices=("fp32", "bf16", "fp16"),
         help="default fp32; --throughput with CUDA: bf16, as training is",
     )
-    group.add_argument("--rounds", type=int, default=30, help="timings per pass and process")
     group.add_argument(
-        "--processes", type=int, default=3, help="processes that time, one after the other"
+        "--rounds", type=options.whole(2, 100_000), default=30, help="timings per pass and process"
+    )
+    group.add_argument(
+        "--processes",
+        type=options.whole(1, 100),
+        default=3,
+        help="processes that time, one after the other",
     )
 
 
@@ -112,7 +122,7 @@ def run(args: argparse.Namespace) -> int:
         "dirty": dirty,
         "versions": provenance.versions(),
     }
-    print(
+    say(
         f"Per image of {profile.backbones.image_size} px, {len(dataset.classes)} classes"
         f" ({dataset.name}), profile {profile.name!r}."
     )
@@ -125,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
         results["latency"] = _latency_json(_latency(args, costs))
     if args.json is not None:
         files.write_json(args.json, results)
-        print(f"Written: {args.json}")
+        say(f"Written: {args.json}")
     return _check(costs, dataset, profile.backbones) if args.check else 0
 
 
@@ -182,7 +192,7 @@ def _throughput(
     for cost, times in zip(costs, latency.times, strict=True):
         flops = estimate.size(cost.model.stage, dataset, backbones).flops * batch
         rates[cost.model.name] = flops / times.p50 / 1e12
-        print(
+        say(
             f"{cost.model.name}: {rates[cost.model.name]:.4g} TFLOPS ({estimate.CONVENTION}) in a"
             f" training step without loading and augmentation{' (noisy)' if times.noisy else ''};"
             f" `harness plan ... --rate {rates[cost.model.name]:.4g}` turns FLOPs into hours."
@@ -209,14 +219,14 @@ def _check(costs: list[Cost], dataset: Dataset, backbones: BackboneSizes) -> int
     agree = True
     for cost in costs:
         for line, agrees in check.compare(cost.model, dataset, backbones):
-            print(line)
+            say(line)
             agree = agree and agrees
     return 0 if agree else 1
 
 
 def _tokens(text: str) -> tuple[int, ...]:
     try:
-        numbers = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers like 197,50") from None
-    return numbers
+        return tuple(options.whole(1, 2**20)(part.strip()) for part in text.split(","))
+    except argparse.ArgumentTypeError as error:
+        message = f"{ranges.said(text)} is not a list of numbers like 197,50: {error}"
+        raise argparse.ArgumentTypeError(message) from None

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.cli import divided, options, own, preparing
+from harness.console import note, say
 from harness.data import registry
 from harness.errors import UserError, shown
 from harness.spec import profiles
@@ -34,8 +33,8 @@ def add_parser(commands: Any) -> None:
             "--root",
             "--data",
             dest="root",
-            type=Path,
-            default=Path(os.environ.get("HARNESS_DATA", "data")),
+            type=options.path,
+            default=options.folder_of("HARNESS_DATA", "data"),
             help="folder of prepared data (HARNESS_DATA)",
         )
         if name == "list":
@@ -48,14 +47,14 @@ def add_parser(commands: Any) -> None:
         if name == "verify":
             action.add_argument(
                 "--pairs",
-                type=Path,
+                type=options.path,
                 metavar="FILE",
                 help="also write all pairs of twins as CSV, with distance and correlation",
             )
         if name == "prepare":
             action.add_argument(
                 "--split-file",
-                type=Path,
+                type=options.path,
                 metavar="CSV",
                 help="your own split: columns name and part (train, val, test or eval, unused)",
             )
@@ -63,15 +62,17 @@ def add_parser(commands: Any) -> None:
             action.add_argument(
                 "--from",
                 dest="source",
-                type=Path,
+                type=options.path,
                 action="append",
                 help="official archive (zip, tar, parts) or folder; more than one if repeated",
             )
             action.add_argument(
-                "--masks", type=Path, help="archive or folder of masks of these images"
+                "--masks", type=options.path, help="archive or folder of masks of these images"
             )
             preparing.add_size(action)
-            action.add_argument("--workers", type=options.count, help="decoding threads")
+            action.add_argument(
+                "--workers", type=options.whole(1, options.MOST_JOBS), help="decoding threads"
+            )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -97,21 +98,20 @@ def _list(args: argparse.Namespace) -> int:
             state = (
                 f"prepared, {manifest.size} px, {manifest.fingerprint[:12]}, split {manifest.split}"
             )
-        print(f"{dataset.name:<20} {shown(dataset.title)}: {state}")
+        say(f"{dataset.name:<20} {dataset.title}: {state}")
         if manifest is not None:
             _list_small(manifest)
             for text in (*divided.split_lines(manifest, dataset), *manifest.remarks):
-                print(f"{'':<20} {shown(text)}")
+                say(f"{'':<20} {text}")
         classes = shown(", ".join(dataset.classes))
-        print(f"{'':<20} {sum(dataset.counts)} images, {len(dataset.classes)} classes ({classes})")
-        print(f"{'':<20} {shown(dataset.source)}; {shown(dataset.licence)}")
+        say(f"{'':<20} {sum(dataset.counts)} images, {len(dataset.classes)} classes ({classes})")
+        say(f"{'':<20} {dataset.source}; {dataset.licence}")
     for problem in registry.problems(args.root):
-        print(shown(problem), file=sys.stderr)
+        note(problem)
     for left in placing.leftovers(args.root):
-        print(
-            f"{shown(left.path)}: left by a preparation that was killed,"
-            f" {left.size / 1e6:.1f} MB; the next `harness data prepare` removes it.",
-            file=sys.stderr,
+        note(
+            f"{left.path}: left by a preparation that was killed,"
+            f" {left.size / 1e6:.1f} MB; the next `harness data prepare` removes it."
         )
     return 0
 
@@ -121,7 +121,7 @@ def _list_small(manifest: Manifest) -> None:
     small = [p.name for p in profiles.PROFILES.values() if manifest.size < p.stored_size]
     if small:
         wanted = ", ".join(f"{name} {profiles.find(name).stored_size} px" for name in small)
-        print(f"{'':<20} smaller than profiles want, their crops are blurred: {wanted}")
+        say(f"{'':<20} smaller than profiles want, their crops are blurred: {wanted}")
 
 
 def _prepare(args: argparse.Namespace) -> int:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.console import note, say
 from harness.data import registry
 from harness.errors import UserError, shown
 
@@ -71,16 +71,16 @@ def verify(args: argparse.Namespace) -> int:
     for dataset in registry.expand(args.name, args.root):
         wrong, lines = _verify(args.root, dataset)
         if wrong:
-            print(shown(f"{dataset.name}: {'; '.join(wrong)}"), file=sys.stderr)
+            note(f"{dataset.name}: {'; '.join(wrong)}")
             code = 2
             continue
         for line in lines:
-            print(shown(line))
+            say(line)
         if args.pairs:
             pairs += verifying.pairs_of(args.root, dataset)
     if args.pairs:
         files.write_text(args.pairs, verifying.as_csv(pairs))
-        print(f"{len(pairs)} pairs in {shown(args.pairs)}")
+        say(f"{len(pairs)} pairs in {args.pairs}")
     return code
 
 

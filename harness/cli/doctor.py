@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from harness import provenance
+from harness.console import say
 from harness.data import registry
 from harness.data.prepared import read_manifest
 from harness.errors import UserError
@@ -15,11 +16,11 @@ from harness.store import form
 def run(args: argparse.Namespace) -> int:
     """Print versions, device, prepared data and the form of the run store."""
     commit, dirty = provenance.commit()
-    print(f"commit    {commit}{' with changes' if dirty else ''}")
+    say(f"commit    {commit}{' with changes' if dirty else ''}")
     for name, version in provenance.versions().items():
-        print(f"{name:<14}{version}")
+        say(f"{name:<14}{version}")
     facts = provenance.device_facts(choose_device())
-    print(f"device    {facts['kind']} ({facts['name']}), {facts['threads']} threads")
+    say(f"device    {facts['kind']} ({facts['name']}), {facts['threads']} threads")
     for dataset in registry.datasets(args.data).values():
         try:
             manifest = read_manifest(args.data, dataset.name)
@@ -28,9 +29,9 @@ def run(args: argparse.Namespace) -> int:
             )
         except UserError as error:  # the others are shown all the same
             state = f"cannot be used: {error}"
-        print(f"data      {dataset.name:<20} {state}")
+        say(f"data      {dataset.name:<20} {state}")
     for problem in registry.problems(args.data):
-        print(f"data      {problem}")
+        say(f"data      {problem}")
     marker = form.check(args.runs)  # last, because it raises for a store of another form
-    print(f"runs      {args.runs}: {f'form {marker.form}' if marker else 'no run store yet'}")
+    say(f"runs      {args.runs}: {f'form {marker.form}' if marker else 'no run store yet'}")
     return 0

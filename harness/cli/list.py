@@ -6,10 +6,9 @@ Summaries are read from docstrings, without importing the files or torch.
 from __future__ import annotations
 
 import argparse
-import os
-import sys
-from pathlib import Path
 
+from harness.cli.options import folder_of
+from harness.console import note, say
 from harness.data import registry
 from harness.plan import catalog
 from harness.spec.profiles import PROFILES
@@ -17,7 +16,7 @@ from harness.spec.profiles import PROFILES
 
 def run(args: argparse.Namespace) -> int:
     """Print experiments, methods, data sets and profiles."""
-    root = Path(os.environ.get("HARNESS_DATA", "data"))
+    root = folder_of("HARNESS_DATA", "data")
     del args
     catalogued = catalog.experiments().values()
     experiments = [(c.name, c.summary) for c in catalogued if not c.sweep]
@@ -42,10 +41,10 @@ def run(args: argparse.Namespace) -> int:
         ("Data sets", datasets),
         ("Profiles", profiles),
     ):
-        print(f"{title}:")
+        say(f"{title}:")
         width = max((len(name) for name, _ in lines), default=0)
         for name, text in lines:
-            print(f"  {name:<{width}}  {text}")
+            say(f"  {name:<{width}}  {text}")
     for problem in registry.problems(root):
-        print(problem, file=sys.stderr)
+        note(problem)
     return 0

@@ -12,9 +12,10 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import NoReturn
 
-from harness import __version__
+from harness import __version__, ranges
 from harness.cli import options
 from harness.cli.options import (
     add_execution,
@@ -25,8 +26,9 @@ from harness.cli.options import (
     add_selection,
     add_study,
 )
-from harness.errors import UserError
-from harness.interrupt import Stopped
+from harness.console import note, take_any_text, warn_of
+from harness.errors import UserError, is_text
+from harness.interrupt import Stop, Stopped, last_line, leaving_on_signals
 from harness.store import form
 
 DESCRIPTION = """Run MSMAE against its rivals and lay the results beside the paper's numbers.
@@ -35,16 +37,42 @@ Start with `harness list`, then `harness run table1`."""
 ANY_STORE_FORM = ("doctor", "migrate")
 """Commands that accept a run store of any form; others need the form of this version."""
 
+LONGEST_NAME = 300
+"""Characters of a file's name that a message shows."""
+
+LONGEST_MESSAGE = 1000
+"""Characters of a message about a word of the command line."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    parser = _parser()
-    args = parser.parse_args(words, argparse.Namespace(words=tuple(words)))
+    take_any_text()
+    with Stop() as stop:
+        try:
+            return _run(sys.argv[1:] if argv is None else argv, is_process=argv is None)
+        except KeyboardInterrupt as stopped:
+            code = stopped.code if isinstance(stopped, Stopped) else 130
+        except Exception:
+            if stop.number is None:
+                raise
+            # A signal that comes while a package is imported can end in an error of the package's.
+            code = 128 + stop.number
+        note("", last_line(code - 128))
+        return code
+
+
+def _run(words: Sequence[str], *, is_process: bool) -> int:
+    """Run a command, and turn errors that are no bugs into one line and exit code 2."""
     try:
-        return _dispatch(args, parser)
+        _check_words(words)
+        parser = _parser()
+        args = parser.parse_args(words, argparse.Namespace(words=tuple(words)))
+        code = _dispatch(args, parser, is_process=is_process)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # a full disk is met here, not when the interpreter exits
+        return code
     except UserError as error:
-        print(f"harness: {error}", file=sys.stderr)
+        warn_of(error)
         return 2
     except (ImportError, AttributeError) as error:
         from harness.sources import plugins  # imported only after an error
@@ -52,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         explanation = plugins.explain(error)
         if explanation is None:
             raise
-        print(f"harness: {explanation}", file=sys.stderr)
+        warn_of(explanation)
         return 2
     except BrokenPipeError:
         # The reader of a pipe (head, less) has closed it. Output that is still buffered goes to
@@ -61,27 +89,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         # A condition of the machine, not a bug: an unreadable folder, a full disk.
-        where = f" {error.filename}" if error.filename else ""
-        print(f"harness: cannot use{where}: {error.strerror or error}.", file=sys.stderr)
+        name = str(error.filename or "")
+        where = f" {name if len(name) <= LONGEST_NAME else f'{name[:LONGEST_NAME]}...'}"
+        note(f"harness: cannot use{where.rstrip()}: {error.strerror or error}.")
         return 2
-    except KeyboardInterrupt as stopped:
-        code = stopped.code if isinstance(stopped, Stopped) else 130
-        how = "interrupted" if code == 130 else "terminated"
-        print(
-            f"\nharness: {how}; the same command continues from the last checkpoint.",
-            file=sys.stderr,
-        )
-        return code
 
 
-def _dispatch(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+def _check_words(words: Sequence[str]) -> None:
+    """Check that the words of a command line are text.
+
+    Raises:
+        UserError: one holds a byte that is none.
+    """
+    for number, word in enumerate(words, 1):
+        if "\0" in word or not is_text(word):
+            raise UserError(
+                f"Word {number} of the command line, {ranges.said(word)}, is no text (UTF-8 without"
+                " NUL); rename what it names."
+            )
+
+
+def _dispatch(
+    args: argparse.Namespace, parser: argparse.ArgumentParser, *, is_process: bool
+) -> int:
     if args.command is None:
         parser.print_help()
         return 0
     if hasattr(args, "runs") and args.command not in ANY_STORE_FORM:
         form.check(args.runs)
     # Only this command's module is imported: some of them import torch, which is slow.
-    module = importlib.import_module(f"harness.cli.{args.command}")
+    with leaving_on_signals() if is_process else nullcontext():
+        module = importlib.import_module(f"harness.cli.{args.command}")
     code: int = module.run(args)
     return code
 
@@ -91,7 +129,11 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and how to see what is allowed; exit with 2."""
-        self.exit(2, f"harness: {message}; see `{self.prog} --help`.\n")
+        shortened = (
+            message if len(message) <= LONGEST_MESSAGE else f"{message[:LONGEST_MESSAGE]}..."
+        )
+        note(f"harness: {shortened}; see `{self.prog} --help`.")
+        raise SystemExit(2)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -169,9 +211,17 @@ def _sweep(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("experiment", help="a sweep from `harness list`, or the path of a file")
     parser.add_argument(
-        "--trials", type=int, metavar="N", help="total number of finished trials wanted"
+        "--trials",
+        type=options.whole(1, 1_000_000),
+        metavar="N",
+        help="total number of finished trials wanted",
     )
-    parser.add_argument("--timeout", type=float, metavar="S", help="start no trial after S seconds")
+    parser.add_argument(
+        "--timeout",
+        type=options.number(1e-9, 1e9),
+        metavar="S",
+        help="start no trial after S seconds",
+    )
     parser.add_argument("--sampler", choices=("tpe", "grid", "random", "cmaes"))
     parser.add_argument("--pruner", choices=("hyperband", "median", "none"))
     add_study(parser)

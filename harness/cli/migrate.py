@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from harness.cli.options import add_runs
+from harness.console import say
 from harness.store.form import JOURNAL
 
 
@@ -28,16 +29,16 @@ def run(args: argparse.Namespace) -> int:
 
     if (args.runs / JOURNAL).exists():
         done = "would be" if args.dry_run else "is"
-        print(f"An interrupted migration of {args.runs} {done} finished.")
+        say(f"An interrupted migration of {args.runs} {done} finished.")
         if args.dry_run:
             return 0
     moves = (migrate.look if args.dry_run else migrate.migrate)(args.runs)
     if moves is None:
-        print(f"{args.runs} has form {migrations.form()}; there is nothing to do.")
+        say(f"{args.runs} has form {migrations.form()}; there is nothing to do.")
         return 0
     for line in moves.left:
-        print(f"left alone  {line}")
+        say(f"left alone  {line}")
     moved = ", ".join(f"{count} {kind}" for kind, count in moves.counts.items()) or "no files"
     done = "would be brought" if args.dry_run else "brought"
-    print(f"{args.runs}: {moved} {done} from form {moves.old} to form {migrations.form()}.")
+    say(f"{args.runs}: {moved} {done} from form {moves.old} to form {migrations.form()}.")
     return 0

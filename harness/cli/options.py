@@ -4,20 +4,66 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 
+from harness.ranges import said
 from harness.spec.dataset import PARTS
 
+MOST_SEEDS = 1000
+"""Seeds that one command can name."""
 
-def count(text: str) -> int:
-    """Parse a whole number from 1 on."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no count; give a whole number from 1 on")
-    return number
+MOST_JOBS = 1024
+"""Processes or threads that one command can start."""
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers between two bounds, both included."""
+
+    def parse(text: str) -> int:
+        # ``int`` would also take underscores and the digits of other scripts.
+        if re.fullmatch(r"-?[0-9]{1,16}", text) is None or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(
+                f"{said(text)} is not allowed; give a whole number from {low} to {high}"
+            )
+        return int(text)
+
+    return parse
+
+
+def number(low: float, high: float) -> Callable[[str], float]:
+    """Return a parser of numbers between two bounds, both included."""
+
+    def parse(text: str) -> float:
+        is_number = re.fullmatch(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", text)
+        if is_number is None or not low <= float(text) <= high:
+            raise argparse.ArgumentTypeError(
+                f"{said(text)} is not allowed; give a number from {low:g} to {high:g}"
+            )
+        return float(text)
+
+    return parse
+
+
+def path(text: str) -> Path:
+    """Parse the path of a file or folder.
+
+    A shell replaces ~ by the home folder, but not within --option=~/folder: the program would
+    otherwise make a folder named ~.
+    """
+    if not text.strip():
+        raise argparse.ArgumentTypeError("give a path, not an empty text")
+    if text.startswith("~"):
+        raise argparse.ArgumentTypeError(
+            f"{said(text)} begins with ~, which stands for no folder here; write the whole path"
+        )
+    return Path(text)
+
+
+def folder_of(variable: str, default: str) -> Path:
+    """Return the folder that an environment variable names, a default where it is empty."""
+    return Path(os.environ.get(variable) or default)
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -45,37 +91,32 @@ def seeds(text: str) -> tuple[int, ...]:
     parsed: list[int] = []
     for part in text.split(","):
         low, dash, high = part.strip().partition("-")
-        try:
-            first = int(low)
-            last = int(high) if dash else first
-        except ValueError:
-            raise argparse.ArgumentTypeError(
-                f"{part!r} is not a seed or a range like 0-4"
-            ) from None
+        if not all(re.fullmatch("[0-9]{1,16}", end) for end in ((low, high) if dash else (low,))):
+            raise argparse.ArgumentTypeError(f"{said(part)} is not a seed or a range like 0-4")
+        first, last = int(low), int(high if dash else low)
+        if last >= 2**32:
+            raise argparse.ArgumentTypeError(f"the seed {last} is not below 2**32")
         if last < first:
             raise argparse.ArgumentTypeError(f"the range {part!r} is empty")
+        if len(parsed) + last - first + 1 > MOST_SEEDS:
+            raise argparse.ArgumentTypeError(
+                f"{said(text)} names more than {MOST_SEEDS} seeds, the most that a command takes"
+            )
         parsed.extend(range(first, last + 1))
     if len(set(parsed)) != len(parsed):
-        raise argparse.ArgumentTypeError(f"{text!r} names a seed twice")
+        raise argparse.ArgumentTypeError(f"{said(text)} names a seed twice")
     return tuple(parsed)
 
 
-def rate(text: str) -> float:
-    """Parse a positive number of TFLOPS."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of TFLOPS above 0")
-    return number
+rate = number(1e-6, 1e6)
+"""Parses a number of TFLOPS."""
 
 
 def add_execution(parser: argparse.ArgumentParser) -> None:
     """Add the options of how stages are trained: processes, micro-batch, tracking."""
     parser.add_argument(
         "--jobs",
-        type=count,
+        type=whole(1, MOST_JOBS),
         default=1,
         metavar="N",
         help="processes that train at the same time, each with 1/N of the cores",
@@ -88,7 +129,7 @@ def add_execution(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--micro-batch",
-        type=count,
+        type=whole(1, 2**20),
         metavar="N",
         help="compute a batch's gradient N images at a time: less memory, the same numbers up to"
         " rounding",
@@ -119,7 +160,7 @@ def add_study(parser: argparse.ArgumentParser) -> None:
 
 def add_output(parser: argparse.ArgumentParser, *, figures: bool = True) -> None:
     """Add the options of output: folder, formats and figures."""
-    parser.add_argument("--out", type=Path, help="folder of the tables (default reports/PROFILE)")
+    parser.add_argument("--out", type=path, help="folder of the tables (default reports/PROFILE)")
     parser.add_argument("--format", type=formats, default=("md", "tex", "json"), metavar="F,F")
     if figures:
         parser.add_argument(
@@ -177,8 +218,8 @@ def add_folders(parser: argparse.ArgumentParser) -> None:
     """Add the folders of prepared data and of records."""
     parser.add_argument(
         "--data",
-        type=Path,
-        default=Path(os.environ.get("HARNESS_DATA", "data")),
+        type=path,
+        default=folder_of("HARNESS_DATA", "data"),
         help="folder of prepared data (HARNESS_DATA)",
     )
     add_runs(parser)
@@ -188,7 +229,7 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     """Add the folder of records."""
     parser.add_argument(
         "--runs",
-        type=Path,
-        default=Path(os.environ.get("HARNESS_RUNS", "runs")),
+        type=path,
+        default=folder_of("HARNESS_RUNS", "runs"),
         help="folder of records and checkpoints (HARNESS_RUNS)",
     )

@@ -8,8 +8,9 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli import preparing
-from harness.errors import UserError, shown
+from harness.cli import options, preparing
+from harness.console import say
+from harness.errors import UserError
 
 if TYPE_CHECKING:
     from harness.data.intensity import Intensity
@@ -28,7 +29,9 @@ DESCRIPTION = (
 def add_options(action: argparse.ArgumentParser) -> None:
     """Add the options of ``harness data add`` besides those of preparing."""
     action.add_argument("--title", help="name in tables (default NAME)")
-    action.add_argument("--csv", type=Path, help="table that names images and their classes")
+    action.add_argument(
+        "--csv", type=options.path, help="table that names images and their classes"
+    )
     for part, text in (
         ("image", "path or name of the image"),
         ("label", "class"),
@@ -72,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     with open_source(Given((source,))) as archive:
         found = own_listing.find(archive, table, columns)
         surveyed = own_survey.survey(archive, found, intensity)
-    print("\n".join(map(shown, own_survey.lines(found, surveyed))), flush=True)
+    say(*own_survey.lines(found, surveyed))
     counts = Counter(found.labels.values())
     described = own.OwnDataset(
         title=args.title or args.name,
@@ -116,7 +119,7 @@ def _finish(args: argparse.Namespace, described: OwnDataset) -> int:
         made = own.dataset(args.root, args.name, described)
         preparing.prepare_archive(made, [Path(described.source)], args)
     path = own.write(args.root, args.name, described)
-    print(f"Written: {shown(path)}. `harness run table1 --datasets {args.name}` trains on it.")
+    say(f"Written: {path}. `harness run table1 --datasets {args.name}` trains on it.")
     return 0
 
 

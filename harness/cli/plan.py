@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from dataclasses import replace
 
 from harness.cli.planning import plan_options, warn_of_small_stores
+from harness.console import note, say, say_json
 from harness.cost import estimate
 from harness.plan import catalog, plan, summary
 from harness.spec.profiles import PAPER
@@ -23,11 +22,11 @@ def run(args: argparse.Namespace) -> int:
     facts = summary.overview(plans, records)
     if args.cost or args.rate or (args.cost is None and options.profile.name == PAPER.name):
         stages = summary.unique_loads(plans, records)
-        print(f"Counting {len(stages)} stages on shapes ...", file=sys.stderr)
+        note(f"Counting {len(stages)} stages on shapes ...")
         facts["work"] = estimate.estimate(plans, stages, args.rate)
     if args.json:
-        print(json.dumps(facts, indent=1))
+        say_json(facts)
     else:
         work = estimate.lines(facts["work"]) if "work" in facts else []
-        print("\n".join([*summary.lines(facts), *work]))
+        say(*summary.lines(facts), *work)
     return 0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from collections.abc import Sequence
 
 import torch
 
+from harness.console import note, say
 from harness.execute.launch import LaunchOptions
 from harness.plan import catalog, plan
 from harness.plan.columns import small_stores
@@ -32,8 +32,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
 def plan_options(args: argparse.Namespace) -> Options:
     """Return the options of a plan, and print which profile is used and why."""
     profile, reason = _profile(args.profile)
-    print(f"Profile {profile!r}: {reason}.", file=sys.stderr if _prints_json(args) else sys.stdout)
-    sys.stdout.flush()
+    (note if _prints_json(args) else say)(f"Profile {profile!r}: {reason}.")
     return Options(
         profile=profiles.find(profile),
         split=args.split,
@@ -52,7 +51,7 @@ def warn_of_small_stores(plans: Sequence[Plan]) -> None:
     """Print a line for each data set that is stored at less than the profile wants."""
     lines = [line for p in plans for line in small_stores(p.columns, p.options.profile)]
     for line in dict.fromkeys(lines):
-        print(line, file=sys.stderr, flush=True)
+        note(line)
 
 
 def _prints_json(args: argparse.Namespace) -> bool:

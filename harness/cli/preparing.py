@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli import divided
-from harness.errors import shown
+from harness.cli import divided, options
+from harness.console import note, say
 from harness.spec import profiles
 from harness.spec.profiles import STORED_SIZE
 
@@ -23,7 +22,7 @@ def add_size(action: argparse.ArgumentParser) -> None:
     size = action.add_mutually_exclusive_group()
     size.add_argument(
         "--size",
-        type=int,
+        type=options.whole(1, 8192),
         help=f"side in pixels (default {STORED_SIZE}, enough for every profile; phantoms 64)",
     )
     size.add_argument("--profile", help="the side that this profile wants")
@@ -59,13 +58,13 @@ def show(dataset: Dataset, manifest: Manifest, root: Path) -> None:
     counts = ", ".join(
         f"{name} {count}" for name, count in zip(dataset.classes, dataset.counts, strict=True)
     )
-    print(f"{dataset.name}: {sum(dataset.counts)} images ({shown(counts)})")
+    say(f"{dataset.name}: {sum(dataset.counts)} images ({counts})")
     for text in (*divided.split_lines(manifest, dataset), *divided.clean_lines(root, dataset)):
-        print(f"  {shown(text)}")
+        say(f"  {text}")
     for name, sentence in manifest.archives.items():
-        print(f"  {shown(name)}: {shown(sentence)}")
+        say(f"  {name}: {sentence}")
     for remark in manifest.remarks:
-        print(f"  {shown(remark)}")
+        say(f"  {remark}")
     for text in divided.warnings(manifest, dataset):
-        print(shown(text), file=sys.stderr)
-    print(f"  {manifest.size} px, fingerprint {manifest.fingerprint[:12]}, in {shown(root)}")
+        note(text)
+    say(f"  {manifest.size} px, fingerprint {manifest.fingerprint[:12]}, in {root}")

@@ -7,6 +7,7 @@ import argparse
 from harness.cli.planning import make_plan
 from harness.cli.sweep import find_studies, page_options
 from harness.cli.tables import write_tables, written_plans
+from harness.console import say
 from harness.provenance import choose_device
 from harness.sweep import publish
 
@@ -20,5 +21,5 @@ def run(args: argparse.Namespace) -> int:
     plan = make_plan(args)
     sheets = written_plans(args, plan)
     paths = write_tables(args, plan, sheets, choose_device(), measure=False)
-    print(f"Written: {', '.join(str(p) for p in paths)}")
+    say(f"Written: {', '.join(str(p) for p in paths)}")
     return 0

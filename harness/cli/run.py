@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from harness.cli.planning import launch_options, make_plan, warn_of_small_stores
 from harness.cli.tables import mirror_runs, write_tables, written_plans
+from harness.console import note, say
 from harness.execute.stage import ExecutionOptions
 from harness.execute.workers import train_plan, work_on_plan
 from harness.interrupt import Stop
@@ -25,12 +25,12 @@ def run(args: argparse.Namespace) -> int:
         execution = ExecutionOptions(micro_batch=args.micro_batch, stop=stop)
         outcome = train_plan(plan, device, execution, launch, fresh=args.fresh)
         paths = write_tables(args, plan, sheets, device, measure=True)
-        print(
+        say(
             f"{outcome.trained} stages trained, {outcome.found} found done,"
             f" {len(outcome.failed)} failed. Written: {', '.join(str(p) for p in paths)}"
         )
         if args.track == "on":
             mirror_runs(plan, paths)
     for record in outcome.failed:
-        print(f"failed: {record.key[:12]}: {record.error}", file=sys.stderr)
+        note(f"failed: {record.key[:12]}: {record.error}")
     return 1 if outcome.failed else 0

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 
+from harness.console import say, say_json
 from harness.spec.run import stage_title
 from harness.store.status import Running, failures, running
 
@@ -21,13 +21,13 @@ def run(args: argparse.Namespace) -> int:
                 {"key": r.key, "title": stage_title(r.definition), "error": r.error} for r in failed
             ],
         }
-        print(json.dumps(facts, indent=1))
+        say_json(facts)
         return 0
     for stage in active:
-        print(_line(stage, now))
+        say(_line(stage, now))
     for record in failed:
-        print(f"failed   {stage_title(record.definition)} ({record.key[:12]}): {record.error}")
-    print(f"{args.runs}: {len(active)} running, {len(failed)} failed.")
+        say(f"failed   {stage_title(record.definition)} ({record.key[:12]}): {record.error}")
+    say(f"{args.runs}: {len(active)} running, {len(failed)} failed.")
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 
 from harness import provenance
 from harness.cli.planning import typed_command
+from harness.console import note, say
 from harness.latency import timings
 from harness.plan import outputs
 from harness.plan.plan import Plan
@@ -68,7 +68,7 @@ def mirror_runs(plan: Plan, paths: Sequence[Path]) -> None:
     profile = plan.options.profile.name
     mirrored = tracking.publish(plan.name, profile, runs, paths, folder=plan.options.runs)
     if mirrored is not None and not mirrored.busy:
-        print(f"{mirrored.written} runs mirrored to MLflow.")
+        say(f"{mirrored.written} runs mirrored to MLflow.")
 
 
 def _out(args: argparse.Namespace, plan: Plan) -> Path:
@@ -104,6 +104,6 @@ def _timing(
     anew = measure and args.fresh
     timing = None if anew else timings.read(plan, args.experiment, device)
     if timing is None and measure:
-        print(f"Timing the rows of {plan.name} ...", file=sys.stderr)
+        note(f"Timing the rows of {plan.name} ...")
         timing = timings.take(plan, args.experiment, device)
     return timing

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.cli.planning import make_plan
 from harness.cli.sweep import find_studies
+from harness.console import say
 from harness.plan import outputs
 from harness.report import collect, tracking
 from harness.report.tracking import Mirrored
@@ -36,10 +37,10 @@ def _say(name: str, count: int, mirrored: Mirrored) -> None:
     """Print what was mirrored of a table or study with ``count`` finished runs."""
     tracking.warn(mirrored)
     if mirrored.busy:
-        print(f"{name}: another process is mirroring to MLflow; nothing was done.")
+        say(f"{name}: another process is mirroring to MLflow; nothing was done.")
     elif not count:
-        print(f"{name}: no finished runs, nothing to mirror.")
+        say(f"{name}: no finished runs, nothing to mirror.")
     elif not mirrored.written and not mirrored.failures:
-        print(f"{name}: MLflow has all {count} finished runs, nothing to mirror.")
+        say(f"{name}: MLflow has all {count} finished runs, nothing to mirror.")
     else:
-        print(f"{name}: {mirrored.written} runs mirrored to MLflow.")
+        say(f"{name}: {mirrored.written} runs mirrored to MLflow.")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
+from harness.console import say, say_json
 from harness.data.verify import damage, stores
-from harness.errors import shown
 from harness.store import verify
 from harness.store.verify import Count, Finding
 
@@ -29,16 +28,16 @@ def run(args: argparse.Namespace) -> int:
             {"path": str(f.path), "what": f.what, "cost": f.cost, "kept_as": _kept(moved, f)}
             for f in findings
         ]
-        print(json.dumps({"checked": count.files, "damaged": facts}, indent=1))
+        say_json({"checked": count.files, "damaged": facts})
         return 1 if findings else 0
     for finding in findings:
         kept = _kept(moved, finding)
-        print(shown(f"damaged  {finding.path} {finding.what}; to make it anew: {finding.cost}"))
+        say(f"damaged  {finding.path} {finding.what}; to make it anew: {finding.cost}")
         if kept is not None:
-            print(shown(f"         kept as {kept}"))
+            say(f"         kept as {kept}")
     for path in verify.aside(args.runs):
-        print(shown(f"set aside before: {path}"))
-    print(f"{count.files} files checked, {len(findings)} damaged.")
+        say(f"set aside before: {path}")
+    say(f"{count.files} files checked, {len(findings)} damaged.")
     return 1 if findings else 0
 
 

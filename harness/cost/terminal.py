@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.console import wide_console
+from harness.console import text, wide_console
 from harness.cost.conventions import CONVENTIONS
 from harness.cost.memory import Memory
 from harness.cost.stage import Cost, Pass
@@ -17,23 +17,21 @@ if TYPE_CHECKING:
 
 def show(costs: Sequence[Cost], console: Console | None = None) -> None:
     """Print a table with one line per pass and its change against the first, then notes."""
-    from rich.text import Text
-
     console = console or wide_console()
     console.print(table(costs))
     for cost in costs:
         counts = cost.parameters
         console.print(
-            Text(
+            text(
                 f"{cost.model.name}: {counts['total'] / 1e6:.2f} M parameters,"
                 f" {counts['trainable'] / 1e6:.2f} M trained. {cost.model.label}."
             )
         )
         if cost.memory is not None:
-            console.print(Text(f"{cost.model.name}: {_memory(cost.memory)}"))
+            console.print(text(f"{cost.model.name}: {_memory(cost.memory)}"))
     for name in costs[0].passes[0].forward:
         convention = CONVENTIONS[name]
-        console.print(Text(f"{name} (G{convention.unit}): {convention.text}."))
+        console.print(text(f"{name} (G{convention.unit}): {convention.text}."))
 
 
 def _memory(memory: Memory) -> str:
@@ -62,7 +60,7 @@ def table(costs: Sequence[Cost]) -> Table:
         rich_table.add_column(f"{name}, step\nG{CONVENTIONS[name].unit}", justify="right")
     for cost in costs:
         for row in cost.passes:
-            rich_table.add_row(cost.model.name, *_cells(row, first))
+            rich_table.add_row(text(cost.model.name), *_cells(row, first))
         rich_table.add_section()
     return rich_table
 

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from harness import files
+from harness.console import bars, note
 from harness.data import (
     blocks,
     contents,
@@ -229,14 +230,13 @@ def bar(title: str) -> Iterator[Advance]:
             now = time.monotonic()
             if done == total or now - last > 10:
                 last = now
-                print(f"{title}: {done}/{total}, {now - began:.0f} s", file=sys.stderr, flush=True)
+                note(f"{title}: {done}/{total}, {now - began:.0f} s")
 
         yield log
         return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import Progress
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    with Progress(console=Console(stderr=True)) as bars:
-        task = bars.add_task(escape(title))
-        yield lambda done, total: bars.update(task, completed=done, total=total)
+    description = TextColumn("{task.description}", markup=False)
+    with bars(description, BarColumn(), TaskProgressColumn(), TimeRemainingColumn()) as shown_bars:
+        task = shown_bars.add_task(title)
+        yield lambda done, total: shown_bars.update(task, completed=done, total=total)

@@ -14,9 +14,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Annotated, Protocol, Self
 
-from harness import files
+from msgspec import Meta
+
+from harness import files, ranges
 from harness.errors import UserError, unknown
 from harness.sources import plugins
 
@@ -121,12 +123,13 @@ class LaunchOptions:
         UserError: several jobs are requested of launcher "here", or there is no such launcher.
     """
 
-    jobs: int = 1
+    jobs: Annotated[int, Meta(ge=1, le=1024)] = 1
     arguments: Sequence[str] = ()
     launcher: str | None = None
 
     def __post_init__(self) -> None:
         """Check that the launcher exists and can run as many jobs."""
+        ranges.check(self)
         find(self.name)
         if self.name == HERE and self.jobs > 1:
             raise UserError(

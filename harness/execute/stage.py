@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from harness import files, provenance
+from harness import files, provenance, ranges
 from harness.data import registry
 from harness.data.parts import USES, part_name, part_of
 from harness.data.prepared import Store, open_store
@@ -30,6 +30,7 @@ from harness.latency.single import latency
 from harness.plan.options import Options
 from harness.plan.plan import StageRun
 from harness.progress import Progress
+from harness.ranges import AnyCount
 from harness.spec.dataset import Dataset
 from harness.spec.run import Run, sources
 from harness.store.checkpoint import Checkpoints, Writer
@@ -56,9 +57,12 @@ class ExecutionOptions:
         stop: ends the training early when it is set.
     """
 
-    micro_batch: int | None = None
+    micro_batch: AnyCount | None = None
     failed: Mapping[str, str] | None = None
     stop: Stop = field(default_factory=Stop)
+
+    def __post_init__(self) -> None:
+        ranges.check(self)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.console import wide_console
+from harness.console import text, wide_console
 from harness.latency.processes import Latency
 from harness.latency.summary import Summary
 
@@ -18,12 +18,10 @@ ENOUGH = 3
 
 def show(latency: Latency, console: Console | None = None) -> None:
     """Print the conditions, the table, and why times are noisy, if they are."""
-    from rich.text import Text
-
     console = console or wide_console()
     request, device = latency.request, latency.processes[0]["device"]
     console.print(
-        Text(
+        text(
             f"Latency of a batch of {request.batch}, {request.precision}, on {device['kind']}"
             f" ({device['name']}), {device['threads']} threads: {len(latency.processes)} processes"
             f" of {request.rounds} rounds, passes in turn.",
@@ -33,11 +31,11 @@ def show(latency: Latency, console: Console | None = None) -> None:
     console.print(table(latency))
     for subject, times in zip(request.subjects, latency.times, strict=True):
         if times.noisy:
-            console.print(Text(f"noisy: {subject.title}: {'; '.join(times.noisy)}."))
+            console.print(text(f"noisy: {subject.title}: {'; '.join(times.noisy)}."))
     if len(latency.processes) < ENOUGH:
-        console.print(Text(f"Fewer than {ENOUGH} processes cannot show how much they differ."))
+        console.print(text(f"Fewer than {ENOUGH} processes cannot show how much they differ."))
     for title in latency.unstable:
-        console.print(Text(f"noisy: {title}: not stable after warming up."))
+        console.print(text(f"noisy: {title}: not stable after warming up."))
 
 
 def table(latency: Latency) -> Table:
@@ -56,7 +54,7 @@ def table(latency: Latency) -> Table:
     ):
         noisy = times.noisy or subject.title in latency.unstable
         rich_table.add_row(
-            subject.title,
+            text(subject.title),
             f"{1000 * times.p50:.2f}",
             _interval(times, 1000, 2),
             f"{1000 * times.p90:.2f}",

@@ -9,7 +9,7 @@ from harness.data import registry
 from harness.data.prepared import Manifest, check_classes, read_manifest
 from harness.data.sets import phantom
 from harness.data.split import CLEAN
-from harness.errors import UserError
+from harness.errors import COMMAND, UserError
 from harness.evaluate import registry as evaluate_registry
 from harness.plan.options import Options
 from harness.spec.dataset import Dataset, Split
@@ -171,7 +171,7 @@ def _origin(name: str) -> str:
 def _missing(datasets: Sequence[Dataset], options: Options) -> UserError:
     names = ", ".join(dict.fromkeys(d.name for d in datasets))
     commands = "".join(
-        f"\n  harness data prepare {name} --from ARCHIVE   # {d.source}"
+        f"{COMMAND}data prepare {name} --from ARCHIVE   # {d.source}"
         for name, d in {d.name: d for d in datasets}.items()
     )
     return UserError(

@@ -207,7 +207,7 @@ def _value(owner: type, override: Override) -> Any:
     for alternative in _alternatives(kind):
         try:
             return _convert(alternative, override.text)
-        except (ValueError, msgspec.MsgspecError):
+        except (ValueError, msgspec.MsgspecError, RecursionError):
             continue
     ranged = typing.get_type_hints(owner, include_extras=True)[override.field]
     raise UserError(

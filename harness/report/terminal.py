@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.console import wide_console
+from harness.console import text, wide_console
+from harness.errors import shown
 from harness.report.values import COMPARED, HEADINGS, NOTHING, Cell, ComputedRow, Grid, Part
 
 if TYPE_CHECKING:
@@ -18,23 +19,21 @@ SHOWN = ("Numbers", "Costs", "Marks")
 
 def show(grid: Grid, console: Console | None = None) -> None:
     """Print the caption, the table or its small tables, footnotes, some notes and comparisons."""
-    from rich.text import Text
-
     console = console or wide_console()
-    console.print(Text(" ".join(grid.caption), style="bold"))
+    console.print(text(" ".join(grid.caption), style="bold"))
     for title, part in grid.tables:
         if title:
-            console.print(Text(f"\n{title}", style="italic"))
+            console.print(text(""), text(title, style="italic"), sep="\n")
         console.print(table(part))
     for note in grid.footnotes:
-        console.print(Text(f"{note.label} {note.text}"))
+        console.print(text(f"{note.label} {note.text}"))
     for note in grid.notes:
         if note.label in SHOWN:
-            console.print(Text(f"{note.label}: {note.text}"))
+            console.print(text(f"{note.label}: {note.text}"))
     if grid.compared:
-        console.print(Text(f"{COMPARED}:"))
+        console.print(text(f"{COMPARED}:"))
     for note in grid.compared:
-        console.print(Text(f"  {note.label}: {note.text}"))
+        console.print(text(f"  {note.label}: {note.text}"))
 
 
 def table(grid: Grid) -> Table:
@@ -45,21 +44,21 @@ def table(grid: Grid) -> Table:
 
     rich_table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for head in grid.heads:
-        rich_table.add_column(Text(f"\n{head}"))
+        rich_table.add_column(Text(f"\n{shown(head)}"))
     for column in grid.columns:
         for position, part in enumerate(column.parts):
             title = column.heading if position == 0 else ""
-            rich_table.add_column(Text(f"{title}\n{HEADINGS[part]}"), justify="right")
+            rich_table.add_column(Text(f"{shown(title)}\n{HEADINGS[part]}"), justify="right")
     for group in grid.groups:
         if group.title:
-            rich_table.add_row(Text(group.title, style="italic dim"))
+            rich_table.add_row(text(group.title, style="italic dim"))
         for row in group.rows:
             numbers = [
                 _part(row.cells[column.name], part)
                 for column in grid.columns
                 for part in column.parts
             ]
-            rich_table.add_row(*map(Text, grid.words(row)), *numbers)
+            rich_table.add_row(*map(text, grid.words(row)), *numbers)
         rich_table.add_section()
     for constant in grid.computed:
         rich_table.add_row(*_computed(grid, constant), style="italic")
@@ -70,20 +69,18 @@ def _part(cell: Cell, part: Part) -> Text:
     from rich.text import Text
 
     if part != "ours":
-        return Text(cell.paper if part == "paper" else cell.change)
+        return text(cell.paper if part == "paper" else cell.change)
     marks = " ".join(cell.marks)
     remarks = ", ".join(cell.remarks)
     if not cell.number:
-        return Text(f"{remarks} {marks}".rstrip(), style="dim")
+        return text(f"{remarks} {marks}".rstrip(), style="dim")
     style = {"best": "bold", "second": "underline", None: ""}[cell.rank]
-    shown = Text().append(cell.number, style=style)
-    shown.append(f" {marks}" if marks else "")
-    return shown.append(f" ({remarks})" if remarks else "")
+    composed = Text().append(shown(cell.number), style=style)
+    composed.append(f" {shown(marks)}" if marks else "")
+    return composed.append(f" ({shown(remarks)})" if remarks else "")
 
 
 def _computed(grid: Grid, row: ComputedRow) -> list[Text]:
-    from rich.text import Text
-
     texts = grid.words(row)
     texts += [row.text(column, part) or NOTHING for column in grid.columns for part in column.parts]
-    return [Text(text) for text in texts]
+    return [text(cell) for cell in texts]

@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import sqlite3
-import sys
 import urllib.parse
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from harness import files, sqlite
-from harness.errors import UserError, shown
+from harness.console import note
+from harness.errors import UserError
 from harness.waiting import NoAnswer, within
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def local_file(folder: Path) -> Path | None:
 
 def announce(line: str) -> None:
     """Print one line to standard error, with control characters escaped."""
-    print(f"harness: {shown(line)}", file=sys.stderr)
+    note(f"harness: {line}")
 
 
 def prepare(folder: Path) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.console import note, say
 from harness.provenance import choose_device
 from harness.report import tracking, tracking_ledger
 from harness.report.tracking import Mirrored
@@ -40,13 +40,13 @@ def write_pages(study: Study, options: PageOptions) -> list[Path]:
     sheet = collect.lay_out(study, choose_device(), name=name, command=options.command)
     paths = report.write(sheet, folder, options.formats)
     for doubt in sheet.notes[len(design.sweep.notes) :]:
-        print(f"harness: {doubt}", file=sys.stderr)
+        note(f"harness: {doubt}")
     counts = ", ".join(f"{sheet.count(s)} {s}" for s in ("complete", "pruned", "fail"))
     best = sheet.complete[:1]
     if best:
         accuracy = 100 * (best[0].accuracy or 0.0)
-        print(f"Best: trial {best[0].number}, {accuracy:.2f} % on the {PART}.")
-    print(f"{design.study}: {counts}. Written: {', '.join(str(p) for p in paths)}")
+        say(f"Best: trial {best[0].number}, {accuracy:.2f} % on the {PART}.")
+    say(f"{design.study}: {counts}. Written: {', '.join(str(p) for p in paths)}")
     return paths
 
 
@@ -64,7 +64,7 @@ def mirror(study: Study, paths: Sequence[Path] = ()) -> bool:
     if mirrored is None:
         return False
     if mirrored.written and not paths:
-        print(f"{mirrored.written} trials mirrored to MLflow.", file=sys.stderr)
+        note(f"{mirrored.written} trials mirrored to MLflow.")
     return True
 
 

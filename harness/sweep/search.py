@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
+from harness.console import note
 from harness.data import registry
 from harness.errors import UserError
 from harness.execute import memory
@@ -188,7 +188,7 @@ def _finish(studies: Sequence[Study], request: SweepRequest) -> int:
         for trial in study.failed():
             code = 1
             line = f"failed: trial {trial.number} ({_shown(trial.values)}): {trial.error}"
-            print(line, file=sys.stderr)
+            note(line)
     return code
 
 

@@ -11,13 +11,13 @@ import functools
 import inspect
 import os
 import sqlite3
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness import files, sqlite
+from harness.console import note
 from harness.errors import Damaged, UserError, listed, shown
 from harness.waiting import patiently, within
 
@@ -165,10 +165,9 @@ def _is_passing(error: Exception) -> bool:
 
 
 def _say(error: Exception) -> None:
-    print(
+    note(
         f"harness: the Optuna storage does not answer ({_reason(error)}); trying again for up to"
-        f" {PATIENCE:g} s.",
-        file=sys.stderr,
+        f" {PATIENCE:g} s."
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harness.console import note
 from harness.data.prepared import ImageStore
 
 SHARE = {"cpu": 0.7, "cuda": 0.5}
@@ -66,13 +66,11 @@ def load(
     needed = count * channels * side**2
     room = SHARE[device.type] * (free_memory(device)[0] if free is None else free)
     if needed > room:
-        print(
+        note(
             f"{count} images of {store.dataset} take {needed / 1e9:.1f} GB, more than"
             f" {SHARE[device.type]:.0%} of the {room / SHARE[device.type] / 1e9:.1f} GB that are"
             f" free in {free_memory(device)[1]}: they are read from the store's file at each step,"
-            " which is slower and gives the same numbers.",
-            file=sys.stderr,
-            flush=True,
+            " which is slower and gives the same numbers."
         )
         return StoredPixels(store, side, device)
     pixels = torch.empty((count, channels, side, side), dtype=torch.uint8, device=device)

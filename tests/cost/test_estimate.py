@@ -198,7 +198,7 @@ def test_rates_give_hours_at_any_profile(facts: Any, capsys: pytest.CaptureFixtu
     assert facts(*chosen, "--cost")["work"]["gpu_hours_missing"] is None
     with pytest.raises(SystemExit):
         main(["plan", *chosen, "--rate", "0"])
-    assert "'0' is not a number of TFLOPS above 0" in capsys.readouterr().err
+    assert "'0' is not allowed; give a number from 1e-06" in capsys.readouterr().err
 
 
 @pytest.mark.slow

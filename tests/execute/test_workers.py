@@ -287,7 +287,7 @@ def test_counts_below_one_are_refused(
     with pytest.raises(SystemExit) as left:
         main(["run", "table1", f"{option}={given}"])
     assert left.value.code == 2
-    assert f"argument {option}: '{given}' is no count" in capsys.readouterr().err
+    assert f"argument {option}: '{given}' is not allowed; give a whole" in capsys.readouterr().err
 
 
 def test_a_signal_in_training_waits_for_the_epoch_and_its_checkpoint(tmp_path: Path) -> None:

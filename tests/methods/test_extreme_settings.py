@@ -193,7 +193,7 @@ def test_extreme_sizes_are_refused_or_train() -> None:
     tried = dict.fromkeys(kinds, 0)
 
     @settings(many, max_examples=10 * EXAMPLES)
-    @given(st.data(), st.sampled_from([m for m in METHODS]), small)
+    @given(st.data(), st.sampled_from(METHODS), small)
     def trains(data: st.DataObject, kind: Any, image_size: int) -> None:
         name = kind.backbone.name
         size, strategy = kinds[name]

@@ -14,6 +14,7 @@ from harness import ranges
 from harness.canonical import describe
 from harness.errors import UserError
 from harness.evaluate.metrics import METRICS
+from harness.plan.options import Options
 from harness.spec import profiles
 from harness.spec.backbones import BACKBONES
 from harness.spec.costs import COSTS
@@ -40,6 +41,7 @@ SAMPLES: dict[str, Any] = {
     "Row": ROW,
     "Table": Table(title="", source="", rows=(ROW,), columns=(), seeds=(0,)),
     "Panels": Panels(name="", title="", source=""),
+    "Options": Options(profile=profiles.SMOKE, seeds=(0,)),
     "Quantity": None,
     "Choice": Choice(name="x", fields=(), choices=(0, 2.5, "a", True)),
     "Metric": METRICS["accuracy"],

@@ -415,8 +415,8 @@ def test_files_with_mistakes(
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (("sweep", "small.py", "--trials", "0"), ("--trials is 0; it must be at least 1",)),
-        (("sweep", "small.py", "--timeout", "0"), ("--timeout is 0 seconds",)),
+        (("sweep", "small.py", "--trials", "0"), ("--trials: '0' is not allowed",)),
+        (("sweep", "small.py", "--timeout", "0"), ("--timeout: '0' is not allowed",)),
         (("sweep", "small.py", "--storage", "x.db"), ("--storage must be the URL",)),
         (("sweep", "small.py", "--storage", "sqlite:////no/x.db"), ("(/no/x.db) cannot be used",)),
         (("sweep", "small.py", "--storage", "no://u:secret@h/x"), ("(no) cannot be used",)),

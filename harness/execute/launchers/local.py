@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import harness
+from harness.console import note
 from harness.execute.launch import Launcher, Work, WorkerConfig, WorkerEnd
 from harness.interrupt import GRACE, Stopped
 
@@ -90,7 +91,7 @@ def _wait(workers: Sequence[Process]) -> None:
                 if WorkerEnd(code=code).died:
                     reason = f"by {signal.Signals(-code).name}" if code < 0 else f"with {code}"
                     others = f"; {len(running)} still running" if running else ""
-                    print(f"worker {number} ended {reason}{others}", file=sys.stderr, flush=True)
+                    note(f"worker {number} ended {reason}{others}")
         time.sleep(INTERVAL)
 
 

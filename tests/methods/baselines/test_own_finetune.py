@@ -180,7 +180,7 @@ def test_two_epochs_train_what_is_to_be_trained(name: str, tmp_path: Path) -> No
     task = _after_pretraining(name)
     before = {key: value.clone() for key, value in task.state_dict().items() if _is_tensor(value)}
     recipe = dataclasses.replace(
-        OWN[name]().recipe, epochs=2, batch_size=8, warmup_epochs=0, milestones=(1,)
+        OWN[name]().recipe, epochs=2, batch_size=8, warmup_epochs=0, milestones=(1,), min_lr=0.0
     )
     job = Job(
         task=task,

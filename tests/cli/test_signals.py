@@ -1,0 +1,103 @@
+"""SIGINT and SIGTERM at any time: one line, exit code 130 or 143, no traceback, within seconds."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+SECONDS = 2.0
+STARTS = {
+    "module": ["-m", "harness"],
+    # What an installer writes into the script of the entry point in pyproject.toml.
+    "script": ["-c", "import sys; from harness.__main__ import main; sys.exit(main())"],
+}
+ENDLESS = """
+import time
+from harness.api import Row, Table
+time.sleep(60)
+"""
+
+
+def _handles(process: subprocess.Popen[str], number: int) -> bool:
+    """Whether a process has a handler for a signal."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    except OSError:
+        return False
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+
+
+def _interrupted(start: str, words: list[str], number: int, delay: float) -> tuple[int, str, float]:
+    """Return exit code, standard error and seconds after a signal.
+
+    The delay counts from the moment that the program has taken SIGTERM from the interpreter.
+    """
+    process = subprocess.Popen(
+        [sys.executable, *STARTS[start], *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    while not _handles(process, signal.SIGTERM) and process.poll() is None:
+        time.sleep(0.002)
+    time.sleep(delay)
+    began = time.monotonic()
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    return process.returncode, err, time.monotonic() - began
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc to see handlers")
+@pytest.mark.slow
+@pytest.mark.parametrize("number", CODES, ids=lambda number: signal.Signals(number).name)
+@pytest.mark.parametrize("start", STARTS)
+def test_a_signal_while_packages_are_imported(start: str, number: int) -> None:
+    for delay in (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8):
+        Path("endless.py").write_text(ENDLESS)
+        code, err, seconds = _interrupted(start, ["plan", "endless.py"], number, delay)
+        assert code == CODES[signal.Signals(number)], (delay, err)
+        assert "Traceback" not in err and len(err.strip().splitlines()) == 1, (delay, err)
+        assert "the same command continues" in err
+        assert seconds < SECONDS, delay
+
+
+def test_an_error_that_a_signal_has_caused_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """numpy, for one, raises an ImportError where its import is interrupted."""
+    from harness.cli import main as program
+
+    def interrupted(*_: object, **__: object) -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
+        except BaseException as error:
+            raise RuntimeError("failed to import") from error
+        return 0
+
+    monkeypatch.setattr(program, "_dispatch", interrupted)
+    before = signal.getsignal(signal.SIGTERM)
+    assert program.main(["list"]) == 143
+    assert signal.getsignal(signal.SIGTERM) is before
+    err = capfd.readouterr().err
+    assert "terminated" in err and "Traceback" not in err and "failed" not in err
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness.cli import main as program
+
+    def broken(*_: object, **__: object) -> int:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(program, "_dispatch", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        program.main(["list"])
