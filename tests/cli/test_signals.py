@@ -101,3 +101,23 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program, "_dispatch", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         program.main(["list"])
+
+
+WATCH = """
+import signal, sys
+class Watch:
+    def find_spec(self, name, *rest):
+        if name in ("harness.cli.main", "harness.store.form", "harness.cli.list"):
+            handlers = {signal.getsignal(n).__name__ for n in (signal.SIGINT, signal.SIGTERM)}
+            print(name, *handlers, file=sys.stderr)
+sys.meta_path.insert(0, Watch())
+sys.argv = ["harness", "list"]
+from harness.__main__ import main
+sys.exit(main())
+"""
+
+
+def test_a_process_leaves_at_once_while_its_modules_are_imported() -> None:
+    ran = subprocess.run([sys.executable, "-c", WATCH], capture_output=True, text=True, check=True)
+    names = ("harness.cli.main", "harness.store.form", "harness.cli.list")
+    assert sorted(ran.stderr.splitlines()) == sorted(f"{name} leave" for name in names)
