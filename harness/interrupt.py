@@ -70,9 +70,16 @@ class Stop:
         number: the first signal received, None before.
     """
 
-    def __init__(self) -> None:
-        """Start without a signal; handlers are installed by the ``with`` statement."""
+    def __init__(self, *, again: float = 0.0) -> None:
+        """Start without a signal; handlers are installed by the ``with`` statement.
+
+        Args:
+            again: seconds after which ``Stopped`` is raised once more, and so on until the block
+                is left, because code that catches every exception, or a destructor, may have
+                swallowed it; 0 for never.
+        """
         self.number: int | None = None
+        self._again = again
         self._training = False
         self._previous: dict[int, Any] = {}
 
@@ -128,4 +135,5 @@ class Stop:
                 # SIGALRM calls this handler again when the grace time is over.
                 signal.setitimer(signal.ITIMER_REAL, GRACE)
                 return
+            signal.setitimer(signal.ITIMER_REAL, self._again, self._again)
         self.now()

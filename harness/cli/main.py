@@ -37,6 +37,13 @@ Start with `harness list`, then `harness run table1`."""
 ANY_STORE_FORM = ("doctor", "migrate")
 """Commands that accept a run store of any form; others need the form of this version."""
 
+LEAVING = ("list", "plan", "status", "doctor", "run", "sweep")
+"""Commands that have nothing to clean up when a signal ends them; the last two, until they train
+and handle signals themselves."""
+
+AGAIN = 1.0
+"""Seconds until a command that a signal has not ended is interrupted once more."""
+
 LONGEST_NAME = 300
 """Characters of a file's name that a message shows."""
 
@@ -47,7 +54,7 @@ LONGEST_MESSAGE = 1000
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     take_any_text()
-    with Stop() as stop:
+    with Stop(again=AGAIN) as stop:
         try:
             return _run(sys.argv[1:] if argv is None else argv, is_process=argv is None)
         except KeyboardInterrupt as stopped:
@@ -120,7 +127,9 @@ def _dispatch(
     # Only this command's module is imported: some of them import torch, which is slow.
     with leaving_on_signals() if is_process else nullcontext():
         module = importlib.import_module(f"harness.cli.{args.command}")
-    code: int = module.run(args)
+    # An exception would not do where packages are imported late, see ``interrupt.leave``.
+    with leaving_on_signals() if is_process and args.command in LEAVING else nullcontext():
+        code: int = module.run(args)
     return code
 
 

@@ -92,6 +92,27 @@ def test_an_error_that_a_signal_has_caused_is_not_shown(
     assert "terminated" in err and "Traceback" not in err and "failed" not in err
 
 
+def test_a_signal_that_was_swallowed_is_raised_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a destructor, or where a package catches every exception."""
+    from harness.cli import main as program
+
+    def deaf(*_: object, **__: object) -> int:
+        for _ in range(20):
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.01)
+            except KeyboardInterrupt:
+                break
+        time.sleep(5)
+        return 0
+
+    monkeypatch.setattr(program, "_dispatch", deaf)
+    monkeypatch.setattr(program, "AGAIN", 0.1)
+    began = time.monotonic()
+    assert program.main(["list"]) == 130
+    assert time.monotonic() - began < 2
+
+
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     from harness.cli import main as program
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pytest
 
-from harness.errors import UserError
+from harness.errors import UserError, shown
 from harness.methods.baselines import mae, simclr
 from harness.methods.msmae import paper
 from harness.plan import catalog, override
@@ -201,7 +201,7 @@ def test_no_field_of_any_method_takes_a_value_of_another_type(
             continue  # an empty list is of that type
         with pytest.raises(UserError) as refused:
             override.apply([(stage,)], [f"{part}.{field}={wrong}"])
-        assert f"--set {part}.{field}={wrong}" in str(refused.value)
+        assert f"--set {part}.{field}={shown(wrong)}" in str(refused.value)
     # The value that it has, written as the command line writes it, changes nothing.
     value = getattr(getattr(stage, part), field)
     if not dataclasses.is_dataclass(value):
