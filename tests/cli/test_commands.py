@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
+from harness import canonical
 from harness.cli.main import main
 from tests import prepared
 from tests.conftest import Harness
@@ -306,16 +306,21 @@ def test_reports_come_from_the_records_alone(ran: Harness) -> None:
 SORTED_ENDINGS = ("csv", "json", "md", "tex")
 
 
-def test_truncated_and_old_records_are_named(ran: Harness) -> None:
+def test_a_damaged_record_is_named_set_aside_and_made_anew(ran: Harness) -> None:
     record = next(Path("runs/records").iterdir())
     content = record.read_text()
     record.write_text(content[: len(content) // 2])
-    refused(ran("run", "table1", *QUICK), f"The record {record} cannot be read (truncated?)")
-    record.write_text(json.dumps({**json.loads(content), "format": 0}))
-    refused(ran("run", "table1", *QUICK), "has format 0, this version reads 1", "--fresh")
-    code, out, _ = ran("run", "table1", *QUICK, "--fresh")
+    code, out, err = ran("report", "table1", *QUICK)
     assert code == 0
+    assert f"The record {record} cannot be read (truncated?)" in err and "fresh" not in err
+    code, out, err = ran("run", "table1", *QUICK)
+    assert code == 0
+    assert f"kept as {record}.damaged" in err
     assert "1 stages trained" in out
+    assert Path(f"{record}.damaged").read_text() == content[: len(content) // 2]
+    later = json.loads(record.read_text()) | {"format": 99}
+    record.write_text(json.dumps(canonical.sealed(later)))
+    refused(ran("run", "table1", *QUICK), "has format 99", "a later version of the harness")
 
 
 @pytest.mark.slow
@@ -324,25 +329,29 @@ def test_truncated_weights_and_checkpoints_are_named(harness: Harness) -> None:
     assert harness("run", "table1", *rows)[0] == 0
     pretrained = json.loads(harness("plan", "table1", *rows[:6], *rows[8:], "--json")[1])
     first, second = (stage["key"] for stage in pretrained["stages"])
-    weights = Path(f"runs/weights/{first}.pt")
+    weights = Path(f"runs/weights/{first}.safetensors")
     weights.write_bytes(weights.read_bytes()[:1000])
-    Path(f"runs/records/{second}.json").unlink()
-    refused(harness("run", "table1", *rows), str(weights), "missing or not those", "--fresh")
-    assert harness("run", "table1", *rows, "--fresh")[0] == 0
-    Path(f"runs/records/{second}.json").unlink()
+    record = Path(f"runs/records/{second}.json")
+    record.unlink()
+    code, out, err = harness("run", "table1", *rows)
+    assert code == 0
+    assert f"{weights} of final weights is not the one that the record names" in err
+    assert "its stage is trained again" in err
+    record.unlink()
     state = Path(f"runs/checkpoints/{second}.pt")
-    state.write_bytes(b"half a checkpoint")
-    refused(harness("run", "table1", *rows), str(state), "cannot be read (truncated?)", "--fresh")
-    torch.save({"format": 0, "key": second}, state)
-    refused(harness("run", "table1", *rows), "has format 0, this version reads 1")
-    assert harness("run", "table1", *rows, "--fresh")[0] == 0
+    for content in (b"half a checkpoint", b"PK half a checkpoint"):
+        state.write_bytes(content)
+        code, out, err = harness("run", "table1", *rows)
+        assert code == 0
+        assert str(state) in err and f"kept as {state.name}.damaged" in err
+        record.unlink()
 
 
 def test_records_of_other_sources_are_marked(ran: Harness) -> None:
     record = next(Path("runs/records").iterdir())
     content = json.loads(record.read_text())
     content["provenance"]["sources"] = "0" * 64
-    record.write_text(json.dumps(content))
+    record.write_text(json.dumps(canonical.sealed(content)))
     code, out, _ = ran("run", "table1", *QUICK)
     assert code == 0
     assert "0 stages trained, 1 found done" in out

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from harness import canonical
 from harness.errors import UserError
 from harness.evaluate import metrics, overlap, registry
 from harness.execute.executor import Executor
@@ -69,7 +70,7 @@ def _without(folder: Path, key: str, name: str) -> dict[Rule, float]:
     content = json.loads(path.read_text())
     evaluation = content["result"]["evaluation"]
     taken: dict[Rule, float] = {rule: evaluation[rule]["metrics"].pop(name) for rule in RULES}
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(canonical.sealed(content)))
     return taken
 
 

@@ -14,6 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from harness.canonical import canonical, digest
+from harness.data import sealed
 from harness.plan import catalog
 from harness.plan.options import Options
 from harness.plan.plan import Plan, make, make_all
@@ -105,9 +106,9 @@ def test_another_store_under_the_same_name_has_other_keys(tmp_path: Path) -> Non
     prepared.ensure(tmp_path / "a")
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     path = tmp_path / "b/phantom-mri/manifest.json"
-    content = json.loads(path.read_text())
-    content["fingerprint"] = "0" * 64
-    path.write_text(json.dumps(content))
+    content = json.loads(path.read_text()) | {"fingerprint": "0" * 64}
+    del content[sealed.FIELD]
+    path.write_bytes(sealed.seal(content))
     options = Options(
         profile=profiles.SMOKE, datasets=("phantom-mri",), runs=NOWHERE, data=tmp_path / "a"
     )

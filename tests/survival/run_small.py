@@ -23,6 +23,7 @@ from harness.plan.plan import Plan
 from harness.progress import Progress
 from harness.spec import profiles
 from harness.spec.backbones import BackboneSizes
+from harness.store import checkpoint
 from tests import tiny
 
 EPOCHS = 3
@@ -71,6 +72,7 @@ def train(data: Path, runs: Path, log: Path) -> int:
 def main() -> None:
     """Answer requests until standard input ends."""
     torch.set_num_threads(1)
+    checkpoint.LONGEST = 0.0  # these epochs are too short to be written by the clock
     data = Path(sys.argv[1])
     make(data, data.parent / "unused")  # imports and reads what every child needs
     for line in sys.stdin:

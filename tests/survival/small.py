@@ -13,8 +13,16 @@ from typing import Any
 
 from tests import prepared
 
-WHOLE = os.environ.get("HARNESS_SURVIVE") == "whole"
-"""Whether every fault is tried (``make survive``); else a sample of them."""
+SURVIVE = os.environ.get("HARNESS_SURVIVE", "1")
+"""How many times as many faults as in ``make test`` are tried; "whole" for all of them."""
+
+WHOLE = SURVIVE == "whole"
+"""Whether every fault is tried (``make survive``)."""
+
+
+def times(short: int, whole: int) -> int:
+    """Return how many inputs to try: ``short`` in ``make test``, ``whole`` of ``make survive``."""
+    return whole if WHOLE else min(whole, short * int(SURVIVE))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,10 +35,9 @@ def whole(forks: Forks) -> tuple[Path, int]:
 
 
 def _sample(calls: int, short: int) -> list[int]:
-    """Return numbers of calls: all of them, or ``short`` spread over all."""
-    if small.WHOLE:
-        return list(range(1, calls + 1))
-    return sorted({round(1 + i * (calls - 1) / (short - 1)) for i in range(short)})
+    """Return numbers of calls: all of them, or a multiple of ``short`` spread over all."""
+    count = max(2, small.times(short, calls))
+    return sorted({round(1 + i * (calls - 1) / (count - 1)) for i in range(count)})
 
 
 def _left_over(runs: Path, whole: Path) -> set[str]:
@@ -54,7 +53,7 @@ def test_killed_at_any_call_the_same_command_gives_the_same_bits(
     expected = small.results(store)
     assert calls > 60 and len(expected) == 5  # records and weights of two stages, predictions
     tried, most = 0, 0
-    for at in _sample(calls, 16):
+    for at in _sample(calls, 12):
         runs = forks.folder / f"killed-{at}"
         killed = forks.train(runs, FAULT_AT=str(at), FAULT_CODE="0")
         assert killed.code == -9
@@ -82,7 +81,7 @@ def test_a_failing_call_ends_the_command_in_one_line_and_keeps_all(
     store, calls = whole
     expected = small.results(store)
     tried, most, unharmed = 0, 0, 0
-    for at in _sample(calls, 6):
+    for at in _sample(calls, 3):
         runs = forks.folder / f"failed-{code}-{sticky}-{at}"
         failed = forks.train(runs, FAULT_AT=str(at), FAULT_CODE=str(code), FAULT_STICKY=sticky)
         assert "Traceback" not in failed.errors, failed.errors

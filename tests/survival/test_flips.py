@@ -19,7 +19,7 @@ from tests.survival.small import Forks
 
 pytestmark = pytest.mark.slow
 
-ROUNDS = 60 if small.WHOLE else 3
+ROUNDS = small.times(1, 40)
 
 DAMAGES = ("bit", "zeros", "truncated", "emptied")
 
@@ -63,7 +63,7 @@ def interrupted(forks: Forks) -> Path:
     """Return a store whose first stage was killed with two states written."""
     runs = forks.folder / "interrupted"
     calls = forks.calls(forks.folder / "counted")
-    for at in range(calls // 5, calls):
+    for at in range(calls // 5, calls, 12):
         forks.train(runs, FAULT_AT=str(at), FAULT_CODE="0")
         states = [list((runs / name).glob("[0-9a-f]*.pt")) for name in ("checkpoints", "previous")]
         if all(states) and not list((runs / "records").glob("[0-9a-f]*.json")):
