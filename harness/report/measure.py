@@ -60,7 +60,8 @@ class Measurements:
             arrays = self._arrays(record)
             return Measured(value=registry.from_predictions(metric, arrays, rule))
         except UnusableError as error:
-            return _lacking(metric, str(error))
+            there = self._records.predictions_path(record.key).exists()
+            return _lacking(metric, str(error), AGAIN if there else ANEW)
         # Arrays that are absent, or of another type or shape than the evaluator writes.
         except (ValueError, TypeError, LookupError) as error:
             return _lacking(metric, f"it cannot be computed: {error}")
@@ -94,6 +95,10 @@ def _check_count(arrays: Arrays, record: Record, path: Path) -> None:
         )
 
 
-def _lacking(metric: Metric, why: str) -> Measured:
-    text = f"the record has no {metric.name} and {why}; --fresh for the row makes it anew"
+ANEW = "--fresh for the row makes it anew"
+AGAIN = "`harness run` sets the file aside and trains that stage again"
+
+
+def _lacking(metric: Metric, why: str, then: str = ANEW) -> Measured:
+    text = f"the record has no {metric.name} and {why}; {then}"
     return Measured(value=None, lacking=text)

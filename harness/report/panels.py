@@ -5,6 +5,7 @@ The same inputs give the same bytes. Images are chosen by their names, never by 
 
 from __future__ import annotations
 
+import zipfile
 import hashlib
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ from harness.plan.plan import Plan
 from harness.report import notes
 from harness.report.values import Context
 from harness.spec.table import Panels, file_name
+from harness.store.predictions import DAMAGED
 from harness.store.record import Records
 from harness.train.images import pictures_of
 
@@ -155,8 +157,12 @@ def _read(path: Path, names: Sequence[str], rule: str) -> tuple[np.ndarray, np.n
     from harness.evaluate.segmentation import unpack
 
     if not path.exists():
-        raise UserError(f"The predictions {path} are missing; run the table with --fresh.")
-    with np.load(path) as arrays:
+        raise UserError(f"The predictions {path} are missing; a new training makes them.")
+    try:
+        content = np.load(path)
+    except (*DAMAGED, zipfile.BadZipFile) as error:
+        raise UserError(f"The predictions {path} cannot be read (truncated?).") from error
+    with content as arrays:
         if "truth" not in arrays:
             raise UserError(f"{path} holds no masks; only segmentations can be drawn.")
         position = {name: i for i, name in enumerate(arrays["names"].tolist())}
@@ -221,9 +227,10 @@ def _predictions(plan: Plan, column: ColumnPlan) -> tuple[dict[str, Path], list[
     for cell_run in plan.cell_runs:
         if cell_run.column != column.column or cell_run.seed != plan.seeds[0]:
             continue
-        record = records.read(cell_run.run.key())
-        if record is not None and record.status == "done":
-            paths[cell_run.row.label] = records.predictions_path(record.key)
+        record = records.finished(cell_run.run.key())
+        path = records.predictions_path(cell_run.run.key())
+        if record is not None and path.exists():
+            paths[cell_run.row.label] = path
         else:
             missing.append(cell_run.row.name)
     return paths, missing

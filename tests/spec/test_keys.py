@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from harness.canonical import canonical, digest
-from harness.data import sealed
 from harness.plan import catalog
 from harness.plan.options import Options
 from harness.plan.plan import Plan, make, make_all
@@ -104,11 +102,7 @@ def test_the_data_s_fingerprint_is_part_of_every_key(one: str, two: str) -> None
 
 def test_another_store_under_the_same_name_has_other_keys(tmp_path: Path) -> None:
     prepared.ensure(tmp_path / "a")
-    shutil.copytree(tmp_path / "a", tmp_path / "b")
-    path = tmp_path / "b/phantom-mri/manifest.json"
-    content = json.loads(path.read_text()) | {"fingerprint": "0" * 64}
-    del content[sealed.FIELD]
-    path.write_bytes(sealed.seal(content))
+    prepared.ensure(tmp_path / "b", size=48)
     options = Options(
         profile=profiles.SMOKE, datasets=("phantom-mri",), runs=NOWHERE, data=tmp_path / "a"
     )
