@@ -5,9 +5,9 @@ The same inputs give the same bytes. Images are chosen by their names, never by 
 
 from __future__ import annotations
 
-import zipfile
 import hashlib
 import textwrap
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path

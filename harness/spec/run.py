@@ -83,10 +83,16 @@ class Run:
 
 
 def stage_title(definition: Mapping[str, Any]) -> str:
-    """Return a title for the last stage of a definition: phase, method, data set and seed."""
-    stage = definition["stages"][-1]
-    method = stage["method"]["type"]
-    return f"{stage['phase']} {method} / {definition['dataset']} / seed {definition['seed']}"
+    """Return a title for the last stage of a definition: phase, method, data set and seed.
+
+    A definition that was not made by this program, and lacks one of them, has no title.
+    """
+    try:
+        stage = definition["stages"][-1]
+        method = stage["method"]["type"]
+        return f"{stage['phase']} {method} / {definition['dataset']} / seed {definition['seed']}"
+    except (LookupError, TypeError):
+        return "a stage without a title"
 
 
 def sources(run: Run, num_stages: int) -> str:

@@ -320,7 +320,7 @@ def test_a_path_that_is_not_utf_8_is_one_line(tmp_path: Path, harness: Harness) 
     assert "is no text (UTF-8 without NUL)" in err
 
 
-SHORT: dict[str, int] = {"stores": 300, "archives": 250, "images": 250, "tables": 150}
+SHORT: dict[str, int] = {"stores": 300, "archives": 250, "images": 250, "tables": 150, "runs": 150}
 """Inputs per fuzzer that take a few seconds together."""
 
 
