@@ -57,6 +57,14 @@ def within(where: str) -> Iterator[None]:
         raise UserError(f"{where}: {error}") from error
 
 
+def text_of(error: BaseException) -> str:
+    """Return an exception's text; that of a stranger's exception may fail itself."""
+    try:
+        return str(error)
+    except Exception as failure:  # noqa: BLE001 (whatever a stranger's __str__ raises)
+        return f"(its text cannot be shown: {type(failure).__name__})"
+
+
 UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Unicode categories that a terminal obeys or cannot show: control and format characters, lone
 surrogates, line and paragraph separators."""

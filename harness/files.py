@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness.errors import Damaged, UserError
+from harness.errors import Damaged, UserError, text_of
 
 T = TypeVar("T")
 
@@ -35,11 +37,35 @@ def read_as(path: Path, kind: type[T]) -> T:
         Damaged: it is no JSON text, or a value in it has another type or leaves its range.
         OSError: the disk failed, or the file may not be read.
     """
-    try:
-        content = path.read_bytes()
-    except IsADirectoryError as error:
-        raise Damaged(path, "cannot be read: it is a folder") from error
+    with open_regular(path) as stream:
+        try:
+            content = stream.read()
+        except OSError as error:
+            raise cannot_read(path, error) from error
     return decode(content, kind, path)
+
+
+def open_regular(path: Path) -> io.BufferedReader:
+    """Open a regular file for reading; of anything else, reading might never end.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        Damaged: a folder, a pipe, a device or a circle of links is in its place.
+        UserError: it may not be read, or the disk failed.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENOTDIR):
+            raise Damaged(path, "cannot be read: it is no regular file") from error
+        raise cannot_read(path, error) from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        what = "a folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "no regular file"
+        os.close(handle)
+        raise Damaged(path, f"cannot be read: it is {what}")
+    return os.fdopen(handle, "rb")
 
 
 def decode(content: bytes | str, kind: type[T], name: object) -> T:
@@ -109,7 +135,7 @@ def disk_error(error: BaseException) -> OSError | None:
         if isinstance(seen, OSError) and seen.errno in DISK_ERRORS.values():
             return seen
         for words, number in DISK_ERRORS.items():
-            if words in str(seen):
+            if words in text_of(seen):
                 return OSError(number, os.strerror(number))
         seen = seen.__cause__ or seen.__context__
     return None
@@ -218,8 +244,8 @@ def cannot_write(path: object, error: BaseException) -> UserError:
 def cannot_read(path: object, error: OSError) -> UserError:
     """Return the error of a file that the disk does not give back."""
     return UserError(
-        f"Cannot read {path}: {error.strerror or error}. The disk failed, the file is kept; try"
-        " again, or copy the folder to another disk."
+        f"Cannot read {path}: {error.strerror or error}. The file is kept as it is; see to its"
+        " permissions and its disk, and try again."
     )
 
 
@@ -239,9 +265,18 @@ DAMAGED = ".damaged"
 """Ending of the names of damaged files that were set aside; from the second on a number follows."""
 
 
-def aside(path: Path) -> bool:
-    """Whether a damaged file of this path was set aside before."""
-    return os.path.lexists(path.with_name(path.name + DAMAGED))
+def changed(path: Path) -> float:
+    """Return when a file's status last changed, as by a rename; 0 where there is none."""
+    try:
+        return path.lstat().st_ctime
+    except OSError:
+        return 0.0
+
+
+def set_aside_at(path: Path) -> float:
+    """Return when a damaged file of this path was last set aside; 0 where none was."""
+    copies = path.parent.glob(f"{path.name}{DAMAGED}*")
+    return max((changed(copy) for copy in copies), default=0.0)
 
 
 def set_aside(path: Path) -> Path:
@@ -273,8 +308,8 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 (hex) of a file's bytes."""
-    with path.open("rb") as stream:
+    """Return the SHA-256 (hex) of a regular file's bytes; for errors see ``open_regular``."""
+    with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

@@ -50,6 +50,10 @@ def leaving_on_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+class EndsStage(Exception):
+    """Ends the training of a stage that has not failed; its state stays."""
+
+
 class Stopped(KeyboardInterrupt):
     """Raised to end the command after a signal; checkpoints stay.
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from harness import console
+from harness.errors import UserError
 from harness.plan.needed import Named, find
 from harness.store import clean
 from harness.store.clean import leftovers
@@ -17,6 +18,13 @@ def run(args: argparse.Namespace) -> int:
     clean.check(args.runs)
     records = Records(args.runs)
     needs = None
+    named_any = args.experiments or args.set or args.seeds
+    if named_any and args.keep not in ("needed", "last"):
+        raise UserError(
+            f"Experiments, --set and --seeds choose what --keep needed and --keep last keep; with"
+            f" --keep {args.keep} every interrupted stage and final model is kept. Leave them out,"
+            " or give --keep needed."
+        )
     if args.keep in ("needed", "last"):
         named = Named(
             experiments=tuple(args.experiments), overrides=tuple(args.set), seeds=args.seeds or ()
@@ -42,7 +50,10 @@ def _agreed(total: str) -> bool:
     if not sys.stdin.isatty():
         console.warn(f"{total} listed, nothing was removed; give --yes to remove them.")
         return False
-    answer = input(f"Remove {total}? [y/N] ")
+    try:
+        answer = input(f"Remove {total}? [y/N] ")
+    except EOFError:
+        answer = ""
     if answer.strip().lower() in ("y", "yes"):
         return True
     console.warn("nothing was removed.")

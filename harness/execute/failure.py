@@ -6,7 +6,7 @@ import traceback
 from pathlib import Path
 
 from harness import files
-from harness.errors import shown
+from harness.errors import shown, text_of
 from harness.sources import plugins
 from harness.store.record import Record
 
@@ -16,19 +16,9 @@ FOLDER = "failures"
 LINE = 500
 """Characters of a failure in a record."""
 
-FAILURES = (
-    ArithmeticError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""Exceptions recorded as a failed run (torch's are RuntimeErrors). Others abort the command, for
-instance an interrupt, and so do errors of the disk, whatever exception reports them."""
+FAILURES = (Exception, SystemExit)
+"""Exceptions recorded as a failed run, whatever an own method raises. Let through before are those
+that end the command (``UserError``, errors of the disk) or the stage (``EndsStage``)."""
 
 LOST_DEVICE = ("CUDA error", "cuDNN error", "CUBLAS_STATUS", "cuBLAS error", "device-side assert")
 """Words of errors after which a process can use its GPU no more."""
@@ -47,21 +37,23 @@ class DeviceLostError(Exception):
         self.record = record
 
 
-def is_device_lost(failure: Exception) -> bool:
+def is_device_lost(failure: BaseException) -> bool:
     """Whether a failure makes every later call of this process to its GPU fail, too."""
-    return any(words in str(failure) for words in LOST_DEVICE)
+    return any(words in text_of(failure) for words in LOST_DEVICE)
 
 
-def keep_traceback(runs: Path, key: str, failure: Exception) -> None:
+def keep_traceback(runs: Path, key: str, failure: BaseException) -> None:
     """Write the traceback of a failed stage into the run store, for who wrote its method."""
     text = "".join(traceback.format_exception(failure))
     content = text.encode("utf-8", errors="backslashreplace")
     files.write_bytes(runs / FOLDER / f"{key}.txt", content)
 
 
-def one_line(failure: Exception) -> str:
+def one_line(failure: BaseException) -> str:
     """Return a failure as one line, with an explanation if a plug-in's import failed."""
     explained = plugins.explain(failure)
     if explained:
         return shown(explained)
-    return shown(f"{type(failure).__name__}: {str(failure).strip().partition(chr(10))[0]}")[:LINE]
+    return shown(f"{type(failure).__name__}: {text_of(failure).strip().partition(chr(10))[0]}")[
+        :LINE
+    ]

@@ -25,7 +25,7 @@ from harness.execute.failure import (
     keep_traceback,
     one_line,
 )
-from harness.interrupt import Stop
+from harness.interrupt import EndsStage, Stop
 from harness.latency.single import latency
 from harness.plan.options import Options
 from harness.plan.plan import StageRun
@@ -149,7 +149,7 @@ class Trainer:
             try:
                 reporter = _StageReporter(progress, heartbeat)
                 result, measured = self._result(step, data, reporter, checkpoints)
-            except UserError:
+            except (UserError, EndsStage):
                 raise
             except FAILURES as failure:
                 if disk := files.disk_error(failure):
@@ -327,7 +327,8 @@ class Trainer:
         if step.num_stages > 1:
             before = self.records.read(step.run.key(step.num_stages - 1))
             if before is None or before.status != "done":
-                raise RuntimeError("the stage before this one failed")
+                why = "" if before is None else f" ({before.error})"
+                raise RuntimeError(f"the stage before this one failed{why}")
             weights = load(self.options.runs, before.key, before.finished.weights)
         task = start_task(
             step.stage.method,

@@ -99,6 +99,8 @@ def read(plan: Plan, experiment: str, device: Any) -> Timing | None:
             raise Damaged(path, f"has format {content.get('format')}, this version reads {FORMAT}")
         if not is_sealed(content):
             raise Damaged(path, "was changed after it was written: its digest is another")
+        if not (isinstance(content.get("processes"), list) and content.get("provenance")):
+            raise Damaged(path, "does not fit its format: it holds no times")
     except FileNotFoundError:
         return None
     except Damaged as error:

@@ -26,7 +26,8 @@ import filelock
 import msgspec
 
 from harness import files
-from harness.errors import Damaged
+from harness.errors import UserError
+from harness.interrupt import EndsStage
 from harness.store import form
 
 HEARTBEAT = 10.0
@@ -39,7 +40,7 @@ NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 """Errors of file systems that have no locks; there, tokens and heartbeats decide alone."""
 
 
-class ClaimLost(Exception):
+class ClaimLost(EndsStage):
     """Another process has taken this one's claim over; its work goes on there."""
 
 
@@ -234,7 +235,7 @@ def is_locked(path: Path) -> bool:
     import fcntl
 
     try:
-        handle = os.open(path, os.O_RDONLY)
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
     try:
@@ -321,7 +322,7 @@ def _read(path: Path) -> Owner | None:
         return files.read_as(path, Owner)
     except FileNotFoundError:
         return None
-    except Damaged:
+    except UserError:  # also one that may not be read
         return Owner(host="unknown", pid=0)
 
 

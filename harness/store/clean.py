@@ -173,14 +173,23 @@ def _pretrains(records: Records, key: str) -> bool:
     return bool(stages) and stages[-1]["phase"] == "pretrain"
 
 
-def own(folder: Path, name: str, pattern: re.Pattern[str]) -> Iterator[tuple[Path, str]]:
-    """Yield the regular files of a folder of the store whose whole name fits, with their key."""
+def own(
+    folder: Path, name: str, pattern: re.Pattern[str], *, regular: bool = True
+) -> Iterator[tuple[Path, str]]:
+    """Yield the files of a folder of the store whose whole name fits, with their key.
+
+    Args:
+        folder: the store.
+        name: of its folder; "" for the store itself.
+        pattern: of names; its first group is the key.
+        regular: leave out folders, links and whatever else is no regular file.
+    """
     place = folder / name
     if not place.is_dir() or (name and place.is_symlink()):
         return
     for path in sorted(place.iterdir()):
         found = pattern.fullmatch(path.name)
-        if found and stat.S_ISREG(path.lstat().st_mode):
+        if found and (not regular or stat.S_ISREG(path.lstat().st_mode)):
             yield path, found.group(1) if found.groups() else ""
 
 

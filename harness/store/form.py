@@ -6,6 +6,7 @@ form is refused before anything is trained, overwritten or removed in it.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -74,6 +75,12 @@ def read(folder: Path) -> Marker | None:
     except FileNotFoundError:
         if (old_file := next(_files_of_0_1(folder), None)) is None:
             return None
+        if _is_of_0_2(folder):
+            raise UserError(
+                f"The run store {folder} has lost its marker {MARKER}; nothing else is wrong with"
+                f' it. Put it back from a copy, or write {{"form": {migrations.FIRST}}} into it'
+                " with the form of the version that made the store."
+            ) from None
         raise UserError(
             f"{folder} is a run store of version 0.1 (it has {old_file.relative_to(folder)} and"
             " no marker): its keys named modules and its images were decoded smaller, so that its"
@@ -89,6 +96,17 @@ def read(folder: Path) -> Marker | None:
             " that made the store, or choose another --runs folder."
         )
     return marker
+
+
+def _is_of_0_2(folder: Path) -> bool:
+    """Whether a folder without a marker has files that version 0.1 did not write."""
+    if any(folder.glob("weights/*.safetensors")) or any(folder.glob("previous/*.pt")):
+        return True
+    for path in folder.glob("records/*.json"):
+        if KEYED_NAME.fullmatch(path.name):
+            with contextlib.suppress(UserError, OSError):
+                return "digest" in files.read_as(path, dict[str, Any])
+    return False
 
 
 def _files_of_0_1(folder: Path) -> Iterator[Path]:

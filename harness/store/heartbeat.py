@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from harness import files
-from harness.errors import Damaged
+from harness.errors import UserError
 from harness.progress import seconds_left
 from harness.store.claim import Claim, ClaimLost
 from harness.store.result import Count, Seconds
@@ -106,5 +106,5 @@ class Heartbeat:
 def read(folder: Path) -> Iterator[tuple[str, StageProgress]]:
     """Yield the key and progress of every stage that has a file."""
     for path in sorted(folder.glob(f"claims/[!.]*{SUFFIX}")):
-        with contextlib.suppress(OSError, Damaged):
+        with contextlib.suppress(OSError, UserError):
             yield path.stem, files.read_as(path, StageProgress)

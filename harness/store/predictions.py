@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from harness import files
+from harness.errors import Damaged, UserError
 
 Arrays = Mapping[str, np.ndarray]
 """Arrays by name; ``predictions`` of each evaluator in ``harness.evaluate`` documents them."""
@@ -52,12 +53,18 @@ def read(path: Path, expected: str) -> Arrays:
         UnusableError: the file is missing or truncated, or holds other arrays.
     """
     try:
-        with np.load(path) as archive:
+        with files.open_regular(path) as stream, np.load(stream) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
         raise UnusableError(f"the predictions {path} are missing") from error
+    except Damaged as error:
+        raise UnusableError(f"the predictions {path} {error.what}") from error
+    except UserError:
+        raise  # it may not be read: nothing is known of it
     # Each of these is raised by numpy for a truncated or foreign file.
     except (*DAMAGED, zipfile.BadZipFile, zlib.error) as error:
+        if failed := files.disk_error(error):
+            raise files.cannot_read(path, failed) from error
         raise UnusableError(f"the predictions {path} cannot be read (truncated?)") from error
     if digest(arrays) != expected:
         raise UnusableError(f"the predictions {path} are not those that the record names")

@@ -201,11 +201,10 @@ class Records:
         """Whether a damaged file of a stage was set aside and is not there again."""
         from harness.store import weights
 
-        # A copy that was set aside stays when the file is made anew beside it.
-        return any(
-            not path.exists() and files.aside(path)
-            for path in (weights.find(self.folder, key), self.predictions_path(key))
-        )
+        paths = (weights.find(self.folder, key), self.predictions_path(key))
+        made = files.changed(self.path(key))
+        # A record that is younger than the damaged copy belongs to a file that was made anew.
+        return any(not path.exists() and files.set_aside_at(path) > made for path in paths)
 
     def write(self, record: Record) -> Path:
         """Write a record atomically and return its path."""

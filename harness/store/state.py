@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from harness import files
-from harness.errors import Damaged
+from harness.errors import Damaged, UserError
 
 FORMAT = 2
 """Version of the layout of a state that is written; 1 had neither the first line nor attempts."""
@@ -76,13 +76,15 @@ def read(path: Path, key: str) -> dict[str, Any]:
     """
     name = f"The checkpoint {path}"
     try:
-        with path.open("rb") as stream:
+        with files.open_regular(path) as stream:
             offset = _checked(stream, name)
             # torch raises each of these for a truncated or foreign file.
             payload = io.BufferedReader(_Rest(stream, offset))
             state = torch.load(payload, map_location="cpu", weights_only=True)
-    except Damaged:
-        raise
+    except Damaged as error:
+        raise Damaged(name, error.what) from error
+    except UserError:
+        raise  # it may not be read: nothing is known of it
     except UNREADABLE as error:
         if failed := files.disk_error(error):
             raise files.cannot_read(path, failed) from error

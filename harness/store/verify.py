@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -65,10 +66,12 @@ def check(folder: Path, count: Count) -> Iterator[Finding]:
     """
     records = Records(folder)
     sound: dict[str, Record] = {}
-    for path, key in own(folder, "records", KEYED):
+    for path, key in own(folder, "records", KEYED, regular=False):
         count.add()
         try:
             record = records.read_checked(key)
+            if record is None and os.path.lexists(path):
+                raise Damaged(path, "is a link to nothing")
             if record is not None and digest(record.definition) != key:
                 raise Damaged(path, "has a definition that does not match its key")
             if record is not None:
@@ -89,7 +92,7 @@ def _of_stages(
         if record.result is None:
             continue
         path = records.predictions_path(key)
-        if path.exists():
+        if os.path.lexists(path):
             count.add()
             try:
                 records.check_predictions(record)
@@ -115,11 +118,14 @@ def _states(folder: Path, count: Count) -> Iterator[Finding]:
     broken: dict[tuple[str, str], Damaged] = {}
     present: dict[tuple[str, str], Path] = {}
     for name in ("checkpoints", "previous"):
-        for path, key in own(folder, name, KEYED):
+        for path, key in own(folder, name, KEYED, regular=False):
             count.add()
             present[name, key] = path
             try:
                 checkpoint.check_state(path)
+            except FileNotFoundError:
+                if os.path.lexists(path):
+                    broken[name, key] = Damaged(path, "is a link to nothing")
             except Damaged as error:
                 broken[name, key] = error
     for (name, key), damaged in broken.items():
@@ -136,7 +142,7 @@ def _others(folder: Path, count: Count) -> Iterator[Finding]:
     """Yield damaged files that belong to no stage."""
     readers: list[tuple[Path, Callable[[Path], object], str]] = [
         (path, _read_sealed, "the rows are timed again")
-        for path, _ in own(folder, "latency", KEYED)
+        for path, _ in own(folder, "latency", KEYED, regular=False)
     ]
     readers += [
         (path, lambda path: files.read_as(path, claim.Owner), "nothing: it expires")
@@ -155,10 +161,14 @@ def _others(folder: Path, count: Count) -> Iterator[Finding]:
         ),
     ]
     for path, read, cost in readers:
-        if path.is_file():
+        if os.path.lexists(path):
             count.add()
             try:
                 read(path)
+            except FileNotFoundError:
+                if os.path.lexists(path):
+                    what = "is a link to nothing"
+                    yield Finding(path=path, what=what, cost=cost, movable=False)
             except Damaged as error:
                 yield Finding(path=path, what=error.what, cost=cost, movable=False)
     for name, cost in DATABASES.items():
@@ -198,7 +208,7 @@ def set_aside(finding: Finding) -> Path | None:
     Raises:
         UserError: the folder cannot be written.
     """
-    if not finding.movable or not finding.path.exists():
+    if not finding.movable or not os.path.lexists(finding.path):
         return None
     return files.set_aside(finding.path)
 

@@ -59,8 +59,10 @@ def check(folder: Path, key: str, digest: str) -> Path:
     path = find(folder, key)
     try:
         wrong = files.sha256(path) != digest
-    except (FileNotFoundError, IsADirectoryError):
+    except FileNotFoundError:
         raise Damaged(f"The file {path} of final weights", "is missing") from None
+    except Damaged as error:
+        raise Damaged(f"The file {path} of final weights", error.what) from error
     if wrong:
         raise Damaged(
             f"The file {path} of final weights",

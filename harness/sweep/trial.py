@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from harness.execute.executor import Executor
+from harness.interrupt import EndsStage
 from harness.plan.plan import Plan
 from harness.progress import Progress
 from harness.spec.costs import CONVENTION
@@ -23,7 +24,7 @@ VALIDATION = "validation/accuracy"
 State = Literal["complete", "pruned", "fail", "running", "waiting"]
 
 
-class Pruned(Exception):
+class Pruned(EndsStage):
     """Raised to end the training of a pruned trial; its last checkpoint is kept."""
 
 

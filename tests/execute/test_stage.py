@@ -55,3 +55,42 @@ def test_the_sources_are_those_from_before_the_training(
         {"sources": "trained"},
     )
     assert found.seconds > 0
+
+
+class _Raises(Progress):
+    """Stands for an own method that raises at the end of an epoch."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self._error = error
+
+    def epoch(self, epoch: int, epochs: int, figures: dict[str, float]) -> None:
+        raise self._error
+
+
+class _Odd(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no text either")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [AssertionError("a"), SystemExit(0), StopIteration(), _Odd(), OSError(2, "gone"), KeyError(1)],
+)
+def test_whatever_an_own_method_raises_is_a_failed_run(
+    error: BaseException, tmp_path: Path
+) -> None:
+    prepared.ensure(tmp_path / "data")
+    options = Options(
+        profile=replace(profiles.SMOKE, train_images=32, eval_images=24),
+        datasets=("phantom-mri",),
+        rows=("resnet50",),
+        overrides=("recipe.epochs=1", "recipe.warmup_epochs=0"),
+        data=tmp_path / "data",
+        runs=tmp_path / "runs",
+    )
+    made = plan.make(*catalog.load("table1"), options)
+    outcome = Executor(torch.device("cpu")).execute(made, _Raises(error))
+    (record,) = outcome.failed
+    assert record.error is not None and record.error.startswith(type(error).__name__)
+    assert (tmp_path / "runs/failures" / f"{record.key}.txt").read_text().startswith("Traceback")

@@ -272,3 +272,11 @@ def test_no_store_is_refused(made: Plan, capsys: pytest.CaptureFixture[str]) -> 
     assert main(["clean"]) == 2
     assert "runs is no run store" in capsys.readouterr().err
     assert not Path("runs").exists()
+
+
+def test_names_that_nothing_reads_are_refused(
+    made: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    form.mark(Path("runs"))
+    assert main(["clean", "--dry-run", "nope"]) == 2
+    assert "give --keep needed" in capsys.readouterr().err

@@ -154,7 +154,8 @@ DISK = (
 )
 
 
-@pytest.mark.parametrize("words", DISK if small.WHOLE else DISK[:1])
+@pytest.mark.skipif(not small.WHOLE, reason="`make survive` has it; test_faults.py has its kind")
+@pytest.mark.parametrize("words", DISK)
 def test_a_disk_error_by_another_name_ends_the_command_and_keeps_all(
     tmp_path: Path, whole: dict[str, Any], words: str
 ) -> None:
