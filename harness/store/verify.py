@@ -99,7 +99,7 @@ def _of_stages(
             except Damaged as error:
                 yield Finding(path=path, what=error.what, cost=_training(record))
         path = weights.find(folder, key)
-        if path.exists():
+        if os.path.lexists(path):
             count.add()
             try:
                 weights.check(folder, key, record.finished.weights)
