@@ -180,7 +180,7 @@ def test_two_objectives_and_a_failing_setting(folder: Path, harness: Harness) ->
     text = SWEEP.replace(
         'Whole(name="interval", fields=("finetune.method.update_interval",),\n'
         "                  low=10, high=20, step=10)",
-        'Choice(name="rate", fields=("pretrain.recipe.base_lr",), choices=(1e-5, 70.0))',
+        'Choice(name="rate", fields=("pretrain.recipe.base_lr",), choices=(1e-5, 12.0))',
     )
     (folder / "rates.py").write_text(text)
     fixed = ("--set", "method.mask_ratio=0.3", "--set", "method.throw_ratio=0.3")
@@ -190,7 +190,7 @@ def test_two_objectives_and_a_failing_setting(folder: Path, harness: Harness) ->
         code, _, err = harness(*command)
         assert code == 1, err
         assert "failed: trial" in err
-        assert "rate 70.0" in err
+        assert "rate 12.0" in err
         assert "DivergedError" in err
     states = _states(folder, "rates-smoke-phantom-mri-seed0")
     assert sorted(states) == ["COMPLETE", "FAIL", "FAIL"]
