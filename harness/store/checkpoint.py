@@ -19,7 +19,7 @@ from harness.errors import Damaged
 from harness.store import form, weights
 from harness.store.claim import Claim
 from harness.store.result import Attempt, to_json
-from harness.store.state import read, write
+from harness.store.state import fence_of, read, write
 
 OVERHEAD = 0.05
 """Largest fraction of the time that writing checkpoints may take."""
@@ -79,18 +79,23 @@ class Checkpoints:
         self.key = key
         self._writer = writer or Writer()
         self.before: tuple[Attempt, ...] = ()
+        self._fence = 1
         self._began = self._written = time.monotonic()
         self._cost = 0.0
 
     def load(self) -> dict[str, Any] | None:
         """Return the state to resume from, None where there is none.
 
-        A damaged state is set aside, and the one before it is taken.
+        A damaged state is set aside, and the other one is taken. Of the two, the one with the
+        higher fence comes first, else the newer: every owner raises the fence, so that a state is
+        not adopted that a process wrote after it had lost its claim.
 
         Raises:
             UserError: the disk failed.
         """
-        for path in (self.state_path, self.previous_path):
+        fences = {path: fence_of(path) for path in (self.state_path, self.previous_path)}
+        self._fence = max(fences.values()) + 1
+        for path in sorted(fences, key=lambda path: -fences[path]):
             if not path.exists():
                 continue
             try:
@@ -102,8 +107,6 @@ class Checkpoints:
                     " on from the state before it or from the beginning."
                 )
                 continue
-            if self._writer.claim is not None and not self._writer.claim.adopts(state.get("owner")):
-                continue  # by a process that had lost its claim
             self.before = _attempts(state, path)
             return state
         return None
@@ -121,16 +124,14 @@ class Checkpoints:
         if not always and elapsed < LONGEST and elapsed * self.overhead < self._cost:
             return False
         form.mark(self.folder)
-        content = {
-            **state,
-            "owner": None if self._writer.claim is None else self._writer.claim.token,
-        }
+        claim = self._writer.claim
+        content = {**state, "owner": None if claim is None else claim.token}
         if self.definition is not None:
             content["definition"] = self.definition
         if self._writer.attempt is not None:
             made = self.attempts(len(state["history"]))
             content["attempts"] = [to_json(attempt) for attempt in made]
-        write(self.state_path, self.key, content, before=self._make_place)
+        write(self.state_path, self.key, content, fence=self._fence, before=self._make_place)
         self._written = time.monotonic()
         self._cost = self._written - begin
         return True

@@ -18,7 +18,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -55,7 +55,6 @@ class Owner:
         boot: identifies the running kernel, and with it the machine; None where unknown.
         pid_namespace: in which ``pid`` counts; None where unknown.
         started: when the process started, in the kernel's ticks since boot; None where unknown.
-        adopts: tokens of the owners that this one has taken over from, whose states it continues.
     """
 
     host: str
@@ -64,7 +63,6 @@ class Owner:
     boot: str | None = None
     pid_namespace: str | None = None
     started: int | None = None
-    adopts: tuple[str, ...] = ()
 
 
 class Claim:
@@ -87,7 +85,7 @@ class Claim:
 
     @property
     def token(self) -> str:
-        """The random name of this claim, which files written under it carry."""
+        """The random name of this claim, which states written under it carry."""
         return self.owner.token
 
     def check(self) -> None:
@@ -101,14 +99,6 @@ class Claim:
             self._lost = found is None or found.token != self.token
         if self._lost:
             raise ClaimLost(f"the claim {self.path} was taken over by another process")
-
-    def adopts(self, token: str | None) -> bool:
-        """Whether a state that an owner with a token wrote is one to continue from.
-
-        After a takeover, states are those of the owner taken over from; a process that was robbed
-        of its claim earlier may still have written one.
-        """
-        return not self.owner.adopts or token in (None, self.token, *self.owner.adopts)
 
     def release(self) -> None:
         """Give the claim back; nothing is removed if it is another process's by now."""
@@ -261,8 +251,6 @@ def _swap(path: Path, *, exclusive: bool) -> Owner | None:
         if previous is not None and not _expired(path, previous, exclusive=exclusive):
             return None
         owner = this_process()
-        if previous is not None:
-            owner = replace(owner, adopts=(*previous.adopts, previous.token)[-100:])
         temporary.write_bytes(msgspec.json.encode(asdict(owner)))
         if previous is None:
             os.link(temporary, path)  # fails if another process was first

@@ -19,10 +19,19 @@ from harness.errors import Damaged, UserError
 FORMAT = 2
 """Version of the layout of a state that is written; 1 had neither the first line nor attempts."""
 
-MAGIC = b"msmae-harness state 2 sha256 "
-"""Begin of the first line of a state; the digest in hex and a line feed follow."""
+MAGIC = b"msmae-harness state 2 "
+"""Begin of the first line of a state; the fence, the digest in hex and a line feed follow."""
 
-HEADER = len(MAGIC) + 64 + 1
+DIGITS = 10
+"""Digits of the fence: a number that each owner of a stage raises, see ``Checkpoints.load``."""
+
+BETWEEN = b" sha256 "
+"""Between the fence and the digest, which is that of the fence and all that follows the line."""
+
+BEGIN = len(MAGIC) + DIGITS + len(BETWEEN)
+"""Bytes of the first line before the digest."""
+
+HEADER = BEGIN + 64 + 1
 """Bytes of the first line."""
 
 UNREADABLE = (
@@ -45,6 +54,7 @@ def write(
     key: str,
     state: Mapping[str, Any],
     *,
+    fence: int = 0,
     before: Callable[[], object] | None = None,
 ) -> None:
     """Write a state atomically.
@@ -53,16 +63,20 @@ def write(
         path: of the file.
         key: of the stage.
         state: plain values and tensors by name.
+        fence: of the owner that writes.
         before: see ``harness.files.write_atomically``.
     """
     content = {"format": FORMAT, "key": key, **state}
 
+    number = f"{fence:0{DIGITS}}".encode()
+
     def fill(stream: Any) -> None:
-        stream.write(MAGIC + b"0" * 64 + b"\n")
+        stream.write(MAGIC + number + BETWEEN + b"0" * 64 + b"\n")
         payload: Any = files.Recorder(stream)
+        payload.digest.update(number)
         torch.save(content, payload)
-        stream.seek(0)
-        stream.write(MAGIC + payload.digest.hexdigest().encode() + b"\n")
+        stream.seek(BEGIN)
+        stream.write(payload.digest.hexdigest().encode())
 
     files.write_atomically(path, fill, before=before)
 
@@ -113,10 +127,26 @@ def _checked(stream: io.BufferedReader, name: str) -> int:
         return 0
     if not line.startswith(MAGIC) or len(line) < HEADER:
         raise Damaged(name, "is no checkpoint of this version, or its begin is damaged")
+    number = line[len(MAGIC) : len(MAGIC) + DIGITS]
     stream.seek(HEADER)
-    if hashlib.file_digest(stream, "sha256").hexdigest().encode() != line[len(MAGIC) : -1]:
+    found = hashlib.file_digest(stream, lambda: hashlib.sha256(number)).hexdigest()
+    if line[len(MAGIC) + DIGITS :] != BETWEEN + found.encode() + b"\n":
         raise Damaged(name, "was changed after it was written: its SHA-256 is another")
     return HEADER
+
+
+def fence_of(path: Path) -> int:
+    """Return the fence that a state's first line names; 0 where it cannot be read.
+
+    Whether it is the one that was written is checked when the state is read.
+    """
+    try:
+        with files.open_regular(path) as stream:
+            line = stream.read(HEADER)
+    except (FileNotFoundError, UserError):
+        return 0
+    number = line[len(MAGIC) : len(MAGIC) + DIGITS]
+    return int(number) if line.startswith(MAGIC) and number.isdigit() else 0
 
 
 class _Rest(io.RawIOBase):

@@ -129,8 +129,7 @@ def test_a_robbed_owner_stops_and_removes_nothing(
         path.write_bytes(msgspec.json.encode(replace(robbed.owner, boot="another")))
         os.utime(path, (0, 0))
         with claim(tmp_path, "a") as thief:
-            assert thief and thief.owner.adopts == (robbed.token,)
-            assert thief.adopts(robbed.token) and not thief.adopts("somebody's")
+            assert thief
             with pytest.raises(ClaimLost):
                 robbed.check()
             thief.check()
