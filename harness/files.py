@@ -53,19 +53,28 @@ def open_regular(path: Path) -> io.BufferedReader:
         Damaged: a folder, a pipe, a device or a circle of links is in its place.
         UserError: it may not be read, or the disk failed.
     """
+    return os.fdopen(open_handle(path), "rb")
+
+
+def open_handle(path: Path) -> int:
+    """Like ``open_regular``, but return the system's handle."""
     try:
+        # Without O_NONBLOCK, a pipe would be waited for.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         raise
+    except NotADirectoryError as error:
+        raise FileNotFoundError(error.errno, error.strerror, str(path)) from error
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENOTDIR):
+        if error.errno in (errno.ELOOP, errno.ENXIO):
             raise Damaged(path, "cannot be read: it is no regular file") from error
         raise cannot_read(path, error) from error
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        what = "a folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "no regular file"
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
         os.close(handle)
+        what = "a folder" if stat.S_ISDIR(mode) else "no regular file"
         raise Damaged(path, f"cannot be read: it is {what}")
-    return os.fdopen(handle, "rb")
+    return handle
 
 
 def decode(content: bytes | str, kind: type[T], name: object) -> T:

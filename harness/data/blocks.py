@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import stat
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ import msgspec
 import numpy as np
 from numpy.lib import format as npy
 
+from harness import files
 from harness.errors import Damaged, listed, shown
 
 BLOCK = 2**20
@@ -84,35 +84,13 @@ def describe(path: Path, shape: tuple[int, ...]) -> tuple[str, Blocks]:
     return whole.hexdigest(), Blocks(shape=shape, rows=rows, digests="".join(digests))
 
 
-def open_regular(path: Path) -> int:
-    """Open a regular file for reading and return its handle.
-
-    Raises:
-        FileNotFoundError: there is none.
-        Damaged: it is a folder, a pipe, or cannot be read.
-    """
-    try:
-        # Without O_NONBLOCK, a pipe would be waited for.
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise FileNotFoundError(error.errno, error.strerror, str(path)) from error
-    except OSError as error:
-        raise Damaged(shown(path), f"cannot be read ({error.strerror})") from error
-    mode = os.fstat(handle).st_mode
-    if not stat.S_ISREG(mode):
-        os.close(handle)
-        kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
-        raise Damaged(shown(path), f"is {kind} instead of the file that was prepared")
-    return handle
-
-
 def read_regular(path: Path) -> bytes:
-    """Return the content of a regular file; raises as ``open_regular``."""
-    with os.fdopen(open_regular(path), "rb") as stream:
+    """Return the content of a regular file; for errors see ``harness.files.open_regular``."""
+    with files.open_regular(path) as stream:
         try:
             return stream.read()
         except OSError as error:
-            raise Damaged(shown(path), f"cannot be read ({error.strerror})") from error
+            raise files.cannot_read(path, error) from error
 
 
 class Changed(Damaged):
@@ -153,7 +131,7 @@ class StoredArray:
         if len(blocks.digests) != HEX * blocks.count:
             raise self._damaged("has checksums of another number of blocks")
         try:
-            self._handle = open_regular(path)
+            self._handle = files.open_handle(path)
         except FileNotFoundError as error:
             raise self._damaged("is missing") from error
         # The file stays this one even where a new store takes the place of this one meanwhile.
@@ -256,7 +234,7 @@ class StoredArray:
             try:
                 count = os.preadv(self._handle, [view], begin)
             except OSError as error:
-                raise self._damaged(f"cannot be read ({error.strerror})") from error
+                raise files.cannot_read(self._path, error) from error
             if not count:
                 raise self._damaged("has become shorter while it was read")
             view, begin = view[count:], begin + count

@@ -58,19 +58,23 @@ def damage(folder: Path) -> list[tuple[Path, str]]:
     names: Sequence[str] = [f"row {row}" for row in range(said.count)]
     try:
         names = contents.read_index(said).names
-    except Damaged as error:
-        wrong.append((folder / contents.INDEX, error.what))
+    except UserError as error:
+        wrong.append((folder / contents.INDEX, _what(error)))
     try:
         described = contents.read_blocks(said)
-    except Damaged as error:
-        return [*wrong, (folder / contents.BLOCKS, error.what)]
+    except UserError as error:
+        return [*wrong, (folder / contents.BLOCKS, _what(error))]
     for name, blocks in described.items():
         try:
             found = StoredArray(folder / name, blocks, names).damage()
-        except Damaged as error:
-            found = [error.what]
+        except UserError as error:  # Damaged, or it may not be read
+            found = [_what(error)]
         wrong += [(folder / name, what) for what in found]
     return wrong
+
+
+def _what(error: UserError) -> str:
+    return error.what if isinstance(error, Damaged) else str(error)
 
 
 def recount(store: Store) -> tuple[Found, ...]:

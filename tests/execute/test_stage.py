@@ -12,10 +12,24 @@ from harness.execute import stage
 from harness.execute.executor import Executor
 from harness.plan import catalog, plan
 from harness.plan.options import Options
+from harness.plan.plan import Plan
 from harness.progress import Progress
 from harness.spec import profiles
 from harness.store.record import Records
 from tests import prepared
+
+
+def _plan(folder: Path) -> Plan:
+    """Return a plan of one stage of one epoch."""
+    options = Options(
+        profile=replace(profiles.SMOKE, train_images=32, eval_images=24),
+        datasets=("phantom-mri",),
+        rows=("resnet50",),
+        overrides=("recipe.epochs=1", "recipe.warmup_epochs=0"),
+        data=folder / "data",
+        runs=folder / "runs",
+    )
+    return plan.make(*catalog.load("table1"), options)
 
 
 class _Edits(Progress):
@@ -37,17 +51,9 @@ def test_the_sources_are_those_from_before_the_training(
     monkeypatch.setattr(stage.provenance, "commit", lambda: (seen["sources"], False))
     monkeypatch.setattr(stage.provenance, "versions", lambda: dict(seen))
     prepared.ensure(tmp_path / "data")
-    options = Options(
-        profile=replace(profiles.SMOKE, train_images=32, eval_images=24),
-        datasets=("phantom-mri",),
-        rows=("resnet50",),
-        overrides=("recipe.epochs=1", "recipe.warmup_epochs=0"),
-        data=tmp_path / "data",
-        runs=tmp_path / "runs",
-    )
-    made = plan.make(*catalog.load("table1"), options)
+    made = _plan(tmp_path)
     assert Executor(torch.device("cpu")).execute(made, _Edits(seen)).failed == ()
-    record = Records(options.runs).read(made.stage_runs[0].key)
+    record = Records(tmp_path / "runs").read(made.stage_runs[0].key)
     assert record is not None and seen["sources"] == "edited"
     found = record.provenance
     assert (found.sources, found.commit, found.versions) == (
@@ -81,15 +87,7 @@ def test_whatever_an_own_method_raises_is_a_failed_run(
     error: BaseException, tmp_path: Path
 ) -> None:
     prepared.ensure(tmp_path / "data")
-    options = Options(
-        profile=replace(profiles.SMOKE, train_images=32, eval_images=24),
-        datasets=("phantom-mri",),
-        rows=("resnet50",),
-        overrides=("recipe.epochs=1", "recipe.warmup_epochs=0"),
-        data=tmp_path / "data",
-        runs=tmp_path / "runs",
-    )
-    made = plan.make(*catalog.load("table1"), options)
+    made = _plan(tmp_path)
     outcome = Executor(torch.device("cpu")).execute(made, _Raises(error))
     (record,) = outcome.failed
     assert record.error is not None and record.error.startswith(type(error).__name__)

@@ -18,7 +18,7 @@ from tests import claims as planted
 from tests import records
 from tests.store import stores
 from tests.survival.fuzz import Run, Untold, check_line
-from tests.survival.mutate import Random, damaged, pick
+from tests.survival.mutate import Random, damaged, instead, pick
 
 VALUES: tuple[Any, ...] = (
     *(None, True, 0, -1, 2**53 + 1, 2**70, 10**400, 1e308, -1.5, "", "x", "\x1b[2J", "\ud800"),
@@ -80,16 +80,8 @@ def _corrupt(random: Random, path: Path) -> None:
             path.write_bytes(damaged(random, content))
         case 2:
             path.unlink()
-            match int(random.integers(4)):
-                case 0:
-                    path.mkdir()
-                case 1:
-                    path.symlink_to("nowhere")
-                case 2:
-                    path.symlink_to(path.name)
-                case _:
-                    path.parent.joinpath("other").write_bytes(content)
-                    path.symlink_to("other")
+            path.with_name("other").write_bytes(content)
+            instead(random, path, "other")
         case _:
             try:
                 value = _mutate(random, json.loads(content))

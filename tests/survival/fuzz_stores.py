@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from harness.train.pixels import StoredPixels
 from tests import archives
 from tests.archives import write_zip
 from tests.survival.fuzz import Run, Untold, check_line, refused
-from tests.survival.mutate import Random, damaged, pick
+from tests.survival.mutate import Random, damaged, instead, pick
 
 NAME = "busi"
 
@@ -111,7 +110,7 @@ def corrupt(random: Random, folder: Path) -> str:
             return f"{name}: deleted"
         case 6:
             path.unlink()
-            _replace(random, path, folder)
+            instead(random, path, pick(random, contents.NAMES))
             return f"{name}: replaced by another kind"
         case 7:
             path.write_bytes(_other(random, name, content))
@@ -123,20 +122,6 @@ def corrupt(random: Random, folder: Path) -> str:
             other = str(pick(random, contents.NAMES))
             path.write_bytes((folder / other).read_bytes())
             return f"{name}: replaced by {other}"
-
-
-def _replace(random: Random, path: Path, folder: Path) -> None:
-    match int(random.integers(5)):
-        case 0:
-            path.mkdir()
-        case 1:
-            path.symlink_to("nowhere")
-        case 2:
-            path.symlink_to(path.name)
-        case 3:
-            path.symlink_to(pick(random, contents.NAMES))
-        case _:
-            os.mkfifo(path)
 
 
 def _other(random: Random, name: str, content: bytes) -> bytes:

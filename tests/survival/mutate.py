@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -79,3 +81,18 @@ def _place(random: Random, length: int) -> int:
             return length - 1 - int(random.integers(near))
         case _:
             return int(random.integers(length))
+
+
+def instead(random: Random, path: Path, other: str) -> None:
+    """Put a folder, a pipe or a link in the place of a removed file; ``other`` lies beside it."""
+    match int(random.integers(5)):
+        case 0:
+            path.mkdir()
+        case 1:
+            path.symlink_to("nowhere")
+        case 2:
+            path.symlink_to(path.name)
+        case 3:
+            path.symlink_to(other)
+        case _:
+            os.mkfifo(path)
