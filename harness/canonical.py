@@ -168,25 +168,6 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
-SEAL = "digest"
-"""Name of the digest of a file's other values in its JSON object."""
-
-
-def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a JSON object with the digest of all its other values, so that changes are found."""
-    inner = {name: value for name, value in content.items() if name != SEAL}
-    return {**inner, SEAL: digest(inner)}
-
-
-def is_sealed(content: Mapping[str, Any]) -> bool:
-    """Whether a JSON object has the digest of all its other values."""
-    inner = {name: value for name, value in content.items() if name != SEAL}
-    try:
-        return content.get(SEAL) == digest(inner)
-    except (TypeError, ValueError, RecursionError):  # no settings: NaN, a surrogate
-        return False
-
-
 def short(digest: str) -> str:
     """Return the first 12 digits of a SHA-256 or commit, and any suffix such as "+changes"."""
     digits, plus, suffix = digest.partition("+")

@@ -37,12 +37,16 @@ def read_as(path: Path, kind: type[T]) -> T:
         Damaged: it is no JSON text, or a value in it has another type or leaves its range.
         OSError: the disk failed, or the file may not be read.
     """
+    return decode(read_bytes(path), kind, path)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a regular file; for errors see ``open_regular``."""
     with open_regular(path) as stream:
         try:
-            content = stream.read()
+            return stream.read()
         except OSError as error:
             raise cannot_read(path, error) from error
-    return decode(content, kind, path)
 
 
 def open_regular(path: Path) -> io.BufferedReader:

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from harness.data import sealed
+from harness import sealed
 from harness.data.prepared import Manifest, read_manifest
 from harness.data.sets import phantom
 

@@ -84,15 +84,6 @@ def describe(path: Path, shape: tuple[int, ...]) -> tuple[str, Blocks]:
     return whole.hexdigest(), Blocks(shape=shape, rows=rows, digests="".join(digests))
 
 
-def read_regular(path: Path) -> bytes:
-    """Return the content of a regular file; for errors see ``harness.files.open_regular``."""
-    with files.open_regular(path) as stream:
-        try:
-            return stream.read()
-        except OSError as error:
-            raise files.cannot_read(path, error) from error
-
-
 class Changed(Damaged):
     """A block of a file is not what was written."""
 

@@ -11,7 +11,7 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from harness import files
-from harness.data.blocks import Blocks, check, read_regular
+from harness.data.blocks import Blocks, check
 from harness.data.twins import SKETCH, TwinRules
 from harness.errors import Damaged, shown
 
@@ -143,7 +143,7 @@ def _read(said: Said, name: str, kind: type[T]) -> T:
     """Return the value of a JSON file of the store after checking its SHA-256."""
     path = said.folder / name
     try:
-        content = read_regular(path)
+        content = files.read_bytes(path)
     except FileNotFoundError as error:
         raise Damaged(shown(path), "is missing", said.advice) from error
     except Damaged as error:

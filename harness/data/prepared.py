@@ -17,10 +17,10 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
-from harness import files, seed
+from harness import files, sealed, seed
 from harness.canonical import digest
-from harness.data import contents, placing, sealed, shrink
-from harness.data.blocks import Rows, StoredArray, read_regular
+from harness.data import contents, placing, shrink
+from harness.data.blocks import Rows, StoredArray
 from harness.data.contents import HASHED, IMAGES, MASKS, TWINS
 from harness.data.overlap import TITLES, Overlap
 from harness.data.split import NOTHING_JOINED, Joined
@@ -235,7 +235,7 @@ def read_manifest(root: Path, name: str) -> Manifest | None:
     path, advice = root / name / contents.MANIFEST, advice_for(name)
     placing.recover(root, name)
     try:
-        content = read_regular(path)
+        content = files.read_bytes(path)
     except FileNotFoundError:
         _check_unprepared(root / name, advice)
         return None

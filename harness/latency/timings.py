@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness import console, files
+from harness import console, files, sealed
 from harness import provenance as environment
-from harness.canonical import describe, digest, is_sealed, sealed, short
+from harness.canonical import describe, digest, short
 from harness.errors import Damaged
 from harness.latency import processes
 from harness.latency.processes import Kind, Request, Subject
@@ -94,10 +94,11 @@ def read(plan: Plan, experiment: str, device: Any) -> Timing | None:
     request, places = _request(plan, experiment, device)
     path = _path(plan, _definition(plan, request, device))
     try:
-        content = files.read_as(path, dict[str, Any])
+        text = files.read_bytes(path)
+        content = files.decode(text, dict[str, Any], path)
         if content.get("format") != FORMAT:
             raise Damaged(path, f"has format {content.get('format')}, this version reads {FORMAT}")
-        if not is_sealed(content):
+        if not sealed.whole(text):
             raise Damaged(path, "was changed after it was written: its digest is another")
         if not (isinstance(content.get("processes"), list) and content.get("provenance")):
             raise Damaged(path, "does not fit its format: it holds no times")
@@ -133,7 +134,7 @@ def take(plan: Plan, experiment: str, device: Any) -> Timing:
         **latency.to_json(),
     }
     form.mark(plan.options.runs)
-    files.write_json(_path(plan, defined), sealed(content))
+    files.write_bytes(_path(plan, defined), sealed.seal(content))
     return Timing(places=places, answers=latency.processes, provenance=provenance)
 
 

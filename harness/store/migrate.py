@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import files, migrations
-from harness.canonical import SEAL, canonical, digest, sealed
+from harness import files, migrations, sealed
+from harness.canonical import canonical, digest
 from harness.errors import UserError
 from harness.store import checkpoint, claim, form, record
 from harness.store.form import FORMER, JOURNAL, KEYED, MARKER, Marker
@@ -194,7 +194,7 @@ def _known(folder: Path) -> _Known:
         kind = path.parent.name
         if kind in ("records", TIMINGS):
             content = _content(folder / path)
-            if kind == "records" and not record.is_sound(content):
+            if kind == "records" and not record.is_sound(folder / path):
                 known.left[path] = "it is no record that this version reads"
             elif "definition" in content:
                 known.add(path, content["definition"])
@@ -300,7 +300,10 @@ def _stage_file(folder: Path, path: Path, target: Path, moves: Moves) -> None:
             content["key"] = key
             if weights.exists() and (content["result"] or {}).get("weights"):
                 content["result"]["weights"] = files.sha256(weights)
-        files.write_json(staged, sealed(content) if SEAL in content else content)
+        if sealed.FIELD in content:
+            files.write_bytes(staged, sealed.seal(content))
+        else:
+            files.write_json(staged, content)
 
 
 def _finish(folder: Path) -> None:

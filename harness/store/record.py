@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from harness import console, files
-from harness.canonical import SEAL, digest, is_sealed, sealed, short
+from harness import console, files, sealed
+from harness.canonical import digest, short
 from harness.errors import Damaged, UserError
 from harness.store import form
 from harness.store.result import Evaluation, Provenance, Result, to_json
@@ -63,8 +63,8 @@ class Record:
         return self.result
 
     def to_json(self) -> dict[str, Any]:
-        """Return the JSON value that is written."""
-        return sealed(self._content(FORMAT))
+        """Return the JSON value that is written, without its digest."""
+        return self._content(FORMAT)
 
     def _content(self, version: int) -> dict[str, Any]:
         """Return the JSON value without its digest.
@@ -141,8 +141,8 @@ class Records:
         """
         path = self.path(key)
         try:
-            content = files.read_json(path)
-            return _record(content, key)
+            text = files.read_bytes(path)
+            return _record(files.decode(text, Any, path), key, sound=sealed.whole(text))
         except FileNotFoundError:
             return None
         except Damaged as error:
@@ -210,7 +210,7 @@ class Records:
         """Write a record atomically and return its path."""
         path = self.path(record.key)
         form.mark(self.folder)
-        files.write_json(path, record.to_json())
+        files.write_bytes(path, sealed.seal(record.to_json()))
         return path
 
     def write_predictions(self, key: str, arrays: Arrays) -> str:
@@ -232,8 +232,13 @@ AGAIN = (
 """What follows from a damaged record."""
 
 
-def _record(content: Any, key: str) -> Record:
+def _record(content: Any, key: str, *, sound: bool) -> Record:
     """Return the record in a file's JSON value.
+
+    Args:
+        content: the value.
+        key: of the stage.
+        sound: whether the file ends with its digest.
 
     Raises:
         Damaged: it is none, or not the one that was written; the path is empty.
@@ -241,7 +246,7 @@ def _record(content: Any, key: str) -> Record:
     """
     if not isinstance(content, dict):
         raise Damaged("", "holds no record")
-    version, sound = content.get("format"), is_sealed(content)
+    version = content.get("format")
     if version not in READABLE or isinstance(version, bool):
         if sound:
             raise UserError(
@@ -251,7 +256,7 @@ def _record(content: Any, key: str) -> Record:
             )
         raise Damaged("", f"has format {version!r} and was changed after it was written")
     # A record of version 1 has no digest, and only the types and ranges of its fields are checked.
-    if not (sound if version == FORMAT else SEAL not in content):
+    if not (sound if version == FORMAT else sealed.FIELD not in content):
         raise Damaged("", "was changed after it was written: its digest is another")
     if content.get("status") == "failed":
         content = {**content, "result": None}  # the file has {}
@@ -266,6 +271,11 @@ def _record(content: Any, key: str) -> Record:
     return record
 
 
-def is_sound(content: Mapping[str, Any]) -> bool:
-    """Whether a record's JSON value has a readable version and, from version 2 on, its digest."""
-    return content.get("format") == 1 or (content.get("format") == FORMAT and is_sealed(content))
+def is_sound(path: Path) -> bool:
+    """Whether a file has a readable version of records and, from version 2 on, its digest."""
+    try:
+        text = files.read_bytes(path)
+        version = files.decode(text, dict[str, Any], path).get("format")
+    except (Damaged, FileNotFoundError):
+        return False
+    return version == 1 or (version == FORMAT and sealed.whole(text))

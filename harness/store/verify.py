@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from harness import files
-from harness.canonical import digest, is_sealed
+from harness import files, sealed
+from harness.canonical import digest
 from harness.errors import Damaged, UserError
 from harness.spec.run import stage_title
 from harness.store import checkpoint, claim, form, weights
@@ -180,7 +180,7 @@ def _others(folder: Path, count: Count) -> Iterator[Finding]:
 
 
 def _read_sealed(path: Path) -> None:
-    if not is_sealed(files.read_as(path, dict[str, object])):
+    if not sealed.whole(files.read_bytes(path)):
         raise Damaged(path, "was changed after it was written: its digest is another")
 
 

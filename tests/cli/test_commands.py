@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from harness import canonical
+from harness import sealed
 from harness.cli.main import main
 from tests import prepared
 from tests.conftest import Harness
@@ -319,7 +319,7 @@ def test_a_damaged_record_is_named_set_aside_and_made_anew(ran: Harness) -> None
     assert "1 stages trained" in out
     assert Path(f"{record}.damaged").read_text() == content[: len(content) // 2]
     later = json.loads(record.read_text()) | {"format": 99}
-    record.write_text(json.dumps(canonical.sealed(later)))
+    record.write_bytes(sealed.seal(later))
     refused(ran("run", "table1", *QUICK), "has format 99", "a later version of the harness")
 
 
@@ -351,7 +351,7 @@ def test_records_of_other_sources_are_marked(ran: Harness) -> None:
     record = next(Path("runs/records").iterdir())
     content = json.loads(record.read_text())
     content["provenance"]["sources"] = "0" * 64
-    record.write_text(json.dumps(canonical.sealed(content)))
+    record.write_bytes(sealed.seal(content))
     code, out, _ = ran("run", "table1", *QUICK)
     assert code == 0
     assert "0 stages trained, 1 found done" in out

@@ -14,7 +14,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.data import blocks, contents, prepared, sealed, verify
+from harness import sealed
+from harness.data import blocks, contents, prepared, verify
 from harness.data.blocks import StoredArray
 from harness.data.prepared import open_store, read_manifest
 from harness.errors import Damaged, UserError
@@ -154,8 +155,9 @@ def test_an_error_of_the_disk_is_one_line(root: Path, monkeypatch: pytest.Monkey
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(os, "preadv", fail)
-    with pytest.raises(Damaged, match=r"images.npy cannot be read \(Input/output error\)"):
+    with pytest.raises(UserError, match=r"Cannot read .*images.npy: Input/output error") as said:
         store.everything().load()
+    assert not isinstance(said.value, Damaged)  # the disk may give it back later
 
 
 def test_a_file_that_becomes_shorter_is_no_signal(root: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.data import prepared, sealed
+from harness import sealed
+from harness.data import prepared
 from harness.data.prepare import prepare
 from harness.data.prepared import Store, open_store, read_manifest, subset
 from harness.data.split import CLEAN, balance, clean_split, connect, divide, paper_split, stratified

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from harness import canonical
+from harness import sealed
 from harness.errors import UserError
 from harness.evaluate import metrics, overlap, registry
 from harness.execute.executor import Executor
@@ -70,7 +70,7 @@ def _without(folder: Path, key: str, name: str) -> dict[Rule, float]:
     content = json.loads(path.read_text())
     evaluation = content["result"]["evaluation"]
     taken: dict[Rule, float] = {rule: evaluation[rule]["metrics"].pop(name) for rule in RULES}
-    path.write_text(json.dumps(canonical.sealed(content)))
+    path.write_bytes(sealed.seal(content))
     return taken
 
 

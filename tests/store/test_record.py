@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import canonical
+from harness import sealed
 from harness.errors import Damaged, UserError
 from harness.store import form, predictions
 from harness.store.predictions import UnusableError
@@ -105,7 +105,8 @@ def _plant(folder: Path, content: Any) -> None:
     form.mark(folder)
     store = Records(folder)
     store.path(KEY).parent.mkdir(parents=True, exist_ok=True)
-    store.path(KEY).write_text(content if isinstance(content, str) else json.dumps(content))
+    text = content if isinstance(content, str | bytes) else json.dumps(content)
+    store.path(KEY).write_bytes(text if isinstance(text, bytes) else text.encode())
 
 
 GONE = object()
@@ -139,7 +140,7 @@ def test_a_field_that_does_not_fit_is_named(
         del inner[name]
     else:
         inner[name] = value
-    for sealing in (canonical.sealed, _of_format_1):
+    for sealing in (sealed.seal, _of_format_1):
         _plant(tmp_path, sealing(content))
         with pytest.raises(Damaged) as caught:
             Records(tmp_path).read_checked(KEY)
@@ -156,7 +157,7 @@ def _of_format_1(content: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("record", [_complete(), records.record(KEY, {}, failed="no")])
-def test_every_flipped_bit_is_found_or_changes_nothing(record: Record, tmp_path: Path) -> None:
+def test_every_flipped_bit_is_found(record: Record, tmp_path: Path) -> None:
     path = Records(tmp_path).write(record)
     content = path.read_bytes()
     for position in range(len(content)):
@@ -165,10 +166,10 @@ def test_every_flipped_bit_is_found_or_changes_nothing(record: Record, tmp_path:
                 content[:position] + bytes([content[position] ^ 1 << bit]) + content[position + 1 :]
             )
             try:
-                found = Records(tmp_path).read_checked(KEY)
+                Records(tmp_path).read_checked(KEY)
             except Damaged:
                 continue
-            assert found == record  # white space
+            pytest.fail("a changed byte was not found")
 
 
 def test_a_damaged_record_counts_as_missing_and_is_told_once(
@@ -214,7 +215,7 @@ def test_numbers_out_of_range_are_damage(place: str, value: Any, tmp_path: Path)
 
 
 def test_a_record_of_a_later_version_is_no_damage(tmp_path: Path) -> None:
-    later = canonical.sealed(_complete().to_json() | {"format": 9})
+    later = sealed.seal(_complete().to_json() | {"format": 9})
     _plant(tmp_path, later)
     with pytest.raises(UserError, match="a later version of the harness wrote it") as refused:
         Records(tmp_path).read(KEY)

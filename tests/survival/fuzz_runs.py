@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from harness import console
+from harness import console, sealed
 from harness.cli.main import main
 from harness.store import form
 from harness.store.checkpoint import Checkpoints
@@ -88,16 +88,11 @@ def _corrupt(random: Random, path: Path) -> None:
             except ValueError:
                 path.write_bytes(damaged(random, content))
                 return
-            if isinstance(value, dict) and "digest" in value and random.integers(2):
+            text = json.dumps(value).encode()
+            if isinstance(value, dict) and len(value) > 1 and random.integers(2):
                 with contextlib.suppress(TypeError, ValueError):
-                    value = _sealed(value)
-            path.write_text(json.dumps(value), encoding="utf-8", errors="surrogatepass")
-
-
-def _sealed(value: dict[str, Any]) -> dict[str, Any]:
-    from harness.canonical import sealed
-
-    return sealed(value)
+                    text = sealed.seal(value)
+            path.write_bytes(text)
 
 
 def run_store_fuzzer(folder: Path) -> Run:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.data import contents, sealed, verify
+from harness import sealed
+from harness.data import contents, verify
 from harness.data.prepared import Store, open_store, read_manifest
 from harness.errors import UserError
 from harness.spec import profiles

@@ -107,7 +107,9 @@ def test_a_damaged_file_of_a_finished_stage_is_named_and_made_anew(
             damage(path, how, generator)
             named = _named(runs, capsys)
             tried += 1
-            if named == [] and kind == "records":  # white space in JSON text
+            if named == [] and kind == "predictions":
+                # A byte without content: the date in the header of a ZIP archive.
+                assert forks.train(runs).epochs == 0
                 assert small.results(runs) == expected
                 unnoticed += 1
             else:
@@ -124,7 +126,7 @@ def test_a_damaged_file_of_a_finished_stage_is_named_and_made_anew(
                 assert _named(runs, capsys) == []
             shutil.rmtree(runs)
     with capsys.disabled():
-        print(f"\ndamaged {kind}: {tried}, all named but {unnoticed} of white space")
+        print(f"\ndamaged {kind}: {tried}, all named but {unnoticed} without effect")
 
 
 @pytest.mark.parametrize("which", ["checkpoints", "previous", "both"])

@@ -16,11 +16,14 @@ _LENGTH = 2 * hashlib.sha256().digest_size + len(_AFTER)
 
 
 def seal(content: Mapping[str, Any]) -> bytes:
-    """Return a JSON object with at least one field as text, with its digest at the end.
+    """Return a JSON object as text, with its digest at the end in the place of any it had.
+
+    There is at least one other field.
 
     The digest is the SHA-256 (hex) of the text up to the quotation mark before it.
     """
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    inner = {name: value for name, value in content.items() if name != FIELD}
+    text = json.dumps(inner, indent=1, ensure_ascii=False, allow_nan=False)
     head = text.removesuffix("\n}").encode() + _BEFORE
     return head + _end(head)
 
