@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -123,7 +123,10 @@ class Executor:
                 announced = True
                 time.sleep(POLL)
             waiting = postponed
-        return Outcome(trained=trained, found=finished_before, failed=tuple(failed))
+        again = len(set(runner.again))  # found done, and trained once more for their weights
+        return Outcome(
+            trained=trained + again, found=finished_before - again, failed=tuple(failed)
+        )
 
     def _trainer(self, options: Options) -> StageTrainer:
         if self._last_trainer is None or self._last_trainer[0] != options:
@@ -146,6 +149,7 @@ class _StageRunner:
         progress: shows each stage.
         retried: digests by key of the failed records that are trained again; a failed record with
             another digest is a result of this command and is not.
+        again: keys of the finished stages that were trained once more.
     """
 
     steps: Mapping[str, StageRun]
@@ -153,6 +157,7 @@ class _StageRunner:
     trainer: StageTrainer
     progress: Progress
     retried: Mapping[str, str]
+    again: list[str] = field(default_factory=list)
 
     def record_of(
         self, step: StageRun, position: int, total: int, unrecorded: Collection[str]
@@ -207,8 +212,10 @@ class _StageRunner:
             path = weights.find(self.records.folder, key)
             kept = f" (kept as {files.set_aside(path)})" if path.exists() else ""
             self.progress.line(f"{damaged.path} {damaged.what}{kept}; its stage is trained again")
-            again, _ = self._trained(self.steps[key], position, total, anew=True)
-            return again is not None
+            made, _ = self._trained(self.steps[key], position, total, anew=True)
+            if made is not None:
+                self.again.append(key)
+            return made is not None
         return True
 
     def _final_record(self, key: str) -> Record | None:

@@ -225,7 +225,7 @@ def unusable(folder: Path, error: Exception) -> UserError:
         )
     return UserError(
         f"MLflow at {place} cannot be used: {reason(error, uri)}. The records hold everything;"
-        " `harness track` mirrors later. Set MLFLOW_TRACKING_URI, or run with --track off."
+        " `harness track` mirrors later. See to MLFLOW_TRACKING_URI, or run with --track off."
     )
 
 
