@@ -10,6 +10,9 @@ JOBS ?= 2
 # How long `make fuzz` takes.
 FUZZ_SECONDS ?= 600
 
+# How much `make survive` tries: all of it, or so many times what `make test` does.
+HARNESS_SURVIVE ?= whole
+
 .PHONY: help demo test quick lint format bench fuzz survive wheel clean
 
 help:
@@ -58,7 +61,7 @@ fuzz: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.survival.fuzz --seconds $(FUZZ_SECONDS)
 
 survive: $(STAMP)
-	HARNESS_SURVIVE=whole OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) tests/survival tests/store/test_claim.py tests/data/test_placing.py
+	HARNESS_SURVIVE=$(HARNESS_SURVIVE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) tests/survival tests/store/test_claim.py tests/data/test_placing.py
 
 wheel: $(STAMP)
 	$(BIN)/python -m hatchling build -t wheel

@@ -124,9 +124,7 @@ class Executor:
                 time.sleep(POLL)
             waiting = postponed
         again = len(set(runner.again))  # found done, and trained once more for their weights
-        return Outcome(
-            trained=trained + again, found=finished_before - again, failed=tuple(failed)
-        )
+        return Outcome(trained=trained + again, found=finished_before - again, failed=tuple(failed))
 
     def _trainer(self, options: Options) -> StageTrainer:
         if self._last_trainer is None or self._last_trainer[0] != options:

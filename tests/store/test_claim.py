@@ -19,6 +19,7 @@ from harness.errors import UserError
 from harness.store import claim as claims
 from harness.store.claim import ClaimLost, claim
 from tests import claims as planted
+from tests.survival import small
 
 
 def test_one_owner_at_a_time(tmp_path: Path) -> None:
@@ -186,7 +187,7 @@ def _race(folder: Path, rounds: int, seen: str) -> None:
 
 @pytest.mark.parametrize("locks", [True, False])
 def test_of_racing_processes_one_at_a_time_owns_a_dead_claim(tmp_path: Path, locks: bool) -> None:
-    rounds = 60
+    rounds = small.times(60, 1000)
     for number in range(rounds):
         planted.elsewhere(tmp_path, f"race-{number}", age=claims.EXPIRY + 60)
     context = multiprocessing.get_context("fork")
@@ -195,7 +196,7 @@ def test_of_racing_processes_one_at_a_time_owns_a_dead_claim(tmp_path: Path, loc
     for process in processes:
         process.start()
     for process in processes:
-        process.join(120)
+        process.join(600)
     assert [process.exitcode for process in processes] == [0, 0, 0]
     assert not list(tmp_path.glob("double-*"))
 
