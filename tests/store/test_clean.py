@@ -209,6 +209,8 @@ def test_nothing_is_removed_through_a_link(
     for keep in ("wanted", "all", "needed", "last"):
         _clean(capsys, "--keep", keep)
     assert sorted(p.name for p in outside.iterdir()) == sorted(names)
+    # A link with a name of ours was not made by the harness, and stays itself.
+    assert sorted(p.name for p in (Path("runs") / kind).iterdir()) == sorted(names)
 
 
 def test_states_of_finished_stages_go_and_everything_else_stays(
