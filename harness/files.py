@@ -54,6 +54,7 @@ def open_regular(path: Path) -> io.BufferedReader:
 
     Raises:
         FileNotFoundError: there is no such file.
+        NotADirectoryError: a part of its path is no folder.
         Damaged: a folder, a pipe, a device or a circle of links is in its place.
         UserError: it may not be read, or the disk failed.
     """
@@ -65,11 +66,9 @@ def open_handle(path: Path) -> int:
     try:
         # Without O_NONBLOCK, a pipe would be waited for.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise
-    except NotADirectoryError as error:
-        raise FileNotFoundError(error.errno, error.strerror, str(path)) from error
     except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+            raise  # there is none, and can be none
         if error.errno in (errno.ELOOP, errno.ENXIO):
             raise Damaged(path, "cannot be read: it is no regular file") from error
         raise cannot_read(path, error) from error

@@ -170,7 +170,7 @@ def test_tracking_off_needs_no_mlflow(tmp_path: Path) -> None:
     quick = [a for a in RUN if a not in TRACK]
     process = _start(folder, *quick, "--set", "recipe.batch_size=64")
     out, err = process.communicate(timeout=300)
-    assert process.returncode == 2
+    assert process.returncode == 0  # MLflow is a view: its absence is told, and ends nothing
     assert "mlflow is not installed" in err
     assert "--track off" in err
     assert "2 stages trained" in out  # the records and the table are there all the same

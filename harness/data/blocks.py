@@ -123,7 +123,7 @@ class StoredArray:
             raise self._damaged("has checksums of another number of blocks")
         try:
             self._handle = files.open_handle(path)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise self._damaged("is missing") from error
         # The file stays this one even where a new store takes the place of this one meanwhile.
         weakref.finalize(self, os.close, self._handle)

@@ -144,7 +144,7 @@ def _read(said: Said, name: str, kind: type[T]) -> T:
     path = said.folder / name
     try:
         content = files.read_bytes(path)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise Damaged(shown(path), "is missing", said.advice) from error
     except Damaged as error:
         raise Damaged(shown(path), error.what, said.advice) from error

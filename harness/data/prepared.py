@@ -236,7 +236,7 @@ def read_manifest(root: Path, name: str) -> Manifest | None:
     placing.recover(root, name)
     try:
         content = files.read_bytes(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         _check_unprepared(root / name, advice)
         return None
     except Damaged as error:

@@ -169,6 +169,8 @@ class _StageRunner:
             unrecorded: keys of the stages that had no record when this round began.
         """
         if (record := self._final_record(step.key)) is not None:
+            if record.status == "done":
+                self._tidy(step.key)
             return record, False
         before = step.run.key(step.num_stages - 1) if step.num_stages > 1 else None
         if before is not None and before in unrecorded and self._final_record(before) is None:
@@ -176,6 +178,15 @@ class _StageRunner:
         if before is not None and not self._has_weights(before, position, total):
             return None, False
         return self._trained(step, position, total)
+
+    def _tidy(self, key: str) -> None:
+        """Remove the claim and states of a process that was killed after its record was written."""
+        checkpoints = Checkpoints(self.records.folder, key)
+        left = (checkpoints.state_path, self.records.folder / "claims" / f"{key}.json")
+        if any(path.exists() for path in left):
+            with claim(self.records.folder, key) as ours:
+                if ours is not None:
+                    checkpoints.discard_state()
 
     def _trained(
         self, step: StageRun, position: int, total: int, *, anew: bool = False

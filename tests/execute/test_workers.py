@@ -36,7 +36,7 @@ from harness.store.checkpoint import Checkpoints
 from harness.store.claim import Claim, claim
 from harness.store.record import Record, Records
 from harness.train.loop import fit
-from tests import prepared, records
+from tests import claims, prepared, records
 from tests.train import toy
 
 SHORT = (
@@ -320,3 +320,16 @@ def test_a_second_signal_does_not_wait() -> None:
         assert stop.asked
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(5)
+
+
+def test_what_a_process_killed_after_its_record_has_left_is_removed(tmp_path: Path) -> None:
+    plan = _plan(tmp_path)
+    executor = _Scripted(plan)
+    executor.execute()
+    runs = tmp_path / "runs"
+    key = plan.stage_runs[0].key
+    claims.dead(runs, key)
+    Checkpoints(runs, key).save({"history": []}, always=True)
+    assert executor.execute().found == len(plan.stage_runs)
+    assert not list((runs / "claims").iterdir())
+    assert not list((runs / "checkpoints").iterdir())

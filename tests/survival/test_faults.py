@@ -34,9 +34,9 @@ def whole(forks: Forks) -> tuple[Path, int]:
     return runs, forks.calls(runs)
 
 
-def _sample(calls: int, short: int) -> list[int]:
-    """Return numbers of calls: all of them, or a multiple of ``short`` spread over all."""
-    count = max(2, small.times(short, calls))
+def _sample(calls: int, short: int, whole: int) -> list[int]:
+    """Return numbers of calls, spread over all: a multiple of ``short``, at most ``whole``."""
+    count = max(2, small.times(short, whole))
     return sorted({round(1 + i * (calls - 1) / (count - 1)) for i in range(count)})
 
 
@@ -56,7 +56,7 @@ def test_killed_at_any_call_the_same_command_gives_the_same_bits(
     expected = small.results(store)
     assert calls > 60 and len(expected) == 5  # records and weights of two stages, predictions
     tried, most = 0, 0
-    for at in _sample(calls, 8):
+    for at in _sample(calls, 8, calls):
         runs = forks.folder / f"killed-{at}"
         killed = forks.train(runs, FAULT_AT=str(at), FAULT_CODE="0")
         assert killed.code == -9
@@ -93,7 +93,7 @@ def test_a_failing_call_ends_the_command_in_one_line_and_keeps_all(
     store, calls = whole
     expected = small.results(store)
     tried, most, unharmed = 0, 0, 0
-    for at in _sample(calls, 3):
+    for at in _sample(calls, 3, calls // 5):
         runs = forks.folder / f"failed-{code}-{sticky}-{at}"
         failed = forks.train(runs, FAULT_AT=str(at), FAULT_CODE=str(code), FAULT_STICKY=sticky)
         assert "Traceback" not in failed.errors, failed.errors
