@@ -93,11 +93,12 @@ class Checkpoints:
         Raises:
             UserError: the disk failed.
         """
-        fences = {path: fence_of(path) for path in (self.state_path, self.previous_path)}
-        self._fence = max(fences.values()) + 1
-        for path in sorted(fences, key=lambda path: -fences[path]):
-            if not path.exists():
-                continue
+        there = [path for path in (self.state_path, self.previous_path) if path.exists()]
+        fences = {path: fence_of(path) for path in there}
+        self._fence = 1
+        # A file without a fence is damaged: it comes first, so that it is told and set aside.
+        damaged_first = {p: (fence is None, fence or 0) for p, fence in fences.items()}
+        for path in sorted(there, key=lambda path: damaged_first[path], reverse=True):
             try:
                 state = read(path, self.key)
             except Damaged as damaged:
@@ -108,6 +109,7 @@ class Checkpoints:
                 )
                 continue
             self.before = _attempts(state, path)
+            self._fence = 1 + (fences[path] or 0)  # checked when the state was read
             return state
         return None
 

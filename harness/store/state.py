@@ -135,18 +135,21 @@ def _checked(stream: io.BufferedReader, name: str) -> int:
     return HEADER
 
 
-def fence_of(path: Path) -> int:
-    """Return the fence that a state's first line names; 0 where it cannot be read.
+def fence_of(path: Path) -> int | None:
+    """Return the fence that a state's first line names; None where the line is no such line.
 
-    Whether it is the one that was written is checked when the state is read.
+    A state of format 1 has none, which counts as 0. Whether the number is the one that was written
+    is checked when the state is read.
     """
     try:
         with files.open_regular(path) as stream:
             line = stream.read(HEADER)
-    except (FileNotFoundError, UserError):
-        return 0
+    except Damaged:
+        return None
     number = line[len(MAGIC) : len(MAGIC) + DIGITS]
-    return int(number) if line.startswith(MAGIC) and number.isdigit() else 0
+    if len(line) == HEADER and line.startswith(MAGIC) and number.isdigit():
+        return int(number)
+    return 0 if line.startswith(b"PK") else None
 
 
 class _Rest(io.RawIOBase):

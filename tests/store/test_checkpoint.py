@@ -98,3 +98,20 @@ def test_a_state_that_is_old_by_a_minute_is_written_whatever_it_takes(
     assert not store.save(_state(1))
     now[0] += 2.0
     assert store.save(_state(2))
+
+
+@pytest.mark.parametrize("content", [b"", b"half", b"msmae-harness state 2 00000"])
+@pytest.mark.parametrize("which", ["state_path", "previous_path"])
+def test_a_state_without_its_first_line_is_told_and_set_aside(
+    tmp_path: Path, which: str, content: bytes
+) -> None:
+    store = Checkpoints(tmp_path, KEY)
+    for epochs in (1, 2):
+        store.save(_state(epochs), always=True)
+    path: Path = getattr(store, which)
+    path.write_bytes(content)
+    told: list[str] = []
+    found = _loaded(Checkpoints(tmp_path, KEY, writer=Writer(tell=told.append)))
+    assert found == ((1, 0.0) if which == "state_path" else (2, 0.0))
+    assert len(told) == 1 and str(path) in told[0]
+    assert path.with_name(f"{path.name}.damaged").read_bytes() == content
