@@ -33,6 +33,7 @@ LONGEST_FILE, LONGEST_FUNCTION = 400, 80
 
 ROOMS = (
     "",
+    "stats",
     "sources",
     "spec",
     "store",

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import stats
+from harness.stats import intervals
 
 NOISY_IQR = 0.05
 """Times are noisy if the interquartile range exceeds this share of the median."""
@@ -88,7 +88,7 @@ def summarise(processes: Sequence[Sequence[float]]) -> Summary:
     low = high = None
     if ranks is not None:
         # Student's interval of few, differing medians can reach below 0; times and ratios cannot.
-        between = stats.t_interval(medians) if len(medians) > 1 else None
+        between = intervals.t_interval(medians) if len(medians) > 1 else None
         low = min(float(samples[ranks[0] - 1]), *medians)
         high = max(float(samples[ranks[1] - 1]), *medians)
         low = low if between is None else min(low, max(between.low, 0.0))

@@ -6,7 +6,6 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from harness import stats
 from harness.report.numbers import bracket, fixed, shown, signed
 from harness.report.values import (
     NOTHING,
@@ -20,7 +19,8 @@ from harness.report.values import (
 )
 from harness.spec.quantity import Quantity
 from harness.spec.table import Row
-from harness.stats import Interval
+from harness.stats import intervals
+from harness.stats.intervals import Interval
 
 LONGEST_ERROR = 200
 """Characters of an error in a footnote; the JSON file contains the whole error."""
@@ -61,11 +61,11 @@ def make(
             state=state, printed=printed, paper=paper, remarks=(str(state),), entries=entries
         )
     # Over seeds: mean, sample standard deviation, Student's 95 % interval of the mean.
-    value = stats.mean(values)
-    sd = stats.sd(values) if len(values) > 1 else None
+    value = intervals.mean(values)
+    sd = intervals.sd(values) if len(values) > 1 else None
     # No difference for a phantom column: the paper's number was measured on other images.
     difference = None if printed is None or column.phantom else value - printed
-    interval = stats.t_interval(values) if len(values) > 1 else None
+    interval = intervals.t_interval(values) if len(values) > 1 else None
     number = fixed(value, metric.digits)
     if sd is not None and interval is not None:
         number += f" ± {fixed(sd, metric.digits)} {bracket(interval, metric.digits)}"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from harness import stats
 from harness.report import same_run
 from harness.report.numbers import bracket, signed
 from harness.report.values import Cell, Comparison, GridColumn, GridRow, Note
 from harness.spec.table import Table
+from harness.stats import intervals
 
 
 def compare(
@@ -51,8 +51,8 @@ def _comparison(row: GridRow, reference: GridRow, column: GridColumn) -> Compari
         reference=reference,
         column=column,
         seeds=seeds,
-        difference=stats.mean(differences),
-        interval=stats.t_interval(differences),
+        difference=intervals.mean(differences),
+        interval=intervals.t_interval(differences),
     )
 
 

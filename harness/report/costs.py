@@ -20,7 +20,7 @@ from harness.spec.dataset import Dataset
 from harness.spec.profiles import PAPER
 from harness.spec.quantity import CostQuantity
 from harness.spec.recipe import Stage
-from harness.stats import Interval
+from harness.stats.intervals import Interval
 
 Costings = dict[tuple[str, str], Costing]
 """Costs by names of row and column."""

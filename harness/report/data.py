@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from harness import stats
 from harness.report.division import Division
 from harness.report.values import (
     Cell,
@@ -20,7 +19,8 @@ from harness.report.values import (
     GridColumn,
     Group,
 )
-from harness.stats import Interval
+from harness.stats import intervals
+from harness.stats.intervals import Interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -151,7 +151,7 @@ def _of_images(entry: Entry, column: GridColumn) -> Interval | None:
     """Return Wilson's 95 % interval of one model's accuracy, over the sampling of images."""
     if column.metric.name != "accuracy" or entry.value is None or not entry.n:
         return None
-    interval = stats.wilson(round(entry.value * entry.n), entry.n)
+    interval = intervals.wilson(round(entry.value * entry.n), entry.n)
     factor = column.metric.factor
     return Interval(factor * interval.low, factor * interval.high)
 

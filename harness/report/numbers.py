@@ -6,7 +6,7 @@ to even), so texts and ranks agree. Texts are never parsed.
 
 from __future__ import annotations
 
-from harness.stats import Interval
+from harness.stats.intervals import Interval
 
 MINUS = "\N{MINUS SIGN}"
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from harness.report.division import Division
 from harness.spec.quantity import Quantity
 from harness.spec.table import Column, Row
-from harness.stats import Interval
+from harness.stats.intervals import Interval
 
 Part = Literal["paper", "ours", "difference"]
 State = Literal[

@@ -14,12 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import files, stats
+from harness import files
 from harness.canonical import short
 from harness.errors import unknown
 from harness.report import latex, markdown
 from harness.report.numbers import fixed
 from harness.report.values import NOTHING
+from harness.stats import intervals
 from harness.sweep.figures import heatmap, pareto
 from harness.sweep.values import PART, Line, Sheet
 
@@ -48,7 +49,7 @@ def _accuracy(trial: Line, n: int) -> str:
     """Return an accuracy (%) with Wilson's 95 % interval over n images."""
     if trial.accuracy is None:
         return NOTHING
-    interval = stats.wilson(round(trial.accuracy * n), n)
+    interval = intervals.wilson(round(trial.accuracy * n), n)
     ends = f"{fixed(100 * interval.low, 2)}, {fixed(100 * interval.high, 2)}"
     return f"{fixed(100 * trial.accuracy, 2)} [{ends}]{' †' if trial.stale else ''}"
 
@@ -160,7 +161,7 @@ def to_json(sheet: Sheet) -> dict[str, Any]:
 def _interval(trial: Line, n: int) -> list[float] | None:
     if trial.accuracy is None or not n:
         return None
-    interval = stats.wilson(round(trial.accuracy * n), n)
+    interval = intervals.wilson(round(trial.accuracy * n), n)
     return [interval.low, interval.high]
 
 

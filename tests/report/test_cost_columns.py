@@ -23,7 +23,7 @@ from harness.report.values import Costing
 from harness.spec.costs import COSTS
 from harness.spec.profiles import SMOKE
 from harness.spec.table import Column, Table
-from harness.stats import Interval
+from harness.stats.intervals import Interval
 from tests import prepared
 from tests.report_cases import CONTEXT, column, entry, row
 

@@ -1,4 +1,4 @@
-"""Mean, standard deviation and confidence intervals.
+"""Mean, standard deviation, and intervals of means, of one more draw and of proportions.
 
 scipy is imported inside the function that needs it: a table of one seed does not.
 """
@@ -59,12 +59,23 @@ def t_interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
     Raises:
         ValueError: there are fewer than two values, or the level is outside 0..1.
     """
-    from scipy.special import stdtrit
-
-    spread = sd(values)
-    quantile = float(stdtrit(len(values) - 1, _upper(level)))
     # mean ± t(n - 1, (1 + level) / 2) * s / sqrt(n)
-    half = quantile * spread / math.sqrt(len(values))
+    half = quantile(len(values) - 1, level) * sd(values) / math.sqrt(len(values))
+    return Interval(mean(values) - half, mean(values) + half)
+
+
+def prediction_interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
+    """Return the interval that contains one more draw from the same normal distribution.
+
+    Args:
+        values: independent draws; at least two.
+        level: coverage, in 0..1.
+
+    Raises:
+        ValueError: there are fewer than two values, or the level is outside 0..1.
+    """
+    # The new draw has the variance sd², our mean sd² / n; they are independent.
+    half = quantile(len(values) - 1, level) * sd(values) * math.sqrt(1.0 + 1.0 / len(values))
     return Interval(mean(values) - half, mean(values) + half)
 
 
@@ -82,8 +93,7 @@ def wilson(successes: int, total: int, *, level: float = 0.95) -> Interval:
     Raises:
         ValueError: not 0 <= successes <= total with total > 0, or the level is outside 0..1.
     """
-    if not 0 <= successes <= total or total == 0:
-        raise ValueError(f"{successes} of {total} is no share; allowed: 0 <= k <= n, n > 0.")
+    _check_share(successes, total)
     z = NormalDist().inv_cdf(_upper(level))
     # (p + z²/2n ± z sqrt(p (1 - p) / n + z²/4n²)) / (1 + z²/n) with p = k / n.
     share = successes / total
@@ -94,6 +104,53 @@ def wilson(successes: int, total: int, *, level: float = 0.95) -> Interval:
     low = 0.0 if successes == 0 else centre - half
     high = 1.0 if successes == total else centre + half
     return Interval(low, high)
+
+
+def clopper_pearson(successes: int, total: int, *, level: float = 0.95) -> Interval:
+    """Return the exact interval of a proportion, which covers at least ``level`` always.
+
+    Source: C. J. Clopper and E. S. Pearson, Biometrika 26 (1934) 404-413.
+
+    Args:
+        successes: k, in 0..total.
+        total: n, above 0.
+        level: coverage, in 0..1.
+
+    Raises:
+        ValueError: not 0 <= successes <= total with total > 0, or the level is outside 0..1.
+    """
+    from scipy.special import betaincinv
+
+    _check_share(successes, total)
+    tail = 1.0 - _upper(level)
+    # P(X >= k | low) = P(X <= k | high) = tail; the binomial tails are incomplete beta functions.
+    low = 0.0 if successes == 0 else float(betaincinv(successes, total - successes + 1, tail))
+    high = 1.0
+    if successes < total:
+        high = float(betaincinv(successes + 1, total - successes, 1.0 - tail))
+    return Interval(low, high)
+
+
+def quantile(df: float, level: float) -> float:
+    """Return the quantile of Student's t that bounds a two-sided interval.
+
+    Args:
+        df: degrees of freedom, above 0.
+        level: coverage, in 0..1.
+
+    Raises:
+        ValueError: the level is outside 0..1, or there is no degree of freedom.
+    """
+    from scipy.special import stdtrit
+
+    if not df > 0:
+        raise ValueError(f"Student's t with {df} degrees of freedom needs more values.")
+    return float(stdtrit(df, _upper(level)))
+
+
+def _check_share(successes: int, total: int) -> None:
+    if not 0 <= successes <= total or total == 0:
+        raise ValueError(f"{successes} of {total} is no share; allowed: 0 <= k <= n, n > 0.")
 
 
 def _upper(level: float) -> float:

@@ -1,0 +1,1 @@
+"""Intervals, tests, power and resampling, each in the module of its name."""

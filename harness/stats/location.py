@@ -1,0 +1,129 @@
+"""Student's tests of a mean: is it another number, is it the same within a margin?
+
+A published number may be taken as a constant (``t_test``, ``tost``), or as one draw with the
+spread of ours (``prediction_test``, ``tost_of_prediction``), which is what a single run is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.stats.intervals import mean, sd
+
+
+@dataclass(frozen=True)
+class TTest:
+    """Result of a two-sided test by Student's t.
+
+    Attributes:
+        statistic: the difference over its standard error; infinite where nothing varies.
+        p: two-sided p value.
+        df: degrees of freedom.
+    """
+
+    statistic: float
+    p: float
+    df: int
+
+
+def t_test(values: Sequence[float], against: float) -> TTest:
+    """Test whether the mean of normally distributed values is a given number.
+
+    Args:
+        values: independent values, for instance one per seed; at least two.
+        against: the number.
+
+    Raises:
+        ValueError: there are fewer than two values, or a value is not finite.
+    """
+    return _two_sided(mean(values) - against, _error(values), len(values) - 1)
+
+
+def prediction_test(values: Sequence[float], against: float) -> TTest:
+    """Test whether a number is one more draw from the distribution of the values.
+
+    Raises:
+        ValueError: there are fewer than two values, or a value is not finite.
+    """
+    return _two_sided(mean(values) - against, _error(values, draw=True), len(values) - 1)
+
+
+def paired_t(a: Sequence[float], b: Sequence[float], *, least: float = 0.0) -> TTest:
+    """Test whether the mean of the differences a - b is zero.
+
+    Args:
+        a: values, for instance one per seed.
+        b: values of the same seeds, in the same order.
+        least: the smallest standard deviation of a difference that is believed. Shares of few
+            images are rounded so coarsely that two seeds can differ alike by chance.
+
+    Raises:
+        ValueError: there are fewer than two pairs, or a and b are not equally many.
+    """
+    if len(a) != len(b):
+        raise ValueError(f"Pairs need equally many values, not {len(a)} and {len(b)}.")
+    differences = [x - y for x, y in zip(a, b, strict=True)]
+    error = max(_error(differences), least / math.sqrt(len(differences)))
+    return _two_sided(mean(differences), error, len(differences) - 1)
+
+
+def tost(values: Sequence[float], against: float, margin: float) -> float:
+    """Return the p value of "the mean differs from a number by the margin or more".
+
+    Two one-sided t tests, of which the larger p counts (D. J. Schuirmann, J. Pharmacokinet.
+    Biopharm. 15 (1987) 657-680).
+
+    Args:
+        values: independent values; at least two.
+        against: the number.
+        margin: the largest difference that does not matter, above 0, in the values' unit.
+
+    Raises:
+        ValueError: there are fewer than two values, one is not finite, or the margin is not above
+            zero.
+    """
+    return _equivalence(mean(values) - against, margin, _error(values), len(values) - 1)
+
+
+def tost_of_prediction(values: Sequence[float], against: float, margin: float) -> float:
+    """Return the p value of ``tost`` where the number is itself one draw with our spread.
+
+    Raises:
+        ValueError: see ``tost``.
+    """
+    error = _error(values, draw=True)
+    return _equivalence(mean(values) - against, margin, error, len(values) - 1)
+
+
+def _error(values: Sequence[float], *, draw: bool = False) -> float:
+    """Return the standard error of the mean, or of the mean less one more draw."""
+    if not all(math.isfinite(value) for value in values):
+        raise ValueError("Some values are not finite; leave them out and say so.")
+    return sd(values) * math.sqrt(float(draw) + 1.0 / len(values))
+
+
+def _two_sided(difference: float, error: float, df: int) -> TTest:
+    from scipy.special import stdtr
+
+    if not math.isfinite(difference):
+        raise ValueError("The number that is tested against is not finite.")
+    if error == 0.0:
+        if difference == 0.0:
+            return TTest(0.0, 1.0, df)
+        return TTest(math.copysign(math.inf, difference), 0.0, df)
+    statistic = difference / error
+    return TTest(statistic, float(2.0 * stdtr(df, -abs(statistic))), df)
+
+
+def _equivalence(difference: float, margin: float, error: float, df: int) -> float:
+    from scipy.special import stdtr
+
+    if not (margin > 0.0 and math.isfinite(margin) and math.isfinite(difference)):
+        raise ValueError(f"The margin {margin} is no finite number above 0.")
+    # The hypothesis that is less clearly rejected: the end that the mean is nearer to.
+    distance = margin - abs(difference)
+    if error == 0.0:
+        return 0.0 if distance > 0.0 else 1.0
+    return float(stdtr(df, -distance / error))

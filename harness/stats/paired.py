@@ -1,0 +1,117 @@
+"""Paired tests of two models on the same images."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from harness.stats import resample
+from harness.stats.clusters import sums
+from harness.stats.intervals import Interval
+
+ROUNDS = 10_000
+"""Random rounds of a test; the smallest p value is 1 / (ROUNDS + 1)."""
+
+
+def mcnemar(b: int, c: int) -> float:
+    """Return the exact two-sided p value of McNemar's test.
+
+    It presumes independent images; where several show one lesion or patient, use ``sign_flip``.
+    Source: Q. McNemar, Psychometrika 12 (1947) 153-157.
+
+    Args:
+        b: images that the first model alone gets right.
+        c: images that the second model alone gets right.
+
+    Raises:
+        ValueError: a count is negative.
+    """
+    from scipy.special import bdtr
+
+    if b < 0 or c < 0:
+        raise ValueError(f"The counts {b} and {c} are no numbers of images.")
+    if b + c == 0:
+        return 1.0
+    # Of the images on which they differ, either is right with probability 1/2.
+    return min(1.0, 2.0 * float(bdtr(min(b, c), b + c, 0.5)))
+
+
+def sign_flip(
+    differences: np.ndarray,
+    clusters: np.ndarray | None,
+    rng: np.random.Generator,
+    *,
+    rounds: int = ROUNDS,
+) -> float:
+    """Return the two-sided p value of "the sign of each cluster's difference is arbitrary".
+
+    Args:
+        differences: (n,) first model less second, one per image.
+        clusters: (n,) lesion or patient of each image, whose images change sign together; None
+            where every image stands alone.
+        rng: the generator.
+        rounds: random assignments of signs.
+
+    Returns:
+        (as extreme rounds + 1) / (rounds + 1), so that the test is never too liberal (B. Phipson
+        and G. K. Smyth, Stat. Appl. Genet. Mol. Biol. 9 (2010) 39).
+
+    Raises:
+        ValueError: shapes do not fit, a value is not finite, or there are no images or rounds.
+    """
+    if rounds < 1:
+        raise ValueError(f"{rounds} rounds cannot be drawn; give at least one.")
+    totals, _ = sums(np.ravel(differences), clusters)
+    observed = abs(float(totals.sum()))
+    sizes, numbers = _alike(np.abs(totals))
+    if not len(sizes):
+        return 1.0
+    # Clusters of one size s, n of them: s (2 B - n) with B ~ Binomial(n, 1/2) is the sum of their
+    # random signs, so that few draws replace n.
+    reached = 0
+    block = max(1, resample.BLOCK // len(sizes))
+    for begin in range(0, rounds, block):
+        shape = (min(block, rounds - begin), len(sizes))
+        drawn = np.abs((2.0 * rng.binomial(numbers, 0.5, size=shape) - numbers) @ sizes)
+        # Sums of floats in another order differ in the last places; those are ties.
+        reached += int((drawn >= observed - 1e-9 * (sizes @ numbers)).sum())
+    return (reached + 1) / (rounds + 1)
+
+
+def _alike(totals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different positive numbers, equal up to rounding, and how many of each."""
+    values = np.sort(totals)
+    values = values[values > 1e-12 * max(1.0, float(values[-1]))] if len(values) else values
+    if not len(values):
+        return values, np.zeros(0, np.int64)
+    starts = np.flatnonzero(np.diff(values, prepend=-1.0) > 1e-9 * values)
+    return values[starts], np.diff(np.append(starts, len(values)))
+
+
+def mean_difference(
+    a: np.ndarray,
+    b: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    clusters: np.ndarray | None = None,
+    rounds: int = ROUNDS,
+    level: float = 0.95,
+) -> Interval:
+    """Return the bootstrap interval of the mean of a - b over the same images.
+
+    Args:
+        a: (n,) one number per image.
+        b: (n,) likewise, in the same order.
+        rng: the generator.
+        clusters: (n,) lesion or patient of each image; None where every image stands alone.
+        rounds: number of resamples.
+        level: coverage, in 0..1.
+
+    Raises:
+        ValueError: shapes do not fit, a value is not finite, or there are fewer than two clusters.
+    """
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if a.shape != b.shape or a.ndim != 1:
+        raise ValueError(f"Values of shapes {a.shape} and {b.shape} are no pairs.")
+    drawn = resample.bootstrap_means(a - b, rng, rounds, clusters=clusters)
+    units = len(sums(a, clusters)[1])
+    return resample.percentile(drawn, level=level, size=units)
