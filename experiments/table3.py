@@ -24,16 +24,16 @@ PRETRAINING: dict[str, tuple[str, Method]] = {
 """By masks in pre-training: the module's heading and the method."""
 
 PRINTED = {
-    ("random", False): ("Baseline (I)", 60.54),
-    ("amt", False): ("II", 60.92),
-    ("sam", False): ("III", 62.07),
-    ("random", True): ("IV", 60.58),
-    ("amt", True): ("V", 61.39),
-    ("sam", True): ("VI", 63.41),
+    ("random", False): ("Baseline (I)", "60.54"),
+    ("amt", False): ("II", "60.92"),
+    ("sam", False): ("III", "62.07"),
+    ("random", True): ("IV", "60.58"),
+    ("amt", True): ("V", "61.39"),
+    ("sam", True): ("VI", "63.41"),
 }
 """By masks in pre-training and SAM in fine-tuning: setting and accuracy (%) as printed."""
 
-COSTS = {False: (16.86, 9.765), True: (4.37, 8.671)}
+COSTS = {False: ("16.86", "9.765"), True: ("4.37", "8.671")}
 """By SAM in fine-tuning: FLOPs (G) and inference time (ms) as printed."""
 
 SETTINGS = "Settings of the paper"

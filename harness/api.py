@@ -95,6 +95,7 @@ if TYPE_CHECKING:
         VitSize,
     )
     from harness.spec.dataset import Dataset, Item, Listing, Source
+    from harness.spec.printed import Printed
     from harness.spec.profile import Profile, Scale
     from harness.spec.profiles import LAPTOP, PAPER, PROFILES, SMOKE
     from harness.spec.quantity import Metric
@@ -121,6 +122,7 @@ __all__ = [  # noqa: RUF022 (grouped by what they are for)
     "Table",
     "Row",
     "Column",
+    "Printed",
     "Scatter",
     "Panels",
     "Sweep",

@@ -17,6 +17,7 @@ from harness.report.values import (
     GridColumn,
     State,
 )
+from harness.spec.printed import Printed
 from harness.spec.quantity import Quantity
 from harness.spec.table import Row
 from harness.stats import intervals
@@ -47,8 +48,7 @@ def make(
         runs: the entries of this row and column, at most one per seed.
         context: how the table was made.
     """
-    printed = row.printed_in(column.column)
-    paper = NOTHING if printed is None else fixed(printed, metric.digits)
+    printed, paper = _published(row.printed_in(column.column), metric)
     if row.stages is None:
         return Cell(state="not run", printed=printed, paper=paper, remarks=(NOT_RUN,))
     if not column.column.applies(row):
@@ -87,8 +87,8 @@ def make(
 
 def cost_cell(row: Row, column: GridColumn, costing: Costing | None) -> Cell:
     """Return a cell of a cost column; ``costing`` is None if the cost is not known."""
-    metric, printed = column.metric, row.printed_in(column.context.column)
-    paper = NOTHING if printed is None else fixed(printed, metric.digits)
+    metric = column.metric
+    printed, paper = _published(row.printed_in(column.context.column), metric)
     if row.stages is None:
         return Cell(state="not run", printed=printed, paper=paper, remarks=(NOT_RUN,))
     if costing is None:
@@ -112,6 +112,15 @@ def cost_cell(row: Row, column: GridColumn, costing: Costing | None) -> Cell:
             *([NOISY] if costing.noisy else []),
         ),
         costing=costing,
+    )
+
+
+def _published(number: Printed | None, metric: Quantity) -> tuple[float | None, str]:
+    """Return the paper's number and its text: as printed, or to the metric's decimals."""
+    if number is None:
+        return None, NOTHING
+    return number.value, number.text if number.exact_decimals else fixed(
+        number.value, metric.digits
     )
 
 

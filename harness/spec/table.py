@@ -9,9 +9,10 @@ from typing import Annotated
 from msgspec import Meta
 
 from harness import ranges
-from harness.errors import unknown
+from harness.errors import UserError, unknown
 from harness.ranges import AnyCount, Seed
 from harness.spec.costs import COSTS
+from harness.spec.printed import Printed
 from harness.spec.quantity import CostQuantity
 from harness.spec.recipe import Stage
 
@@ -27,8 +28,10 @@ class Row:
             shown as "not run".
         finetunes: alternatives to the last, fine-tuning stage by name, chosen by
             ``--set finetune=NAME``; "own" is the recipe that the method's authors publish.
-        printed: the paper's numbers by column name, as printed; costs, which are the same on every
-            data set, by the name of the cost alone.
+        printed: the paper's numbers by column name; costs, which are the same on every data set,
+            by the name of the cost alone. Give the text that is printed ("61.30"): its decimals
+            tell how far the number is rounded, which those of a number (61.3) do not. They are
+            kept as ``Printed``, see ``printed_numbers``.
         modules: the entries of ``Table.modules`` that the row has.
         group: rows of one group are under one heading.
         backbone: the encoder, as the paper prints it.
@@ -41,19 +44,36 @@ class Row:
     label: str
     stages: tuple[Stage, ...] | None
     finetunes: Mapping[str, Stage] = field(default_factory=dict)
-    printed: Mapping[str, float] = field(default_factory=dict)
+    printed: Mapping[str, Printed | str | float] = field(default_factory=dict)
     modules: tuple[str, ...] = ()
     group: str = ""
     backbone: str = ""
     usual_batch: Mapping[str, AnyCount] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if isinstance(self.printed, Mapping):
+            numbers = {name: self._number(name, given) for name, given in self.printed.items()}
+            object.__setattr__(self, "printed", numbers)
         ranges.check(self)
 
-    def printed_in(self, column: Column) -> float | None:
+    def _number(self, name: str, given: Printed | str | float) -> Printed:
+        try:
+            return Printed.of(given)
+        except UserError as error:
+            where = f"Row {ranges.said(self.name)}, printed[{ranges.said(name)}]: "
+            raise UserError(f"{where}{error}") from None
+
+    @property
+    def printed_numbers(self) -> Mapping[str, Printed]:
+        """The paper's numbers, see ``printed``."""
+        return {name: Printed.of(number) for name, number in self.printed.items()}
+
+    def printed_in(self, column: Column) -> Printed | None:
         """Return the paper's number in a column, None if it prints none."""
         number = self.printed.get(column.name)
-        return self.printed.get(column.metric) if number is None and column.cost else number
+        if number is None and column.cost:
+            number = self.printed.get(column.metric)
+        return None if number is None else Printed.of(number)
 
     def chain(self, finetune: str | None = None) -> tuple[Stage, ...]:
         """Return the stages, with the named alternative as the last stage if the row has it.

@@ -2,42 +2,88 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
+from types import MappingProxyType
+
+from harness.spec.printed import Printed
+
+HALF_UP, HALF_EVEN, TRUNCATED = "half up", "half to even", "truncated"
+
+CONVENTIONS: Mapping[str, Callable[[Fraction], int]] = MappingProxyType(
+    {
+        HALF_UP: lambda exact: (exact + Fraction(1, 2)).__floor__(),
+        HALF_EVEN: lambda exact: round(exact),
+        TRUNCATED: lambda exact: exact.__floor__(),
+    }
+)
+"""Ways to print a number of units of the last decimal as a whole number of them."""
 
 
-def grim(value: float, n: int, digits: int = 2) -> list[int]:
-    """Return the counts k for which 100 k / n is printed as ``value``.
+@dataclass(frozen=True, kw_only=True)
+class Grim:
+    """Counts k of n images for which 100 k / n is printed as a number, by the way of printing.
 
-    A printed percentage may have been rounded half up or half to even, or truncated; a count
-    that fits any of the three is returned. Exact: no floating-point arithmetic on k / n.
-
-    Args:
-        value: the percentage as printed, with at most ``digits`` decimals.
+    Attributes:
+        printed: the number.
         n: number of images.
-        digits: number of decimals printed.
+        fits: counts in ascending order, for each of CONVENTIONS.
+    """
 
-    Returns:
-        counts in ascending order; empty if no count of ``n`` images gives this number.
+    printed: Printed
+    n: int
+    fits: Mapping[str, tuple[int, ...]]
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Counts that fit any way of printing, ascending; empty: the number is unattainable."""
+        return tuple(sorted({count for counts in self.fits.values() for count in counts}))
+
+    @property
+    def rounded(self) -> tuple[int, ...]:
+        """Counts that fit rounding, half up or half to even, but not truncation alone."""
+        return tuple(sorted({*self.fits[HALF_UP], *self.fits[HALF_EVEN]}))
+
+    @property
+    def conventions(self) -> tuple[str, ...]:
+        """Names of the ways of printing that a count fits."""
+        return tuple(name for name, counts in self.fits.items() if counts)
+
+    @property
+    def attainable(self) -> bool:
+        """Whether any count of n images gives the printed number."""
+        return bool(self.conventions)
+
+
+def grim(number: Printed | str | float, n: int) -> Grim:
+    """Return the counts of ``n`` images that a percentage can stand for, by the way of printing.
+
+    Exact: no floating-point arithmetic on k / n. The decimals of a text count: "61.30" has two. A
+    number has those of its shortest form, so that 61.3 has one.
 
     Raises:
-        ValueError: ``n`` is not positive, or the value has more than ``digits`` decimals.
+        ValueError: ``n`` is not positive.
 
     Source: N. J. L. Brown and J. A. J. Heathers, "The GRIM test" (2017).
     """
     if n <= 0:
         raise ValueError(f"n is {n}; a percentage of images needs at least one.")
-    unit = 10**digits
-    printed = round(value * unit)
-    if abs(value * unit - printed) > 1e-6:
-        raise ValueError(f"{value} has more than {digits} decimals; raise digits.")
+    printed = Printed.of(number)
+    unit = 10**printed.digits
+    target = int(printed.exact * unit)
     # Rounding and truncation move 100 k / n by less than one unit of the last decimal, so that
     # |100 k / n - value| < 10^-digits; only counts k within these bounds are checked.
-    first = max(0, (printed - 1) * n // (100 * unit))
-    last = min(n, (printed + 1) * n // (100 * unit) + 1)
-    return [k for k in range(first, last + 1) if printed in _printings(Fraction(100 * unit * k, n))]
-
-
-def _printings(exact: Fraction) -> set[int]:
-    """Return a number rounded half up, rounded half to even and truncated, to whole units."""
-    half_up = (exact + Fraction(1, 2)).__floor__()
-    return {half_up, round(exact), exact.__floor__()}
+    first = max(0, (target - 1) * n // (100 * unit))
+    last = min(n, (target + 1) * n // (100 * unit) + 1)
+    shares = {k: Fraction(100 * unit * k, n) for k in range(first, last + 1)}
+    return Grim(
+        printed=printed,
+        n=n,
+        fits=MappingProxyType(
+            {
+                name: tuple(k for k, share in shares.items() if convention(share) == target)
+                for name, convention in CONVENTIONS.items()
+            }
+        ),
+    )

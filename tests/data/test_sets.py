@@ -109,7 +109,8 @@ def test_unknown_names_are_answered_with_a_guess() -> None:
 
 def test_version_2_of_btmd_has_no_numbers_of_the_paper() -> None:
     row = Row(name="mae", label="MAE", stages=None, printed={"btmd": 90.62})
-    assert row.printed_in(Column(dataset="btmd")) == 90.62
+    printed = row.printed_in(Column(dataset="btmd"))
+    assert printed is not None and printed.value == 90.62
     assert row.printed_in(Column(dataset="btmd-v2")) is None
 
 

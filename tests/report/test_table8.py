@@ -73,7 +73,7 @@ def test_the_papers_numbers_stand_in_its_six_small_tables() -> None:
     table = _table()
     found = {heading: {} for heading in table.subtables.values()}  # type: ignore[var-annotated]
     for line in table.rows:
-        numbers = (line.printed["messidor2"], line.printed["btmd"])
+        numbers = tuple(line.printed_numbers[name].value for name in ("messidor2", "btmd"))
         found[table.subtables[line.group]][line.label] = numbers
     assert found == PRINTED
     assert list(found) == list(PRINTED)

@@ -1,0 +1,88 @@
+"""Numbers as a paper prints them: the text, since its decimals tell how far the number is rounded.
+
+61.30 has two decimals and stands for 61.295 to 61.305; as the number 61.3 it would have one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+
+from harness import ranges
+from harness.errors import UserError
+
+_TEXT = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Printed:
+    """One published number.
+
+    Attributes:
+        text: the number as printed, without sign of percent or unit ("61.30").
+        exact_decimals: whether the decimals of ``text`` are those of the print. False where a table
+            gives a number instead of a text: its last zeros are not known.
+
+    Raises:
+        UserError: the text is not a decimal number of at most 15 digits before and after the point.
+    """
+
+    text: str
+    exact_decimals: bool = field(default=True, compare=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str) or not _TEXT.fullmatch(self.text):
+            raise UserError(f"A printed number is {ranges.said(self.text)}; {ALLOWED}")
+
+    @classmethod
+    def of(cls, number: Printed | str | float) -> Printed:
+        """Return a text, or the shortest decimals of a number, as a printed number.
+
+        Raises:
+            UserError: it is neither a decimal number nor the text of one.
+        """
+        if isinstance(number, Printed):
+            return number
+        if isinstance(number, str):
+            return cls(number)
+        if not ranges.fits(float, number):
+            raise UserError(f"A printed number is {ranges.said(number)}; {ALLOWED}")
+        # repr of a float has the fewest digits that give it back; "f" avoids exponents.
+        text = format(Decimal(repr(number)), "f")
+        if "." in text:
+            text = text.rstrip("0").removesuffix(".")
+        return cls(text, exact_decimals=False)
+
+    def padded(self, digits: int) -> Printed:
+        """Return a number whose last zeros are not known with zeros up to ``digits`` decimals."""
+        if self.exact_decimals or self.digits >= digits:
+            return self
+        point = "" if self.digits else "."
+        text = f"{self.text}{point}{'0' * (digits - self.digits)}"
+        return Printed(text, exact_decimals=False)
+
+    @property
+    def value(self) -> float:
+        """The number."""
+        return float(self.text)
+
+    @property
+    def exact(self) -> Fraction:
+        """The number without the rounding of binary fractions."""
+        return Fraction(self.text)
+
+    @property
+    def digits(self) -> int:
+        """Number of decimals."""
+        return len(self.text.partition(".")[2])
+
+    @property
+    def resolution(self) -> float:
+        """Half a unit of the last decimal: the most by which rounding has moved the number."""
+        return 0.5 * 10.0**-self.digits
+
+
+ALLOWED = 'allowed: the text of a decimal number, such as "61.30", or a number.'
+"""What a table may give as a printed number."""
