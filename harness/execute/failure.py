@@ -24,6 +24,10 @@ LOST_DEVICE = ("CUDA error", "cuDNN error", "CUBLAS_STATUS", "cuBLAS error", "de
 """Words of errors after which a process can use its GPU no more."""
 
 
+class DamagedDataError(Exception):
+    """Prepared images cannot be used as they are; runs on other data sets go on."""
+
+
 class DeviceLostError(Exception):
     """A stage failed with an error after which this process can train no other one.
 
@@ -51,6 +55,8 @@ def keep_traceback(runs: Path, key: str, failure: BaseException) -> None:
 
 def one_line(failure: BaseException) -> str:
     """Return a failure as one line, with an explanation if a plug-in's import failed."""
+    if isinstance(failure, DamagedDataError):
+        return shown(str(failure))  # names the file and says what to do
     explained = plugins.explain(failure)
     if explained:
         return shown(explained)

@@ -13,13 +13,14 @@ import torch
 from harness import files, provenance, ranges
 from harness.data import registry
 from harness.data.parts import USES, part_name, part_of
-from harness.data.prepared import Store, open_store
-from harness.errors import UserError
+from harness.data.prepared import Store, open_store, read_manifest
+from harness.errors import Damaged, UserError
 from harness.evaluate import classification
 from harness.evaluate.evaluator import Evaluator
 from harness.evaluate.registry import evaluator_for
 from harness.execute.failure import (
     FAILURES,
+    DamagedDataError,
     DeviceLostError,
     is_device_lost,
     keep_traceback,
@@ -145,8 +146,8 @@ class Trainer:
         epochs = step.stage.recipe.epochs
         heartbeat = Heartbeat(self.options.runs, step.key, step.title, epochs, claim)
         with heartbeat:
-            data = self._data(step.run)
             try:
+                data = self._data(step.run)
                 reporter = _StageReporter(progress, heartbeat)
                 result, measured = self._result(step, data, reporter, checkpoints)
             except (UserError, EndsStage):
@@ -203,6 +204,7 @@ class Trainer:
     def _provenance(self, step: StageRun) -> Provenance:
         """Return the provenance of a training that is about to start, with 0 seconds."""
         commit, dirty = provenance.commit()
+        manifest = read_manifest(self.options.data, step.run.dataset)
         return Provenance(
             commit=commit,
             dirty=dirty,
@@ -211,7 +213,7 @@ class Trainer:
             device=Device(**provenance.device_facts(self.device)),
             started=datetime.now(UTC).isoformat(timespec="seconds"),
             seconds=0.0,
-            stored_size=self._store(step.run).manifest.size,
+            stored_size=None if manifest is None else manifest.size,
         )
 
     def _result(
@@ -252,13 +254,7 @@ class Trainer:
         return result, self._measured(step, trained, size)
 
     def _measured(self, step: StageRun, trained: _Trained, size: int | None) -> _Measured:
-        """Measure a finished training.
-
-        Args:
-            step: the stage.
-            trained: its task and data.
-            size: images whose gradient was computed at once; None for the whole batch.
-        """
+        """Measure a finished training; ``size`` is its micro-batch, None for the whole batch."""
         task, (_, _, reported) = trained.task, trained.data
         in_parts = size is not None and size < step.stage.recipe.batch_size
         cuda = self.device.type == "cuda"
@@ -340,7 +336,17 @@ class Trainer:
         return task.to(self.device)
 
     def _data(self, run: Run, *, with_masks: bool = False) -> tuple[Images, Images, Images]:
-        """Return the images trained on, selected on and reported; the last data set is cached."""
+        """Return the images trained on, selected on and reported; the last data set is cached.
+
+        Raises:
+            DamagedDataError: a file of the prepared data set is not as it was prepared.
+        """
+        try:
+            return self._loaded_data(run, with_masks=with_masks)
+        except Damaged as damaged:
+            raise DamagedDataError(str(damaged)) from damaged
+
+    def _loaded_data(self, run: Run, *, with_masks: bool) -> tuple[Images, Images, Images]:
         masked = self._loaded is not None and self._loaded[1][0].masks is not None
         missing = with_masks and not masked
         if self._loaded is None or self._loaded[0] != run.dataset or missing:

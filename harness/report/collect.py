@@ -7,9 +7,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from harness import provenance as environment
+from harness.console import warn
 from harness.data import registry as data_registry
 from harness.data.parts import part_of
 from harness.data.prepared import Store, open_store
+from harness.errors import Damaged
 from harness.evaluate import registry
 from harness.plan.columns import ColumnPlan
 from harness.plan.plan import CellRun, Plan
@@ -82,35 +84,48 @@ def is_stale(cell_run: CellRun, records: Records) -> bool:
 
 def column_contexts(plan: Plan) -> tuple[ColumnContext, ...]:
     """Return each column's data and the results of constant predictions on them."""
-    return tuple(_column(plan, column) for column in plan.columns)
+    return tuple(column_context(plan, column) for column in plan.columns)
 
 
-def _column(plan: Plan, column: ColumnPlan) -> ColumnContext:
+def column_context(plan: Plan, column: ColumnPlan) -> ColumnContext:
+    """Return a column's data, which must be prepared, and results of constant predictions."""
     if column.column.cost is not None:
         title = column.column.title or column.asked.title
         return ColumnContext(column=column.column, title=title, dataset=column.used.name)
-    store: Store = open_store(plan.options.data, column.used.name)
-    part = part_of(store, column.split, plan.options.profile, "reported")
-    metric, classes = column.column.metric, len(column.used.classes)
     # The sizes of a user's data set are not the paper's.
     printed = column.asked.name in data_registry.shipped()
     title = column.column.title or column.asked.title
     if column.column.probe is not None:
         title = f"{title}, {PROBE_TITLES[column.column.probe]}"
-    return ColumnContext(
+    described = ColumnContext(
         column=column.column,
         title=f"{title} ({column.used.name})" if column.phantom else title,
         dataset=column.used.name,
         phantom=column.phantom or column.used.name.startswith("phantom"),
-        n=len(part),
-        majority=registry.majority(metric, part.labels, classes),
-        constants=registry.constants(metric, part, plan.options.profile.backbones.image_size),
         data=column.manifest.fingerprint,
         printed_n=column.asked.sizes.get("eval") if printed else None,
         split=column.split,
         stored_size=column.manifest.size,
         wanted_size=plan.options.profile.stored_size,
         remarks=column.manifest.remarks,
+    )
+    try:
+        return _of_images(described, plan, column)
+    except Damaged as damaged:  # the table's other columns are sound
+        warn(damaged)
+        return replace(described, remarks=(*described.remarks, str(damaged)))
+
+
+def _of_images(described: ColumnContext, plan: Plan, column: ColumnPlan) -> ColumnContext:
+    """Add what is computed from the reported images and from the division of the data set."""
+    store: Store = open_store(plan.options.data, column.used.name)
+    part = part_of(store, column.split, plan.options.profile, "reported")
+    metric, classes = column.column.metric, len(column.used.classes)
+    return replace(
+        described,
+        n=len(part),
+        majority=registry.majority(metric, part.labels, classes),
+        constants=registry.constants(metric, part, plan.options.profile.backbones.image_size),
         division=division.of(column, store, plan.options.profile),
     )
 

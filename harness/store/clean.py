@@ -88,7 +88,9 @@ def check(folder: Path) -> None:
     Raises:
         UserError: the folder has no marker, or one of another form.
     """
-    if not (folder / form.MARKER).is_file() or form.check(folder) is None:
+    marker = folder / form.MARKER
+    # A link may be to the marker of another store, and makes nothing of this folder ours.
+    if marker.is_symlink() or not marker.is_file() or form.check(folder) is None:
         raise UserError(
             f"{folder} is no run store (it has no {form.MARKER}): nothing was removed. Give the"
             " folder of your runs with --runs."

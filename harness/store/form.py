@@ -77,9 +77,10 @@ def read(folder: Path) -> Marker | None:
             return None
         if _is_of_0_2(folder):
             raise UserError(
-                f"The run store {folder} has lost its marker {MARKER}; nothing else is wrong with"
-                f' it. Put it back from a copy, or write {{"form": {migrations.FIRST}}} into it'
-                " with the form of the version that made the store."
+                f"{folder} looks like a run store that has lost its marker {MARKER}; nothing in it"
+                " was changed. If it is one, put the marker back from a copy, or write"
+                f' {{"form": {migrations.FIRST}}} into it with the form of the version that made'
+                " the store; if its files are somebody else's, choose another --runs folder."
             ) from None
         raise UserError(
             f"{folder} is a run store of version 0.1 (it has {old_file.relative_to(folder)} and"

@@ -82,7 +82,7 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(
 
 def test_a_lost_marker_is_told_from_an_old_store(runs: Path) -> None:
     (runs / ".harness-store").unlink()
-    with pytest.raises(UserError, match="has lost its marker .harness-store"):
+    with pytest.raises(UserError, match="run store that has lost its marker .harness-store"):
         Records(runs)
 
 
