@@ -94,6 +94,7 @@ if TYPE_CHECKING:
         SwinSize,
         VitSize,
     )
+    from harness.spec.claim import HALF_A_POINT, Change, Claim, Margin, Ordering, one_image
     from harness.spec.dataset import Dataset, Item, Listing, Source
     from harness.spec.printed import Printed
     from harness.spec.profile import Profile, Scale
@@ -125,6 +126,12 @@ __all__ = [  # noqa: RUF022 (grouped by what they are for)
     "Printed",
     "Scatter",
     "Panels",
+    "Claim",
+    "Ordering",
+    "Change",
+    "Margin",
+    "one_image",
+    "HALF_A_POINT",
     "Sweep",
     "Space",
     "Real",

@@ -179,7 +179,9 @@ def _parser() -> argparse.ArgumentParser:
     from harness.cli.cost import add_parser as add_cost_parser
     from harness.cli.data import add_parser as add_data_parser
     from harness.cli.migrate import add_parser as add_migrate_parser
+    from harness.cli.verdict import add_parser as add_verdict_parser
 
+    add_verdict_parser(commands)
     add_data_parser(commands)
     add_cost_parser(commands)
     add_migrate_parser(commands)

@@ -10,7 +10,11 @@ from harness.console import note, say
 from harness.execute.stage import ExecutionOptions
 from harness.execute.workers import train_plan, work_on_plan
 from harness.interrupt import Stop
+from harness.plan.plan import Plan
 from harness.provenance import choose_device
+from harness.store import margins as ledger
+from harness.verdict.collect import margins
+from harness.verdict.table import judge_plan, summary
 
 
 def run(args: argparse.Namespace) -> int:
@@ -19,6 +23,8 @@ def run(args: argparse.Namespace) -> int:
     plan, device = make_plan(args), choose_device()
     if args.worker:
         return work_on_plan(plan, device, ExecutionOptions(micro_batch=args.micro_batch))
+    # Before any number is seen: a margin that is chosen afterwards decides nothing.
+    ledger.freeze(plan.options.runs, plan.name, margins(plan.table))
     warn_of_small_stores([plan])
     with Stop() as stop:
         sheets = written_plans(args, plan)
@@ -29,8 +35,17 @@ def run(args: argparse.Namespace) -> int:
             f"{outcome.trained} stages trained, {outcome.found} found done,"
             f" {len(outcome.failed)} failed. Written: {', '.join(str(p) for p in paths)}"
         )
+        _say_verdict(plan)
         if args.track == "on":
             mirror_runs(plan, paths)
     for record in outcome.failed:
         note(f"failed: {record.key[:12]}: {record.error}")
     return 1 if outcome.failed else 0
+
+
+def _say_verdict(plan: Plan) -> None:
+    """Print how many published numbers, gains and claims the runs reproduce."""
+    lines = summary(judge_plan(plan))
+    if lines:
+        say("Verdict:", *(f"  {line}" for line in lines))
+        say(f"`harness verdict {plan.name}` with the same options says why.")

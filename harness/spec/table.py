@@ -11,6 +11,7 @@ from msgspec import Meta
 from harness import ranges
 from harness.errors import UserError, unknown
 from harness.ranges import AnyCount, Seed
+from harness.spec.claim import Claim, Margin
 from harness.spec.costs import COSTS
 from harness.spec.printed import Printed
 from harness.spec.quantity import CostQuantity
@@ -179,6 +180,10 @@ class Table:
             a small table, (a), (b), ..., whose rows are ranked separately.
         references: names of the rows with which others are compared over several seeds: the one in
             their group, else the first.
+        subject: name of the row whose gains over the others a verdict judges; "" for none.
+        margins: largest difference to a published number that counts as the same, by name of the
+            column; see ``docs/verdict.md``.
+        claims: sentences of the paper that this table decides.
         scatter: scatter plot that ``--figures`` adds; None for none.
         panels: figure of predicted masks that ``--figures`` adds; None for none.
     """
@@ -194,6 +199,9 @@ class Table:
     table_per_dataset: bool = False
     subtables: Mapping[str, str] = field(default_factory=dict)
     references: tuple[str, ...] = ()
+    subject: str = ""
+    margins: Mapping[str, Margin] = field(default_factory=dict)
+    claims: tuple[Claim, ...] = ()
     scatter: Scatter | None = None
     panels: Panels | None = None
 

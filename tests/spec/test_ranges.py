@@ -17,6 +17,7 @@ from harness.evaluate.metrics import METRICS
 from harness.plan.options import Options
 from harness.spec import profiles
 from harness.spec.backbones import BACKBONES
+from harness.spec.claim import one_image
 from harness.spec.costs import COSTS
 from harness.spec.profile import Scale
 from harness.spec.recipe import Recipe
@@ -43,6 +44,7 @@ SAMPLES: dict[str, Any] = {
     "Panels": Panels(name="", title="", source=""),
     "Options": Options(profile=profiles.SMOKE, seeds=(0,)),
     "Quantity": None,
+    "Margin": one_image(100),
     "Choice": Choice(name="x", fields=(), choices=(0, 2.5, "a", True)),
     "Metric": METRICS["accuracy"],
     "CostQuantity": COSTS["training_macs"],

@@ -1,0 +1,188 @@
+"""``harness verdict``: is a published number reproduced, different, or can nobody tell?"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import files
+from harness.cli import options
+from harness.console import say, say_json
+from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from harness.plan.plan import Plan
+    from harness.report.values import Context
+    from harness.verdict.table import TableVerdict
+    from harness.verdict.values import Verdict
+
+DESCRIPTION = """Say of every published number of tables, and of every claim, whether the finished
+runs reproduce it; or, with --values and --published, of numbers that are typed in. Nothing is
+trained. The words and their order stand in docs/verdict.md."""
+
+
+def add_parser(commands: Any) -> None:
+    """Add the ``verdict`` command to the command line."""
+    parser = commands.add_parser(
+        "verdict", help="judge published numbers against runs, or against typed values"
+    )
+    parser.description = DESCRIPTION
+    parser.add_argument(
+        "experiments", nargs="*", metavar="experiment", help="names from `harness list`, or paths"
+    )
+    parser.add_argument(
+        "--values", metavar="V,V", help="own results, one per seed; judged against --published"
+    )
+    parser.add_argument("--published", metavar="P", help="the published number, as printed")
+    parser.add_argument(
+        "--margin",
+        type=options.number(1e-12, 1e12),
+        metavar="M",
+        help="largest difference that counts as the same; for tables: in place of the frozen"
+        " margins, for a separate verdict that says so",
+    )
+    parser.add_argument(
+        "--basis",
+        choices=("mean", "draw"),
+        help="the published number is a mean that is taken as exact (default for --values), or one"
+        " run's draw (default and only choice for tables)",
+    )
+    parser.add_argument(
+        "--images",
+        type=options.whole(1, 2**31),
+        metavar="N",
+        help="with --values: the published number is a share (%%) of N images, checked by GRIM",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--out", type=options.path, help="folder of the pages (reports/PROFILE)")
+    options.add_narrowing(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Judge tables or typed values; always 0, since no verdict is an error."""
+    typed = args.values is not None or args.published is not None
+    if typed == bool(args.experiments):
+        raise UserError(
+            "Give names of tables, or --values and --published: "
+            + ("both were given." if typed else "neither was given.")
+        )
+    if typed:
+        return _typed(args)
+    for name in ("basis", "images"):
+        if getattr(args, name) is not None:
+            raise UserError(f"--{name} belongs to --values; tables know theirs. Leave it out.")
+    return _tables(args)
+
+
+def _typed(args: argparse.Namespace) -> int:
+    from harness.verdict import write
+
+    verdict = judge_values(args)
+    if args.json:
+        say_json(write.to_json(verdict))
+    else:
+        say(*write.lines(verdict))
+    return 0
+
+
+def judge_values(args: argparse.Namespace) -> Verdict:
+    """Judge the values of a command line.
+
+    Raises:
+        UserError: values, the published number or the margin are missing or no numbers.
+    """
+    from harness.spec.claim import Margin
+    from harness.spec.printed import Printed
+    from harness.verdict.judge import judge
+    from harness.verdict.values import Evidence
+
+    for name in ("values", "published", "margin"):
+        if getattr(args, name) is None:
+            raise UserError(
+                f"--{name} is missing: give --values V,V --published P --margin M, the margin in"
+                " the values' unit."
+            )
+    parse = options.number(-1e12, 1e12)
+    try:
+        values = tuple(parse(word.strip()) for word in args.values.split(","))
+    except argparse.ArgumentTypeError as error:
+        raise UserError(f"--values: {error}; separate them by commas.") from error
+    return judge(
+        Evidence(
+            printed=Printed(args.published.strip()),
+            values=values,
+            margin=Margin(value=args.margin, source="given with --margin"),
+            basis=args.basis or "mean",
+            printed_n=args.images,
+            is_share=args.images is not None,
+        )
+    )
+
+
+def _tables(args: argparse.Namespace) -> int:
+    from harness.verdict import write
+    from harness.verdict.table import counted, summary
+
+    verdicts = list(_judged(args))
+    paths, pages = [], []
+    for verdict in verdicts:
+        plan = verdict.plan
+        context = _context(args, plan)
+        folder = args.out or Path("reports") / plan.options.profile.name
+        name = f"{plan.name}-verdict" + ("" if verdict.margin is None else "-other-margin")
+        page = write.table_to_json(verdict, context)
+        pages.append(page)
+        files.write_text(folder / f"{name}.md", write.markdown(verdict, context))
+        files.write_json(folder / f"{name}.json", page)
+        paths += [folder / f"{name}.md", folder / f"{name}.json"]
+    words = [judged.word for verdict in verdicts for _, judged in verdict.numbers]
+    if args.json:
+        say_json({"summary": counted(words), "tables": pages})
+        return 0
+    for verdict in verdicts:
+        say(*write.table_lines(verdict), "")
+    if len(verdicts) > 1:
+        say("Summary:", *(f"  {line}" for verdict in verdicts for line in summary(verdict)))
+        say(f"  all published numbers: {counted(words)}")
+    say(f"Written: {', '.join(map(str, paths))}")
+    return 0
+
+
+def _judged(args: argparse.Namespace) -> Iterator[TableVerdict]:
+    """Yield the verdicts on each table, with its frozen margins or with ``--margin``.
+
+    Raises:
+        UserError: a table has no published number, or a margin is not the frozen one.
+    """
+    from harness.cli.planning import plan_options
+    from harness.plan import catalog
+    from harness.plan.plan import make_all
+    from harness.spec.claim import Margin
+    from harness.store import margins as ledger
+    from harness.verdict.collect import margins
+    from harness.verdict.table import judge_plan
+
+    tables = [catalog.load(name) for name in args.experiments]
+    given = None
+    if args.margin is not None:
+        given = Margin(value=args.margin, source="given with --margin")
+    for plan in make_all(tables, replace(plan_options(args), unprepared=True)):
+        own = margins(plan.table)
+        if not own and not plan.table.claims:
+            raise UserError(
+                f"{plan.name} prints no published number to judge; give Row.printed in its file."
+            )
+        if given is None:
+            ledger.check(plan.options.runs, plan.name, own)
+        yield judge_plan(plan, margin=given)
+
+
+def _context(args: argparse.Namespace, plan: Plan) -> Context:
+    from harness.cli.planning import typed_command
+    from harness.report import collect
+
+    return collect.context(plan, command=typed_command(args), device=platform.machine())

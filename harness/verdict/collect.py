@@ -1,0 +1,283 @@
+"""Evidence on every published number of a plan, from its records and counted costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from harness.evaluate import registry
+from harness.plan.columns import ColumnPlan
+from harness.plan.plan import Plan
+from harness.report import collect as report_collect
+from harness.report.costs import fill
+from harness.report.values import ColumnContext, Costing, Entry
+from harness.spec.claim import HALF_A_POINT, Margin, one_image
+from harness.spec.quantity import Quantity
+from harness.spec.table import Column, Row, Table
+from harness.stats import intervals
+from harness.stats.intervals import Interval
+from harness.verdict.values import Basis, Evidence, NamedSd
+
+BASIS: Basis = "draw"
+"""A paper that prints one number per cell prints one run's: it is itself a draw."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A row in a column, with the evidence on its published number.
+
+    Attributes:
+        row: of the table.
+        column: of the table.
+        metric: what the column shows.
+        values: ours by seed, in the units of the table.
+        evidence: on the published number; None where the paper prints none.
+        counted: a cost that is computed; None for other columns.
+    """
+
+    row: Row
+    column: Column
+    metric: Quantity
+    values: Mapping[int, float]
+    evidence: Evidence | None
+    counted: float | None = None
+
+    @property
+    def name(self) -> str:
+        """Row and column, by which a verdict is found."""
+        return f"{self.row.name} / {self.column.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collected:
+    """All cells of a table with what is common to them.
+
+    Attributes:
+        plan: the plan that was read.
+        cells: by names of row and column.
+        scale: what is not the paper's, by name of the column; judged effects are marked with it.
+    """
+
+    plan: Plan
+    cells: Mapping[tuple[str, str], Cell]
+    scale: Mapping[str, tuple[str, ...]]
+
+
+def margins(table: Table) -> dict[str, Margin]:
+    """Return the margin of each column with published numbers: the table's, else a default."""
+    names = {
+        column.name: column
+        for column in table.columns
+        if column.cost is None and any(row.printed_in(column) is not None for row in table.rows)
+    }
+    return {name: table.margins.get(name) or _default(column) for name, column in names.items()}
+
+
+def _default(column: Column) -> Margin:
+    from harness.data import registry as data_registry
+
+    shipped = data_registry.shipped().get(column.dataset)
+    images = shipped.sizes.get("eval") if shipped is not None else None
+    return one_image(images) if images and column.metric == "accuracy" else HALF_A_POINT
+
+
+def collect(plan: Plan, *, margin: Margin | None = None) -> Collected:
+    """Return the cells of a plan with the evidence on each published number.
+
+    Args:
+        plan: data sets that are not prepared are allowed.
+        margin: in place of the table's margins, for all columns.
+    """
+    entries = report_collect.entries(plan)
+    by_cell: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        by_cell.setdefault((entry.row, entry.column), []).append(entry)
+    costs = fill(plan, None)
+    frozen = margins(plan.table)
+    cells: dict[tuple[str, str], Cell] = {}
+    scale: dict[str, tuple[str, ...]] = {}
+    for column in plan.columns:
+        name = column.column.name
+        cost = column.column.cost
+        metric = cost if cost is not None else registry.find(column.column.metric)
+        context = report_collect.column_context(plan, column) if column.prepared else None
+        scale[name] = _scale(plan, column, context)
+        surroundings = _Surroundings(
+            column=column,
+            metric=metric,
+            context=context,
+            margin=margin or frozen.get(name) or HALF_A_POINT,
+            scale=scale[name],
+            sd=_pooled(plan, column, metric, by_cell),
+        )
+        for row in plan.table.rows:
+            found = by_cell.get((row.name, name), [])
+            cells[row.name, name] = _cell(row, surroundings, found, costs.get((row.name, name)))
+    return Collected(plan=plan, cells=cells, scale=scale)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Surroundings:
+    """What the cells of one column share."""
+
+    column: ColumnPlan
+    metric: Quantity
+    context: ColumnContext | None
+    margin: Margin
+    scale: tuple[str, ...]
+    sd: NamedSd | None
+
+
+def _cell(
+    row: Row, column: _Surroundings, entries: Sequence[Entry], costing: Costing | None
+) -> Cell:
+    done = [e for e in entries if e.status == "done" and e.value is not None]
+    values = {e.seed: column.metric.factor * (e.value or 0.0) for e in done}
+    cell = Cell(
+        row=row,
+        column=column.column.column,
+        metric=column.metric,
+        values=values,
+        evidence=None,
+        counted=_counted(column, costing),
+    )
+    printed = row.printed_in(column.column.column)
+    if printed is None:
+        return cell
+    evidence = Evidence(
+        printed=printed.padded(column.metric.digits),
+        values=tuple(values.values()),
+        seeds=tuple(values),
+        margin=column.margin,
+        basis=BASIS,
+    )
+    if column.column.column.cost is not None:
+        return replace(cell, evidence=_of_cost(evidence, cell))
+    dataset = column.column.asked
+    printed_n = dataset.sizes.get("eval")
+    stale = sum(e.stale for e in done)
+    counted = column.metric.name == "accuracy"
+    return replace(
+        cell,
+        evidence=replace(
+            evidence,
+            n=column.context.n if column.context else None,
+            printed_n=printed_n,
+            is_share=counted,
+            constants=_constants(column) if counted else (),
+            collapsed=sum(e.collapsed for e in done),
+            absent=_absent(row, column, entries),
+            foreign=column.scale,
+            lacking=next((e.lacking for e in entries if e.lacking), ""),
+            sd=column.sd,
+            between_images=_of_images(done, column),
+            remarks=(
+                (f"{stale} of {len(done)} runs were made by other sources (†)",) if stale else ()
+            ),
+        ),
+    )
+
+
+def _counted(column: _Surroundings, costing: Costing | None) -> float | None:
+    """Return a cost that is computed; a time is measured."""
+    if column.column.column.cost is None or costing is None or not column.metric.comparable:
+        return None
+    return column.metric.factor * costing.value
+
+
+def _of_cost(evidence: Evidence, cell: Cell) -> Evidence:
+    """Return the evidence on a published cost: a count is computed, a time is of a machine."""
+    if cell.counted is not None:
+        return replace(evidence, counted=cell.counted)
+    if cell.metric.comparable:
+        return replace(evidence, absent="the row has no stages whose cost could be counted")
+    return replace(evidence, foreign=("a time on another machine, of another code",))
+
+
+def _absent(row: Row, column: _Surroundings, entries: Sequence[Entry]) -> str:
+    """Return why a cell has no finished run, "" if it has one."""
+    if any(e.status == "done" for e in entries):
+        return ""
+    if row.stages is None:
+        return "the harness does not have this method"
+    if not column.column.prepared:
+        return f"the data set {column.column.asked.name!r} is not prepared"
+    failed = sum(e.status == "failed" for e in entries)
+    return f"{failed} of {len(entries)} runs failed, none finished" if failed else "no finished run"
+
+
+def _scale(plan: Plan, column: ColumnPlan, context: ColumnContext | None) -> tuple[str, ...]:
+    """Return what is not the paper's in a column."""
+    profile, reasons = plan.options.profile, []
+    if column.phantom:
+        reasons.append(f"generated images ({column.used.name}) in place of {column.asked.name}")
+    if profile.name != "paper":
+        reasons.append(f"profile {profile.name!r}, not the paper's size and epochs")
+    if column.split != "paper":
+        reasons.append(f"split {column.split!r}, not the paper's sizes")
+    expected = column.asked.sizes.get("eval")
+    if context is not None and context.n is not None and expected and context.n != expected:
+        reasons.append(f"evaluated on {context.n} images, published on {expected}")
+    if plan.options.overrides:
+        reasons.append(f"settings changed by --set {' '.join(plan.options.overrides)}")
+    return tuple(reasons)
+
+
+def _constants(column: _Surroundings) -> tuple[int, ...]:
+    """Return how many of the paper's images the constant answer can get right.
+
+    The paper's own division of the images is not known where it was drawn at random: the count
+    then lies beside the expected one, and that of our division of the same size is added.
+    """
+    dataset, context = column.column.asked, column.context
+    n, total = dataset.sizes.get("eval"), sum(dataset.counts)
+    if not n or not total:
+        return ()
+    expected = n * max(dataset.counts) / total
+    counts = {math.floor(expected), math.ceil(expected)}
+    if context is not None and context.n == n and context.majority is not None:
+        counts.add(round(context.majority * n))
+    return tuple(sorted(counts))
+
+
+def _of_images(done: Sequence[Entry], column: _Surroundings) -> Interval | None:
+    """Return Wilson's interval of the first run's accuracy, over the sampling of images."""
+    if column.metric.name != "accuracy" or not done or not done[0].n or done[0].value is None:
+        return None
+    factor = column.metric.factor
+    interval = intervals.wilson(round(done[0].value * done[0].n), done[0].n)
+    return Interval(factor * interval.low, factor * interval.high)
+
+
+def _pooled(
+    plan: Plan,
+    column: ColumnPlan,
+    metric: Quantity,
+    by_cell: Mapping[tuple[str, str], Sequence[Entry]],
+) -> NamedSd | None:
+    """Return the spread over seeds of the column's rows that have several, None if none has."""
+    squares, freedom, rows = 0.0, 0, 0
+    for values in _several(plan, column, metric, by_cell):
+        squares += (len(values) - 1) * intervals.sd(values) ** 2
+        freedom += len(values) - 1
+        rows += 1
+    if not freedom or not squares:
+        return None
+    return NamedSd(
+        value=math.sqrt(squares / freedom),
+        source=f"the {rows} rows of {column.column.name} with several seeds, pooled",
+    )
+
+
+def _several(
+    plan: Plan,
+    column: ColumnPlan,
+    metric: Quantity,
+    by_cell: Mapping[tuple[str, str], Sequence[Entry]],
+) -> Iterator[list[float]]:
+    for row in plan.table.rows:
+        entries = by_cell.get((row.name, column.column.name), [])
+        values = [metric.factor * e.value for e in entries if e.value is not None]
+        if len(values) > 1:
+            yield values

@@ -1,0 +1,265 @@
+"""The verdict on one published number, from what is known about it."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from harness.report.numbers import bracket, fixed, signed
+from harness.stats import intervals, location, power
+from harness.verdict.grim import grim
+from harness.verdict.values import LEVEL, Basis, Evidence, Test, Verdict, Word
+
+MOST_SEEDS = 1000
+"""Largest number of seeds that is looked for."""
+
+POWER = 0.8
+"""Probability with which the seeds that are named reach a verdict."""
+
+BASES: dict[Basis, str] = {
+    "mean": "the published number taken as exact",
+    "draw": "the published number taken as one run's draw",
+}
+"""What each basis of a test says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fact:
+    """Something that is known of a number, and the verdict that follows from it, if any."""
+
+    text: str
+    word: Word | None = None
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """Return the verdict: the first word of ``values.MEANINGS`` that applies.
+
+    What is known of the published number alone comes first, since no run of ours can change it;
+    then what keeps ours from being compared; then the tests.
+    """
+    values = evidence.values
+    blank = Verdict(
+        word="undecidable",
+        reason="",
+        evidence=evidence,
+        mean=intervals.mean(values) if values else None,
+        sd=intervals.sd(values) if len(values) > 1 else None,
+        interval=intervals.t_interval(values) if len(values) > 1 else None,
+        tests=tuple(_test(evidence, basis) for basis in BASES) if len(values) > 1 else (),
+    )
+    facts = [*_published(evidence), *_obstacles(evidence)]
+    decisive = next((fact for fact in facts if fact.word is not None), None)
+    if decisive is not None and decisive.word is not None:
+        verdict = replace(blank, word=decisive.word, reason=decisive.text)
+    elif evidence.counted is not None:
+        verdict = _counted(blank, evidence.counted)
+    elif blank.tests and not evidence.lacking:
+        verdict = _tested(blank)
+    else:
+        verdict = _too_few(blank)
+    others = tuple(fact.text for fact in facts if fact is not decisive)
+    if decisive is not None and decisive in _published(evidence) and evidence.values:
+        # What a comparison would say if the number were one that runs could give.
+        otherwise = judge(replace(evidence, is_share=False))
+        others = (*others, f"otherwise {otherwise.text}: {otherwise.reason}")
+    return replace(verdict, facts=(*others, *evidence.remarks))
+
+
+def _published(evidence: Evidence) -> list[_Fact]:
+    """Return what is known of the published number alone."""
+    facts = []
+    printed, n = evidence.printed, evidence.printed_n
+    if evidence.is_share and n:
+        counts = grim(printed, n).counts
+        if not counts:
+            text = f"{printed.text} % is no share of {n} images, rounded or truncated"
+            facts.append(_Fact(text=text, word="unattainable"))
+        elif common := sorted(set(counts) & set(evidence.constants)):
+            text = f"{printed.text} % is {common[0]} of {n} images, the constant answer's share"
+            facts.append(_Fact(text=text, word="collapsed"))
+    return facts
+
+
+def _obstacles(evidence: Evidence) -> list[_Fact]:
+    """Return what keeps our numbers from being compared with the published one."""
+    facts = []
+    if evidence.absent:
+        facts.append(_Fact(text=evidence.absent, word="not run"))
+    facts += [_Fact(text=reason, word="not comparable") for reason in evidence.foreign]
+    runs = len(evidence.values)
+    if evidence.collapsed:
+        all_of_them = runs > 0 and evidence.collapsed >= runs
+        text = f"{evidence.collapsed} of our {runs} runs predict one class alone"
+        facts.append(_Fact(text=text, word="collapsed" if all_of_them else None))
+    if evidence.lacking:
+        facts.append(_Fact(text=evidence.lacking))
+    return facts
+
+
+def _counted(blank: Verdict, counted: float) -> Verdict:
+    """Judge a number that is computed from shapes: equal if it is printed alike."""
+    printed = blank.evidence.printed
+    ours = fixed(counted, printed.digits)
+    if abs(counted - printed.value) <= printed.resolution:
+        reason = f"computed {ours}, published {printed.text}"
+        return replace(blank, word="equal by computation", reason=reason, mean=counted)
+    side: Literal["above", "below"] = "above" if counted > printed.value else "below"
+    reason = f"computed {ours}, published {printed.text}: a count has no spread"
+    return replace(blank, word="different", side=side, reason=reason, mean=counted)
+
+
+def _test(evidence: Evidence, basis: Basis) -> Test:
+    """Test the values against the published number, see ``Test``."""
+    values, published = evidence.values, evidence.printed.value
+    draw = basis == "draw"
+    of_difference = location.prediction_test if draw else location.t_test
+    of_equivalence = location.tost_of_prediction if draw else location.tost
+    result = of_difference(values, published)
+    from scipy.special import stdtrit  # slow to import
+
+    n = len(values)
+    error = intervals.sd(values) * math.sqrt(1 / n + (1 if draw else 0))
+    # TOST is significant where |difference| + t(1 - level) * error is below the margin.
+    bound = float(stdtrit(n - 1, 1 - LEVEL)) * error
+    return Test(
+        basis=basis,
+        statistic=result.statistic,
+        df=result.df,
+        difference=result.p,
+        equivalence=of_equivalence(values, published, evidence.margin.value),
+        turns_at=abs(intervals.mean(values) - published) + bound,
+    )
+
+
+def _tested(blank: Verdict) -> Verdict:
+    """Judge values of several seeds by the test whose basis the evidence names."""
+    evidence = blank.evidence
+    test = next(test for test in blank.tests if test.basis == evidence.basis)
+    differs, equivalent = test.difference < LEVEL, test.equivalence < LEVEL
+    difference = _mean(blank) - evidence.printed.value
+    digits = max(evidence.printed.digits, 2)
+    shown = (
+        f"{fixed(_mean(blank), digits)} against {evidence.printed.text}"
+        f" ({signed(difference, digits)}; difference p {_p(test.difference)}, equivalence within"
+        f" ± {_number(evidence.margin.value)} p {_p(test.equivalence)})"
+    )
+    if equivalent:
+        word: Word = "equivalent, not equal" if differs else "reproduced"
+        return replace(blank, word=word, reason=shown, rests_on=test)
+    if differs:
+        side: Literal["above", "below"] = "above" if difference > 0 else "below"
+        return replace(blank, word="different", side=side, reason=shown, rests_on=test)
+    needed = _needed(blank, abs(difference))
+    decided = f"about {needed} seeds" if needed else f"no number of seeds up to {MOST_SEEDS}"
+    reason = f"{shown}; {decided} would decide, if mean and spread stay as they are"
+    return replace(blank, word="undecidable", reason=reason, rests_on=test, seeds_needed=needed)
+
+
+def _needed(blank: Verdict, difference: float) -> int | None:
+    """Return the seeds with which a difference or an equivalence is shown with 80 % power."""
+    evidence, sd = blank.evidence, blank.sd or 0.0
+    found = [
+        seeds
+        for seeds in (
+            _smallest(evidence, sd, difference, margin=None),
+            _smallest(evidence, sd, difference, margin=evidence.margin.value),
+        )
+        if seeds is not None
+    ]
+    return max(min(found), len(evidence.values) + 1) if found else None
+
+
+def _smallest(
+    evidence: Evidence, sd: float, difference: float, *, margin: float | None
+) -> int | None:
+    """Return the smallest number of seeds whose power suffices, None up to ``MOST_SEEDS``.
+
+    Args:
+        evidence: of the number; its basis is that of the test.
+        sd: of one run.
+        difference: between the true mean and the published number.
+        margin: of the test of equivalence; None for the test of difference.
+    """
+
+    def reached(n: int) -> bool:
+        # A published draw keeps its own spread: its error sd sqrt(1 + 1/n) is that of a mean
+        # whose values spread by sd sqrt(n + 1).
+        spread = sd * math.sqrt(n + 1) if evidence.basis == "draw" else sd
+        if margin is None:
+            return power.power_t(n, spread, difference) >= POWER
+        return power.power_tost(n, spread, difference, margin) >= POWER
+
+    counts = range(2, MOST_SEEDS + 1)
+    if not reached(MOST_SEEDS):
+        return None
+    # The first count that is reached: False sorts before True.
+    return counts[bisect.bisect_left(counts, 1, key=lambda n: int(reached(n)))]
+
+
+def _too_few(blank: Verdict) -> Verdict:
+    """Judge fewer than two values: no spread is known, so that nothing is decided."""
+    evidence, count = blank.evidence, len(blank.evidence.values)
+    if evidence.lacking:
+        return replace(blank, reason=evidence.lacking)
+    seeds = f"{count} seed{'' if count == 1 else 's'}: no spread over seeds"
+    if evidence.sd is None:
+        return replace(blank, reason=f"{seeds}; seeds needed: unknown, at least two")
+    sd, margin = evidence.sd, evidence.margin.value
+    needed = _smallest(evidence, sd.value, 0.0, margin=margin)
+    named = f"with the sd {_number(sd.value)} of {sd.source}"
+    decided = f"{needed} seeds" if needed else f"no number of seeds up to {MOST_SEEDS}"
+    reason = f"{seeds}; {named}, {decided} would show equivalence within ± {_number(margin)}"
+    return replace(blank, reason=reason, seeds_needed=needed)
+
+
+def sensitivity(verdict: Verdict) -> str:
+    """Return at which margins the verdict would be another; "" where it rests on no test."""
+    test = verdict.rests_on
+    if test is None:
+        return ""
+    differs = test.difference < LEVEL
+    below, above = (
+        ("different", "equivalent, not equal") if differs else ("undecidable", "reproduced")
+    )
+    return f"{below} below ± {_number(test.turns_at)}, {above} above"
+
+
+def describe(verdict: Verdict) -> Sequence[str]:
+    """Return the numbers behind a verdict, one line each."""
+    evidence = verdict.evidence
+    digits = max(evidence.printed.digits, 4)
+    lines = []
+    if verdict.mean is not None and verdict.evidence.values:
+        spread = ""
+        if verdict.sd is not None and verdict.interval is not None:
+            spread = f", sd {fixed(verdict.sd, digits)}, 95 % {bracket(verdict.interval, digits)}"
+        lines.append(f"ours: mean {fixed(verdict.mean, digits)}, n {len(evidence.values)}{spread}")
+    if evidence.between_images is not None:
+        interval = bracket(evidence.between_images, 2)
+        lines.append(f"between images: 95 % {interval} for one run on {evidence.n} images")
+    lines.append(f"margin: ± {_number(evidence.margin.value)} ({evidence.margin.source})")
+    for test in verdict.tests:
+        rests = "; the verdict rests on it" if test is verdict.rests_on else ""
+        lines.append(
+            f"{BASES[test.basis]}: t {fixed(test.statistic, 3)}, df {test.df},"
+            f" p {_p(test.difference)}, equivalence p {_p(test.equivalence)}{rests}"
+        )
+    if text := sensitivity(verdict):
+        lines.append(f"sensitivity: {text}")
+    return [*lines, *verdict.facts]
+
+
+def _mean(verdict: Verdict) -> float:
+    assert verdict.mean is not None
+    return verdict.mean
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _p(value: float) -> str:
+    return f"{value:.3g}" if value >= 1e-4 else f"{value:.2e}"

@@ -1,0 +1,251 @@
+"""The verdict on one number: golden cases, every word, their order, and what it would take."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.spec.claim import Margin
+from harness.spec.printed import Printed
+from harness.verdict.judge import describe, judge, sensitivity
+from harness.verdict.values import MEANINGS, Evidence, NamedSd, Verdict
+from tests.conftest import Harness
+
+# Full runs of masked autoencoders by facebookresearch/mae, issue 91, against the published numbers.
+BASE = (83.4193058512719, 83.5672585024562, 83.4053103286184, 83.4432981575596, 83.4373000903688)
+LARGE = (85.6325975925741, 85.5486244568059, 85.7085732893538, 85.6585892671511, 85.65459056306328)
+HUGE = (86.9345429086929, 86.90457167009563, 86.9025735882542, 86.8086637487192)
+
+
+def evidence(values: tuple[float, ...], published: str, margin: float, **changes: Any) -> Evidence:
+    """Return evidence on typed numbers."""
+    given: dict[str, Any] = {
+        "printed": Printed(published),
+        "values": values,
+        "margin": Margin(value=margin, source="a test"),
+        "basis": "mean",
+    }
+    return Evidence(**(given | changes))
+
+
+@pytest.mark.parametrize(
+    ("values", "published", "margin", "expected"),
+    [
+        (
+            BASE,
+            "83.6",
+            0.25,
+            {"t": -5.021, "p": 0.00738, "tost": 0.01132, "word": "equivalent, not equal"},
+        ),
+        (
+            BASE,
+            "83.6",
+            0.5,
+            {"t": -5.021, "p": 0.00738, "tost": 1.28e-4, "word": "equivalent, not equal"},
+        ),
+        (LARGE, "85.9", 0.25, {"t": -9.925, "p": 0.00058, "tost": 0.631, "word": "different"}),
+        (
+            LARGE,
+            "85.9",
+            0.5,
+            {"t": -9.925, "p": 0.00058, "tost": 3.9e-4, "word": "equivalent, not equal"},
+        ),
+        (HUGE, "86.9", 0.25, {"t": -0.455, "p": 0.680, "tost": 0.0016, "word": "reproduced"}),
+    ],
+)
+def test_golden_cases(
+    values: tuple[float, ...], published: str, margin: float, expected: Mapping[str, Any]
+) -> None:
+    verdict = judge(evidence(values, published, margin))
+    assert verdict.word == expected["word"]
+    test = verdict.rests_on
+    assert test is not None
+    assert round(test.statistic, 3) == expected["t"]
+    assert test.difference == pytest.approx(expected["p"], rel=0.01)
+    assert test.equivalence == pytest.approx(expected["tost"], rel=0.02)
+    if values is BASE:
+        assert verdict.mean is not None
+        assert verdict.sd is not None
+        assert verdict.interval is not None
+        assert [round(verdict.mean, 4), round(verdict.sd, 4)] == [83.4545, 0.0648]
+        assert [round(verdict.interval.low, 4), round(verdict.interval.high, 4)] == [
+            83.3740,
+            83.5349,
+        ]
+    if values is LARGE and margin == 0.25:
+        assert verdict.side == "below"
+
+
+def test_margin_where_the_verdict_turns_is_where_equivalence_is_just_significant() -> None:
+    verdict = judge(evidence(BASE, "83.6", 0.25))
+    assert verdict.rests_on is not None
+    turns = verdict.rests_on.turns_at
+    below = judge(evidence(BASE, "83.6", turns * (1 - 1e-9)))
+    above = judge(evidence(BASE, "83.6", turns * (1 + 1e-9)))
+    assert (below.word, above.word) == ("different", "equivalent, not equal")
+    assert "different below" in sensitivity(verdict)
+
+
+def test_published_draw_widens_both_tests() -> None:
+    mean, draw = judge(evidence(BASE, "83.6", 0.25)).tests
+    # Errors are sd sqrt(1/5) and sd sqrt(1 + 1/5): a ratio of sqrt(6).
+    assert mean.statistic == pytest.approx(draw.statistic * 6**0.5)
+    assert draw.difference > mean.difference
+    assert draw.equivalence > mean.equivalence
+    rests = judge(evidence(BASE, "83.6", 0.25, basis="draw")).rests_on
+    assert rests == draw
+    assert any(
+        "rests on it" in line and "draw" in line
+        for line in describe(judge(evidence(BASE, "83.6", 0.25, basis="draw")))
+    )
+
+
+def test_undecidable_names_seeds_that_do_decide() -> None:
+    verdict = judge(evidence((80.0, 84.0, 82.0), "83.0", 0.5))
+    assert verdict.word == "undecidable"
+    assert verdict.seeds_needed is not None
+    assert f"about {verdict.seeds_needed} seeds" in verdict.reason
+    # As many seeds with the same mean and spread: the verdict is another.
+    count = 3 * verdict.seeds_needed
+    sd = verdict.sd
+    assert sd is not None
+    values = tuple(82.0 + sd * (-1) ** i for i in range(count))
+    assert judge(evidence(values, "83.0", 0.5)).word != "undecidable"
+
+
+def test_published_draw_may_leave_a_small_margin_out_of_reach() -> None:
+    verdict = judge(evidence((80.0, 84.0, 82.0), "82.0", 0.1, basis="draw"))
+    assert verdict.word == "undecidable"
+    assert verdict.seeds_needed is None
+    assert "no number of seeds" in verdict.reason
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_fewer_than_two_seeds_decide_nothing(count: int) -> None:
+    values = (83.0,) * count
+    unknown = judge(evidence(values, "83.0", 0.5))
+    assert unknown.word == "undecidable"
+    assert "unknown" in unknown.reason
+    named = judge(evidence(values, "83.0", 5.0, sd=NamedSd(value=1.0, source="other rows")))
+    assert named.word == "undecidable"
+    assert named.seeds_needed is not None
+    assert "other rows" in named.reason
+
+
+def test_values_that_do_not_vary_are_judged() -> None:
+    assert judge(evidence((80.0, 80.0), "80.0", 0.1)).word == "reproduced"
+    below = judge(evidence((79.0, 79.0), "80.0", 0.1))
+    assert (below.word, below.side) == ("different", "below")
+
+
+SHARE: dict[str, Any] = {"is_share": True, "printed_n": 522, "basis": "draw"}
+
+
+def _words() -> Mapping[str, Verdict]:
+    """Return a verdict of each word, by the word that is expected."""
+    three = (62.9, 63.0, 63.1)
+    return {
+        "unattainable": judge(evidence(three, "68.41", 1.0, **SHARE)),
+        "collapsed": judge(evidence(three, "58.43", 1.0, **SHARE, constants=(304, 305))),
+        "not run": judge(evidence((), "63.41", 1.0, **SHARE, absent="no finished run")),
+        "not comparable": judge(evidence(three, "63.41", 1.0, foreign=("profile",))),
+        "equal by computation": judge(evidence((), "16.86", 1.0, counted=16.8621)),
+        "reproduced": judge(evidence(three, "63.02", 1.0)),
+        "equivalent, not equal": judge(evidence(three, "63.41", 1.0)),
+        "different": judge(evidence(three, "68.97", 1.0, **SHARE)),
+        "undecidable": judge(evidence((60.0, 66.0), "63.41", 1.0)),
+    }
+
+
+def test_every_word_of_the_vocabulary_is_reached() -> None:
+    words = _words()
+    assert set(words) == set(MEANINGS)
+    assert {word: verdict.word for word, verdict in words.items()} == {w: w for w in words}
+
+
+def test_first_word_that_applies_is_the_verdict_and_the_rest_is_said() -> None:
+    everything = evidence(
+        (58.43, 58.43),
+        "68.41",
+        1.0,
+        **SHARE,
+        absent="no finished run",
+        foreign=("profile 'smoke'",),
+        collapsed=2,
+    )
+    unattainable = judge(everything)
+    assert unattainable.word == "unattainable"
+    assert {"no finished run", "profile 'smoke'"} <= set(unattainable.facts)
+    theirs = replace(everything, printed=Printed("58.43"), constants=(305,))
+    assert judge(theirs).word == "collapsed"
+    absent = replace(everything, printed=Printed("63.41"))
+    assert judge(absent).word == "not run"
+    foreign = replace(absent, absent="")
+    assert judge(foreign).word == "not comparable"
+    collapsed = replace(foreign, foreign=())
+    assert judge(collapsed).word == "collapsed"
+    # One of two runs that collapsed is said, and decides nothing.
+    half = judge(replace(collapsed, collapsed=1, values=(58.43, 63.0)))
+    assert half.word == "undecidable"
+    assert any("1 of our 2 runs" in fact for fact in half.facts)
+
+
+def test_count_that_differs_is_different() -> None:
+    verdict = judge(evidence((), "17.58", 1.0, counted=16.8621))
+    assert (verdict.word, verdict.side) == ("different", "below")
+
+
+def test_trailing_zero_counts() -> None:
+    # 61.3 with one decimal is 320 of 522 (61.303); 61.30 is, too; 61.40 is none, 61.4 is not
+    # one either, but 75.0 has a count where 75.00 has none: 391.5 of 522.
+    assert judge(evidence((), "75.0", 1.0, **SHARE)).word != "unattainable"
+    assert judge(evidence((), "75.00", 1.0, **SHARE)).word == "unattainable"
+
+
+def test_typed_values_on_the_command_line(harness: Harness) -> None:
+    words = ["verdict", "--values", ",".join(map(repr, BASE)), "--published", "83.6"]
+    code, out, err = harness(*words, "--margin", "0.25", "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert found["verdict"] == "equivalent, not equal"
+    assert found["values"] == list(BASE)  # no number passed through text
+    assert found["rests_on"] == "mean"
+    code, out, _ = harness(*words, "--margin", "0.25")
+    assert code == 0
+    assert "Verdict: equivalent, not equal." in out
+    for shown in (
+        "83.4545",
+        "0.0648",
+        "[83.3740, 83.5349]",
+        "-5.021".replace("-", "\N{MINUS SIGN}"),
+    ):
+        assert shown in out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "names of tables, or --values"),
+        (["--values", "1,2"], "--published is missing"),
+        (["--values", "1,2", "--published", "1"], "--margin is missing"),
+        (["--values", "1,x", "--published", "1", "--margin", "1"], "'x'"),
+        (["--values", "1,,2", "--published", "1", "--margin", "1"], "--values"),
+        (["--values", "1,nan", "--published", "1", "--margin", "1"], "nan"),
+        (["--values", "1,2", "--published", "one", "--margin", "1"], "one"),
+        (["--values", "1,2", "--published", "1", "--margin", "0"], "margin"),
+        (["--values", "1,2", "--published", "1", "--margin", "-1"], "margin"),
+        (["table1", "--values", "1,2", "--published", "1"], "both"),
+        (["table1", "--basis", "mean"], "--basis"),
+        (["table99"], "table99"),
+    ],
+)
+def test_bad_input_is_one_line(harness: Harness, words: list[str], says: str) -> None:
+    code, out, err = harness("verdict", *words)
+    assert code == 2
+    assert says in err
+    assert len(err.strip().splitlines()) <= 2
+    assert "Traceback" not in err + out

@@ -1,0 +1,389 @@
+"""Verdicts on tables: a planted store yields every word; all that the paper prints has one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import sealed
+from harness.errors import UserError
+from harness.plan import catalog, plan
+from harness.plan.options import Options
+from harness.plan.plan import Plan
+from harness.report import collect as report_collect
+from harness.spec import profiles
+from harness.spec.claim import Change, Claim, Margin, Ordering, one_image
+from harness.spec.printed import Printed
+from harness.spec.recipe import Recipe, Stage
+from harness.spec.table import Column, Row, Table
+from harness.store import margins as ledger
+from harness.store.record import Records
+from harness.store.result import EpochEvaluation, Evaluation
+from harness.verdict import write
+from harness.verdict.collect import margins
+from harness.verdict.table import TableVerdict, judge_plan, summary
+from harness.verdict.values import MEANINGS
+from tests import prepared, records
+from tests.conftest import Harness
+from tests.one_layer import Segment
+
+FAMILY = "phantom-mri"
+MARGIN = Margin(value=8.0, source="a test")
+
+
+def _row(name: str, printed: Mapping[str, str], rate: float | None) -> Row:
+    """Return a row of its own learning rate, so that its runs are its own."""
+    stages = None
+    if rate is not None:
+        recipe = Recipe(epochs=1, batch_size=16, base_lr=rate, optimizer="adam", lr_batch=None)
+        stages = (Stage(phase="supervised", method=Segment(0.0), recipe=recipe),)
+    return Row(name=name, label=name, stages=stages, printed=dict(printed))
+
+
+def _table(rows: Sequence[Row], **changes: Any) -> Table:
+    values: dict[str, Any] = {
+        "title": "Planted",
+        "source": "Table 0",
+        "rows": tuple(rows),
+        "columns": (Column(dataset=FAMILY),),
+        "margins": {FAMILY: MARGIN},
+    }
+    return Table(**(values | changes))
+
+
+def _plan(folder: Path, table: Table, **changes: Any) -> Plan:
+    prepared.ensure(folder / "data", FAMILY, size=32)
+    small = replace(profiles.SMOKE, name="paper")  # the name says what is the paper's
+    values: dict[str, Any] = {
+        "profile": small,
+        "seeds": (0, 1, 2),
+        "data": folder / "data",
+        "runs": folder / "runs",
+    }
+    return plan.make("planted", table, Options(**(values | changes)))
+
+
+def _plant(made: Plan, shares: Mapping[str, Sequence[float | None]], collapsed: str = "") -> None:
+    """Write records with accuracies (%) by row, in the order of the seeds; None writes none."""
+    store = Records(made.options.runs)
+    for cell_run in made.cell_runs:
+        given = shares.get(cell_run.row.name, ())
+        position = made.seeds.index(cell_run.seed)
+        if position >= len(given):
+            continue
+        share = given[position]
+        if share is None:
+            continue
+        point = EpochEvaluation(
+            epoch=0,
+            metrics={"accuracy": share / 100},
+            correct=1,
+            collapsed=cell_run.row.name == collapsed,
+        )
+        evaluation = Evaluation(n=128, classes=(32, 32, 32, 32), last=point, best=point)
+        record = records.record(cell_run.run.key(), cell_run.run.definition())
+        store.write(replace(record, result=records.result(evaluation=evaluation)))
+
+
+def _word(verdict: TableVerdict, row: str) -> str:
+    return next(judged.word for cell, judged in verdict.numbers if cell.row.name == row)
+
+
+EXPECTED = {
+    "reproduced": ("80.47", (80.0, 80.5, 81.0)),
+    "equal-not-alike": ("84.38", (80.4, 80.5, 80.6)),
+    "different": ("50.00", (80.0, 80.5, 81.0)),
+    "undecidable": ("80.47", (70.0, 90.0, 78.0)),
+    "one-seed": ("80.47", (80.0,)),
+    "unattainable": ("80.40", (80.0, 80.5, 81.0)),
+    "theirs-collapsed": ("31.25", (80.0, 80.5, 81.0)),
+    "ours-collapsed": ("80.47", (25.0, 25.0, 25.0)),
+    "nothing": ("80.47", ()),
+}
+"""By row: printed, and ours by seed. Of 128 images 80.47 % are 103, 84.38 % 108, 50 % 64; 40 are of
+one class (31.25 %)."""
+
+
+def _every_word(folder: Path) -> TableVerdict:
+    rows = [
+        _row(name, {FAMILY: printed}, 0.1 + number / 100)
+        for number, (name, (printed, _)) in enumerate(EXPECTED.items())
+    ]
+    rows.append(_row("absent", {FAMILY: "80.47"}, None))
+    rows.append(replace(rows[0], name="costs", printed={"training_seconds": "1.000"}))
+    columns = (Column(dataset=FAMILY), Column(dataset=FAMILY, metric="training_seconds"))
+    made = _plan(folder, _table(rows, columns=columns))
+    _plant(made, {name: values for name, (_, values) in EXPECTED.items()}, "ours-collapsed")
+    return judge_plan(made)
+
+
+def test_planted_store_yields_every_word(tmp_path: Path) -> None:
+    verdict = _every_word(tmp_path)
+    words = {cell.row.name: judged.word for cell, judged in verdict.numbers}
+    assert words == {
+        "reproduced": "reproduced",
+        "equal-not-alike": "equivalent, not equal",
+        "different": "different",
+        "undecidable": "undecidable",
+        "one-seed": "undecidable",
+        "unattainable": "unattainable",
+        "theirs-collapsed": "collapsed",
+        "ours-collapsed": "collapsed",
+        "nothing": "not run",
+        "absent": "not run",
+        "costs": "not comparable",
+    }
+    # The ninth word is a count's, of the shipped Table 3.
+    assert {*words.values(), "equal by computation"} == set(MEANINGS)
+    by_row = {cell.row.name: judged for cell, judged in verdict.numbers}
+    assert by_row["different"].side == "above"
+    assert by_row["reproduced"].rests_on is not None
+    assert by_row["reproduced"].rests_on.basis == "draw"
+    assert any("otherwise" in fact for fact in by_row["unattainable"].facts)
+    # One seed: the spread is that of the other rows, and named.
+    assert by_row["one-seed"].seeds_needed is not None or "no number" in by_row["one-seed"].reason
+    assert "pooled" in by_row["one-seed"].reason
+    (line,) = summary(verdict)
+    assert "reproduced 1 of 11" in line
+
+
+def test_pages_hold_every_verdict_and_are_finite_json(tmp_path: Path) -> None:
+    verdict = _every_word(tmp_path)
+    context = report_collect.context(verdict.plan, command="", device="some CPU")
+    page = write.table_to_json(verdict, context)
+    text = json.dumps(page, allow_nan=False)
+    assert json.loads(text)["numbers"][0]["values"] == pytest.approx([80.0, 80.5, 81.0])
+    markdown = write.markdown(verdict, context)
+    for cell, judged in verdict.numbers:
+        assert cell.row.label in markdown
+        assert judged.word in markdown
+    assert "Margins: phantom-mri ± 8 (a test)" in markdown
+
+
+def test_scaled_down_numbers_are_not_comparable_and_effects_are_marked(tmp_path: Path) -> None:
+    rows = [
+        _row("ours", {FAMILY: "90.63"}, 0.1),
+        _row("theirs", {FAMILY: "80.47"}, 0.2),
+    ]
+    table = _table(rows, subject="ours")
+    made = _plan(tmp_path, table, profile=profiles.SMOKE)
+    _plant(made, {"ours": (90.0, 91.0, 92.0), "theirs": (80.0, 80.0, 81.5)})
+    verdict = judge_plan(made)
+    assert {judged.word for _, judged in verdict.numbers} == {"not comparable"}
+    (effect,) = verdict.effects
+    assert effect.word == "reproduced"
+    assert effect.gain == pytest.approx((10.0 + 11.0 + 10.5) / 3)
+    assert effect.published == pytest.approx(10.16)
+    assert effect.ratio == pytest.approx(10.5 / 10.16)
+    assert any("smoke" in reason for reason in effect.scale)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "word"),
+    [
+        ((80.0, 80.0, 81.5), "reproduced"),  # a gain of about ten, as published
+        ((96.0, 97.0, 98.5), "different"),  # a loss
+        ((87.0, 88.0, 89.5), "different"),  # in the same direction, but a third of the size
+        ((60.0, 99.0, 80.0), "undecidable"),
+        ((80.0,), "undecidable"),
+        ((), "not run"),
+    ],
+)
+def test_gain_is_judged_by_direction_and_size(
+    tmp_path: Path, theirs: tuple[float, ...], word: str
+) -> None:
+    rows = [_row("ours", {FAMILY: "90.63"}, 0.1), _row("theirs", {FAMILY: "80.47"}, 0.2)]
+    made = _plan(tmp_path, _table(rows, subject="ours"))
+    _plant(made, {"ours": (90.0, 91.0, 92.0), "theirs": theirs})
+    (effect,) = judge_plan(made).effects
+    assert effect.word == word, effect.reason
+
+
+def test_claim_holds_if_every_part_does(tmp_path: Path) -> None:
+    def claim(name: str, *parts: Ordering | Change) -> Claim:
+        return Claim(name=name, text=name, source="", decided_by=parts)
+
+    better = Ordering(row="ours", than="theirs", column=FAMILY)
+    worse = Ordering(row="theirs", than="ours", column=FAMILY)
+    noisy = Ordering(row="ours", than="noisy", column=FAMILY)
+    not_worse = Ordering(row="theirs", than="near", column=FAMILY, holds="not worse")
+    table = _table(
+        [
+            _row("ours", {FAMILY: "90.63"}, 0.1),
+            _row("theirs", {FAMILY: "80.47"}, 0.2),
+            _row("noisy", {}, 0.3),
+            _row("near", {}, 0.4),
+        ],
+        claims=(
+            claim("holds", better),
+            claim("refuted", better, worse),
+            claim("open", better, noisy),
+            claim("no-worse", not_worse),
+            claim("absent", Ordering(row="ours", than="nobody", column=FAMILY)),
+            Claim(name="words", text="Words.", source="", instead="something else would"),
+        ),
+    )
+    made = _plan(tmp_path, table)
+    _plant(
+        made,
+        {
+            "ours": (90.0, 91.0, 92.0),
+            "theirs": (80.0, 80.0, 81.5),
+            "noisy": (60.0, 99.0, 80.0),
+            "near": (82.0, 82.5, 83.0),
+        },
+    )
+    judged = {c.claim.name: c.word for c in judge_plan(made).claims}
+    assert judged == {
+        "holds": "reproduced",
+        "refuted": "different",
+        "open": "undecidable",
+        "no-worse": "reproduced",
+        "absent": "not run",
+        "words": "undecidable",
+    }
+
+
+@pytest.fixture(scope="module")
+def unprepared(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, TableVerdict]:
+    """The verdicts on all tables of the paper, where nothing was prepared or run."""
+    folder = tmp_path_factory.mktemp("nothing")
+    options = Options(
+        profile=profiles.PAPER, unprepared=True, data=folder / "data", runs=folder / "runs"
+    )
+    names = ("table1", "table2", "table3", "table7", "table8")
+    plans = plan.make_all([catalog.load(name) for name in names], options)
+    return {made.name: judge_plan(made) for made in plans}
+
+
+def test_every_published_number_has_a_verdict(unprepared: Mapping[str, TableVerdict]) -> None:
+    counts = {name: len(verdict.numbers) for name, verdict in unprepared.items()}
+    assert counts == {"table1": 30, "table2": 10, "table3": 18, "table7": 4, "table8": 40}
+    assert sum(counts.values()) == 102
+    flops = [
+        judged.word
+        for cell, judged in unprepared["table3"].numbers
+        if cell.column.metric == "paper_training_macs"
+    ]
+    assert flops == ["equal by computation"] * 6
+    collapsed = [
+        (cell.row.name, cell.column.name)
+        for cell, judged in unprepared["table1"].numbers
+        if judged.word == "collapsed"
+    ]
+    assert collapsed == [(row, "messidor2") for row in ("simmim", "resnet50", "swin")]
+
+
+def test_claims_on_costs_are_computed(unprepared: Mapping[str, TableVerdict]) -> None:
+    words = {c.claim.name: c.word for c in unprepared["table3"].claims}
+    assert words["flops"] == "equal by computation"
+    assert words["time"] == "not comparable"
+    # Tests use all tokens: nothing is saved there.
+    assert words["deployed-flops"] == "different"
+
+
+@pytest.mark.parametrize("name", ["table1", "table2", "table3", "table7", "table8"])
+def test_claims_and_margins_name_what_the_table_has(name: str) -> None:
+    _, table = catalog.load(name)
+    rows, columns = {r.name for r in table.rows}, {c.name for c in table.columns}
+    assert table.subject in {"", *rows}
+    assert set(table.margins) == set(margins(table))  # frozen in the file, none by default
+    for claim in table.claims:
+        assert claim.decided_by or claim.instead
+        for part in claim.decided_by:
+            assert {part.row, part.than} <= rows
+            assert part.column in columns
+
+
+def test_margin_is_frozen_at_the_first_run(tmp_path: Path) -> None:
+    first = {"btmd": one_image(1311)}
+    ledger.freeze(tmp_path, "mine", first)
+    path = ledger.path_of(tmp_path, "mine")
+    before = path.read_bytes()
+    assert sealed.whole(before)
+    ledger.freeze(tmp_path, "mine", first)
+    assert path.read_bytes() == before  # nothing new, nothing written
+    other = {"btmd": Margin(value=2.0, source="seen the numbers")}
+    with pytest.raises(UserError, match=r"± 2 \(seen the numbers\), but ± 0\.0762777"):
+        ledger.freeze(tmp_path, "mine", other)
+    with pytest.raises(UserError, match="--margin 2"):
+        ledger.check(tmp_path, "mine", other)
+    ledger.freeze(tmp_path, "mine", {**first, "busi": one_image(233)})  # a further column
+    assert set(ledger.read(tmp_path, "mine")) == {"btmd", "busi"}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text.replace(b"0.07", b"9.07"),
+        lambda text: text[:-20],
+        lambda text: b"[]",
+        lambda text: text.replace(b"mine", b"your"),
+    ],
+)
+def test_damaged_ledger_is_named(tmp_path: Path, damage: Any) -> None:
+    ledger.freeze(tmp_path, "mine", {"btmd": one_image(1311)})
+    path = ledger.path_of(tmp_path, "mine")
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(UserError, match=str(path)):
+        ledger.read(tmp_path, "mine")
+
+
+OWN = """
+from harness.api import Column, Margin, Row, Table, supervised
+
+EXPERIMENT = Table(
+    title="Mine",
+    source="Table 0",
+    columns=(Column(dataset="phantom-mri"),),
+    rows=(
+        Row(name="one", label="1", stages=supervised.vit(), printed={{"phantom-mri": "80.47"}}),
+    ),
+    margins={{"phantom-mri": Margin(value={value}, source="a test")}},
+)
+"""
+
+
+def test_changed_margin_is_refused_unless_it_is_given(tmp_path: Path, harness: Harness) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(OWN.format(value=3.0))
+    ledger.freeze(tmp_path / "runs", "mine", {FAMILY: Margin(value=3.0, source="a test")})
+    words = ("verdict", str(file), "--profile", "smoke")
+    code, out, err = harness(*words)
+    assert (code, err) == (0, "")
+    assert "not run 1" in out
+    file.write_text(OWN.format(value=4.0))
+    code, out, err = harness(*words)
+    assert code == 2
+    assert "± 4 (a test)" in err
+    assert "± 3 (a test)" in err
+    code, out, err = harness(*words, "--margin", "4")
+    assert (code, err) == (0, "")
+    assert "separate verdict" in out
+    page = json.loads(Path("reports/smoke/mine-verdict-other-margin.json").read_text())
+    assert page["margin"] == {"value": 4.0, "source": "given with --margin"}
+    code, out, err = harness("run", str(file), "--profile", "smoke", "--seeds", "0")
+    assert code == 2
+    assert "± 3 (a test)" in err
+
+
+def test_json_of_several_tables_has_one_entry_per_number(tmp_path: Path, harness: Harness) -> None:
+    code, out, err = harness("verdict", "table7", "table2", "--profile", "paper", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert [len(page["numbers"]) for page in found["tables"]] == [4, 10]
+    assert "of 14" in found["summary"]
+    del tmp_path, err
+
+
+def test_table_without_published_numbers_has_no_verdict(tmp_path: Path, harness: Harness) -> None:
+    code, _, err = harness("verdict", "controls", "--profile", "smoke")
+    assert code == 2
+    assert "prints no published number" in err
+    del tmp_path
+    assert Printed("1.0").digits == 1
