@@ -42,6 +42,7 @@ PARTIAL = {
     "": re.compile(
         r"\.(?:\.harness-store|former-keys\.json|mlflow-mirrored\.json)\.[a-z0-9_]{8}(?:\.partial)?"
     ),
+    "margins": re.compile(r"\.[^/]+\.json\.[a-z0-9_]{8}\.partial"),
     "claims": re.compile(
         rf"\.{CLAIMED}\.(?:[0-9a-f]{{32}}\.(?:partial|taken)|none\.taken|progress\.[0-9]+(?:\.partial)?)"
         r"|\.[0-9a-f]{32}(?:\.partial)?"

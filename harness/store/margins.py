@@ -13,6 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from harness import files, provenance, sealed
+from harness.console import warn
 from harness.errors import Damaged, UserError
 from harness.spec.claim import Margin
 
@@ -67,10 +68,17 @@ def _read(runs: Path, table: str) -> _Ledger | None:
 def check(runs: Path, table: str, margins: Mapping[str, Margin]) -> None:
     """Check that no margin differs from the one that was frozen at the table's first run.
 
+    A damaged ledger is told; it proves nothing any more and refuses nothing.
+
     Raises:
         UserError: one does; both values are named.
     """
-    for name, frozen in read(runs, table).items():
+    try:
+        all_frozen = read(runs, table)
+    except Damaged as damaged:
+        warn(f"{damaged} Nothing shows any more that the margins were chosen before the runs.")
+        return
+    for name, frozen in all_frozen.items():
         now = margins.get(name)
         if now is not None and now.value != frozen.value:
             raise UserError(
@@ -84,11 +92,17 @@ def check(runs: Path, table: str, margins: Mapping[str, Margin]) -> None:
 def freeze(runs: Path, table: str, margins: Mapping[str, Margin]) -> None:
     """Write the margins of columns that have none yet; those that are frozen stay.
 
+    A damaged ledger is set aside, and the margins are frozen anew with the present date.
+
     Raises:
         UserError: a frozen margin differs, or the ledger cannot be written.
     """
     check(runs, table, margins)
-    ledger = _read(runs, table)
+    try:
+        ledger = _read(runs, table)
+    except Damaged as damaged:
+        warn(f"It is kept as {files.set_aside(Path(damaged.path))}; margins are frozen anew.")
+        ledger = None
     known = {} if ledger is None else ledger.margins
     if not set(margins) - set(known):
         return

@@ -14,7 +14,7 @@ from harness import files, sealed
 from harness.canonical import digest
 from harness.errors import Damaged, UserError
 from harness.spec.run import stage_title
-from harness.store import checkpoint, claim, form, weights
+from harness.store import checkpoint, claim, form, margins, weights
 from harness.store.clean import FORMER, KEYED, own
 from harness.store.record import Record, Records
 
@@ -143,6 +143,10 @@ def _others(folder: Path, count: Count) -> Iterator[Finding]:
     readers: list[tuple[Path, Callable[[Path], object], str]] = [
         (path, _read_sealed, "the rows are timed again")
         for path, _ in own(folder, "latency", KEYED, regular=False)
+    ]
+    readers += [
+        (path, _read_sealed, "the next `harness run` of its table freezes the margins anew")
+        for path in sorted(folder.glob(f"{margins.FOLDER}/[!.]*.json"))
     ]
     readers += [
         (path, lambda path: files.read_as(path, claim.Owner), "nothing: it expires")

@@ -326,12 +326,21 @@ def test_margin_is_frozen_at_the_first_run(tmp_path: Path) -> None:
         lambda text: text.replace(b"mine", b"your"),
     ],
 )
-def test_damaged_ledger_is_named(tmp_path: Path, damage: Any) -> None:
+def test_damaged_ledger_is_named_and_set_aside(
+    tmp_path: Path, damage: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
     ledger.freeze(tmp_path, "mine", {"btmd": one_image(1311)})
     path = ledger.path_of(tmp_path, "mine")
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(UserError, match=str(path)):
         ledger.read(tmp_path, "mine")
+    # It refuses nothing, since it proves nothing; the next run sets it aside and freezes anew.
+    other = {"btmd": one_image(1000)}
+    ledger.check(tmp_path, "mine", other)
+    ledger.freeze(tmp_path, "mine", other)
+    assert "nothing shows any more" in capfd.readouterr().err.lower()
+    assert ledger.read(tmp_path, "mine") == other
+    assert path.with_name(path.name + ".damaged").exists()
 
 
 OWN = """
