@@ -17,6 +17,7 @@ from harness.plan import outputs
 from harness.plan.plan import Plan
 from harness.report import collect, panels, terminal, tracking, tracking_ledger
 from harness.report.costs import fill
+from harness.report.evidence import KeptPredictions
 from harness.report.grid import lay_out
 from harness.report.values import Context, Grid
 from harness.report.write import FIGURE_FORMATS, write
@@ -86,6 +87,7 @@ def _grid(args: argparse.Namespace, plan: Plan, device: torch.device, *, measure
         collect.column_contexts(plan),
         context,
         costings=fill(plan, timing),
+        images=KeptPredictions(plan),
     )
 
 

@@ -251,6 +251,16 @@ def from_counts(counts: Counts) -> dict[str, float]:
     return {name: compute(counts) for name, (_, compute) in _FROM_COUNTS.items()}
 
 
+def of_counts(name: str) -> Callable[[Counts], float] | None:
+    """Return a metric as a function of counts; None for those that need masks."""
+    return _FROM_COUNTS[name][1] if name in _FROM_COUNTS else None
+
+
+def take(counts: Counts, rows: np.ndarray) -> Counts:
+    """Return the counts of the images at the given positions."""
+    return Counts(*(array[rows] for array in _arrays(counts)))
+
+
 def evaluate(maps: np.ndarray, masks: np.ndarray) -> dict[str, float | None]:
     """Return every metric by name, in natural units; None where it is undefined.
 

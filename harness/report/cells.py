@@ -1,4 +1,4 @@
-"""Cells of a table: mean and interval over the seeds of a row and column, remarks and ranks."""
+"""Cells of a table: mean and interval over the seeds of a row and column, and remarks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from harness.report.numbers import bracket, fixed, shown, signed
+from harness.report.numbers import bracket, fixed, signed
 from harness.report.values import (
     NOTHING,
     Cell,
@@ -145,30 +145,6 @@ def _remarks(entries: Sequence[Entry], done: int, seeds: int) -> tuple[str, ...]
     if collapsed:
         remarks.append(COLLAPSED if collapsed == done else f"{COLLAPSED} {collapsed} of {done}")
     return tuple(remarks)
-
-
-def rank(cells: Mapping[str, Cell], column: GridColumn) -> dict[str, Cell]:
-    """Rank the best and the second best cell of a column, by row name.
-
-    Only complete cells are ranked, and only if there are two or more; costs are not ranked. Numbers
-    that are equal after rounding share a rank; the second best is the next different number.
-    """
-    metric = column.metric
-    if column.context.column.cost is not None:
-        return dict(cells)
-    values = {
-        name: shown(cell.value, metric.digits)
-        for name, cell in cells.items()
-        if cell.state == "complete" and cell.value is not None
-    }
-    if len(values) < 2:
-        return dict(cells)
-    order = sorted(set(values.values()), reverse=metric.better == "higher")
-    ranked = dict(cells)
-    for name, value in values.items():
-        if value in order[:2]:
-            ranked[name] = replace(cells[name], rank="best" if value == order[0] else "second")
-    return ranked
 
 
 def footnote(cells: Mapping[str, Cell], marks: Mapping[str, str]) -> dict[str, Cell]:

@@ -10,6 +10,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from harness.report.division import Division
+from harness.report.separation import Ties
 from harness.report.values import (
     Cell,
     Comparison,
@@ -58,6 +59,7 @@ def to_json(grid: Grid) -> dict[str, Any]:
             for row in grid.computed
         },
         **({"comparisons": [_compared(c) for c in grid.comparisons]} if grid.comparisons else {}),
+        "ties": [_ties(ties) for ties in grid.ties],
         "footnotes": [dataclasses.asdict(note) for note in grid.footnotes],
         "notes": [dataclasses.asdict(note) for note in grid.notes],
     }
@@ -77,6 +79,20 @@ def _compared(comparison: Comparison) -> dict[str, Any]:
         "seeds": list(comparison.seeds),
         "difference": comparison.difference,
         "interval": _interval(comparison.interval),
+    }
+
+
+def _ties(ties: Ties) -> dict[str, Any]:
+    """Return which rows of a column can be told apart as JSON values, in display units."""
+    values = dataclasses.asdict(ties)
+    del values["heading"]
+    return {
+        **values,
+        "of": "methods" if ties.of_methods else "trained models",
+        "best": ties.best,
+        "second": ties.second,
+        "separable_pairs": sum(pair.better is not None for pair in ties.pairs),
+        "ratio": ties.ratio,
     }
 
 
@@ -117,6 +133,7 @@ def _cell(cell: Cell, column: GridColumn) -> dict[str, Any]:
         "interval": _interval(cell.interval),
         "difference": cell.difference,
         "rank": cell.rank,
+        "ranks": None if cell.ranks is None else list(cell.ranks),
         "marks": list(cell.marks),
         "remarks": list(cell.remarks),
         "seeds": [_entry(entry, column) for entry in cell.entries],

@@ -13,7 +13,9 @@ from types import MappingProxyType
 
 from harness.errors import unknown
 from harness.evaluate import registry
-from harness.report import cells, compare, computed, notes, same_run
+from harness.report import cells, compare, computed, notes, same_run, ties
+from harness.report.evidence import Images
+from harness.report.separation import Ties
 from harness.report.values import (
     Cell,
     ColumnContext,
@@ -35,7 +37,7 @@ __all__ = ["Cell", "ColumnContext", "Context", "Entry", "Grid", "GridColumn", "l
 NO_COSTINGS: Mapping[tuple[str, str], Costing] = MappingProxyType({})
 
 
-def lay_out(
+def lay_out(  # noqa: PLR0913 (all that a table is made from)
     table: Table,
     entries: Sequence[Entry],
     columns: Sequence[ColumnContext],
@@ -43,6 +45,7 @@ def lay_out(
     *,
     metrics: Mapping[str, Quantity] | None = None,
     costings: Mapping[tuple[str, str], Costing] = NO_COSTINGS,
+    images: Images | None = None,
 ) -> Grid:
     """Lay out a table and its entries as a grid.
 
@@ -54,6 +57,8 @@ def lay_out(
         context: how the table was made.
         metrics: metrics by name; None for all registered ones.
         costings: values of cost columns, by names of row and column.
+        images: gives the kept predictions by which rows are compared image by image; None compares
+            them over seeds alone.
 
     Raises:
         UserError: a column names an unknown metric.
@@ -70,9 +75,15 @@ def lay_out(
             return cells.cost_cell(row, column, costings.get(names))
         return cells.make(row, column.context, column.metric, by_cell[names], context)
 
+    found: list[Ties] = []
+
     def column_cells(column: GridColumn) -> dict[str, Cell]:
         by_row = {row.name: cell(row, column) for row in table.rows}
-        return cells.footnote(same_run.mark(_rank(table, by_row, column), same), marks)
+        separated = _separated(table, by_row, column, images)
+        found.extend(separated)
+        for tested in separated:
+            by_row = ties.mark(by_row, tested)
+        return cells.footnote(same_run.mark(by_row, same), marks)
 
     by_column = {column.name: column_cells(column) for column in grid_columns}
     rows = _rows(table, by_column)
@@ -90,9 +101,12 @@ def lay_out(
         groups=_groups(table, rows),
         computed=shown.computed,
         footnotes=(*same_run.footnotes(table, same), *notes.footnotes(shown.cells, marks)),
-        notes=notes.notes(table, shown, entries, context),
+        notes=notes.notes(
+            table, shown, entries, context, ties=ties.notes(table, found, grid_columns)
+        ),
         comparisons=comparisons,
         compared=compare.notes(table, comparisons),
+        ties=tuple(found),
         keys=notes.keys(table, rows, grid_columns),
     )
 
@@ -117,11 +131,16 @@ def _rivals(table: Table) -> list[list[Row]]:
     return [[row for row in table.rows if row.group == group] for group in table.subtables]
 
 
-def _rank(table: Table, by_row: Mapping[str, Cell], column: GridColumn) -> dict[str, Cell]:
-    ranked: dict[str, Cell] = {}
-    for rows in _rivals(table):
-        ranked |= cells.rank({row.name: by_row[row.name] for row in rows}, column)
-    return ranked
+def _separated(
+    table: Table, by_row: Mapping[str, Cell], column: GridColumn, images: Images | None
+) -> list[Ties]:
+    """Return which rows of a column can be told apart, in the whole or in each small table."""
+    titles = list(table.subtables) or [""]
+    tested = [
+        ties.of_column({r.name: by_row[r.name] for r in rows}, column, images, subtable=title)
+        for title, rows in zip(titles, _rivals(table), strict=True)
+    ]
+    return [one for one in tested if one is not None]
 
 
 def _groups(table: Table, rows: Sequence[GridRow]) -> tuple[Group, ...]:

@@ -51,13 +51,27 @@ def footnotes(shown: Iterable[Cell], marks: Mapping[str, str]) -> tuple[Note, ..
 
 
 def notes(
-    table: Table, shown: Shown, entries: Sequence[Entry], context: Context
+    table: Table,
+    shown: Shown,
+    entries: Sequence[Entry],
+    context: Context,
+    *,
+    ties: Sequence[Note] = (),
 ) -> tuple[Note, ...]:
-    """Return the notes on how the numbers were made; those without a text are left out."""
+    """Return the notes on how the numbers were made; those without a text are left out.
+
+    Args:
+        table: the table.
+        shown: what it shows.
+        entries: its runs.
+        context: how it was made.
+        ties: which rows of each column can be told apart.
+    """
     columns = shown.columns
     measured = [c for c in columns if not c.context.column.cost]
     pairs = [
         ("Numbers", _numbers(measured, context, ranked=_ranked(table))),
+        *((note.label, note.text) for note in ties),
         ("Costs", _costs(columns)),
         ("Marks", _marks(shown)),
         ("Seeds", ", ".join(map(str, context.seeds))),
@@ -88,7 +102,10 @@ def _numbers(columns: Sequence[GridColumn], context: Context, *, ranked: str) ->
         )
     if any("difference" in c.parts for c in columns):
         parts.append(f"Δ: ours {MINUS} paper, in points, from unrounded numbers")
-    parts.append(f"bold: best of the complete results {ranked}, underlined: second best")
+    parts.append(
+        f"bold: tests tell it from every other complete row {ranked}, underlined: from every one"
+        " but that; rank: the places that the tests leave, see Ties"
+    )
     return "; ".join(parts)
 
 

@@ -1,7 +1,7 @@
 """Format numbers as text with fixed decimals, the Unicode minus sign and no negative zero.
 
 Python's ``format`` and ``round`` both round the float's exact binary value to nearest (exact ties
-to even), so texts and ranks agree. Texts are never parsed.
+to even). Texts are never parsed.
 """
 
 from __future__ import annotations
@@ -28,5 +28,5 @@ def bracket(interval: Interval, digits: int) -> str:
 
 
 def shown(value: float, digits: int) -> float:
-    """Return a number rounded as it is shown; ranks compare these numbers."""
+    """Return a number rounded as it is shown."""
     return round(value, digits) + 0.0  # -0.0 becomes 0.0

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.console import text, wide_console
 from harness.errors import shown
+from harness.report.ties import TIES
 from harness.report.values import COMPARED, HEADINGS, NOTHING, Cell, ComputedRow, Grid, Part
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def show(grid: Grid, console: Console | None = None) -> None:
     for note in grid.footnotes:
         console.print(text(f"{note.label} {note.text}"))
     for note in grid.notes:
-        if note.label in SHOWN:
+        if note.label in SHOWN or note.label.startswith(TIES):
             console.print(text(f"{note.label}: {note.text}"))
     if grid.compared:
         console.print(text(f"{COMPARED}:"))

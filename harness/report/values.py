@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from harness.report.division import Division
+from harness.report.separation import Ties
 from harness.spec.quantity import Quantity
 from harness.spec.table import Column, Row
 from harness.stats.intervals import Interval
@@ -54,7 +55,8 @@ class Cell:
         sd: sample standard deviation over the seeds, with two or more.
         interval: Student's 95 % interval of the mean over the seeds, with two or more.
         difference: value - printed; None for phantom columns.
-        rank: rank among the complete cells of the column; None for others than the first two.
+        rank: of a row that tests separate from all below it, see ``harness.report.ties``.
+        ranks: highest and lowest rank that the tests leave open; None if it is not ranked.
         paper: text of the printed number.
         number: text of the value (with sd and interval), "" if there is none.
         change: text of the difference.
@@ -71,6 +73,7 @@ class Cell:
     interval: Interval | None = None
     difference: float | None = None
     rank: Literal["best", "second"] | None = None
+    ranks: tuple[int, int] | None = None
     paper: str = NOTHING
     number: str = ""
     change: str = NOTHING
@@ -198,6 +201,7 @@ class Grid:
         notes: notes on how the numbers were made.
         comparisons: differences between rows, paired by seed.
         compared: the comparisons as text.
+        ties: which rows of each column can be told apart.
         keys: shortened run keys, one note per row of the table.
     """
 
@@ -215,6 +219,7 @@ class Grid:
     notes: tuple[Note, ...]
     comparisons: tuple[Comparison, ...] = ()
     compared: tuple[Note, ...] = ()
+    ties: tuple[Ties, ...] = ()
     keys: tuple[Note, ...]
 
     @property

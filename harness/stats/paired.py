@@ -87,6 +87,33 @@ def _alike(totals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return values[starts], np.diff(np.append(starts, len(values)))
 
 
+def from_draws(difference: float, draws: np.ndarray, units: int) -> float:
+    """Return the two-sided p value of a difference, given its bootstrap.
+
+    The resamples give the standard error, the difference over it is taken for Student's t. Unlike
+    the share of resamples beyond zero, this p value has no floor that depends on their number.
+
+    Args:
+        difference: as observed.
+        draws: (rounds,) the difference in each resample; NaN where it is undefined.
+        units: number of clusters or images that were resampled, at least two.
+
+    Raises:
+        ValueError: fewer than two draws are defined, or there are fewer than two units.
+    """
+    from scipy.special import stdtr
+
+    known = np.asarray(draws, np.float64)
+    known = known[np.isfinite(known)]
+    if len(known) < 2 or units < 2:
+        raise ValueError(f"{len(known)} resamples of {units} units give no standard error.")
+    # A resample of m units varies by (m - 1) / m of what a new sample does.
+    error = float(known.std(ddof=1)) * (units / (units - 1)) ** 0.5
+    if error <= 1e-12 * max(1.0, abs(difference)):
+        return 1.0 if abs(difference) <= 1e-12 else 0.0
+    return float(2.0 * stdtr(units - 1, -abs(difference) / error))
+
+
 def mean_difference(
     a: np.ndarray,
     b: np.ndarray,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from harness.stats.clusters import sums
+from harness.stats.clusters import numbered, sums
 from harness.stats.intervals import Interval, quantile
 
 BLOCK = 1 << 22
@@ -68,6 +68,29 @@ def bootstrap_means(
     # Clusters differ in size, so the number of images drawn varies: a ratio of sums.
     blocks = [(w @ flat.T) / (w @ sizes)[:, None] for w in counts(len(sizes), rng, rounds)]
     return np.concatenate(blocks).reshape(rounds, *totals.shape[:-1])
+
+
+def rows(
+    n: int, rng: np.random.Generator, rounds: int, *, clusters: np.ndarray | None = None
+) -> Iterator[np.ndarray]:
+    """Yield the positions of resampled images, for statistics that are no means.
+
+    Args:
+        n: number of images.
+        rng: the generator.
+        rounds: number of resamples.
+        clusters: (n,), see ``bootstrap_means``; whole clusters are drawn, so that the number of
+            positions varies.
+
+    Raises:
+        ValueError: the clusters are not n.
+    """
+    numbers = numbered(clusters, n)
+    order = np.argsort(numbers, kind="stable")
+    members = np.split(order, np.cumsum(np.bincount(numbers))[:-1])
+    for _ in range(rounds):
+        drawn = rng.integers(len(members), size=len(members))
+        yield drawn if clusters is None else np.concatenate([members[unit] for unit in drawn])
 
 
 def two_way_means(
