@@ -18,11 +18,11 @@ from harness.evaluate import by_image, registry
 from harness.evaluate.by_image import Outcomes
 from harness.plan.columns import ColumnPlan
 from harness.plan.plan import Plan
-from harness.report.measure import kept
 from harness.report.values import Entry, GridColumn
 from harness.spec.quantity import Metric
 from harness.stats import clusters as units
 from harness.stats import paired, resample
+from harness.store import predictions
 from harness.store.predictions import UnusableError
 from harness.store.record import Records
 
@@ -159,7 +159,8 @@ class KeptPredictions:
         record = self._records.read(entry.key)
         if record is None or record.status != "done":
             return "there is no record"
-        arrays = kept(self._records, record)
+        path = self._records.predictions_path(record.key)
+        arrays = predictions.read(path, record.finished.predictions or "")
         where = {str(name): row for row, name in enumerate(arrays["names"])}
         if len(where) != len(arrays["names"]) or where.keys() != set(part.names):
             return "the predictions are of other images than the prepared data have"

@@ -73,26 +73,17 @@ class Measurements:
             UnusableError: they are missing or do not match the record.
         """
         if record.key not in self._cached:
+            path = self._records.predictions_path(record.key)
             try:
-                self._cached[record.key] = kept(self._records, record)
+                arrays = predictions.read(path, record.finished.predictions or "")
+                _check_count(arrays, record, path)
+                self._cached[record.key] = arrays
             except UnusableError as error:
                 self._cached[record.key] = error
         cached = self._cached[record.key]
         if isinstance(cached, UnusableError):
             raise cached
         return cached
-
-
-def kept(records: Records, record: Record) -> Arrays:
-    """Return the stored predictions of a finished run.
-
-    Raises:
-        UnusableError: they are missing or do not match the record.
-    """
-    path = records.predictions_path(record.key)
-    arrays = predictions.read(path, record.finished.predictions or "")
-    _check_count(arrays, record, path)
-    return arrays
 
 
 def _check_count(arrays: Arrays, record: Record, path: Path) -> None:

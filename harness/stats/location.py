@@ -38,7 +38,7 @@ def t_test(values: Sequence[float], against: float) -> TTest:
     Raises:
         ValueError: there are fewer than two values, or a value is not finite.
     """
-    return _two_sided(mean(values) - against, _error(values), len(values) - 1)
+    return _two_sided(_centre(values) - against, _error(values), len(values) - 1)
 
 
 def prediction_test(values: Sequence[float], against: float) -> TTest:
@@ -47,7 +47,7 @@ def prediction_test(values: Sequence[float], against: float) -> TTest:
     Raises:
         ValueError: there are fewer than two values, or a value is not finite.
     """
-    return _two_sided(mean(values) - against, _error(values, draw=True), len(values) - 1)
+    return _two_sided(_centre(values) - against, _error(values, draw=True), len(values) - 1)
 
 
 def paired_t(a: Sequence[float], b: Sequence[float], *, least: float = 0.0) -> TTest:
@@ -66,7 +66,7 @@ def paired_t(a: Sequence[float], b: Sequence[float], *, least: float = 0.0) -> T
         raise ValueError(f"Pairs need equally many values, not {len(a)} and {len(b)}.")
     differences = [x - y for x, y in zip(a, b, strict=True)]
     error = max(_error(differences), least / math.sqrt(len(differences)))
-    return _two_sided(mean(differences), error, len(differences) - 1)
+    return _two_sided(_centre(differences), error, len(differences) - 1)
 
 
 def tost(values: Sequence[float], against: float, margin: float) -> float:
@@ -84,7 +84,7 @@ def tost(values: Sequence[float], against: float, margin: float) -> float:
         ValueError: there are fewer than two values, one is not finite, or the margin is not above
             zero.
     """
-    return _equivalence(mean(values) - against, margin, _error(values), len(values) - 1)
+    return _equivalence(_centre(values) - against, margin, _error(values), len(values) - 1)
 
 
 def tost_of_prediction(values: Sequence[float], against: float, margin: float) -> float:
@@ -94,7 +94,12 @@ def tost_of_prediction(values: Sequence[float], against: float, margin: float) -
         ValueError: see ``tost``.
     """
     error = _error(values, draw=True)
-    return _equivalence(mean(values) - against, margin, error, len(values) - 1)
+    return _equivalence(_centre(values) - against, margin, error, len(values) - 1)
+
+
+def _centre(values: Sequence[float]) -> float:
+    """Return the mean; of equal values exactly that value, which a rounded sum may miss."""
+    return values[0] if len(set(values)) == 1 else mean(values)
 
 
 def _error(values: Sequence[float], *, draw: bool = False) -> float:
