@@ -10,6 +10,7 @@ from harness.data.overlap import Overlap
 from harness.data.twins import RULES
 from harness.evaluate.metrics import METRICS
 from harness.report.division import Division
+from harness.report.evidence import Images
 from harness.report.grid import lay_out
 from harness.report.values import ColumnContext, Context, Entry, Grid
 from harness.spec.quantity import Metric
@@ -113,6 +114,7 @@ def grid(
     columns: Iterable[ColumnContext] | None = None,
     metrics: Mapping[str, Metric] = METRICS,
     references: tuple[str, ...] = (),
+    images: Images | None = None,
     **context: Any,
 ) -> Grid:
     """Lay out a table of the given rows, by default with the BTMD column."""
@@ -124,7 +126,8 @@ def grid(
         columns=tuple(c.column for c in shown),
         references=references,
     )
-    return lay_out(table, tuple(entries), shown, replace(CONTEXT, **context), metrics=metrics)
+    made = replace(CONTEXT, **context)
+    return lay_out(table, tuple(entries), shown, made, metrics=metrics, images=images)
 
 
 def every_kind() -> Grid:

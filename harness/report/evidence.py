@@ -149,7 +149,9 @@ class KeptPredictions:
             try:
                 self._read[entry.key] = self._matched(entry, part)
             except UnusableError as error:
-                self._read[entry.key] = str(error)
+                # Without the path, so that one sentence serves all runs of a table.
+                path = self._records.predictions_path(entry.key)
+                self._read[entry.key] = str(error).replace(f" {path}", "")
             # Arrays that are absent, or of another type or shape than the evaluator writes.
             except (ValueError, TypeError, LookupError) as error:
                 self._read[entry.key] = f"the predictions cannot be used: {error}"

@@ -47,7 +47,8 @@ class Ties:
         groups: number of lesions or patients that they come in; None where there are no groups.
         between: standard deviation between the rows' means beyond what their seeds explain.
         within: standard deviation between seeds within a row; None with one seed.
-        remarks: sentences on what was not tested.
+        untested: number of pairs that were not tested over images.
+        lacking: rows whose predictions cannot be used, by the reason.
     """
 
     column: str
@@ -61,7 +62,8 @@ class Ties:
     groups: int | None
     between: float | None
     within: float | None
-    remarks: tuple[str, ...]
+    untested: int
+    lacking: Mapping[str, tuple[str, ...]]
 
     @property
     def of_methods(self) -> bool:

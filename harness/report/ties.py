@@ -75,7 +75,8 @@ def of_column(
         groups=_groups(evidence) if tested else None,
         between=between,
         within=within,
-        remarks=_untested(ranked, pairs, evidence),
+        untested=sum(pair.images_p is None for pair in pairs),
+        lacking=_lacking(ranked, evidence),
     )
 
 
@@ -176,32 +177,22 @@ def _groups(evidence: ImageEvidence | None) -> int | None:
     return None if evidence is None or evidence.clusters is None else evidence.units
 
 
-def _untested(
-    ranked: Mapping[str, Cell], pairs: Sequence[Pair], evidence: ImageEvidence | None
-) -> tuple[str, ...]:
-    """Return sentences on pairs that were not tested over images, with the reasons."""
-    missing = sum(pair.images_p is None for pair in pairs)
-    if not missing:
-        return ()
-    share = "images were not resampled"
-    if missing < len(pairs):
-        share += f" for {missing} of {len(pairs)} pairs"
-    if evidence is None:
-        return (f"{share}: no predictions are kept",)
-    reasons: dict[str, list[str]] = {}
+def _lacking(
+    ranked: Mapping[str, Cell], evidence: ImageEvidence | None
+) -> dict[str, tuple[str, ...]]:
+    """Return the rows whose predictions cannot be used, by the reason."""
+    reasons: dict[str, tuple[str, ...]] = {}
     for name, cell in ranked.items():
-        for entry in cell.entries:
-            if (why := evidence.lacking.get(entry.key)) and name not in reasons.get(why, []):
-                reasons.setdefault(why, []).append(name)
-    if not reasons:
-        return (f"{share}: there are fewer than two groups of images",)
-    return tuple(f"{share} ({', '.join(names)}: {why})" for why, names in reasons.items())
+        found = [] if evidence is None else [evidence.lacking.get(e.key) for e in cell.entries]
+        for why in dict.fromkeys(why for why in found if why is not None):
+            reasons[why] = (*reasons.get(why, ()), name)
+    return reasons
 
 
 def mark(cells: Mapping[str, Cell], ties: Ties | None) -> dict[str, Cell]:
     """Return the cells, by row name, with rank, open ranks and the remark that shows them."""
     marked = dict(cells)
-    if ties is None:
+    if ties is None or len(ties.rows) < 2:
         return marked
     told_apart = any(pair.better for pair in ties.pairs)
     for name in ties.rows:
@@ -247,11 +238,22 @@ def _text(ties: Ties, digits: int, labels: Mapping[str, str]) -> str:
         if not ties.of_methods:
             parts.append(ONE_SEED)
         parts.append(_spread(ties, digits))
-    parts += ties.remarks
+    if ties.untested:
+        parts.append(_untested(ties, labels))
     if ties.unranked:
         listed = "; ".join(f"{labels[name]} ({why})" for name, why in ties.unranked.items())
         parts.append(f"not ranked: {listed}")
     return "; ".join(parts)
+
+
+def _untested(ties: Ties, labels: Mapping[str, str]) -> str:
+    text = "images were not resampled"
+    if ties.untested < len(ties.pairs):
+        text += f" for {ties.untested} of {len(ties.pairs)} pairs"
+    reasons = [
+        f"{', '.join(labels[name] for name in names)}: {why}" for why, names in ties.lacking.items()
+    ]
+    return f"{text} ({'; '.join(reasons) or 'no predictions are kept'})"
 
 
 def _tests(ties: Ties) -> str:

@@ -164,9 +164,11 @@ def _pieces(**changes: str) -> Grid:
     return lay_out(table, entries, [column()], CONTEXT)
 
 
-def test_best_and_second_are_of_a_small_table() -> None:
-    ranks = {r.row.name: r.cells["btmd"].rank for r in _pieces().rows}
-    assert ranks == {"a1": "second", "a2": "best", "b1": "best", "b2": "second"}
+def test_rows_are_compared_within_their_small_table() -> None:
+    tested = [(ties.subtable, ties.rows, len(ties.pairs)) for ties in _pieces().ties]
+    assert tested == [("First_thing", ("a1", "a2"), 1), ("Second", ("b1", "b2"), 1)]
+    labels = [note.label for note in _pieces().notes if note.label.startswith("Ties")]
+    assert labels == ["Ties, First_thing, BTMD", "Ties, Second, BTMD"]
 
 
 def test_markdown_has_a_heading_and_a_table_each() -> None:
@@ -180,7 +182,7 @@ def test_markdown_has_a_heading_and_a_table_each() -> None:
     assert r"| x\_s | BTMD paper | BTMD ours | BTMD Δ |" in text
     assert "| y | BTMD paper | BTMD ours | BTMD Δ |" in text
     assert text.count("*Majority class (computed)*") == 2
-    assert "| 2 | 66.00 | **60.00** | −6.00 |" in text
+    assert "| 2 | 66.00 | 60.00 | −6.00 |" in text
     assert "under a data set in a small table" in text
     assert r"- **x\_s 2:** BTMD" in text
 

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import UserError
-from harness.evaluate.metrics import METRICS
 from harness.report import data, latex, markdown
 from harness.report.numbers import fixed, signed
 from harness.report.terminal import show
@@ -80,25 +79,6 @@ def test_a_group_s_own_reference_comes_first() -> None:
     pairs = [(c.row.row.name, c.reference.row.name) for c in laid.comparisons]
     assert pairs == [("b", "a"), ("d", "a")]
     assert not grid(rows, entries[:6:2], references=("a", "c")).comparisons  # one seed
-
-
-def test_best_and_second_are_among_complete_cells_only() -> None:
-    rows = [row(n) for n in ("a", "b", "c", "d")]
-    entries = [entry("a", 0.5), entry("a", 0.5, seed=1), entry("b", 0.99), entry("c", 0.4)]
-    entries += [entry("c", 0.4, seed=1), entry("d", 0.3), entry("d", 0.3, seed=1)]
-    laid = grid(rows, entries, seeds=(0, 1))
-    ranks = {r.row.name: r.cells["btmd"].rank for r in laid.rows}
-    assert ranks == {"a": "best", "b": None, "c": "second", "d": None}
-
-
-def test_numbers_that_look_equal_share_a_rank_and_lower_can_be_better() -> None:
-    rows = [row(n) for n in ("a", "b", "c")]
-    entries = [entry("a", 0.50001), entry("b", 0.50002), entry("c", 0.4)]
-    laid = grid(rows, entries)
-    assert [r.cells["btmd"].rank for r in laid.rows] == ["best", "best", "second"]
-    lower = {**METRICS, "accuracy": replace(METRICS["accuracy"], better="lower")}
-    laid = grid(rows, entries, metrics=lower)
-    assert [r.cells["btmd"].rank for r in laid.rows] == ["second", "second", "best"]
 
 
 def test_phantom_columns_have_no_difference() -> None:
