@@ -176,6 +176,7 @@ def _parser() -> argparse.ArgumentParser:
     _verify(commands.add_parser("verify", help="check every file against its checksum"))
     _clean(commands.add_parser("clean", help="remove checkpoints that nobody can want any more"))
 
+    from harness.cli.audit import add_parser as add_audit_parser
     from harness.cli.cost import add_parser as add_cost_parser
     from harness.cli.data import add_parser as add_data_parser
     from harness.cli.migrate import add_parser as add_migrate_parser
@@ -184,6 +185,7 @@ def _parser() -> argparse.ArgumentParser:
     add_verdict_parser(commands)
     add_data_parser(commands)
     add_cost_parser(commands)
+    add_audit_parser(commands)
     add_migrate_parser(commands)
     return parser
 

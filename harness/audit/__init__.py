@@ -1,0 +1,1 @@
+"""Audits: what a paper's numbers, a data set and a released code say against themselves."""

@@ -1,0 +1,119 @@
+"""Pages of an audit: titled tables of texts, rendered for a terminal, as Markdown and as LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from harness.report import latex, markdown
+
+Cells = tuple[str, ...]
+"""Texts of a line of a table."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A titled part of a page.
+
+    Attributes:
+        title: heading.
+        text: sentences above the table.
+        head: headings of the table's columns; empty without a table.
+        rows: lines of the table.
+    """
+
+    title: str
+    text: tuple[str, ...] = ()
+    head: Cells = ()
+    rows: tuple[Cells, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """The result of an audit in words.
+
+    Attributes:
+        title: heading.
+        command: the command that writes it.
+        lead: sentences below the heading: what was counted, over how many.
+        sections: its parts.
+    """
+
+    title: str
+    command: str
+    lead: tuple[str, ...]
+    sections: tuple[Section, ...]
+
+
+def to_markdown(page: Page) -> str:
+    """Return a page as GitHub Markdown."""
+    escape = markdown.escape
+    lines = [f"# {escape(page.title)}", "", f"Written by `{page.command}`."]
+    lines += [text for sentence in page.lead for text in ("", escape(sentence))]
+    for section in page.sections:
+        lines += ["", f"## {escape(section.title)}"]
+        lines += [text for sentence in section.text for text in ("", escape(sentence))]
+        if section.head:
+            lines += ["", _row(map(escape, section.head)), _row(":---" for _ in section.head)]
+            lines += [_row(map(escape, row)) for row in section.rows]
+    return "\n".join(lines) + "\n"
+
+
+def to_latex(page: Page) -> str:
+    """Return a page as a part of a LaTeX document, one longtable per table."""
+    escape = latex.escape
+    lines = [
+        f"% Written by: {' '.join(page.command.split())}",
+        "% Needs, in the preamble:",
+        *(f"%   \\usepackage{package}" for package in (*latex.PACKAGES, "{longtable}")),
+        rf"\section*{{{escape(page.title)}}}",
+    ]
+    lines += [text for sentence in page.lead for text in (escape(sentence), "")]
+    for section in page.sections:
+        lines += [rf"\subsection*{{{escape(section.title)}}}"]
+        lines += [text for sentence in section.text for text in (escape(sentence), "")]
+        if section.head:
+            width = 0.92 / len(section.head)
+            columns = rf"p{{{width:.3f}\linewidth}}" * len(section.head)
+            rows = [" & ".join(map(escape, row)) + r" \\" for row in section.rows]
+            head = " & ".join(map(escape, section.head)) + r" \\"
+            lines += [
+                rf"{{\footnotesize\setlength{{\tabcolsep}}{{2pt}}\begin{{longtable}}{{{columns}}}",
+                r"\toprule",
+                head,
+                r"\midrule\endhead",
+                *rows,
+                r"\bottomrule",
+                r"\end{longtable}}",
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def to_lines(page: Page, *, most: int = 12) -> list[str]:
+    """Return the lines of a page for a terminal: of long tables the first ``most`` lines."""
+    lines = [page.title, *page.lead]
+    for section in page.sections:
+        lines += ["", section.title, *(f"  {sentence}" for sentence in section.text)]
+        if section.head:
+            shown = [section.head, *section.rows[:most]]
+            widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+            lines += [f"  {_aligned(row, widths)}" for row in shown]
+            if len(section.rows) > most:
+                lines.append(f"  ... and {len(section.rows) - most} more (--format md has all)")
+    return lines
+
+
+FORMATS: Mapping[str, Callable[[Page], str]] = MappingProxyType(
+    {"md": to_markdown, "tex": to_latex}
+)
+"""Renderers of a page by file extension; JSON holds the audit's values, not the page."""
+
+
+def _aligned(row: Cells, widths: Sequence[int]) -> str:
+    cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+    return "  ".join(cells).rstrip()
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"

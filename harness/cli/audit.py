@@ -1,0 +1,102 @@
+"""``harness audit paper | data | code``: audit published numbers, images, a released code."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import ranges
+from harness.cli import options
+from harness.console import say, say_json
+
+if TYPE_CHECKING:
+    from harness.audit.page import Page
+
+FORMATS = {
+    "paper": ("md", "tex", "json"),
+    "data": ("md", "tex", "json", "png"),
+    "code": ("md", "tex", "json"),
+}
+"""Formats of the files that each audit writes."""
+
+TEXTS = {
+    "paper": "the published numbers: what they can be, by themselves and beside each other",
+    "data": "a prepared data set: twins, labels that contradict each other, groups, odd files",
+    "code": "the paper's text against its released code, setting by setting",
+}
+
+
+def add_parser(commands: Any) -> None:
+    """Add the ``audit`` command to the command line."""
+    audit = commands.add_parser("audit", help="audit published numbers, images, a released code")
+    audits = audit.add_subparsers(dest="what", metavar="WHAT", required=True)
+    for name, text in TEXTS.items():
+        parser = audits.add_parser(name, help=text, description=f"Audit {text}.")
+        if name == "data":
+            parser.add_argument("name", help="a prepared data set, or phantom for all generated")
+            options.add_folders(parser)
+            parser.add_argument(
+                "--no-images",
+                action="store_true",
+                help="the gallery shows hashes, for images that may not be redistributed",
+            )
+        parser.add_argument("--json", action="store_true", help="machine-readable")
+        parser.add_argument(
+            "--format",
+            type=_formats(name),
+            default=(),
+            metavar="F,F",
+            help=f"also write files: {', '.join(FORMATS[name])}",
+        )
+        parser.add_argument(
+            "--out", type=options.path, default=Path("reports"), help="their folder"
+        )
+
+
+def _formats(audit: str) -> Any:
+    def parse(text: str) -> tuple[str, ...]:
+        parsed = options.names(text)
+        for name in parsed:
+            if name not in FORMATS[audit]:
+                known = ", ".join(FORMATS[audit])
+                raise argparse.ArgumentTypeError(f"no format {ranges.said(name)}; known: {known}")
+        return parsed
+
+    return parse
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run an audit, print it, write its files and return the exit code."""
+    return {"paper": _paper}[args.what](args)
+
+
+def _paper(args: argparse.Namespace) -> int:
+    from harness.api import paper as recipes
+    from harness.audit import paper, paper_page
+
+    audit = paper.audit(recipes.DESCRIBED.classification_weight)
+    _show(args, paper_page.page(audit), audit.to_json(), "audit_paper")
+    return 0
+
+
+def _show(args: argparse.Namespace, page: Page, values: dict[str, Any], name: str) -> None:
+    """Print an audit, and write it in the formats that are asked for."""
+    from harness import files
+    from harness.audit.page import FORMATS as RENDERERS
+    from harness.audit.page import to_lines
+
+    if args.json:
+        say_json(values)
+    else:
+        say(*to_lines(page))
+    for form in args.format:
+        path = args.out / f"{name}.{form}"
+        if form == "json":
+            files.write_json(path, values)
+        elif form in RENDERERS:
+            files.write_text(path, RENDERERS[form](page))
+        else:
+            continue
+        if not args.json:
+            say(f"Written: {path}")
