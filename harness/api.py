@@ -6,7 +6,8 @@ not import torch. Names elsewhere in the package may change between versions;
 
 Some names are modules. Those of methods have one method each: ``mae.stages()`` returns the stages
 of MAE's row in Table 1, ``mae.own_finetune()`` its own published fine-tuning. ``paper`` has the
-recipes and settings of MSMAE's paper, ``masking`` the functions that choose masked patches.
+recipes and settings of MSMAE's paper, ``differences`` those in which its code differs from it,
+``masking`` the functions that choose masked patches.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     from harness.methods.baselines.simclr import SimCLR
     from harness.methods.baselines.simmim import SimMIM
     from harness.methods.baselines.supervised import ResNet50, Swin
-    from harness.methods.msmae import masking, paper
+    from harness.methods.msmae import differences, masking, paper
     from harness.methods.msmae.decoder import Decoder
     from harness.methods.msmae.finetune import Classifier, Finetune, load_encoder
     from harness.methods.msmae.masking import Masks, check_ratios
@@ -201,6 +202,7 @@ __all__ = [  # noqa: RUF022 (grouped by what they are for)
     "dice_loss",
     # Settings of the methods that ship, and the modules with their recipes and stages.
     "paper",
+    "differences",
     "MSMAE",
     "Finetune",
     "Segment",

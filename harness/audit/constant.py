@@ -67,6 +67,7 @@ def constant(dataset: Dataset) -> Constant | None:
         return None
     of_class = max(dataset.counts)
     official = OFFICIAL.get(dataset.name)
+    counts: tuple[int, ...]
     if official is not None:
         counts, low, high = (official,), official, official
     else:

@@ -201,8 +201,8 @@ def _orders(numbers: Sequence[Number]) -> Iterator[Finding]:
         above, below = mri[0].exact - mri[1].exact, breast[1].exact - breast[0].exact
         yield Finding(
             text=f"AMT is {float(above):.2f} points above MAE on BTMD ({mri[0].text},"
-            f" {mri[1].text}) and {float(below):.2f} below it on BUSI ({breast[0].text}, {breast[1].text});"
-            " the text does not say why.",
+            f" {mri[1].text}) and {float(below):.2f} below it on BUSI ({breast[0].text},"
+            f" {breast[1].text}); the text does not say why.",
             source="Tables 1 and 7",
         )
     rows = ("baseline", "mae", "amt", "vit", "msmae")
@@ -219,7 +219,8 @@ def _orders(numbers: Sequence[Number]) -> Iterator[Finding]:
 
 def _overlaps(numbers: Sequence[Number]) -> Iterator[Finding]:
     """Yield what the pairs of F1 and IoU of Table 2 cannot be, see ``overlap_range``."""
-    pooled, others = [], []
+    pooled: list[str] = []
+    others: list[str] = []
     for number in numbers:
         if (number.table, number.metric) != ("table2", "f1"):
             continue

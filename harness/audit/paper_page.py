@@ -139,9 +139,9 @@ def _margins(audit: PaperAudit) -> Section:
             " range: the smallest value holds if the second model gets no image right that the"
             " first gets wrong, the largest if it gets as many as it can. The last column says how"
             f" many it may get for p < {ALPHA}. Fisher's p is as if they had been tested on"
-            " different images. Both take images as independent (fundus photographs come in pairs of eyes,"
-            " dermatoscopic ones in lesions) and each model as one run: another seed moves the"
-            " counts as well.",
+            " different images. Both take images as independent (fundus photographs come in pairs"
+            " of eyes, dermatoscopic ones in lesions) and each model as one run: another seed moves"
+            " the counts as well.",
         ),
         head=(
             "column",

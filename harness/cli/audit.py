@@ -68,7 +68,7 @@ def _formats(audit: str) -> Any:
 
 def run(args: argparse.Namespace) -> int:
     """Run an audit, print it, write its files and return the exit code."""
-    return {"paper": _paper}[args.what](args)
+    return {"paper": _paper, "code": _code}[args.what](args)
 
 
 def _paper(args: argparse.Namespace) -> int:
@@ -77,6 +77,15 @@ def _paper(args: argparse.Namespace) -> int:
 
     audit = paper.audit(recipes.DESCRIBED.classification_weight)
     _show(args, paper_page.page(audit), audit.to_json(), "audit_paper")
+    return 0
+
+
+def _code(args: argparse.Namespace) -> int:
+    from harness.api import differences
+    from harness.audit import code
+
+    found = code.audit(differences.SETTINGS, differences.READINGS, differences.UNSET)
+    _show(args, code.page(found), found.to_json(), "audit_code")
     return 0
 
 
