@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness import ranges
 from harness.cli import options
 from harness.console import say, say_json
+from harness.errors import UserError
 
 if TYPE_CHECKING:
     from harness.audit.page import Page
@@ -68,7 +69,7 @@ def _formats(audit: str) -> Any:
 
 def run(args: argparse.Namespace) -> int:
     """Run an audit, print it, write its files and return the exit code."""
-    return {"paper": _paper, "code": _code}[args.what](args)
+    return {"paper": _paper, "data": _data, "code": _code}[args.what](args)
 
 
 def _paper(args: argparse.Namespace) -> int:
@@ -77,6 +78,28 @@ def _paper(args: argparse.Namespace) -> int:
 
     audit = paper.audit(recipes.DESCRIBED.classification_weight)
     _show(args, paper_page.page(audit), audit.to_json(), "audit_paper")
+    return 0
+
+
+def _data(args: argparse.Namespace) -> int:
+    from harness.api import paper as recipes
+    from harness.audit import data, data_page
+    from harness.data import registry
+    from harness.store.record import Records
+
+    released = {stage.phase: stage.recipe for stage in recipes.released()}
+    sets = registry.expand(args.name, args.data)
+    if args.json and len(sets) > 1:
+        raise UserError(f"--json prints one data set; {args.name!r} are {len(sets)}. Name one.")
+    for dataset in sets:
+        found = data.audit(args.data, dataset, Records(args.runs), released)
+        name = f"audit_{dataset.name}"
+        _show(args, data_page.page(found), found.to_json(), name)
+        if "png" in args.format:
+            path = args.out / f"{name}.png"
+            drawn = data.draw(args.data, found, path, with_images=not args.no_images)
+            if not args.json:
+                say(f"Written: {path}" if drawn else f"{dataset.name} has no pairs to draw.")
     return 0
 
 
