@@ -140,7 +140,7 @@ def audit(
     found = twinned.search(store)
     # Of the looser rule's pairs, those by which twins are counted.
     near = [block.take(block.within(store.rules.check)) for block in found]
-    trained_on = PARTS[split].trained_on  # type: ignore[index]
+    trained_on = PARTS[split].trained_on
     runs, skipped = rescored.rescore(records, store, near)
     return DataAudit(
         dataset=dataset,
@@ -174,7 +174,7 @@ def _overlaps(store: Store, near: Sequence[Pairs], classes: Sequence[str]) -> tu
     images = store.everything()
     result = []
     for found in overlap.find(store.splits, store.pixels, images.groups, near):
-        by_class = {}
+        by_class: dict[str, dict[str, int]] = {}
         for kind in KINDS:
             counted = np.bincount(images.labels[found.rows[kind]], minlength=len(classes))
             by_class[kind] = dict(zip(classes, counted.tolist(), strict=True))

@@ -48,7 +48,8 @@ def unseen(
         recipes: of the released code's stages, by name.
         classes: names of the classes.
     """
-    listing = sorted(range(len(train)), key=lambda i: (classes[train.labels[i]], train.names[i]))
+    labels = train.labels.tolist()
+    listing = sorted(range(len(train)), key=lambda i: (classes[labels[i]], train.names[i]))
     result = []
     for stage, recipe in recipes.items():
         if recipe.order != "fixed" or len(train) < recipe.batch_size:
@@ -56,14 +57,14 @@ def unseen(
         seen = epoch_order(len(train), recipe, "", 0).numpy().ravel()
         positions = np.setdiff1d(np.arange(len(train)), seen)
         rows = [listing[position] for position in positions]
-        labels = [classes[train.labels[row]] for row in rows]
+        unseen_classes = [classes[labels[row]] for row in rows]
         result.append(
             Unseen(
                 stage=stage,
                 batch=recipe.batch_size,
                 images=len(train),
                 names=tuple(train.names[row] for row in rows),
-                by_class={name: labels.count(name) for name in classes},
+                by_class={name: unseen_classes.count(name) for name in classes},
             )
         )
     return tuple(result)

@@ -87,7 +87,7 @@ def _data(args: argparse.Namespace) -> int:
     from harness.data import registry
     from harness.store.record import Records
 
-    released = {stage.phase: stage.recipe for stage in recipes.released()}
+    released = {str(stage.phase): stage.recipe for stage in recipes.released()}
     sets = registry.expand(args.name, args.data)
     if args.json and len(sets) > 1:
         raise UserError(f"--json prints one data set; {args.name!r} are {len(sets)}. Name one.")

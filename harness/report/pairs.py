@@ -28,7 +28,8 @@ def draw(
     """Draw a PNG with one line per pair: both pictures and their absolute difference.
 
     Args:
-        first, second: (n, H, W, C) uint8, C = 1 or 3.
+        first: (n, H, W, C) uint8, C = 1 or 3.
+        second: likewise.
         captions: of each pair: below the first, the second and the difference.
         path: the PNG file.
         title: the figure's title.
