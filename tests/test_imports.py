@@ -212,6 +212,7 @@ def test_nothing_draws_from_global_randomness(path: Path) -> None:
         ["run", "--help"],
         ["sweep", "--help"],
         ["cost", "--help"],
+        ["audit", "--help"],
     ],
     ids=" ".join,
 )

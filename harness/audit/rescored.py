@@ -104,6 +104,10 @@ def rescore(
             scored += _rescored(record, records, store, near, known)
         except _NotScoredError as error:
             skipped.append(Skipped(key=key, title=stage_title(record.definition), why=str(error)))
+        except (LookupError, TypeError):
+            # A definition or predictions that this program did not write lack what it reads.
+            why = "its definition or its predictions lack a field"
+            skipped.append(Skipped(key=key, title=stage_title(record.definition), why=why))
     return tuple(scored), tuple(skipped)
 
 

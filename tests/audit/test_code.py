@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from harness.errors import UserError
 from harness.methods.msmae import differences, paper
 from harness.spec.compared import Compared, Sources
 
+ROOT = Path(__file__).parent.parent.parent
 SOURCES = Sources(text="Section 1", code="a file")
 
 
@@ -31,6 +34,15 @@ def test_all_differences_of_the_settings_have_sources() -> None:
     assert all(u.sources.text and u.sources.code for u in found.unset)
     written = page.to_markdown(code.page(found))
     assert all(d.setting.rpartition(".")[2] in written.replace("\\", "") for d in found.settings)
+
+
+def test_the_committed_page_is_that_of_the_settings() -> None:
+    """``harness audit code --format md,json`` writes it anew."""
+    found = code.audit(differences.SETTINGS, differences.READINGS, differences.UNSET)
+    reports = ROOT / "reports"
+    assert (reports / "audit_code.md").read_text("utf-8") == page.to_markdown(code.page(found))
+    values = json.loads((reports / "audit_code.json").read_text("utf-8"))
+    assert values == json.loads(json.dumps(found.to_json()))
 
 
 def test_every_released_setting_of_the_paper_is_compared() -> None:

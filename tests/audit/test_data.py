@@ -258,6 +258,9 @@ def test_runs_that_cannot_be_scored_are_named(tmp_path: Path, breast: Any) -> No
     foreign = _plant(tmp_path, store, arrays)
     short = {name: array[:2] for name, array in _classifier(store, right).items()}
     shorter = _plant(tmp_path, store, short)
+    strange = _plant(tmp_path, store, _classifier(store, right), profile={"image_size": 32})
+    nameless = {k: v for k, v in _classifier(store, right).items() if k != "names"}
+    unnamed = _plant(tmp_path, store, nameless)
     _plant(tmp_path, store, _classifier(store, right), dataset="btmd")
     found = _audit(tmp_path, dataset)
     why = {s.key: s.why for s in found.skipped}
@@ -266,7 +269,8 @@ def test_runs_that_cannot_be_scored_are_named(tmp_path: Path, breast: Any) -> No
     assert "are missing" in why[gone]
     assert "not of the images that its split reports" in why[foreign]
     assert "not of the images that its split reports" in why[shorter]
-    assert len(why) == 4
+    assert why[strange] == why[unnamed] == "its definition or its predictions lack a field"
+    assert len(why) == 6
 
 
 def test_the_gallery_shows_contradicting_labels_first(tmp_path: Path, breast: Any) -> None:
