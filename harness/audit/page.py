@@ -8,6 +8,9 @@ from types import MappingProxyType
 
 from harness.report import latex, markdown
 
+LATEX_ROWS = 12
+"""Lines of a piece of a table in LaTeX: a page holds as many of the longest texts."""
+
 Cells = tuple[str, ...]
 """Texts of a line of a table."""
 
@@ -61,32 +64,23 @@ def to_markdown(page: Page) -> str:
 
 
 def to_latex(page: Page) -> str:
-    """Return a page as a part of a LaTeX document, one longtable per table."""
+    """Return a page as a part of a LaTeX document; long tables come in pieces that fit a page."""
     escape = latex.escape
     lines = [
         f"% Written by: {' '.join(page.command.split())}",
         "% Needs, in the preamble:",
-        *(f"%   \\usepackage{package}" for package in (*latex.PACKAGES, "{longtable}")),
+        *(f"%   \\usepackage{package}" for package in latex.PACKAGES),
         rf"\section*{{{escape(page.title)}}}",
     ]
     lines += [text for sentence in page.lead for text in (escape(sentence), "")]
     for section in page.sections:
         lines += [rf"\subsection*{{{escape(section.title)}}}"]
         lines += [text for sentence in section.text for text in (escape(sentence), "")]
-        if section.head:
-            width = 0.92 / len(section.head)
-            columns = rf"p{{{width:.3f}\linewidth}}" * len(section.head)
-            rows = [" & ".join(map(escape, row)) + r" \\" for row in section.rows]
-            head = " & ".join(map(escape, section.head)) + r" \\"
-            lines += [
-                rf"{{\footnotesize\setlength{{\tabcolsep}}{{2pt}}\begin{{longtable}}{{{columns}}}",
-                r"\toprule",
-                head,
-                r"\midrule\endhead",
-                *rows,
-                r"\bottomrule",
-                r"\end{longtable}}",
-            ]
+        lines += [
+            line
+            for begin in range(0, len(section.rows), LATEX_ROWS)
+            for line in _tabular(section, begin)
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -108,6 +102,23 @@ FORMATS: Mapping[str, Callable[[Page], str]] = MappingProxyType(
     {"md": to_markdown, "tex": to_latex}
 )
 """Renderers of a page by file extension; JSON holds the audit's values, not the page."""
+
+
+def _tabular(section: Section, begin: int) -> list[str]:
+    """Return a piece of a section's table, from one of its lines on."""
+    width = 0.92 / len(section.head)
+    columns = rf"p{{{width:.3f}\linewidth}}" * len(section.head)
+    rows = (section.head, *section.rows[begin : begin + LATEX_ROWS])
+    head, *others = (" & ".join(map(latex.escape, row)) + r" \\" for row in rows)
+    return [
+        rf"{{\footnotesize\setlength{{\tabcolsep}}{{2pt}}\noindent\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        head,
+        r"\midrule",
+        *others,
+        r"\bottomrule",
+        r"\end{tabular}\par}\medskip",
+    ]
 
 
 def _aligned(row: Cells, widths: Sequence[int]) -> str:

@@ -93,13 +93,14 @@ def _data(args: argparse.Namespace) -> int:
         raise UserError(f"--json prints one data set; {args.name!r} are {len(sets)}. Name one.")
     for dataset in sets:
         found = data.audit(args.data, dataset, Records(args.runs), released)
-        name = f"audit_{dataset.name}"
-        _show(args, data_page.page(found), found.to_json(), name)
+        name, line = f"audit_{dataset.name}", ""
         if "png" in args.format:
             path = args.out / f"{name}.png"
             drawn = data.draw(args.data, found, path, with_images=not args.no_images)
-            if not args.json:
-                say(f"Written: {path}" if drawn else f"{dataset.name} has no pairs to draw.")
+            line = f"Written: {path}" if drawn else f"{dataset.name} has no pairs to draw."
+        _show(args, data_page.page(found), found.to_json(), name)
+        if line and not args.json:
+            say(line)
     return 0
 
 
@@ -113,15 +114,13 @@ def _code(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace, page: Page, values: dict[str, Any], name: str) -> None:
-    """Print an audit, and write it in the formats that are asked for."""
+    """Write an audit in the formats that are asked for, and print it."""
     from harness import files
     from harness.audit.page import FORMATS as RENDERERS
     from harness.audit.page import to_lines
 
-    if args.json:
-        say_json(values)
-    else:
-        say(*to_lines(page))
+    # Files first: the reader of a pipe may close it before the end.
+    written = []
     for form in args.format:
         path = args.out / f"{name}.{form}"
         if form == "json":
@@ -130,5 +129,8 @@ def _show(args: argparse.Namespace, page: Page, values: dict[str, Any], name: st
             files.write_text(path, RENDERERS[form](page))
         else:
             continue
-        if not args.json:
-            say(f"Written: {path}")
+        written.append(path)
+    if args.json:
+        say_json(values)
+        return
+    say(*to_lines(page), *(f"Written: {path}" for path in written))

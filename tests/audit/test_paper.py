@@ -20,6 +20,7 @@ from harness.audit.published import Number, find
 from harness.data import registry
 from harness.methods.msmae import paper
 from harness.spec.printed import Printed
+from tests.report import typesetting
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -203,3 +204,10 @@ def test_the_committed_pages_are_those_of_the_tables(audited: PaperAudit) -> Non
         assert (reports / f"audit_paper.{form}").read_text("utf-8") == render(written)
     values = json.loads((reports / "audit_paper.json").read_text("utf-8"))
     assert values == json.loads(json.dumps(audited.to_json()))
+
+
+def test_the_latex_page_compiles(audited: PaperAudit, tmp_path: Path) -> None:
+    if reason := typesetting.lacking():
+        pytest.skip(reason)
+    ran = typesetting.compile_document(tmp_path, page.to_latex(paper_page.page(audited)))
+    assert ran.returncode == 0, ran.stdout[-2000:]
