@@ -104,7 +104,11 @@ class KeptPredictions:
 
     def __call__(self, column: GridColumn, entries: Sequence[Entry]) -> ImageEvidence | None:
         """Return what is kept of a column's runs; None for costs and probes, which keep nothing."""
-        planned = self._columns[column.name]
+        return self.of(column.name, entries)
+
+    def of(self, column: str, entries: Sequence[Entry]) -> ImageEvidence | None:
+        """Return what is kept of the runs of a column, by its name."""
+        planned = self._columns[column]
         if planned.column.cost is not None or planned.column.probe is not None:
             return None
         part = self._part(planned)

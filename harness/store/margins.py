@@ -16,6 +16,7 @@ from harness import files, provenance, sealed
 from harness.console import warn
 from harness.errors import Damaged, UserError
 from harness.spec.claim import Margin
+from harness.store import form
 
 FORMAT = 1
 """Version of the file's layout."""
@@ -123,4 +124,5 @@ def freeze(runs: Path, table: str, margins: Mapping[str, Margin]) -> None:
         for name, m in known.items()
     }
     content = {"format": FORMAT, "table": table, "margins": {**before, **added}}
+    form.mark(runs)
     files.write_bytes(path_of(runs, table), sealed.seal(content))

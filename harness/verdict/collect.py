@@ -6,16 +6,19 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from harness.console import warn
+from harness.errors import Damaged
 from harness.evaluate import registry
 from harness.plan.columns import ColumnPlan
 from harness.plan.plan import Plan
 from harness.report import collect as report_collect
 from harness.report.costs import fill
+from harness.report.evidence import ImageEvidence, KeptPredictions
 from harness.report.values import ColumnContext, Costing, Entry
 from harness.spec.claim import HALF_A_POINT, Margin, one_image
 from harness.spec.quantity import Quantity
 from harness.spec.table import Column, Row, Table
-from harness.stats import intervals
+from harness.stats import intervals, variance
 from harness.stats.intervals import Interval
 from harness.verdict.values import Basis, Evidence, NamedSd
 
@@ -94,6 +97,7 @@ def collect(plan: Plan, *, margin: Margin | None = None) -> Collected:
     for entry in entries:
         by_cell.setdefault((entry.row, entry.column), []).append(entry)
     costs = fill(plan, None)
+    kept = KeptPredictions(plan)
     frozen = margins(plan.table)
     cells: dict[tuple[str, str], Cell] = {}
     scale: dict[str, tuple[str, ...]] = {}
@@ -110,6 +114,7 @@ def collect(plan: Plan, *, margin: Margin | None = None) -> Collected:
             margin=margin or frozen.get(name) or HALF_A_POINT,
             scale=scale[name],
             sd=_pooled(plan, column, metric, by_cell),
+            images=_images(kept, column, by_cell),
         )
         for row in plan.table.rows:
             found = by_cell.get((row.name, name), [])
@@ -127,6 +132,7 @@ class _Surroundings:
     margin: Margin
     scale: tuple[str, ...]
     sd: NamedSd | None
+    images: ImageEvidence | None
 
 
 def _cell(
@@ -169,7 +175,7 @@ def _cell(
             collapsed=sum(e.collapsed for e in done),
             absent=_absent(row, column, entries),
             foreign=column.scale,
-            lacking=next((e.lacking for e in entries if e.lacking), ""),
+            lacking=_lacking(entries, column),
             sd=column.sd,
             between_images=_of_images(done, column),
             remarks=(
@@ -241,12 +247,49 @@ def _constants(column: _Surroundings) -> tuple[int, ...]:
     return tuple(sorted(counts))
 
 
+def _images(
+    kept: KeptPredictions, column: ColumnPlan, by_cell: Mapping[tuple[str, str], Sequence[Entry]]
+) -> ImageEvidence | None:
+    """Return what is kept of a column's finished runs, image by image; None if nothing is."""
+    if not column.prepared:
+        return None
+    name = column.column.name
+    done = [e for (_, c), runs in by_cell.items() if c == name for e in runs if e.status == "done"]
+    try:
+        return kept.of(name, done)
+    except Damaged as damaged:
+        warn(damaged)
+        return None
+
+
+def _lacking(entries: Sequence[Entry], column: _Surroundings) -> str:
+    """Return why a finished run has no number, or has one that nothing can check any more."""
+    unknown = next((e.lacking for e in entries if e.lacking), "")
+    if unknown or column.images is None:
+        return unknown
+    reasons = {e.seed: column.images.lacking.get(e.key) for e in entries}
+    wrong = {seed: reason for seed, reason in reasons.items() if reason}
+    if not wrong:
+        return ""
+    seeds = ", ".join(map(str, wrong))
+    return f"seed {seeds}: {next(iter(wrong.values()))}"
+
+
 def _of_images(done: Sequence[Entry], column: _Surroundings) -> Interval | None:
-    """Return Wilson's interval of the first run's accuracy, over the sampling of images."""
-    if column.metric.name != "accuracy" or not done or not done[0].n or done[0].value is None:
+    """Return the interval of the first run's number over the sampling of images, or of groups."""
+    first = next((e for e in done if e.n and e.value is not None), None)
+    if first is None or first.n is None or first.value is None:
         return None
     factor = column.metric.factor
-    interval = intervals.wilson(round(done[0].value * done[0].n), done[0].n)
+    images = column.images
+    if images is not None and not images.drawn and images.clusters is not None:
+        if first.key not in images.numbers or images.units < 2:
+            return None
+        interval = variance.cluster_interval(images.numbers[first.key], images.clusters)
+    elif column.metric.name == "accuracy":
+        interval = intervals.wilson(round(first.value * first.n), first.n)
+    else:
+        return None
     return Interval(factor * interval.low, factor * interval.high)
 
 

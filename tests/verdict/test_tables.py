@@ -8,9 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness import sealed
+from harness.data.parts import part_of
+from harness.data.prepared import open_store
 from harness.errors import UserError
 from harness.plan import catalog, plan
 from harness.plan.options import Options
@@ -22,6 +25,7 @@ from harness.spec.printed import Printed
 from harness.spec.recipe import Recipe, Stage
 from harness.spec.table import Column, Row, Table
 from harness.store import margins as ledger
+from harness.store import predictions
 from harness.store.record import Records
 from harness.store.result import EpochEvaluation, Evaluation
 from harness.verdict import write
@@ -33,6 +37,7 @@ from tests.conftest import Harness
 from tests.one_layer import Segment
 
 FAMILY = "phantom-mri"
+IMAGES = 128
 MARGIN = Margin(value=8.0, source="a test")
 
 
@@ -68,26 +73,38 @@ def _plan(folder: Path, table: Table, **changes: Any) -> Plan:
     return plan.make("planted", table, Options(**(values | changes)))
 
 
-def _plant(made: Plan, shares: Mapping[str, Sequence[float | None]], collapsed: str = "") -> None:
-    """Write records with accuracies (%) by row, in the order of the seeds; None writes none."""
-    store = Records(made.options.runs)
+def _plant(made: Plan, counts: Mapping[str, Sequence[int]], collapsed: str = "") -> None:
+    """Write records and predictions with counts of correct images, by row and seed."""
+    records_of = Records(made.options.runs)
+    part = part_of(open_store(made.options.data, FAMILY), "paper", made.options.profile, "reported")
+    assert len(part) == IMAGES
     for cell_run in made.cell_runs:
-        given = shares.get(cell_run.row.name, ())
+        given = counts.get(cell_run.row.name, ())
         position = made.seeds.index(cell_run.seed)
         if position >= len(given):
             continue
-        share = given[position]
-        if share is None:
-            continue
+        correct, key = given[position], cell_run.run.key()
+        answers = part.labels.copy()
+        answers[correct:] = (answers[correct:] + 1) % 4
+        sure = np.eye(4, dtype=np.float32)[answers]
+        arrays = {
+            "last": sure,
+            "best": sure,
+            "labels": part.labels,
+            "names": np.asarray(part.names),
+        }
         point = EpochEvaluation(
             epoch=0,
-            metrics={"accuracy": share / 100},
-            correct=1,
+            metrics={"accuracy": correct / IMAGES},
+            correct=correct,
             collapsed=cell_run.row.name == collapsed,
         )
-        evaluation = Evaluation(n=128, classes=(32, 32, 32, 32), last=point, best=point)
-        record = records.record(cell_run.run.key(), cell_run.run.definition())
-        store.write(replace(record, result=records.result(evaluation=evaluation)))
+        result = records.result(
+            evaluation=Evaluation(n=IMAGES, classes=(32, 32, 32, 32), last=point, best=point),
+            predictions=records_of.write_predictions(key, arrays),
+        )
+        record = records.record(key, cell_run.run.definition())
+        records_of.write(replace(record, result=result))
 
 
 def _word(verdict: TableVerdict, row: str) -> str:
@@ -95,18 +112,18 @@ def _word(verdict: TableVerdict, row: str) -> str:
 
 
 EXPECTED = {
-    "reproduced": ("80.47", (80.0, 80.5, 81.0)),
-    "equal-not-alike": ("84.38", (80.4, 80.5, 80.6)),
-    "different": ("50.00", (80.0, 80.5, 81.0)),
-    "undecidable": ("80.47", (70.0, 90.0, 78.0)),
-    "one-seed": ("80.47", (80.0,)),
-    "unattainable": ("80.40", (80.0, 80.5, 81.0)),
-    "theirs-collapsed": ("31.25", (80.0, 80.5, 81.0)),
-    "ours-collapsed": ("80.47", (25.0, 25.0, 25.0)),
+    "reproduced": ("80.47", (102, 103, 104)),
+    "equal-not-alike": ("84.38", (103, 103, 103)),
+    "different": ("50.00", (102, 103, 104)),
+    "undecidable": ("80.47", (90, 115, 100)),
+    "one-seed": ("80.47", (103,)),
+    "unattainable": ("80.40", (102, 103, 104)),
+    "theirs-collapsed": ("31.25", (102, 103, 104)),
+    "ours-collapsed": ("80.47", (40, 40, 40)),
     "nothing": ("80.47", ()),
 }
-"""By row: printed, and ours by seed. Of 128 images 80.47 % are 103, 84.38 % 108, 50 % 64; 40 are of
-one class (31.25 %)."""
+"""By row: printed, and images of ours that are right, by seed. Of 128 images 80.47 % are 103,
+84.38 % 108, 50 % 64; 40 are of one class (31.25 %)."""
 
 
 def _every_word(folder: Path) -> TableVerdict:
@@ -152,12 +169,40 @@ def test_planted_store_yields_every_word(tmp_path: Path) -> None:
     assert "reproduced 1 of 11" in line
 
 
+@pytest.mark.parametrize("damage", ["missing", "shorter", "others"])
+def test_number_without_its_predictions_is_undecidable(tmp_path: Path, damage: str) -> None:
+    made = _plan(tmp_path, _table([_row("one", {FAMILY: "80.47"}, 0.1)]))
+    _plant(made, {"one": (102, 103, 104)})
+    assert _word(judge_plan(made), "one") == "reproduced"
+    records_of = Records(made.options.runs)
+    key = made.cell_runs[1].run.key()
+    path = records_of.predictions_path(key)
+    if damage == "missing":
+        path.unlink()
+    else:
+        record = records_of.read(key)
+        assert record is not None
+        arrays = dict(predictions.read(path, record.finished.predictions or ""))
+        kept = 100 if damage == "shorter" else IMAGES
+        arrays = {name: array[:kept] for name, array in arrays.items()}
+        if damage == "others":
+            arrays["names"] = np.asarray([f"other {i}" for i in range(IMAGES)])
+        written = predictions.write(path, arrays)
+        records_of.write(replace(record, result=replace(record.finished, predictions=written)))
+    ((_, judged),) = judge_plan(made).numbers
+    assert judged.word == "undecidable"
+    assert "seed 1" in judged.reason
+    assert "predictions" in judged.reason
+
+
 def test_pages_hold_every_verdict_and_are_finite_json(tmp_path: Path) -> None:
     verdict = _every_word(tmp_path)
     context = report_collect.context(verdict.plan, command="", device="some CPU")
     page = write.table_to_json(verdict, context)
     text = json.dumps(page, allow_nan=False)
-    assert json.loads(text)["numbers"][0]["values"] == pytest.approx([80.0, 80.5, 81.0])
+    assert json.loads(text)["numbers"][0]["values"] == pytest.approx(
+        [100 * k / IMAGES for k in (102, 103, 104)]
+    )
     markdown = write.markdown(verdict, context)
     for cell, judged in verdict.numbers:
         assert cell.row.label in markdown
@@ -172,34 +217,34 @@ def test_scaled_down_numbers_are_not_comparable_and_effects_are_marked(tmp_path:
     ]
     table = _table(rows, subject="ours")
     made = _plan(tmp_path, table, profile=profiles.SMOKE)
-    _plant(made, {"ours": (90.0, 91.0, 92.0), "theirs": (80.0, 80.0, 81.5)})
+    _plant(made, {"ours": (115, 116, 118), "theirs": (102, 102, 104)})
     verdict = judge_plan(made)
     assert {judged.word for _, judged in verdict.numbers} == {"not comparable"}
     (effect,) = verdict.effects
     assert effect.word == "reproduced"
-    assert effect.gain == pytest.approx((10.0 + 11.0 + 10.5) / 3)
+    assert effect.gain == pytest.approx(100 / IMAGES * (13 + 14 + 14) / 3)
     assert effect.published == pytest.approx(10.16)
-    assert effect.ratio == pytest.approx(10.5 / 10.16)
+    assert effect.ratio == pytest.approx(100 / IMAGES * 41 / 3 / 10.16)
     assert any("smoke" in reason for reason in effect.scale)
 
 
 @pytest.mark.parametrize(
     ("theirs", "word"),
     [
-        ((80.0, 80.0, 81.5), "reproduced"),  # a gain of about ten, as published
-        ((96.0, 97.0, 98.5), "different"),  # a loss
-        ((87.0, 88.0, 89.5), "different"),  # in the same direction, but a third of the size
-        ((60.0, 99.0, 80.0), "undecidable"),
-        ((80.0,), "undecidable"),
+        ((102, 102, 104), "reproduced"),  # a gain of about ten, as published
+        ((123, 124, 126), "different"),  # a loss
+        ((111, 112, 115), "different"),  # in the same direction, but a third of the size
+        ((77, 127, 102), "undecidable"),
+        ((102,), "undecidable"),
         ((), "not run"),
     ],
 )
 def test_gain_is_judged_by_direction_and_size(
-    tmp_path: Path, theirs: tuple[float, ...], word: str
+    tmp_path: Path, theirs: tuple[int, ...], word: str
 ) -> None:
     rows = [_row("ours", {FAMILY: "90.63"}, 0.1), _row("theirs", {FAMILY: "80.47"}, 0.2)]
     made = _plan(tmp_path, _table(rows, subject="ours"))
-    _plant(made, {"ours": (90.0, 91.0, 92.0), "theirs": theirs})
+    _plant(made, {"ours": (115, 116, 118), "theirs": theirs})
     (effect,) = judge_plan(made).effects
     assert effect.word == word, effect.reason
 
@@ -232,10 +277,10 @@ def test_claim_holds_if_every_part_does(tmp_path: Path) -> None:
     _plant(
         made,
         {
-            "ours": (90.0, 91.0, 92.0),
-            "theirs": (80.0, 80.0, 81.5),
-            "noisy": (60.0, 99.0, 80.0),
-            "near": (82.0, 82.5, 83.0),
+            "ours": (115, 116, 118),
+            "theirs": (102, 102, 104),
+            "noisy": (77, 127, 102),
+            "near": (105, 106, 107),
         },
     )
     judged = {c.claim.name: c.word for c in judge_plan(made).claims}
