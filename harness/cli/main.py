@@ -247,7 +247,7 @@ def _sweep(parser: argparse.ArgumentParser) -> None:
     add_folders(parser)
     add_execution(parser)
     add_output(parser, figures=False)
-    parser.set_defaults(split="clean", rule="last", rows=None, probes=False)
+    parser.set_defaults(split="clean", rule="last", rows=None, metrics=None, probes=False)
 
 
 def _status(parser: argparse.ArgumentParser) -> None:

@@ -164,6 +164,12 @@ def add_output(parser: argparse.ArgumentParser, *, figures: bool = True) -> None
     parser.add_argument("--format", type=formats, default=("md", "tex", "json"), metavar="F,F")
     if figures:
         parser.add_argument(
+            "--classes",
+            action="store_true",
+            help="also write NAME-classes: confusion matrices, recall and AUROC per class, and"
+            " calibration of every finished run",
+        )
+        parser.add_argument(
             "--figures",
             action="store_true",
             help="also write the experiment's figures and their data",
@@ -180,6 +186,13 @@ def add_narrowing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", help="smoke, laptop or paper")
     parser.add_argument("--datasets", type=names, metavar="A,B", help="only these data sets")
     parser.add_argument("--rows", type=names, metavar="X,Y", help="only these rows")
+    parser.add_argument(
+        "--metrics",
+        type=names,
+        metavar="A,B",
+        help="columns of every data set instead of the table's: accuracy, balanced_accuracy,"
+        " macro_f1, ...; computed from kept predictions, nothing is trained for them",
+    )
     parser.add_argument("--seeds", type=seeds, metavar="0,1|0-4", help="seeds to run")
     parser.add_argument(
         "--split",

@@ -39,6 +39,7 @@ def plan_options(args: argparse.Namespace) -> Options:
         rule=args.rule,
         datasets=args.datasets,
         rows=args.rows,
+        metrics=args.metrics,
         seeds=args.seeds,
         overrides=tuple(args.set),
         probes=args.probes,

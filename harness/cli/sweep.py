@@ -47,8 +47,8 @@ def find_studies(args: argparse.Namespace) -> list[Study]:
     name, experiment = catalog.find(args.experiment)
     if not isinstance(experiment, Sweep):
         return []
-    if args.rows or args.probes or args.rule != "last":
-        raise UserError(f"{name} is a sweep; leave --rows, --probes and --rule out.")
+    if args.rows or args.metrics or args.probes or args.rule != "last":
+        raise UserError(f"{name} is a sweep; leave --rows, --metrics, --probes and --rule out.")
     url = storage.url_of(args.storage, args.runs)
     designs = _designs(args, name, experiment)
     return [Study(design, url, SearchOptions(), make=False) for design in designs]

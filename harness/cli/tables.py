@@ -15,7 +15,15 @@ from harness.console import note, say
 from harness.latency import timings
 from harness.plan import outputs
 from harness.plan.plan import Plan
-from harness.report import collect, panels, terminal, tracking, tracking_ledger
+from harness.report import (
+    classes,
+    classes_page,
+    collect,
+    panels,
+    terminal,
+    tracking,
+    tracking_ledger,
+)
 from harness.report.costs import fill
 from harness.report.evidence import KeptPredictions
 from harness.report.grid import lay_out
@@ -24,7 +32,13 @@ from harness.report.write import FIGURE_FORMATS, write
 
 
 def written_plans(args: argparse.Namespace, plan: Plan) -> tuple[Plan, ...]:
-    """Return one plan per table and figure that is written."""
+    """Return one plan per table and figure that is written.
+
+    Raises:
+        UserError: figures or classes are asked for that the experiment has not.
+    """
+    if args.classes:
+        classes.check(plan)
     return (*outputs.tables(plan), *(outputs.figures(plan) if args.figures else ()))
 
 
@@ -55,6 +69,8 @@ def write_tables(
     if args.figures:
         context = _context(args, plan, device)
         paths += panels.write(plan, context, _out(args, plan), with_images=not args.no_images)
+    if args.classes:
+        paths += classes_page.write(plan, _context(args, plan, device), _out(args, plan))
     return paths
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.data.prepared import ImageStore, Manifest
 from harness.errors import UserError, unknown
-from harness.evaluate import metrics, overlap, segmentation
+from harness.evaluate import derived, metrics, overlap, segmentation
 from harness.evaluate.classification import ClassificationEvaluator
 from harness.evaluate.evaluator import Evaluator
 from harness.evaluate.segmentation import SegmentationEvaluator
@@ -24,7 +24,12 @@ from harness.train.task import Task
 
 def known() -> Mapping[str, Metric]:
     """Return all metrics by name: those of classes, then those of masks."""
-    return {**metrics.METRICS, **overlap.METRICS}
+    return {**derived.known(), **overlap.METRICS}
+
+
+def of_masks(name: str) -> bool:
+    """Whether a metric compares masks; the others compare classes."""
+    return name in overlap.METRICS
 
 
 CONSTANTS: Mapping[str, bool] = MappingProxyType({"background": False, "foreground": True})
@@ -71,14 +76,23 @@ def check_masks(manifest: Manifest, needed_by: str) -> None:
 
 
 def majority(name: str, labels: np.ndarray, classes: int) -> float | None:
-    """Return a metric of predicting the most frequent class; None for metrics of segmenters.
+    """Return a metric of predicting the most frequent class; None where there is none.
+
+    Metrics of segmenters and of confidences have none, and some are undefined for one class alone.
 
     Args:
         name: of the metric.
         labels: (n,).
         classes: K.
     """
-    return None if name in overlap.METRICS else metrics.majority(labels, classes, metric=name)
+    if of_masks(name) or name in derived.OF_CONFIDENCE:
+        return None
+    if name in metrics.METRICS:
+        return metrics.majority(labels, classes, metric=name)
+    constant = np.zeros((len(labels), classes))
+    constant[:, np.bincount(labels, minlength=classes).argmax()] = 1.0
+    value = derived.METRICS[name].compute(constant, labels)
+    return None if math.isnan(value) else value
 
 
 def constants(name: str, reported: ImageStore, size: int) -> dict[str, float | None]:

@@ -9,9 +9,10 @@ from harness.data import registry
 from harness.data.prepared import Manifest, check_classes, read_manifest
 from harness.data.sets import phantom
 from harness.data.split import CLEAN
-from harness.errors import COMMAND, UserError
+from harness.errors import COMMAND, UserError, listed, unknown
 from harness.evaluate import registry as evaluate_registry
 from harness.plan.options import Options
+from harness.spec.costs import COSTS
 from harness.spec.dataset import Dataset, Split
 from harness.spec.profile import Profile
 from harness.spec.table import Column, Table
@@ -61,6 +62,8 @@ def resolve_columns(table: Table, options: Options) -> tuple[ColumnPlan, ...]:
     else:
         datasets = [d for name in options.datasets for d in registry.expand(name, options.data)]
         columns = [column for dataset in datasets for column in _columns_of(table, dataset.name)]
+    if options.metrics is not None:
+        columns = _with_metrics(columns, options.metrics, table)
     if options.probes:
         columns = list(
             dict.fromkeys(c for column in columns for c in (column, *_probe_columns(column)))
@@ -94,6 +97,49 @@ def _columns_of(table: Table, dataset: str) -> list[Column]:
     own = [c for c in table.columns if c.dataset == dataset]
     first = table.columns[0].dataset
     return own or [replace(c, dataset=dataset) for c in table.columns if c.dataset == first]
+
+
+def _with_metrics(columns: Sequence[Column], names: Sequence[str], table: Table) -> list[Column]:
+    """Return a column per metric for every data set, and probe, that some columns show.
+
+    The runs stay the same: what a record lacks is computed from its predictions.
+
+    Raises:
+        UserError: a name is unknown or does not fit what the table's rows predict, masks or
+            classes, or all names are of costs.
+    """
+    _check_metrics(names, table)
+    shown = dict.fromkeys((c.dataset, c.probe) for c in columns if c.cost is None)
+    own = {(c.dataset, c.probe, c.metric): c for c in columns}  # with the table's titles
+    chosen: dict[Column, None] = {}
+    for dataset, probe in shown or dict.fromkeys((c.dataset, None) for c in columns):
+        for name in names:
+            kind = None if name in COSTS else probe
+            new = Column(dataset=dataset, metric=name, probe=kind)
+            chosen[own.get((dataset, kind, name), new)] = None
+    return list(chosen)
+
+
+def _check_metrics(names: Sequence[str], table: Table) -> None:
+    of_masks = evaluate_registry.of_masks
+    known = evaluate_registry.known()
+    # A row predicts the one or the other, and the table's own columns say which.
+    kinds = {of_masks(c.metric) for c in table.columns if c.cost is None} or {True, False}
+    fitting = [name for name in known if of_masks(name) in kinds]
+    for name in names:
+        if name not in known and name not in COSTS:
+            raise unknown("metric", name, [*fitting, *COSTS])
+        if name in known and name not in fitting:
+            compared, predicted = ("masks", "classes") if of_masks(name) else ("classes", "masks")
+            raise UserError(
+                f"--metrics {name} compares {compared}, but the rows of"
+                f" {table.source or repr(table.title)} predict {predicted}; choose from"
+                f" {listed(fitting)}."
+            )
+    if all(name in COSTS for name in names):
+        raise UserError(
+            f"--metrics {','.join(names)} has costs alone; add one of {listed(fitting)}."
+        )
 
 
 def _probe_columns(column: Column) -> list[Column]:

@@ -23,6 +23,8 @@ class Options:
         rule: whether tables show the last or the best epoch.
         datasets: data sets or groups of them; None for the table's columns.
         rows: names of rows; None for all.
+        metrics: names of metrics and costs, one column each on every data set; None for the
+            table's columns.
         seeds: None for those of the table, else of the profile.
         overrides: ``--set`` texts, see ``harness.plan.override``.
         probes: also evaluate probes of pre-trained encoders.
@@ -36,6 +38,7 @@ class Options:
     rule: Rule = "last"
     datasets: tuple[str, ...] | None = None
     rows: tuple[str, ...] | None = None
+    metrics: tuple[str, ...] | None = None
     seeds: tuple[Seed, ...] | None = None
     overrides: tuple[str, ...] = ()
     probes: bool = False

@@ -43,6 +43,8 @@ def figures(plan: Plan) -> tuple[Plan, ...]:
         if plan.table.panels is None:
             raise UserError(f"{plan.name} has no figure; leave --figures out.")
         return ()
+    if plan.options.metrics is not None and "accuracy" not in plan.options.metrics:
+        raise UserError("--figures draws accuracies; add accuracy to --metrics.")
     plans = []
     for dataset, columns in by_dataset(plan).items():
         shown = [replace(columns[0], column=c) for c in scatter.columns(dataset)]

@@ -57,7 +57,7 @@ class Measurements:
         if probe is not None:
             return _lacking(metric, f"predictions of the {probe} probe are not kept")
         try:
-            arrays = self._arrays(record)
+            arrays = self.arrays(record)
             return Measured(value=registry.from_predictions(metric, arrays, rule))
         except UnusableError as error:
             there = self._records.predictions_path(record.key).exists()
@@ -66,7 +66,7 @@ class Measurements:
         except (ValueError, TypeError, LookupError) as error:
             return _lacking(metric, f"it cannot be computed: {error}")
 
-    def _arrays(self, record: Record) -> Arrays:
+    def arrays(self, record: Record) -> Arrays:
         """Return a run's stored predictions.
 
         Raises:

@@ -1,0 +1,233 @@
+"""Pages of confusion matrices, figures per class and calibration: Markdown and JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness import files
+from harness.canonical import short
+from harness.evaluate import derived
+from harness.plan.plan import Plan
+from harness.report import classes, classes_figure, notes
+from harness.report.cells import COLLAPSED
+from harness.report.classes import DatasetClasses, RowClasses, RunClasses, Spread
+from harness.report.markdown import escape
+from harness.report.numbers import fixed
+from harness.report.values import NOTHING, Context
+from harness.spec.table import Table, file_name
+
+FORMAT = 1
+"""Version of the JSON layout, increased when the layout changes."""
+
+
+def to_json(table: Table, datasets: Sequence[DatasetClasses], context: Context) -> dict[str, Any]:
+    """Return all runs as JSON values, unrounded and in natural units (shares in 0..1)."""
+    return {
+        "format": FORMAT,
+        "kind": "classes",
+        "name": f"{context.name}-classes",
+        "caption": " ".join(_caption(table, context)),
+        "units": "natural: shares, areas and confidences in 0..1",
+        "confusion": "counts; rows are labels, columns predictions, in the order of the classes",
+        "ece_bins": derived.BINS,
+        "context": {**dataclasses.asdict(context), "versions": dict(context.versions)},
+        "datasets": [_dataset(dataset) for dataset in datasets],
+    }
+
+
+def write(plan: Plan, context: Context, folder: Path) -> list[Path]:
+    """Write ``NAME-classes.md`` and ``.json``, and a PNG per data set; return the paths.
+
+    Args:
+        plan: the table's plan.
+        context: how the table is made.
+        folder: folder of the files.
+
+    Raises:
+        UserError: no row classifies, or the folder cannot be written.
+    """
+    datasets = classes.collect(plan)
+    name = f"{context.name}-classes"
+    headline = " ".join(_caption(plan.table, context))
+    paths = []
+    for dataset in datasets:
+        title = f"{headline} {dataset.title}, {context.rule} epoch."
+        drawn = classes_figure.draw(dataset, title)
+        path = folder / f"{file_name(name, dataset.name, plan.own)}.png"
+        if drawn is not None:
+            files.write_bytes(path, drawn)
+            paths.append(path)
+    page = render(plan.table, datasets, context, [path.name for path in paths])
+    files.write_text(folder / f"{name}.md", page)
+    files.write_json(folder / f"{name}.json", to_json(plan.table, datasets, context))
+    return [folder / f"{name}.md", folder / f"{name}.json", *paths]
+
+
+def _dataset(dataset: DatasetClasses) -> dict[str, Any]:
+    column = dataset.column
+    return {
+        "name": dataset.name,
+        "dataset": column.used.name,
+        "title": dataset.title,
+        "phantom": column.phantom,
+        "split": column.split,
+        "data": column.manifest.fingerprint,
+        "classes": list(dataset.classes),
+        "rows": [
+            {
+                "name": row.row.name,
+                "label": row.label,
+                "runs": [_run(run) for run in row.runs],
+                "lacking": {str(seed): why for seed, why in row.lacking.items()},
+            }
+            for row in dataset.rows
+        ],
+    }
+
+
+def _run(run: RunClasses) -> dict[str, Any]:
+    return {
+        "seed": run.seed,
+        "key": run.key,
+        "commit": run.commit,
+        "epoch": run.epoch,
+        "n": run.n,
+        "collapsed": run.collapsed,
+        "metrics": run.metrics,
+        "confusion": run.confusion.tolist(),
+        "classes": [dataclasses.asdict(figures) for figures in run.classes],
+        "bins": [dataclasses.asdict(b) for b in run.bins],
+    }
+
+
+def _caption(table: Table, context: Context) -> tuple[str, ...]:
+    """Return the caption's sentences."""
+    changed = dataclasses.replace(table, title=f"Classes and calibration: {table.title}", source="")
+    return notes.caption(changed, context)
+
+
+def render(
+    table: Table, datasets: Sequence[DatasetClasses], context: Context, figures: Sequence[str]
+) -> str:
+    """Return the Markdown page; ``figures`` are the names of the files drawn beside it."""
+    title, *rest = _caption(table, context)
+    lines = [f"# {escape(title)}", ""]
+    lines += [escape(" ".join(rest)), ""] if rest else []
+    for dataset in datasets:
+        lines += [f"## {escape(dataset.title)}", "", *_section(dataset), ""]
+    lines += ["## Notes", "", *(f"- {text}" for text in _notes(datasets, context, figures))]
+    return "\n".join(lines) + "\n"
+
+
+def _section(dataset: DatasetClasses) -> Iterator[str]:
+    rows = [row for row in dataset.rows if row.runs]
+    if not rows:
+        yield "No finished run."
+        return
+    shown = derived.known()
+    heads = [escape(metric.title) for metric in shown.values()]
+    yield from _table(
+        ["Method", "n", "seeds", *heads],
+        [
+            [
+                *_who(row),
+                *(_number(row.metric(m), 1.0 * q.factor, q.digits) for m, q in shown.items()),
+            ]
+            for row in rows
+        ],
+    )
+    for title, get in (
+        ("Recall per class (%)", lambda c: c.recall),
+        ("AUROC per class, one against the rest (%)", lambda c: c.auroc),
+    ):
+        yield from ("", f"{title}:", "")
+        yield from _table(
+            ["Method", "n", "seeds", *map(escape, _counted(dataset, rows[0].runs[0]))],
+            [
+                [*_who(row), *(_number(row.of_class(k, get)) for k in range(len(dataset.classes)))]
+                for row in rows
+            ],
+        )
+    yield from (
+        "",
+        "Confusion matrices (rows: label; columns: prediction; mean images over seeds):",
+    )
+    for row in rows:
+        names = [escape(name) for name in dataset.classes]
+        counts = row.confusion
+        digits = 0 if len(row.runs) == 1 else 1
+        yield ""
+        yield from _table(
+            [escape(row.label), *names],
+            [
+                [name, *(fixed(float(count), digits) for count in line)]
+                for name, line in zip(names, counts, strict=True)
+            ],
+        )
+
+
+def _counted(dataset: DatasetClasses, run: RunClasses) -> list[str]:
+    """Return the names of the classes with their numbers of images."""
+    return [f"{c} (n = {f.n})" for c, f in zip(dataset.classes, run.classes, strict=True)]
+
+
+def _who(row: RowClasses) -> list[str]:
+    counts = sorted({run.n for run in row.runs})
+    seeds = ", ".join(str(run.seed) for run in row.runs)
+    return [f"{escape(row.label)}{_collapsed(row)}", " / ".join(map(str, counts)), seeds]
+
+
+def _collapsed(row: RowClasses) -> str:
+    """Return a remark on how many runs answer one class only; "" if none does."""
+    collapsed, runs = sum(run.collapsed for run in row.runs), len(row.runs)
+    if not collapsed:
+        return ""
+    return f" ({COLLAPSED})" if collapsed == runs else f" ({COLLAPSED} {collapsed} of {runs})"
+
+
+def _number(spread: Spread | None, factor: float = 100.0, digits: int = 2) -> str:
+    if spread is None:
+        return NOTHING
+    text = fixed(factor * spread.mean, digits)
+    return text if spread.sd is None else f"{text} ± {fixed(factor * spread.sd, digits)}"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    rule = [":---", *["---:"] * (len(heads) - 1)]
+    return [f"| {' | '.join(line)} |" for line in (heads, rule, *rows)]
+
+
+def _notes(
+    datasets: Sequence[DatasetClasses], context: Context, figures: Sequence[str]
+) -> Iterator[str]:
+    yield f"**Epoch:** the {context.rule} of each run, as in the table."
+    yield (
+        "**Numbers:** mean ± standard deviation over the seeds; computed from the kept predictions,"
+        " nothing was trained. The predicted class is the first one with the highest probability."
+        f" {NOTHING}: undefined (no image of the class, or of no other)."
+    )
+    yield (
+        f"**Calibration:** expected calibration error of the predicted class over {derived.BINS}"
+        " bins of equal width; the bins of each run are in the JSON file. ECE depends on the"
+        " number of bins and is biased upwards where bins have few images."
+    )
+    for dataset in datasets:
+        column = dataset.column
+        generated = ", generated images" if column.phantom else ""
+        yield (
+            f"**{escape(dataset.title)}:** data {short(column.manifest.fingerprint)}, split"
+            f" {column.split}{generated}."
+        )
+        for row in dataset.rows:
+            keys = " ".join(short(run.key) for run in row.runs)
+            yield from [f"{escape(row.label)}: {keys}"] if keys else []
+            for seed, why in row.lacking.items():
+                yield f"{escape(row.label)}, seed {seed}, is absent: {escape(why)}"
+    if figures:
+        yield f"**Drawn:** {', '.join(f'[{escape(f)}]({f})' for f in figures)}."
+    versions = ", ".join(f"{name} {version}" for name, version in context.versions.items())
+    commit = f"commit {short(context.commit)}{' with changes' if context.dirty else ''}"
+    yield f"**Made:** {context.created}; {escape(context.command)}; {commit}; {escape(versions)}."
