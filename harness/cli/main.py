@@ -160,7 +160,16 @@ def _parser() -> argparse.ArgumentParser:
     _sweep(commands.add_parser("sweep", help="search the settings of one row with Optuna"))
 
     report = commands.add_parser("report", help="write the table or the sweep from the records")
-    add_selection(report)
+    report.add_argument(
+        "experiment", nargs="?", help="a name from `harness list`, or the path of a file"
+    )
+    report.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; compare the tables in reports/ (or --out), or those of one name, with"
+        " the records kept beside them; exit code 1 where a number differs",
+    )
+    add_narrowing(report)
     add_output(report)
     add_study(report)
 

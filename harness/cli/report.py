@@ -1,20 +1,33 @@
-"""``harness report``: write the table or the pages of a sweep from existing records."""
+"""``harness report``: write the table or the pages of a sweep from existing records, or check."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from harness.cli.planning import make_plan
 from harness.cli.sweep import find_studies, page_options
 from harness.cli.tables import write_tables, written_plans
-from harness.console import say
+from harness.console import note, say
+from harness.errors import UserError
 from harness.provenance import choose_device
+from harness.report import check
+from harness.spec import profiles
 from harness.sweep import publish
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the table, or the pages of the sweep's studies, without any training."""
+    """Write the table, or the pages of the sweep's studies, without any training.
+
+    With ``--check``, compare tables that were written with the records beside them instead.
+    """
+    if args.check:
+        return _check(args)
+    if args.experiment is None:
+        raise UserError("Name an experiment from `harness list`, or give --check.")
     if studies := find_studies(args):
+        if args.classes:
+            raise UserError(f"{args.experiment} is a sweep; leave --classes out.")
         for study in studies:
             publish.write_pages(study, page_options(args))
         return 0
@@ -23,3 +36,18 @@ def run(args: argparse.Namespace) -> int:
     paths = write_tables(args, plan, sheets, choose_device(), measure=False)
     say(f"Written: {', '.join(str(p) for p in paths)}")
     return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    """Print what of the tables contradicts the records beside them; return 1 if anything does."""
+    root: Path = args.out or Path("reports")
+    if args.profile is not None and args.out is None:
+        root /= profiles.find(args.profile).name
+    checked = check.check(root, args.experiment)
+    note(*(f"warning: {text}" for text in checked.warnings))
+    note(*checked.differences)
+    say(
+        f"{len(checked.tables)} tables compared with their records,"
+        f" {len(checked.differences)} differences, {len(checked.warnings)} warnings."
+    )
+    return 1 if checked.differences else 0

@@ -19,6 +19,7 @@ from harness.report import (
     classes,
     classes_page,
     collect,
+    keep,
     panels,
     terminal,
     tracking,
@@ -29,6 +30,7 @@ from harness.report.evidence import KeptPredictions
 from harness.report.grid import lay_out
 from harness.report.values import Context, Grid
 from harness.report.write import FIGURE_FORMATS, write
+from harness.store import compact
 
 
 def written_plans(args: argparse.Namespace, plan: Plan) -> tuple[Plan, ...]:
@@ -50,7 +52,7 @@ def write_tables(
     *,
     measure: bool,
 ) -> list[Path]:
-    """Write and print tables, write figures and pictures of segmentations; return their paths.
+    """Write and print tables, write figures and the records behind them; return their paths.
 
     Args:
         args: the command line's options.
@@ -59,19 +61,23 @@ def write_tables(
         device: the device that the tables name and the times are of.
         measure: measure the times that a table shows and this machine has not measured.
     """
+    folder = _out(args, plan)
     paths: list[Path] = []
+    tables: list[keep.Written] = []
     for sheet in sheets:
         grid = _grid(args, sheet, device, measure=measure)
         formats = tuple(FIGURE_FORMATS) if sheet.is_figure else args.format
-        paths += write(grid, _out(args, sheet), formats)
+        tables.append(keep.written(grid, write(grid, folder, formats)))
+        paths += tables[-1].paths
         if not sheet.is_figure:
             terminal.show(grid)
     if args.figures:
         context = _context(args, plan, device)
-        paths += panels.write(plan, context, _out(args, plan), with_images=not args.no_images)
+        paths += panels.write(plan, context, folder, with_images=not args.no_images)
     if args.classes:
-        paths += classes_page.write(plan, _context(args, plan, device), _out(args, plan))
-    return paths
+        tables.append(classes_page.write(plan, _context(args, plan, device), folder))
+        paths += tables[-1].paths
+    return [*paths, keep.keep(plan, tables, folder)]
 
 
 def mirror_runs(plan: Plan, paths: Sequence[Path]) -> None:
@@ -79,6 +85,8 @@ def mirror_runs(plan: Plan, paths: Sequence[Path]) -> None:
 
     A failure of MLflow is a warning: the command's own work is done and recorded.
     """
+    # The records of a whole folder belong to no table; each run has its own.
+    paths = [path for path in paths if path.name != compact.NAME]
     runs = collect.mirrors(plan)
     if not tracking_ledger.pending(runs, plan.options.runs):
         return

@@ -14,6 +14,7 @@ from harness.plan.plan import Plan
 from harness.report import classes, classes_figure, notes
 from harness.report.cells import COLLAPSED
 from harness.report.classes import DatasetClasses, RowClasses, RunClasses, Spread
+from harness.report.keep import Written
 from harness.report.markdown import escape
 from harness.report.numbers import fixed
 from harness.report.values import NOTHING, Context
@@ -38,8 +39,8 @@ def to_json(table: Table, datasets: Sequence[DatasetClasses], context: Context) 
     }
 
 
-def write(plan: Plan, context: Context, folder: Path) -> list[Path]:
-    """Write ``NAME-classes.md`` and ``.json``, and a PNG per data set; return the paths.
+def write(plan: Plan, context: Context, folder: Path) -> Written:
+    """Write ``NAME-classes.md`` and ``.json``, and a PNG per data set.
 
     Args:
         plan: the table's plan.
@@ -63,7 +64,9 @@ def write(plan: Plan, context: Context, folder: Path) -> list[Path]:
     page = render(plan.table, datasets, context, [path.name for path in paths])
     files.write_text(folder / f"{name}.md", page)
     files.write_json(folder / f"{name}.json", to_json(plan.table, datasets, context))
-    return [folder / f"{name}.md", folder / f"{name}.json", *paths]
+    runs = {run.key for dataset in datasets for row in dataset.rows for run in row.runs}
+    pages = (folder / f"{name}.md", folder / f"{name}.json")
+    return Written(name=name, runs=tuple(sorted(runs)), paths=(*pages, *paths))
 
 
 def _dataset(dataset: DatasetClasses) -> dict[str, Any]:

@@ -60,11 +60,15 @@ class Measurements:
             arrays = self.arrays(record)
             return Measured(value=registry.from_predictions(metric, arrays, rule))
         except UnusableError as error:
-            there = self._records.predictions_path(record.key).exists()
+            there = self.path(record).exists()
             return _lacking(metric, str(error), AGAIN if there else ANEW)
         # Arrays that are absent, or of another type or shape than the evaluator writes.
         except (ValueError, TypeError, LookupError) as error:
             return _lacking(metric, f"it cannot be computed: {error}")
+
+    def path(self, record: Record) -> Path:
+        """Return where a run's predictions are stored."""
+        return self._records.predictions_path(record.key)
 
     def arrays(self, record: Record) -> Arrays:
         """Return a run's stored predictions.
@@ -73,7 +77,7 @@ class Measurements:
             UnusableError: they are missing or do not match the record.
         """
         if record.key not in self._cached:
-            path = self._records.predictions_path(record.key)
+            path = self.path(record)
             try:
                 arrays = predictions.read(path, record.finished.predictions or "")
                 _check_count(arrays, record, path)

@@ -1,0 +1,197 @@
+"""Keep the records behind written tables beside them, see ``harness.store.compact``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from harness import files
+from harness.data.parts import part_of
+from harness.data.prepared import ImageStore, open_store
+from harness.errors import Damaged
+from harness.evaluate import registry
+from harness.plan.columns import ColumnPlan
+from harness.plan.plan import Plan
+from harness.report.measure import Measurements
+from harness.report.values import Grid
+from harness.store import compact
+from harness.store.compact import KeptImages, KeptRecord, KeptResult, KeptTable, Line
+from harness.store.predictions import Arrays, UnusableError
+from harness.store.record import Record, Records
+from harness.store.result import Rule
+
+RULES: tuple[Rule, ...] = ("last", "best")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """A table, or a page about its runs, that was written.
+
+    Attributes:
+        name: of its files.
+        runs: keys of the runs that it shows.
+        paths: its files.
+    """
+
+    name: str
+    runs: tuple[str, ...]
+    paths: tuple[Path, ...]
+
+
+def written(grid: Grid, paths: Sequence[Path]) -> Written:
+    """Return what a table that was written shows."""
+    cells = [cell for row in grid.rows for cell in row.cells.values()]
+    runs = {e.key for cell in cells for e in cell.entries if e.status != "missing"}
+    return Written(name=grid.context.name, runs=tuple(sorted(runs)), paths=tuple(paths))
+
+
+def keep(plan: Plan, tables: Sequence[Written], folder: Path) -> Path:
+    """Add a plan's records, and the tables made from them, to the folder's file; return its path.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    before = _readable(folder)
+    return compact.merge(folder, [*_records(plan), *(_table(table, before) for table in tables)])
+
+
+def _readable(folder: Path) -> compact.Archive:
+    try:
+        return compact.read(folder) or compact.Archive()
+    except Damaged:
+        return compact.Archive()  # the merge tells it
+
+
+def _table(table: Written, before: compact.Archive) -> KeptTable:
+    # A format that was not written this time is still the one that was written before.
+    former = before.tables.get(table.name)
+    hashed = {path.name: files.sha256(path) for path in table.paths}
+    kept = {} if former is None else former.files
+    return KeptTable(key=table.name, runs=table.runs, files={**kept, **hashed})
+
+
+def _records(plan: Plan) -> Iterator[Line]:
+    """Yield the lines of all runs of a plan that have a record, and of their images."""
+    records = Records(plan.options.runs)
+    measurements = Measurements(records)
+    columns = {column.column.name: column for column in plan.columns}
+    reported: dict[str, ImageStore] = {}
+    images: dict[str, KeptImages] = {}
+    seen: set[str] = set()
+    for cell_run in plan.cell_runs:
+        key = cell_run.run.key()
+        record = None if key in seen else records.read(key)
+        if record is None:
+            continue
+        seen.add(key)
+        column = columns[cell_run.column.name]
+        if column.used.name not in reported:
+            reported[column.used.name] = _reported(plan, column)
+        kept, shown = _with_images(record, measurements, reported[column.used.name])
+        yield kept
+        if shown is not None:
+            images[shown.key] = shown
+    yield from images.values()
+
+
+def _reported(plan: Plan, column: ColumnPlan) -> ImageStore:
+    store = open_store(plan.options.data, column.used.name)
+    return part_of(store, column.split, plan.options.profile, "reported")
+
+
+def _with_images(
+    record: Record, measurements: Measurements, reported: ImageStore
+) -> tuple[KeptRecord, KeptImages | None]:
+    """Return a record's line with what its predictions tell, and the line of their images."""
+    line = _without_images(record)
+    if record.result is None or record.result.evaluation is None:
+        return line, None
+    try:
+        arrays = measurements.arrays(record)
+        images = _images(arrays, reported)
+        if record.result.evaluation.of_masks:
+            line = replace(line, measured=_measured(arrays))
+        else:
+            line = replace(line, predicted=_predicted(arrays))
+    except UnusableError as error:
+        # Without the folder, which is of this machine alone.
+        path = measurements.path(record)
+        return replace(line, lacking=str(error).replace(str(path), path.name)), None
+    # Arrays that are absent, or of another type or shape than the evaluator writes.
+    except (ValueError, TypeError, LookupError) as error:
+        return replace(line, lacking=f"the predictions are of another kind: {error}"), None
+    computed = {rule: _computed(record, measurements, rule) for rule in RULES}
+    kept = computed if any(computed.values()) else None
+    return replace(line, images=images.key, computed=kept), images
+
+
+def _without_images(record: Record) -> KeptRecord:
+    result = record.result
+    return KeptRecord(
+        key=record.key,
+        record=record.digest,
+        status=record.status,
+        error=record.error,
+        definition=record.definition,
+        result=None
+        if result is None
+        else KeptResult(
+            parameters=result.parameters,
+            images=result.images,
+            evaluation=result.evaluation,
+            probes=result.probes,
+            predictions=result.predictions,
+        ),
+        provenance=replace(record.provenance, latency=None, peak_bytes=None),
+    )
+
+
+def _images(arrays: Arrays, reported: ImageStore) -> KeptImages:
+    names = [str(name) for name in arrays["names"].tolist()]
+    digest = hashlib.sha256("\0".join(names).encode()).hexdigest()
+    labels = compact.encode_whole(arrays["labels"])
+    # The store's groups are those of the predictions only if it has the same images.
+    groups = reported.groups if list(reported.names) == names else None
+    numbers = None
+    if groups is not None:
+        first = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+        numbers = compact.encode_whole(np.asarray([first[group] for group in groups]))
+    content = json.dumps([digest, labels, numbers]).encode()
+    return KeptImages(
+        key=hashlib.sha256(content).hexdigest(),
+        names=digest,
+        labels=labels,
+        groups=numbers,
+        n=len(names),
+    )
+
+
+def _predicted(arrays: Arrays) -> dict[Rule, str]:
+    return {rule: compact.encode_whole(arrays[rule].argmax(axis=1)) for rule in RULES}
+
+
+def _measured(arrays: Arrays) -> dict[str, str]:
+    """Return the numbers that a segmentation has per image and rule: F1, IoU, distances."""
+    n = len(arrays["names"])
+    return {
+        name: compact.encode_numbers(values)
+        for name, values in arrays.items()
+        if name.startswith(("last_", "best_")) and values.shape == (n,)
+    }
+
+
+def _computed(record: Record, measurements: Measurements, rule: Rule) -> dict[str, float | None]:
+    """Return the metrics that a record lacks and its predictions give."""
+    evaluation = record.evaluation()
+    lacking = [
+        metric
+        for metric in registry.known().values()
+        if registry.measures(metric, evaluation) and metric.name not in evaluation.at(rule).metrics
+    ]
+    values = {m.name: measurements.of(record, m, rule, None) for m in lacking}
+    return {name: v.value for name, v in values.items() if v.lacking is None}
