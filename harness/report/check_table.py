@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness import stats
 from harness.canonical import short
 from harness.evaluate import derived, metrics, registry
 from harness.spec.costs import COSTS
+from harness.stats import intervals
 from harness.store import compact
 from harness.store.compact import Archive, KeptRecord
 from harness.store.result import Count, Evaluation, Rule
@@ -153,16 +153,17 @@ def _cell(cell: Cell, column: Column, rule: Rule, archive: Archive, where: str) 
     if not complete:
         return  # a mean over seeds of which one is missing says nothing
     # As in ``harness.report.cells.make``.
-    value = stats.mean(known) if known else None
+    value = intervals.mean(known) if known else None
     several = len(known) > 1
-    interval = stats.t_interval(known) if several else None
-    compared = value is not None and cell.printed is not None and not column.phantom
-    change = value - cell.printed if compared and value is not None and cell.printed else None
+    sd = intervals.sd(known) if several else None
+    interval = intervals.t_interval(known) if several else None
+    change = None
+    if value is not None and cell.printed is not None and not column.phantom:
+        change = value - cell.printed
+    ends = None if interval is None else (interval.low, interval.high)
     yield from _unequal(where, "value", cell.value, value)
-    yield from _unequal(where, "sd", cell.sd, stats.sd(known) if several else None)
-    yield from _unequal(
-        where, "interval", cell.interval, interval and (interval.low, interval.high)
-    )
+    yield from _unequal(where, "sd", cell.sd, sd)
+    yield from _unequal(where, "interval", cell.interval, ends)
     yield from _unequal(where, "difference", cell.difference, change)
 
 
@@ -209,7 +210,7 @@ def _wilson(
 ) -> tuple[float, float] | None:
     if column.metric != "accuracy" or value is None or evaluation is None:
         return None
-    interval = stats.wilson(round(value * evaluation.n), evaluation.n)
+    interval = intervals.wilson(round(value * evaluation.n), evaluation.n)
     return column.factor * interval.low, column.factor * interval.high
 
 
@@ -224,8 +225,8 @@ def _comparison(comparison: Comparison, rows: Mapping[str, Row]) -> Iterator[str
     if len(known) != len(pairs) or len(known) < 2:
         yield f"{where}: its seeds are not all in the table"
         return
-    interval = stats.t_interval(known)
-    yield from _unequal(where, "difference", comparison.difference, stats.mean(known))
+    interval = intervals.t_interval(known)
+    yield from _unequal(where, "difference", comparison.difference, intervals.mean(known))
     yield from _unequal(where, "interval", comparison.interval, (interval.low, interval.high))
 
 

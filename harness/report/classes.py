@@ -12,7 +12,6 @@ from typing import TypeVar
 
 import numpy as np
 
-from harness import stats
 from harness.errors import UserError
 from harness.evaluate import derived, metrics, registry
 from harness.evaluate.derived import Bin, ClassFigures
@@ -22,6 +21,7 @@ from harness.plan.plan import CellRun, Plan
 from harness.report import same_run
 from harness.report.measure import Measurements
 from harness.spec.table import Row
+from harness.stats import intervals
 from harness.store.predictions import Arrays, UnusableError
 from harness.store.record import Record, Records
 
@@ -126,8 +126,8 @@ def spread(values: Sequence[float | None]) -> Spread | None:
     known = [value for value in values if value is not None]
     if not known:
         return None
-    sd = stats.sd(known) if len(known) > 1 else None
-    return Spread(mean=stats.mean(known), sd=sd, seeds=len(known))
+    sd = intervals.sd(known) if len(known) > 1 else None
+    return Spread(mean=intervals.mean(known), sd=sd, seeds=len(known))
 
 
 def check(plan: Plan) -> None:
