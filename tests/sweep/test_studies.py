@@ -435,7 +435,10 @@ def test_files_with_mistakes(
             ("--study names one study",),
         ),
         (("report", "small.py"), ("No study", "run `harness sweep small`")),
-        (("report", "small.py", "--rows", "msmae"), ("leave --rows, --metrics, --probes and --rule out",)),
+        (
+            ("report", "small.py", "--rows", "msmae"),
+            ("leave --rows, --metrics, --probes and --rule out",),
+        ),
         (("run", "small.py"), ("is a sweep, not a table: `harness sweep small.py`",)),
         (("plan", "small.py"), ("is a sweep, not a table: `harness sweep small.py`",)),
         (("sweep", "table1"), ("is a table, not a sweep: `harness run table1`",)),
