@@ -6,6 +6,8 @@ import dataclasses
 
 import numpy as np
 
+from harness.data.parts import part_of
+from harness.data.prepared import open_store
 from harness.evaluate import metrics
 from harness.plan.plan import Plan
 from harness.spec.run import Run
@@ -13,26 +15,30 @@ from harness.store.record import Records
 from harness.store.result import EpochEvaluation, Evaluation, Rule
 from tests import records
 
-N, CLASSES = 40, 4
+Arrays = dict[str, np.ndarray]
 
 
-def arrays(
-    seed: int, *, n: int = N, classes: int = CLASSES, sure: float = 0.6
-) -> dict[str, np.ndarray]:
-    """Return predictions of n images; the best epoch is better than the last."""
+def arrays(seed: int, labels: np.ndarray, *, classes: int = 4, sure: float = 0.6) -> Arrays:
+    """Return predictions of images with these labels; the best epoch is better than the last."""
     random = np.random.default_rng(seed)
-    labels = np.arange(n) % classes
-    noise = {rule: random.random((n, classes)) for rule in ("last", "best")}
-    scores = {"last": sure * np.eye(classes)[labels] + noise["last"]}
-    scores["best"] = 2 * sure * np.eye(classes)[labels] + noise["best"]
+    noise = {rule: random.random((len(labels), classes)) for rule in ("last", "best")}
+    true = np.eye(classes)[labels]
+    scores = {"last": sure * true + noise["last"], "best": 2 * sure * true + noise["best"]}
     return {
         **{rule: (s / s.sum(1, keepdims=True)).astype(np.float32) for rule, s in scores.items()},
         "labels": labels,
-        "names": np.array([f"image {i}" for i in range(n)]),
+        "names": np.array([f"image {i}" for i in range(len(labels))]),
     }
 
 
-def plant(plan: Plan, run: Run, made: dict[str, np.ndarray]) -> str:
+def labels_of(plan: Plan) -> np.ndarray:
+    """Return the labels of the images that a plan's first column is evaluated on."""
+    column = plan.columns[0]
+    store = open_store(plan.options.data, column.used.name)
+    return part_of(store, column.split, plan.options.profile, "reported").labels
+
+
+def plant(plan: Plan, run: Run, made: Arrays) -> str:
     """Write the record and the predictions of a run and return its key."""
     labels = made["labels"]
     rules: tuple[Rule, ...] = ("last", "best")
@@ -56,6 +62,10 @@ def plant(plan: Plan, run: Run, made: dict[str, np.ndarray]) -> str:
     return run.key()
 
 
-def plant_all(plan: Plan) -> list[str]:
-    """Write a record of every run of a plan; each has predictions of its own."""
-    return [plant(plan, c.run, arrays(number)) for number, c in enumerate(plan.cell_runs)]
+def plant_all(plan: Plan) -> list[Arrays]:
+    """Write a record of every run of a plan and return their predictions, which all differ."""
+    labels = labels_of(plan)
+    made = [arrays(number, labels) for number in range(len(plan.cell_runs))]
+    for cell_run, predictions in zip(plan.cell_runs, made, strict=True):
+        plant(plan, cell_run.run, predictions)
+    return made

@@ -72,8 +72,7 @@ def check(root: Path, name: str | None = None) -> Checked:
                 warnings.append(lines)
                 continue
             tables.append(str(path.with_suffix("")))
-            differences += [f"{path}: {line}" for line in lines.numbers]
-            differences += lines.files if not lines.numbers else lines.texts
+            differences += lines.differences
             warnings += lines.gone
     return Checked(tables=tuple(tables), warnings=tuple(warnings), differences=tuple(differences))
 
@@ -107,11 +106,9 @@ def _archive(folder: Path) -> tuple[Archive | None, list[str]]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """What was found in one table: in its JSON file, in its Markdown, in any of its files."""
+    """What differs in the files of one table, and which of them are gone."""
 
-    numbers: tuple[str, ...]
-    texts: tuple[str, ...]
-    files: tuple[str, ...]
+    differences: tuple[str, ...]
     gone: tuple[str, ...]
 
 
@@ -136,20 +133,25 @@ def _compare(path: Path, archive: Archive | None) -> _Found | str:
     keys = content.keys()
     if archive is None or (kept is None and not keys & archive.records.keys()):
         return f"no records are kept for {name}"
-    if isinstance(content, Table):
-        numbers = [*check_table.differences(content, archive)]
-        texts = [*_markdown(content, path.with_suffix(".md"))]
+    if isinstance(content, Classes):
+        numbers = [*_classes(content, archive)]
     else:
-        numbers, texts = [*_classes(content, archive)], []
+        numbers = [*check_table.differences(content, archive)]
     absent = sorted({*(kept.runs if kept else ())} - keys - archive.records.keys())
     numbers += [f"the record {short(key)} is missing from {compact.NAME}" for key in absent]
     changed, gone = _files(path.parent, kept.files if kept else {})
+    # The page's numbers are those of the JSON file, which is compared by itself.
+    page_path = path.with_suffix(".md")
+    texts = [*_markdown(content, page_path)] if isinstance(content, Table) and not numbers else []
+    told = {path: numbers, page_path: texts}
+    others = [f"{p}: {OTHER}" for p in changed if not told.get(p)]
     return _Found(
-        numbers=tuple(numbers),
-        texts=tuple(texts),
-        files=tuple(texts or changed),
-        gone=tuple(gone),
+        differences=(*(f"{path}: {line}" for line in numbers), *texts, *others),
+        gone=tuple(f"{p} was written with the records and is not there" for p in gone),
     )
+
+
+OTHER = "it is not the file that was written with the records"
 
 
 def _page(value: Any) -> type[Table] | type[Classes] | None:
@@ -161,16 +163,16 @@ def _page(value: Any) -> type[Table] | type[Classes] | None:
     return Table if {"name", "columns", "rows", "context"} <= value.keys() else None
 
 
-def _files(folder: Path, kept: Mapping[str, str]) -> tuple[list[str], list[str]]:
+def _files(folder: Path, kept: Mapping[str, str]) -> tuple[list[Path], list[Path]]:
     """Return which files of a table are not those that were written, and which are gone."""
     changed, gone = [], []
     for name, sha256 in kept.items():
         path = folder / Path(name).name
         try:
             if files.sha256(path) != sha256:
-                changed.append(f"{path}: it is not the file that was written with the records")
+                changed.append(path)
         except FileNotFoundError:
-            gone.append(f"{path} was written with the records and is not there")
+            gone.append(path)
     return changed, gone
 
 

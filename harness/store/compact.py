@@ -262,6 +262,8 @@ def read(folder: Path) -> Archive | None:
 
 
 def _unpacked(packed: bytes, path: Path) -> bytes:
+    if not packed:  # gzip reads nothing as nothing
+        raise Damaged(path, "cannot be read (truncated?): it is empty", FETCH)
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(packed)) as stream:
             text = stream.read(LARGEST + 1)

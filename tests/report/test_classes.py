@@ -49,11 +49,10 @@ def test_the_numbers_of_each_run_are_those_of_scikit_learn(tmp_path: Path, rule:
     from sklearn import metrics as reference
 
     plan = plans.of_table1("vit", "resnet50", root=tmp_path, seeds=(0, 1), rule=rule)
-    planted.plant_all(plan)
+    predictions = planted.plant_all(plan)
     runs = _runs(_write(plan, tmp_path / "out"))
     assert [run["seed"] for run in runs] == [0, 1, 0, 1]
-    for number, run in enumerate(runs):
-        arrays = planted.arrays(number)
+    for run, arrays in zip(runs, predictions, strict=True):
         labels, choice = arrays["labels"], arrays[rule].argmax(1)
         assert run["confusion"] == reference.confusion_matrix(labels, choice).tolist()
         recalls = reference.recall_score(labels, choice, average=None)
@@ -73,7 +72,7 @@ def test_the_numbers_of_each_run_are_those_of_scikit_learn(tmp_path: Path, rule:
 def test_the_page_names_n_seeds_rule_and_keys(made: Plan, tmp_path: Path) -> None:
     content = _write(made, tmp_path / "out")
     page = (tmp_path / "out/table1-classes.md").read_text()
-    assert f"| ViT-B | {planted.N} | 0, 1 |" in page
+    assert f"| ViT-B | {len(planted.labels_of(made))} | 0, 1 |" in page
     assert "the last of each run" in page
     for run in _runs(content):
         assert run["key"][:12] in page
@@ -111,9 +110,9 @@ def test_a_run_without_predictions_is_named_and_the_others_are_shown(
 
 def test_a_collapsed_run_says_so(tmp_path: Path) -> None:
     plan = plans.of_table1("vit", root=tmp_path, seeds=(0,))
-    arrays = planted.arrays(0)
+    arrays = planted.arrays(0, planted.labels_of(plan))
     for rule in ("last", "best"):
-        arrays[rule] = np.tile(np.float32([0.1, 0.6, 0.2, 0.1]), (planted.N, 1))
+        arrays[rule] = np.tile(np.float32([0.1, 0.6, 0.2, 0.1]), (len(arrays["labels"]), 1))
     planted.plant(plan, plan.cell_runs[0].run, arrays)
     (run,) = _runs(_write(plan, tmp_path / "out"))
     assert run["collapsed"]
@@ -166,7 +165,7 @@ def test_metrics_are_columns_and_nothing_is_trained(made: Plan, harness: Harness
         cell = row["cells"][names[1]]
         assert (cell["state"], cell["printed"]) == ("complete", None)
         for seed in (0, 1):
-            arrays = planted.arrays(2 * number + seed)
+            arrays = planted.arrays(2 * number + seed, planted.labels_of(made))
             from sklearn.metrics import cohen_kappa_score
 
             kappa = cohen_kappa_score(arrays["labels"], arrays["last"].argmax(1))
