@@ -9,7 +9,7 @@ from harness.cli.planning import make_plan
 from harness.cli.sweep import find_studies, page_options
 from harness.cli.tables import write_tables, written_plans
 from harness.console import note, say
-from harness.errors import UserError
+from harness.errors import UserError, listed
 from harness.provenance import choose_device
 from harness.report import check
 from harness.spec import profiles
@@ -46,6 +46,8 @@ def _check(args: argparse.Namespace) -> int:
     checked = check.check(root, args.experiment)
     note(*(f"warning: {text}" for text in checked.warnings))
     note(*checked.differences)
+    if checked.others:
+        say(f"Without runs, not compared: {listed(checked.others)}.")
     say(
         f"{len(checked.tables)} tables compared with their records,"
         f" {len(checked.differences)} differences, {len(checked.warnings)} warnings."

@@ -33,11 +33,13 @@ class Checked:
         tables: the tables and pages that were compared.
         warnings: what could not be compared, and why.
         differences: what contradicts the records, or is damaged.
+        others: files that show no runs (audits, for instance).
     """
 
     tables: tuple[str, ...]
     warnings: tuple[str, ...]
     differences: tuple[str, ...]
+    others: tuple[str, ...]
 
 
 def check(root: Path, name: str | None = None) -> Checked:
@@ -58,7 +60,7 @@ def check(root: Path, name: str | None = None) -> Checked:
         known = sorted({path.stem for path in root.rglob("*.json")})
         what = "table" if name is None else f"table {name!r}"
         raise UserError(f"There is no {what} under {root}; known: {listed(known) or 'none'}.")
-    tables, warnings, differences = [], [], []
+    tables, warnings, differences, others = [], [], [], []
     for folder in sorted({path.parent for path in found}):
         archive, damage = _archive(folder)
         differences += damage
@@ -68,13 +70,21 @@ def check(root: Path, name: str | None = None) -> Checked:
             except Damaged as error:
                 differences.append(str(error))
                 continue
+            if lines is None:
+                others.append(str(path))
+                continue
             if isinstance(lines, str):
                 warnings.append(lines)
                 continue
             tables.append(str(path.with_suffix("")))
             differences += lines.differences
             warnings += lines.gone
-    return Checked(tables=tuple(tables), warnings=tuple(warnings), differences=tuple(differences))
+    return Checked(
+        tables=tuple(tables),
+        warnings=tuple(warnings),
+        differences=tuple(differences),
+        others=tuple(others),
+    )
 
 
 def _named(path: Path, name: str | None) -> bool:
@@ -112,8 +122,8 @@ class _Found:
     gone: tuple[str, ...]
 
 
-def _compare(path: Path, archive: Archive | None) -> _Found | str:
-    """Return what differs in one table, or why it cannot be compared.
+def _compare(path: Path, archive: Archive | None) -> _Found | str | None:
+    """Return what differs in one table, or why it cannot be compared; None if it shows no runs.
 
     Raises:
         Damaged: its JSON file cannot be read.
@@ -122,7 +132,8 @@ def _compare(path: Path, archive: Archive | None) -> _Found | str:
     value = files.read_json(path)
     page = _page(value)
     if page is None:
-        return f"{name} is no table of runs and is not compared"
+        sweep = isinstance(value, dict) and "study" in value
+        return f"no records of trials are kept for {name}, a sweep" if sweep else None
     content: Table | Classes
     try:
         content = msgspec.convert(value, page)

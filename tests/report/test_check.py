@@ -227,6 +227,15 @@ def test_a_table_without_records_is_a_warning_that_names_it(
     assert "0 tables compared" in out
 
 
+def test_what_cannot_be_compared_is_named(written: Plan, harness: Harness) -> None:
+    (FOLDER / "audit.json").write_text('{"entries": []}\n')
+    (FOLDER / "a_sweep.json").write_text('{"name": "a_sweep", "study": "s", "rows": []}\n')
+    code, lines, out = _check(harness)
+    assert code == 0
+    assert lines == [f"warning: no records of trials are kept for {FOLDER}/a_sweep, a sweep"]
+    assert f"Without runs, not compared: {FOLDER}/audit.json." in out
+
+
 def test_names_and_folders_choose_what_is_compared(written: Plan, harness: Harness) -> None:
     assert "2 tables" in _check(harness, "table1")[2]
     assert "1 tables" in _check(harness, "table1-classes")[2]
