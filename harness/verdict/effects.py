@@ -207,7 +207,7 @@ def _claim(claim: Claim, collected: Collected) -> JudgedClaim:
     )
     # One part that is refuted refutes the claim; it holds only if every part does.
     word = next(w for w in order if w in words)
-    held = sum(w in ("reproduced", "equal by computation") for w in words)
+    counts = ", ".join(f"{word} {count}" for word, count in by_word(words).items())
     columns = dict.fromkeys(
         part.column for part in claim.decided_by if not isinstance(part, Change)
     )
@@ -215,7 +215,7 @@ def _claim(claim: Claim, collected: Collected) -> JudgedClaim:
     return JudgedClaim(
         claim=claim,
         word=word,
-        reason=f"{held} of {len(parts)} parts hold",
+        reason=f"of {len(parts)} parts: {counts}",
         parts=tuple(text for _, text in parts),
         scale=tuple(scale),
     )
