@@ -61,7 +61,7 @@ fuzz: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.survival.fuzz --seconds $(FUZZ_SECONDS)
 
 survive: $(STAMP)
-	HARNESS_SURVIVE=$(HARNESS_SURVIVE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) tests/survival tests/store/test_claim.py tests/data/test_placing.py
+	HARNESS_SURVIVE=$(HARNESS_SURVIVE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/survival tests/store/test_claim.py tests/data/test_placing.py
 
 wheel: $(STAMP)
 	$(BIN)/python -m hatchling build -t wheel
