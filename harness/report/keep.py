@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from harness import files
 from harness.data.parts import part_of
-from harness.data.prepared import ImageStore, open_store
+from harness.data.prepared import open_store
 from harness.errors import Damaged
 from harness.evaluate import registry
 from harness.plan.columns import ColumnPlan
@@ -26,6 +26,9 @@ from harness.store.record import Record, Records
 from harness.store.result import Rule
 
 RULES: tuple[Rule, ...] = ("last", "best")
+
+Groups = Mapping[str, str]
+"""The lesion or patient of each image by the image's name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +83,7 @@ def _records(plan: Plan) -> Iterator[Line]:
     records = Records(plan.options.runs)
     measurements = Measurements(records)
     columns = {column.column.name: column for column in plan.columns}
-    reported: dict[str, ImageStore] = {}
+    groups: dict[str, Groups] = {}
     images: dict[str, KeptImages] = {}
     seen: set[str] = set()
     for cell_run in plan.cell_runs:
@@ -90,22 +93,27 @@ def _records(plan: Plan) -> Iterator[Line]:
             continue
         seen.add(key)
         column = columns[cell_run.column.name]
-        if column.used.name not in reported:
-            reported[column.used.name] = _reported(plan, column)
-        kept, shown = _with_images(record, measurements, reported[column.used.name])
+        if column.used.name not in groups:
+            groups[column.used.name] = _groups(plan, column)
+        kept, shown = _with_images(record, measurements, groups[column.used.name])
         yield kept
         if shown is not None:
             images[shown.key] = shown
     yield from images.values()
 
 
-def _reported(plan: Plan, column: ColumnPlan) -> ImageStore:
-    store = open_store(plan.options.data, column.used.name)
-    return part_of(store, column.split, plan.options.profile, "reported")
+def _groups(plan: Plan, column: ColumnPlan) -> Groups:
+    """Return the groups of the reported images; none of a store without, or of a damaged one."""
+    try:
+        store = open_store(plan.options.data, column.used.name)
+    except Damaged:
+        return {}  # the table says so
+    part = part_of(store, column.split, plan.options.profile, "reported")
+    return dict(zip(part.names, part.groups or (), strict=part.groups is not None))
 
 
 def _with_images(
-    record: Record, measurements: Measurements, reported: ImageStore
+    record: Record, measurements: Measurements, groups: Groups
 ) -> tuple[KeptRecord, KeptImages | None]:
     """Return a record's line with what its predictions tell, and the line of their images."""
     line = _without_images(record)
@@ -113,7 +121,7 @@ def _with_images(
         return line, None
     try:
         arrays = measurements.arrays(record)
-        images = _images(arrays, reported)
+        images = _images(arrays, groups)
         if record.result.evaluation.of_masks:
             line = replace(line, measured=_measured(arrays))
         else:
@@ -151,14 +159,13 @@ def _without_images(record: Record) -> KeptRecord:
     )
 
 
-def _images(arrays: Arrays, reported: ImageStore) -> KeptImages:
+def _images(arrays: Arrays, known: Groups) -> KeptImages:
     names = [str(name) for name in arrays["names"].tolist()]
     digest = hashlib.sha256("\0".join(names).encode()).hexdigest()
     labels = compact.encode_whole(arrays["labels"])
-    # The store's groups are those of the predictions only if it has the same images.
-    groups = reported.groups if list(reported.names) == names else None
     numbers = None
-    if groups is not None:
+    if set(names) <= known.keys():
+        groups = [known[name] for name in names]
         first = {group: number for number, group in enumerate(dict.fromkeys(groups))}
         numbers = compact.encode_whole(np.asarray([first[group] for group in groups]))
     content = json.dumps([digest, labels, numbers]).encode()

@@ -8,12 +8,14 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from harness.errors import Damaged
 from harness.plan.plan import Plan
-from harness.report import check
+from harness.report import check, keep
 from harness.store import compact
 from tests import plans, planted
 from tests.conftest import ROOT, Harness
@@ -259,6 +261,40 @@ def test_chosen_metrics_agree_too(written: Plan, harness: Harness) -> None:
     code, lines, _ = _check(harness)
     assert (code, len(lines)) == (1, 1)
     assert "row resnet50, column phantom-mri.ece, seed 0: value is 1.0" in lines[0]
+
+
+def test_groups_are_kept_as_numbers_without_their_names(
+    written: Plan, own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"image {i}" for i in range(len(planted.labels_of(written)))]
+    part = SimpleNamespace(
+        names=names[::-1], groups=[f"patient {i // 2}" for i, _ in enumerate(names)]
+    )
+    monkeypatch.setattr(keep, "part_of", lambda *_: part)
+    keep.keep(written, [], own_folder / "grouped")
+    archive = compact.read(own_folder / "grouped")
+    assert archive is not None
+    (images,) = archive.images.values()
+    groups = compact.decode_whole(images.groups or "", images.n, "x")
+    # The last image is of the first patient; numbers follow the order of the predictions.
+    assert groups.tolist() == [i // 2 for i in range(len(names))]
+    text = gzip.decompress((own_folder / "grouped" / compact.NAME).read_bytes())
+    assert b"patient" not in text
+    assert b"image 1" not in text
+
+
+def test_damaged_data_cost_the_groups_alone(
+    written: Plan, own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise Damaged("index.json", "has changed since it was prepared")
+
+    monkeypatch.setattr(keep, "open_store", refuse)
+    keep.keep(written, [], own_folder / "kept")
+    archive = compact.read(own_folder / "kept")
+    assert archive is not None
+    assert len(archive.records) == 4
+    assert all(record.predicted for record in archive.records.values())
 
 
 def test_a_report_without_a_name_is_refused(harness: Harness) -> None:

@@ -20,11 +20,12 @@ from harness.evaluate import overlap, registry
 from harness.latency import worker
 from harness.plan import catalog, plan
 from harness.plan.options import Options
-from harness.report import collect
+from harness.report import check, collect
 from harness.report.costs import fill
 from harness.report.grid import lay_out
 from harness.spec import profiles
 from harness.spec.table import Column
+from harness.store import compact
 from harness.store.record import Records
 from harness.train import images as loading
 from tests import archives, prepared
@@ -59,9 +60,25 @@ def inside(folder: Path, own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.slow
+def test_the_masks_of_each_image_are_kept_as_numbers(ran: Path) -> None:
+    checked = check.check(ran)
+    assert (checked.differences, checked.tables) == ((), (str(ran / "table2"),))
+    archive = compact.read(ran)
+    assert archive is not None
+    for record in archive.records.values():
+        evaluation, measured = record.evaluation(), record.measured
+        assert evaluation is not None
+        assert measured is not None
+        for name in ("f1", "iou"):
+            values = compact.decode_numbers(measured[f"last_{name}"], evaluation.n, "x")
+            assert values.mean() == pytest.approx(evaluation.last.metrics[name], abs=1e-6)
+
+
+@pytest.mark.slow
 def test_table_2_runs_on_generated_images(ran: Path) -> None:
     names = {path.name for path in ran.iterdir()}
-    assert names == {"table2.md", "table2.tex", "table2.json", "table2.csv", "figure9.png"}
+    tables = {f"table2.{ending}" for ending in ("md", "tex", "json", "csv")}
+    assert names == {*tables, "figure9.png", compact.NAME}
     content = json.loads((ran / "table2.json").read_text())
     assert [c["name"] for c in content["columns"]] == [f"busi.{name}" for name in METRICS]
     assert all(c["phantom"] for c in content["columns"])
