@@ -115,9 +115,9 @@ if TYPE_CHECKING:
     )
     from harness.spec.space import Choice, Dimension, Real, Space, SumAtMost, Whole
     from harness.spec.sweep import Sweep
-    from harness.spec.table import Column, Panels, Row, Scatter, Table
+    from harness.spec.table import Column, Curve, Curves, Panels, Row, Scatter, Table
     from harness.store.record import Record, Records
-    from harness.train.task import Batch, DatasetPass, Layers, StepContext, Task
+    from harness.train.task import AugmentedPass, Batch, DatasetPass, Layers, StepContext, Task
 
 __all__ = [  # noqa: RUF022 (grouped by what they are for)
     # Tables and sweeps.
@@ -133,6 +133,8 @@ __all__ = [  # noqa: RUF022 (grouped by what they are for)
     "Margin",
     "one_image",
     "HALF_A_POINT",
+    "Curves",
+    "Curve",
     "Sweep",
     "Space",
     "Real",
@@ -159,6 +161,7 @@ __all__ = [  # noqa: RUF022 (grouped by what they are for)
     "Batch",
     "StepContext",
     "DatasetPass",
+    "AugmentedPass",
     "Layers",
     # Backbones and their sizes.
     "Backbone",

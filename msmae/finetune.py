@@ -18,13 +18,15 @@ from harness import ranges
 from harness.augment import mixup as mixing
 from harness.augment.mixup import Mixing
 from harness.augment.view import Augmentation, Evaluation
+from harness.canonical import acts_where, as_before
 from harness.errors import UserError
 from harness.methods.msmae import masking
+from harness.methods.msmae.masking import Measure, Selection, Weights
 from harness.ranges import Epochs, ShareBelowOne
 from harness.spec.backbones import VIT, Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import EPOCHS, Recipe
-from harness.train.task import Batch, DatasetPass, Layers, StepContext, Task
+from harness.train.task import AugmentedPass, Batch, DatasetPass, Layers, StepContext, Task
 
 CROP_AND_FLIP = Augmentation()
 """Random resized crop and horizontal flip (paper, Appendix B)."""
@@ -40,6 +42,8 @@ class Finetune:
         update_interval: epochs between renewals of the attention maps, from epoch 0 on (Table 5:
             20).
         weights, crop, normalisation: see ``harness.methods.msmae.saliency.MapSettings``.
+        selection, hints, measure: see ``harness.methods.msmae.method.GuidedMasking``; hints are
+            among the patches to keep.
         pool: what the head reads: "mean" of the patch tokens, then a new LayerNorm (Algorithm 1,
             released code); or "class", the [CLS] token after the pre-trained final norm (paper,
             eq. 8).
@@ -59,9 +63,14 @@ class Finetune:
     mask_ratio: ShareBelowOne = 0.0
     throw_ratio: ShareBelowOne = 0.0
     update_interval: Epochs = field(default=20, metadata=EPOCHS)
-    weights: Literal["attention", "ones"] = "attention"
+    weights: Weights = "attention"
     crop: Literal["joint", "top-left"] = "joint"
     normalisation: Literal["mean-first", "per-head"] = "mean-first"
+    selection: Selection = field(default="drawn", metadata=as_before("drawn"))
+    hints: ShareBelowOne = field(
+        default=0.0, metadata={**as_before(0.0), **acts_where("selection", "highest")}
+    )
+    measure: Measure = field(default="nothing", metadata=as_before("nothing"))
     pool: Literal["mean", "class"] = "mean"
     label_smoothing: ShareBelowOne = 0.1
     mixup: mixing.AlphaOrOff = 0.0
@@ -85,6 +94,12 @@ class Finetune:
             counted = masking.counts(patches, *given.values())
             must_mask = self.mask_ratio > 0
             masking.check_counts(patches, given, counted, must_mask=must_mask)
+            masking.check_hints(patches, (self.mask_ratio, self.throw_ratio), self.hints)
+
+    @property
+    def masks_for(self) -> str | None:
+        """The setting that needs a data set with lesion masks; None if none does."""
+        return masking.masks_for(self.weights, self.measure, masking=self.masks)
 
     @property
     def masks(self) -> bool:
@@ -143,9 +158,35 @@ class Classifier(Task):
         """Return the indices of the patches to keep (B, visible); None without SAM."""
         if not self.settings.masks:
             return None
-        ratios = (self.settings.mask_ratio, self.settings.throw_ratio)
+        return self._draw_masks(self.maps.patch_weights(batch), at).ids_keep
+
+    def _draw_masks(self, weights: Tensor, at: StepContext) -> masking.Masks:
+        """Draw the masks of one step by the weights of the patches (B, L)."""
+        settings = self.settings
+        ratios, how = (settings.mask_ratio, settings.throw_ratio), settings.selection
+        return masking.select(weights, ratios, at.generator, how, settings.hints)
+
+    def after_epoch(
+        self, epoch: int, look: DatasetPass, augmented: AugmentedPass
+    ) -> dict[str, float]:
+        """Measure attention, weights and masks against the lesions, where that is set."""
+        del epoch
+        if self.settings.measure == "nothing":
+            return {}
+        from harness.methods.msmae import measuring
+
+        draw = self._measured_masks if self.settings.masks else None
+        return measuring.figures(self.maps, self.encoder, look, augmented, draw)
+
+    def _measured_masks(self, batch: Batch, at: StepContext) -> tuple[Tensor, masking.Masks]:
+        """Return the weights (B, L) that masks follow, and masks drawn by them."""
         weights = self.maps.patch_weights(batch)
-        return masking.weighted(weights, ratios, at.generator).ids_keep
+        return weights, self._draw_masks(weights, at)
+
+    @property
+    def needs_masks(self) -> bool:
+        """Whether a setting needs lesion masks."""
+        return self.settings.masks_for is not None
 
     def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
         """Return the label-smoothed cross-entropy of visible patches, with images mixed if set."""

@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from harness.errors import UserError
+
+Weights = Literal["attention", "ones", "lesion", "inverse"]
+"""What patches are weighted by, see ``harness.methods.msmae.saliency.MapSettings``."""
+
+LESION_WEIGHTS: tuple[Weights, ...] = ("lesion", "inverse")
+"""Weights that are made from the true lesion masks."""
+
+Selection = Literal["drawn", "highest"]
+"""How weights become masks: drawn in proportion to them, or the heaviest patches."""
+
+Measure = Literal["nothing", "lesions"]
+"""What is measured after every epoch: "lesions", the masks against the true lesions."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +54,19 @@ class Masks:
     def ids_keep(self) -> Tensor:
         """Indices (B, visible) of the patches that the encoder gets."""
         return self.order[:, self.masked + self.thrown :]
+
+
+def masks_for(weights: Weights, measure: Measure, *, masking: bool = True) -> str | None:
+    """Return the setting that needs lesion masks, in words; None if none does.
+
+    Args:
+        weights: what patches are weighted by.
+        measure: what is measured.
+        masking: whether patches are masked at all; if not, the weights play no part.
+    """
+    if masking and weights in LESION_WEIGHTS:
+        return f"method.weights={weights!r}"
+    return f"method.measure={measure!r}" if measure == "lesions" else None
 
 
 def check_ratios(mask_ratio: float, throw_ratio: float) -> None:
@@ -142,3 +168,65 @@ def weighted(weights: Tensor, ratios: tuple[float, float], generator: torch.Gene
     # the sort. Their score -E is below all others and random among themselves.
     score = torch.where(weights > 0, weights / arrivals, -arrivals)
     return Masks(score.argsort(1, descending=True), *counts(weights.shape[1], *ratios))
+
+
+def highest(
+    weights: Tensor, ratios: tuple[float, float], generator: torch.Generator, *, hints: float
+) -> Masks:
+    """Mask, then throw the heaviest patches, but show some of the heaviest as hints.
+
+    In the manner of AttMask-Hint (Kakogeorgiou et al. 2022), which masks the most attended patches
+    and reveals a few of them: of the M heaviest patches, int(M * hints) drawn at random stay
+    visible, and as many of the next heaviest take their places. Equal weights are in random order.
+
+    Args:
+        weights: (B, L), on any device.
+        ratios: share masked, M of L patches, and share thrown.
+        generator: on the CPU.
+        hints: share of the masked patches that is shown instead, see ``hints_shown``.
+    """
+    masked, thrown = counts(weights.shape[1], *ratios)
+    # Sorting a random permutation stably by weight leaves ties in random order.
+    shuffled = torch.rand(weights.shape, generator=generator).argsort(1).to(weights.device)
+    sorting = weights.gather(1, shuffled).argsort(dim=1, descending=True, stable=True)
+    order = shuffled.gather(1, sorting)
+    if shown := hints_shown(masked, hints):
+        # Positions among the M heaviest in random order: the last of them become hints.
+        drawn = torch.rand((len(weights), masked), generator=generator).argsort(1)
+        hidden, revealed = drawn.to(weights.device).split([masked - shown, shown], 1)
+        heaviest, others = order[:, :masked], order[:, masked:]
+        order = torch.cat([heaviest.gather(1, hidden), others, heaviest.gather(1, revealed)], 1)
+    return Masks(order, masked, thrown)
+
+
+def hints_shown(masked: int, hints: float) -> int:
+    """Return how many of the heaviest patches stay visible, int(masked * hints)."""
+    return int(masked * _exact(hints))
+
+
+def check_hints(patches: int, ratios: tuple[float, float], hints: float) -> None:
+    """Check that all hints fit among the visible patches.
+
+    Raises:
+        UserError: they do not; the message names the numbers.
+    """
+    masked, thrown = counts(patches, *ratios)
+    shown, visible = hints_shown(masked, hints), patches - masked - thrown
+    if shown > visible:
+        raise UserError(
+            f"method.hints is {hints}, which shows {shown} of the {masked} masked patches, but only"
+            f" {visible} of {patches} patches are visible; choose smaller hints or ratios."
+        )
+
+
+def select(
+    weights: Tensor,
+    ratios: tuple[float, float],
+    generator: torch.Generator,
+    selection: Selection,
+    hints: float,
+) -> Masks:
+    """Mask and throw patches by their weights, see ``weighted`` and ``highest``."""
+    if selection == "drawn":
+        return weighted(weights, ratios, generator)
+    return highest(weights, ratios, generator, hints=hints)

@@ -11,13 +11,15 @@ from torch import Tensor, nn
 
 from harness import ranges
 from harness.augment.view import Augmentation
+from harness.canonical import acts_where, as_before
 from harness.methods.msmae import masking
+from harness.methods.msmae.masking import Measure, Selection, Weights
 from harness.methods.msmae.patches import normalise_patches, patchify
 from harness.ranges import Epochs, EpochsOrNone, ShareBelowOne
 from harness.spec.backbones import VIT, Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import EPOCHS, Recipe
-from harness.train.task import Batch, DatasetPass, StepContext, Task
+from harness.train.task import AugmentedPass, Batch, DatasetPass, StepContext, Task
 
 if TYPE_CHECKING:
     from harness.methods.msmae.saliency import AttentionMaps
@@ -40,6 +42,11 @@ class GuidedMasking:
             every interval after it; "released" after every epoch from 40 on whose number is a
             multiple of the interval, except the last.
         weights, crop, normalisation: see ``harness.methods.msmae.saliency.MapSettings``.
+        selection: "drawn" in proportion to the weights (paper, eq. 6), or the "highest" weights
+            (AttMask), see ``harness.methods.msmae.masking.highest``.
+        hints: share of the masked patches that "highest" shows instead (AttMask-Hint).
+        measure: "lesions" records after every epoch how attention, weights and masks lie to the
+            true lesions (``harness.methods.msmae.lesions``); it changes nothing in the training.
         reconstruction: the loss: "mse", as MAE and the released code; "l2", the Euclidean norm of
             each patch's error (paper, eq. 1); both averaged over masked patches.
         normalise_pixels: whether every target patch is normalised to mean 0 and variance 1 (off in
@@ -55,9 +62,14 @@ class GuidedMasking:
     random_epochs: EpochsOrNone = field(default=40, metadata=EPOCHS)
     update_interval: Epochs = field(default=40, metadata=EPOCHS)
     update_rule: Literal["from-start", "released"] = "from-start"
-    weights: Literal["attention", "ones"] = "attention"
+    weights: Weights = "attention"
     crop: Literal["joint", "top-left"] = "joint"
     normalisation: Literal["mean-first", "per-head"] = "mean-first"
+    selection: Selection = field(default="drawn", metadata=as_before("drawn"))
+    hints: ShareBelowOne = field(
+        default=0.0, metadata={**as_before(0.0), **acts_where("selection", "highest")}
+    )
+    measure: Measure = field(default="nothing", metadata=as_before("nothing"))
     reconstruction: Literal["mse", "l2"] = "mse"
     normalise_pixels: bool = False
 
@@ -75,6 +87,12 @@ class GuidedMasking:
         if self.random_epochs < recipe.epochs:
             given = {"mask_ratio": self.mask_ratio, "throw_ratio": self.throw_ratio}
             masking.check_counts(patches, given, masking.counts(patches, *given.values()))
+            masking.check_hints(patches, (self.mask_ratio, self.throw_ratio), self.hints)
+
+    @property
+    def masks_for(self) -> str | None:
+        """The setting that needs a data set with lesion masks; None if none does."""
+        return masking.masks_for(self.weights, self.measure)
 
     def looks_before(self, epoch: int) -> bool:
         """Whether the attention maps are renewed before an epoch (0-based)."""
@@ -198,12 +216,37 @@ class MaskedAutoencoder(Task):
         if self.guidance and self.maps and self.guidance.looks_before(epoch):
             self.maps.renew(look, self.encoder)
 
+    def after_epoch(
+        self, epoch: int, look: DatasetPass, augmented: AugmentedPass
+    ) -> dict[str, float]:
+        """Measure attention, weights and masks against the lesions, where that is set."""
+        del epoch
+        if self.guidance is None or self.maps is None or self.guidance.measure == "nothing":
+            return {}
+        from harness.methods.msmae import measuring
+
+        return measuring.figures(self.maps, self.encoder, look, augmented, self._measured_masks)
+
+    def _measured_masks(self, batch: Batch, at: StepContext) -> tuple[Tensor, masking.Masks]:
+        """Return the weights (B, L) that masks follow in this epoch, and masks drawn by them."""
+        assert self.maps is not None
+        size = (len(batch.labels), self.grid**2)
+        guided = self._is_guided(at)
+        weights = self.maps.patch_weights(batch) if guided else batch.images.new_ones(size)
+        return weights, self.draw_masks(batch, at)
+
+    @property
+    def needs_masks(self) -> bool:
+        """Whether a setting needs lesion masks."""
+        return bool(self.guidance and self.guidance.masks_for)
+
     def draw_masks(self, batch: Batch, at: StepContext) -> masking.Masks:
         """Draw the masks of one step, on the device of the batch."""
         size = (len(batch.labels), self.grid**2)
-        if self._is_guided(at) and self.maps is not None:
+        if self.guidance and self.maps and self._is_guided(at):
             weights = self.maps.patch_weights(batch)
-            return masking.weighted(weights, self._ratios(at), at.generator)
+            how = (self.guidance.selection, self.guidance.hints)
+            return masking.select(weights, self._ratios(at), at.generator, *how)
         masks = masking.uniform(size, self._ratios(at), at.generator)
         order = masks.order.to(batch.images.device, non_blocking=True)
         return masking.Masks(order, *self._counts(at))

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from harness.augment.resample import resample_weights
+from harness.methods.msmae import lesions
+from harness.methods.msmae.masking import LESION_WEIGHTS, Weights
 from harness.methods.msmae.vit import VisionTransformer
 from harness.train.task import Batch, DatasetPass
 
-Weights = Literal["attention", "ones"]
 Crop = Literal["joint", "top-left"]
 Normalisation = Literal["mean-first", "per-head"]
 
@@ -23,7 +24,10 @@ class MapSettings:
 
     Attributes:
         weights: "attention" (paper, section 3.2), or "ones", which masks uniformly (released code:
-            the maps are computed and then discarded).
+            the maps are computed and then discarded). Two controls take the true lesion mask
+            instead: "lesion", the share of a patch that is lesion, so that lesions are masked
+            first; "inverse", 1 for patches without any lesion and 0 for others, so that lesions
+            are masked last.
         crop: "joint" applies the image's crop and flip to the map (paper); "top-left" always
             takes the upper left two or three cells along each axis (an integer division in AMT
             and in the released code).
@@ -74,6 +78,8 @@ class AttentionMaps:
         averaging are one (grid, grid) matrix per axis; bilinear weights keep values within 0..1.
         """
         boxes, flips = batch.boxes[view], batch.flips[view]
+        if self.settings.weights in LESION_WEIGHTS:
+            return self._lesion_weights(batch, view)
         if self.maps is None:
             return torch.ones(len(boxes), self.grid**2, device=boxes.device)
         maps = self.maps[batch.ids]
@@ -86,6 +92,11 @@ class AttentionMaps:
         columns = torch.where(flips[:, None, None], columns.flip(1), columns)
         # (B, grid, grid) @ (B, grid, grid) @ (B, grid, grid), then row-major patches (B, L).
         return (rows @ maps @ columns.transpose(1, 2)).flatten(1)
+
+    def _lesion_weights(self, batch: Batch, view: int) -> Tensor:
+        assert batch.masks is not None, "loaded without masks"
+        covered = lesions.coverage(batch.masks[view], self.image_size // self.grid)
+        return covered if self.settings.weights == "lesion" else (covered == 0).float()
 
     def _axis(self, start: Tensor, length: Tensor, *, confine: bool) -> Tensor:
         """Return the matrices (B, grid, grid) from map cells to patch averages along one axis."""

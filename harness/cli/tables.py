@@ -19,6 +19,7 @@ from harness.report import (
     classes,
     classes_page,
     collect,
+    curves_files,
     keep,
     panels,
     terminal,
@@ -71,6 +72,9 @@ def write_tables(
         paths += tables[-1].paths
         if not sheet.is_figure:
             terminal.show(grid)
+    if plan.table.curves is not None:
+        context = _context(args, plan, device)
+        paths += curves_files.write(plan, context, folder, args.format, say)
     if args.figures:
         context = _context(args, plan, device)
         paths += panels.write(plan, context, folder, with_images=not args.no_images)

@@ -150,5 +150,5 @@ def _batch(task: Task, size: int, device: torch.device, count: int) -> Batch:
         ids=torch.arange(count).to(device),
         boxes=whole.to(device),
         flips=torch.zeros(views, count, dtype=torch.bool, device=device),
-        masks=torch.zeros(views, count, 1, size, size, device=device) if task.segments else None,
+        masks=torch.zeros(views, count, 1, size, size, device=device) if task.needs_masks else None,
     )

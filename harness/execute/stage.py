@@ -295,7 +295,7 @@ class Trainer:
     ) -> _Trained:
         """Build a stage's task and train it; ``size`` is the micro-batch, None for none."""
         task = self._task(step, len(data[0]))
-        if task.segments:
+        if task.needs_masks:
             data = self._data(step.run, with_masks=True)
         train, selected_on, reported = data
         evaluator = evaluator_for(task, reported, selected_on)

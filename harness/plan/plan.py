@@ -20,7 +20,7 @@ from harness.plan.columns import ColumnPlan, resolve_columns
 from harness.plan.options import Options
 from harness.sources.same_names import check_names
 from harness.spec.profile import Profile, Scale
-from harness.spec.recipe import Checked, Continues, NeedsMasks, Stage
+from harness.spec.recipe import Checked, Continues, Stage, masks_needed_by
 from harness.spec.run import Run, stage_title
 from harness.spec.table import Column, Row, Table
 
@@ -225,8 +225,8 @@ def _check_stages(plan: Plan) -> None:
     """Refuse stages that cannot be trained, before any is trained.
 
     Raises:
-        UserError: a batch is larger than the training part, a segmentation has no masks, or a
-            method's own ``check`` fails.
+        UserError: a batch is larger than the training part, masks are needed that there are not,
+            or a method's own ``check`` fails.
     """
     backbones = plan.options.profile.backbones
     manifests = {c.used.name: c.manifest for c in plan.columns if c.prepared}
@@ -241,8 +241,9 @@ def _check_stages(plan: Plan) -> None:
                     f" images here; choose at most {count}."
                 )
             with within(f"Row {cell_run.row.name!r}, {stage.phase} on {cell_run.run.dataset}"):
-                if isinstance(stage.method, NeedsMasks) and cell_run.run.dataset in manifests:
-                    registry.check_masks(manifests[cell_run.run.dataset], "a segmentation")
+                needed = masks_needed_by(stage.method)
+                if needed is not None and cell_run.run.dataset in manifests:
+                    registry.check_masks(manifests[cell_run.run.dataset], needed)
                 if isinstance(stage.method, Checked):
                     stage.method.check(recipe=stage.recipe, images=count, backbones=backbones)
                 if isinstance(stage.method, Continues) and before is not None:

@@ -83,7 +83,7 @@ def notes(
         ("Data", "; ".join(dict.fromkeys(map(_data, measured)))),
         ("Phantoms", _phantoms(columns)),
         ("Commits of the runs", _commits(entries)),
-        ("Made", _made(context)),
+        ("Made", made(context)),
         *(("Note", text) for text in table.notes),
     ]
     return tuple(Note(label=label, text=text) for label, text in pairs if text)
@@ -161,7 +161,8 @@ def _commits(entries: Sequence[Entry]) -> str:
     return ", ".join(sorted(commits))
 
 
-def _made(context: Context) -> str:
+def made(context: Context) -> str:
+    """Return when, how and by what a table was made, in one line."""
     changes = " with changes" if context.dirty else ""
     versions = ", ".join(f"{name} {version}" for name, version in context.versions.items())
     parts = [

@@ -225,6 +225,23 @@ class NeedsMasks(Protocol):
     needs_masks: ClassVar[bool]
 
 
+@runtime_checkable
+class MayNeedMasks(Protocol):
+    """A method of another kind with settings of which some values need a data set with masks."""
+
+    @property
+    def masks_for(self) -> str | None:
+        """The setting that needs masks, in words ("method.weights='lesion'"); None if none does."""
+        ...
+
+
+def masks_needed_by(method: Method) -> str | None:
+    """Return what needs masks in a method, in words; None if nothing does."""
+    if isinstance(method, NeedsMasks):
+        return "a segmentation"
+    return method.masks_for if isinstance(method, MayNeedMasks) else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """One training: a method with a recipe.

@@ -163,6 +163,47 @@ class Panels:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Curve:
+    """A figure of the stages' histories, shown at the last epoch and drawn over all.
+
+    Attributes:
+        name: of the figure ("lesion/auc").
+        title: its heading.
+        chance: its value by chance: a number, or the name of the figure that holds it.
+        factor: from the figure to what is shown (100 for a share in percent).
+        digits: decimal places shown.
+    """
+
+    name: str
+    title: str
+    chance: str | float | None = None
+    factor: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
+    digits: Annotated[int, Meta(ge=0, le=9)] = 3
+
+    def __post_init__(self) -> None:
+        ranges.check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curves:
+    """Tables and curves of what the stages measured by epoch, written beside the table.
+
+    Attributes:
+        name: what follows the table's name in the names of the files ("curves").
+        title: title above them.
+        phases: heading of each phase that is shown, in order.
+        curves: the figures, in order; a phase shows those that its stages have.
+        notes: remarks below the tables.
+    """
+
+    name: str
+    title: str
+    phases: Mapping[str, str]
+    curves: tuple[Curve, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Table:
     """A table of the paper, or a new one, as an experiment.
 
@@ -186,6 +227,7 @@ class Table:
         claims: sentences of the paper that this table decides.
         scatter: scatter plot that ``--figures`` adds; None for none.
         panels: figure of predicted masks that ``--figures`` adds; None for none.
+        curves: what the stages measured by epoch, always written; None for none.
     """
 
     title: str
@@ -204,6 +246,7 @@ class Table:
     claims: tuple[Claim, ...] = ()
     scatter: Scatter | None = None
     panels: Panels | None = None
+    curves: Curves | None = None
 
     def __post_init__(self) -> None:
         ranges.check(self)

@@ -182,7 +182,7 @@ def draw_batch(task: Task, train: Images, rows: Tensor, at: StepContext) -> Batc
     whole = train.pixels[ids]  # (B, C, S, S) uint8
     filled = train.filled_by(ids)
     truth = None
-    if task.segments:
+    if task.needs_masks:
         assert train.masks is not None, "loaded without masks"
         truth = train.masks[ids]  # (B, 1, S, S)
     images, boxes, flips, targets = [], [], [], []

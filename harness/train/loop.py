@@ -7,7 +7,7 @@ CPU are bit-identical, also where the process was killed and resumed after any e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -23,7 +23,7 @@ from harness.train import backward
 from harness.train.backward import autocast
 from harness.train.images import EVALUATION_BATCH, Images, draw_batch, epoch_order
 from harness.train.optimizer import build_optimizer, learning_rate, set_learning_rate
-from harness.train.task import StepContext, Task
+from harness.train.task import Batch, StepContext, Task
 
 
 class DivergedError(RuntimeError):
@@ -112,6 +112,7 @@ def fit(job: Job) -> list[dict[str, float]]:
             with seed.third_party(job.stream, "epoch", epoch):
                 job.task.before_epoch(epoch, lambda function: look(job.task, job.train, function))
                 figures = _train_epoch(job, optimizer, epoch)
+            figures.update(_measured(job, epoch))
             if job.evaluator is not None:
                 figures.update(job.evaluator.after_epoch(epoch))
             history.append(figures)
@@ -173,6 +174,28 @@ def _train_epoch(job: Job, optimizer: torch.optim.Optimizer, epoch: int) -> dict
         for name, value in losses.items():
             logged.setdefault(name, []).append(value)
     return _means({name: torch.stack(values) for name, values in logged.items()}, epoch)
+
+
+def _measured(job: Job, epoch: int) -> dict[str, float]:
+    """Return the task's own measurements of a finished epoch, drawn from streams of their own."""
+
+    def augmented() -> Iterator[tuple[Batch, StepContext]]:
+        batches = torch.arange(len(job.train)).split(EVALUATION_BATCH)
+        generator = seed.generator(job.stream, "measured", epoch)
+        for step, rows in enumerate(batches):
+            at = StepContext(
+                epoch=epoch,
+                epochs=job.recipe.epochs,
+                step=step,
+                steps=len(batches),
+                generator=generator,
+            )
+            yield draw_batch(job.task, job.train, rows, at), at
+
+    with torch.no_grad(), seed.third_party(job.stream, "measured", epoch):
+        return job.task.after_epoch(
+            epoch, lambda function: look(job.task, job.train, function), augmented
+        )
 
 
 def _means(losses: dict[str, Tensor], epoch: int) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -28,7 +28,7 @@ class Batch:
         boxes: (V, B, 4) float, the crop (top, left, height, width) as fractions of the image.
         flips: (V, B) bool, whether the crop was mirrored left to right.
         masks: (V, B, 1, H, W) float in {0, 1}, cropped like the images; None unless the task
-            segments.
+            needs masks.
         drawn: what ``Task.draw`` returned for these images; None where ``losses`` is to call it.
     """
 
@@ -74,6 +74,18 @@ class DatasetPass(Protocol):
 
         The task is put in eval mode, no gradient is kept, images (B, 3, H, W) are whole and
         stretched; the outputs (B, ...) are joined to (N, ...) on the task's device.
+        """
+        ...
+
+
+class AugmentedPass(Protocol):
+    """A function that augments the whole training set once more, for measurements."""
+
+    def __call__(self) -> Iterator[tuple[Batch, StepContext]]:
+        """Yield all N training images in order, in batches that are augmented as in training.
+
+        All draws, also those that a caller makes from the context's generator, come from a stream
+        of their own: training goes on as if there had been no pass.
         """
         ...
 
@@ -152,6 +164,18 @@ class Task(nn.Module):
     def after_step(self, at: StepContext) -> None:
         """Run after an optimiser step, for instance to update a momentum encoder."""
 
+    def after_epoch(
+        self, epoch: int, look: DatasetPass, augmented: AugmentedPass
+    ) -> dict[str, float]:
+        """Return measurements of a finished epoch (0-based) by name; by default none.
+
+        They join the epoch's figures in the record's history, beside the losses ("loss/...") and
+        evaluations ("eval/..."), whose names they must not take. Measuring changes no draw of the
+        training and must change no weight.
+        """
+        del epoch, look, augmented
+        return {}
+
     def predict(self, images: Tensor) -> Tensor:
         """Return logits (B, K) for images (B, 3, H, W); only classifiers implement it."""
         raise NotImplementedError
@@ -176,6 +200,11 @@ class Task(nn.Module):
     def segments(self) -> bool:
         """Whether the stage is trained and evaluated on masks: it overrides ``segment``."""
         return type(self).segment is not Task.segment
+
+    @property
+    def needs_masks(self) -> bool:
+        """Whether batches have masks: where the task segments, or its settings ask for them."""
+        return self.segments
 
     @property
     def deployed(self) -> Callable[[Tensor], Tensor] | None:

@@ -1,0 +1,203 @@
+"""What the stages of a table measured by epoch: laid out for tables, figures and JSON.
+
+A stage that several rows share is shown once, under the first of them. Numbers are in display units
+(natural units times ``Curve.factor``), unrounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harness import stats
+from harness.plan import outputs
+from harness.plan.columns import ColumnPlan
+from harness.plan.plan import CellRun, Plan
+from harness.report import notes
+from harness.report.values import Context, Note
+from harness.spec.table import Curve, Curves, file_name
+from harness.store.record import Records
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """What one stage measured, by seed.
+
+    Attributes:
+        seed: of the run.
+        key: of the stage.
+        commit: that it was trained at.
+        values: by name of the figure, one value per epoch; None where it was not measured.
+    """
+
+    seed: int
+    key: str
+    commit: str
+    values: Mapping[str, tuple[float | None, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """The stages of one row in one phase, over all finished seeds."""
+
+    row: str
+    label: str
+    series: tuple[Series, ...]
+
+    def last(self, name: str) -> tuple[float, ...]:
+        """Return the values of a figure at the last epoch, by seed."""
+        values = [s.values[name][-1] for s in self.series if s.values.get(name)]
+        return tuple(v for v in values if v is not None)
+
+    def by_epoch(self, name: str) -> list[tuple[int, tuple[float, ...]]]:
+        """Return the epochs (0-based) at which all seeds have the figure, and its values."""
+        columns = zip(*(s.values.get(name, ()) for s in self.series), strict=False)
+        complete = [(e, tuple(v for v in c if v is not None)) for e, c in enumerate(columns)]
+        return [(epoch, values) for epoch, values in complete if len(values) == len(self.series)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A phase: the figures that its stages have, and a line for every row."""
+
+    phase: str
+    title: str
+    curves: tuple[Curve, ...]
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """What is written for one data set.
+
+    Attributes:
+        name: of the files, without extension.
+        caption: sentences in order; the first is the title.
+        sections: phases in order.
+        missing: names of rows without a finished stage.
+        notes: on how the numbers were made.
+        context: of the command.
+        dataset: name of the data set that was used.
+        data: fingerprint of its store.
+    """
+
+    name: str
+    caption: tuple[str, ...]
+    sections: tuple[Section, ...]
+    missing: tuple[str, ...]
+    notes: tuple[Note, ...]
+    context: Context
+    dataset: str
+    data: str
+
+
+def pages(plan: Plan, context: Context) -> tuple[Page, ...]:
+    """Return a page per data set with what the finished stages measured; without curves none."""
+    curves = plan.table.curves
+    if curves is None:
+        return ()
+    laid_out = []
+    for dataset, columns in outputs.by_dataset(plan).items():
+        shown = next(c for c in columns if c.column.cost is None and c.column.probe is None)
+        name = file_name(f"{plan.name}-{curves.name}", dataset, plan.own)
+        laid_out.append(_page(plan, curves, shown, context, name))
+    return tuple(laid_out)
+
+
+def _page(plan: Plan, curves: Curves, column: ColumnPlan, context: Context, name: str) -> Page:
+    cell_runs = [c for c in plan.cell_runs if c.column == column.column]
+    sections = tuple(
+        section
+        for phase, title in curves.phases.items()
+        if (section := _section(phase, title, curves, cell_runs, Records(plan.options.runs)))
+    )
+    shown = {line.row for section in sections for line in section.lines}
+    generated = " Generated images." if column.phantom else ""
+    caption = (
+        f"{curves.title}.",
+        *(["Scaled down: not a reproduction."] if context.scaled_down else []),
+        f"{column.asked.title} ({column.used.name}), {len(plan.seeds)} seeds.{generated}",
+    )
+    return Page(
+        name=name,
+        caption=caption,
+        sections=sections,
+        missing=tuple(dict.fromkeys(c.row.name for c in cell_runs if c.row.name not in shown)),
+        notes=_notes(plan, curves, column, context, sections),
+        context=context,
+        dataset=column.used.name,
+        data=column.manifest.fingerprint,
+    )
+
+
+def _section(
+    phase: str, title: str, curves: Curves, cell_runs: list[CellRun], records: Records
+) -> Section | None:
+    """Return the stages of a phase that were measured; None if none was."""
+    names = {c.name for c in curves.curves}
+    names |= {c.chance for c in curves.curves if isinstance(c.chance, str)}
+    rows: dict[str, list[Series]] = {}
+    labels, seen = {}, set()
+    for cell_run in cell_runs:
+        for number, stage in enumerate(cell_run.run.stages, 1):
+            key = cell_run.run.key(number)
+            record = records.finished(key)
+            if stage.phase != phase or key in seen or record is None:
+                continue
+            seen.add(key)
+            history = record.finished.history
+            values = {n: tuple(epoch.get(n) for epoch in history) for n in names}
+            known = {n: v for n, v in values.items() if any(value is not None for value in v)}
+            labels[cell_run.row.name] = cell_run.row.label
+            rows.setdefault(cell_run.row.name, []).append(
+                Series(seed=cell_run.seed, key=key, commit=record.commit, values=known)
+            )
+    lines = tuple(
+        Line(row=row, label=labels[row], series=tuple(series)) for row, series in rows.items()
+    )
+    shown = tuple(c for c in curves.curves if any(line.last(c.name) for line in lines))
+    return Section(phase=phase, title=title, curves=shown, lines=lines) if shown else None
+
+
+def _notes(
+    plan: Plan,
+    curves: Curves,
+    column: ColumnPlan,
+    context: Context,
+    sections: tuple[Section, ...],
+) -> tuple[Note, ...]:
+    numbers = "at the last epoch, on the training images"
+    if len(plan.seeds) > 1:
+        numbers += "; mean ± standard deviation over the seeds"
+    commits = {s.commit for section in sections for line in section.lines for s in line.series}
+    pairs = [
+        ("Numbers", f"{numbers}; in brackets: by chance. Accuracy is on the reported images"),
+        ("Seeds", ", ".join(map(str, plan.seeds))),
+        ("Profile", context.profile),
+        ("Changed settings", "; ".join(context.overrides)),
+        ("Data", f"{column.used.name}, {column.manifest.fingerprint[:12]}"),
+        ("Commits of the runs", ", ".join(sorted(commit[:12] for commit in commits))),
+        ("Made", notes.made(context)),
+        *(("Note", text) for text in curves.notes),
+    ]
+    return tuple(Note(label=label, text=text) for label, text in pairs if text)
+
+
+def chance(curve: Curve, line: Line) -> float | None:
+    """Return a figure's value by chance at the last epoch, in display units; None without one."""
+    if curve.chance is None or isinstance(curve.chance, float | int):
+        return None if curve.chance is None else curve.factor * curve.chance
+    values = line.last(curve.chance)
+    return curve.factor * stats.mean(values) if values else None
+
+
+def cell(curve: Curve, line: Line) -> str:
+    """Return a figure at the last epoch as text, with its spread and chance; "" without one."""
+    values = [curve.factor * value for value in line.last(curve.name)]
+    if not values:
+        return ""
+    text = f"{stats.mean(values):.{curve.digits}f}"
+    if len(values) > 1:
+        text += f" ± {stats.sd(values):.{curve.digits}f}"
+    by_chance = chance(curve, line)
+    return text if by_chance is None else f"{text} ({by_chance:.{curve.digits}f})"

@@ -1,0 +1,220 @@
+"""Files of what stages measured by epoch: Markdown, LaTeX, JSON and a PNG per data set."""
+
+from __future__ import annotations
+
+import io
+import json
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import files, stats
+from harness.plan.plan import Plan
+from harness.report import curves, latex, markdown
+from harness.report.curves import Line, Page, Section
+from harness.report.values import NOTHING, Context
+from harness.spec.table import Curve
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INCHES = (2.6, 2.4)
+"""Width and height of one panel."""
+
+TITLE = 30
+"""Characters per line of a panel's title."""
+
+
+def write(
+    plan: Plan, context: Context, folder: Path, formats: Sequence[str], tell: Callable[[str], None]
+) -> list[Path]:
+    """Write a table's curves in the table's formats and as PNG; return the paths.
+
+    Args:
+        plan: the table's plan.
+        context: how the table is made.
+        folder: folder of the files.
+        formats: keys of ``harness.report.write.TABLE_FORMATS``; those without a form here (CSV)
+            are passed over.
+        tell: receives a line that names the rows left out because they have no finished stage.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    paths = []
+    for page in curves.pages(plan, context):
+        if page.missing:
+            tell(f"{page.name} leaves out rows without a finished run: {', '.join(page.missing)}.")
+        if not page.sections:
+            continue
+        for name in (n for n in formats if n in RENDERERS):
+            paths.append(folder / f"{page.name}.{name}")
+            files.write_text(paths[-1], RENDERERS[name](page))
+        paths.append(folder / f"{page.name}.png")
+        files.write_bytes(paths[-1], png(page))
+    return paths
+
+
+def to_markdown(page: Page) -> str:
+    """Return the page as GitHub Markdown."""
+    title, *rest = page.caption
+    lines = [f"# {markdown.escape(title)}", "", markdown.escape(" ".join(rest)), ""]
+    for section in page.sections:
+        heads = ["Masked", *(c.title for c in section.curves)]
+        lines += [f"## {markdown.escape(section.title)}", ""]
+        lines += [_row(heads), _row([":---"] + ["---:"] * len(section.curves), escape=False)]
+        lines += [_row(_texts(section, line)) for line in section.lines]
+        lines.append("")
+    lines += [f"- **{markdown.escape(n.label)}:** {markdown.escape(n.text)}" for n in page.notes]
+    return "\n".join(lines) + "\n"
+
+
+def _row(texts: Sequence[str], *, escape: bool = True) -> str:
+    return f"| {' | '.join(markdown.escape(t) if escape else t for t in texts)} |"
+
+
+def _texts(section: Section, line: Line) -> list[str]:
+    return [line.label, *(curves.cell(curve, line) or NOTHING for curve in section.curves)]
+
+
+def to_latex(page: Page) -> str:
+    """Return the page as a LaTeX table with one block of rows per phase."""
+    lines = [
+        f"% Made by: {' '.join(page.context.command.split())}",
+        "% Needs, in the preamble:",
+        *(f"%   \\usepackage{package}" for package in latex.PACKAGES),
+        r"\begin{table}",
+        r"  \centering",
+        rf"  \caption{{{latex.escape(' '.join(page.caption))}}}",
+    ]
+    for section in page.sections:
+        width = len(section.curves)
+        heads = [section.title, *(c.title for c in section.curves)]
+        lines += [
+            r"  \resizebox{\linewidth}{!}{%",
+            rf"  \begin{{tabular}}{{@{{}}l{'r' * width}@{{}}}}",
+            r"  \toprule",
+            f"  {_typeset(heads)}",
+            r"  \midrule",
+            *(f"  {_typeset(_texts(section, line))}" for line in section.lines),
+            r"  \bottomrule",
+            r"  \end{tabular}}\par\medskip",
+        ]
+    lines += [r"  \begin{minipage}{\linewidth}\scriptsize\raggedright"]
+    lines += [
+        rf"  \textbf{{{latex.escape(n.label)}:}} {latex.escape(n.text)}\par" for n in page.notes
+    ]
+    return "\n".join([*lines, r"  \end{minipage}", r"\end{table}"]) + "\n"
+
+
+def _typeset(texts: Sequence[str]) -> str:
+    return " & ".join(latex.escape(text) for text in texts) + r" \\"
+
+
+def to_json(page: Page) -> str:
+    """Return the page as JSON: every figure of every epoch and seed, unrounded."""
+    content: dict[str, Any] = {
+        "name": page.name,
+        "caption": " ".join(page.caption),
+        "units": "figure times factor",
+        "dataset": page.dataset,
+        "data": page.data,
+        "seeds": list(page.context.seeds),
+        "commit": page.context.commit,
+        "command": page.context.command,
+        "sections": [_section_values(section) for section in page.sections],
+        "notes": [{"label": n.label, "text": n.text} for n in page.notes],
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _section_values(section: Section) -> dict[str, Any]:
+    return {
+        "phase": section.phase,
+        "rows": [
+            {
+                "row": line.row,
+                "label": line.label,
+                "figures": {c.name: values for c in section.curves if (values := _figure(c, line))},
+                "runs": [
+                    {"seed": s.seed, "key": s.key, "commit": s.commit, "history": dict(s.values)}
+                    for s in line.series
+                ],
+            }
+            for line in section.lines
+        ],
+    }
+
+
+def _figure(curve: Curve, line: Line) -> dict[str, Any]:
+    """Return a figure at the last epoch in display units; empty where the row has none."""
+    values = [curve.factor * value for value in line.last(curve.name)]
+    if not values:
+        return {}
+    return {
+        "title": curve.title,
+        "factor": curve.factor,
+        "mean": stats.mean(values),
+        "sd": stats.sd(values) if len(values) > 1 else None,
+        "chance": curves.chance(curve, line),
+        "seeds": values,
+    }
+
+
+def png(page: Page) -> bytes:
+    """Draw a page: a row of panels per phase, a panel per figure, a line per row of the table."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    across = max(len(section.curves) for section in page.sections)
+    size = (INCHES[0] * across, (INCHES[1] + 0.7) * len(page.sections) + 0.5)
+    figure = Figure(figsize=size, dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    parts = figure.subfigures(len(page.sections), 1, squeeze=False)
+    for section, part in zip(page.sections, parts[:, 0], strict=True):
+        axes = part.subplots(1, across, squeeze=False)[0]
+        for curve, axis in zip(section.curves, axes, strict=False):
+            _panel(axis, curve, section)
+        for axis in axes[len(section.curves) :]:
+            axis.set_axis_off()
+        handles, labels = axes[0].get_legend_handles_labels()
+        part.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=7)
+        part.suptitle(section.title, fontsize=9)
+    title = textwrap.fill(" ".join(page.caption), round(13 * size[0]))
+    figure.suptitle(title, fontsize=9, parse_math=False)
+    stream = io.BytesIO()
+    figure.savefig(
+        stream, format="png", metadata={"Software": None, "Description": page.context.command}
+    )
+    return stream.getvalue()
+
+
+def _panel(axis: Axes, curve: Curve, section: Section) -> None:
+    """Draw one figure of all rows over the epochs, with a band of one standard deviation."""
+    for number, line in enumerate(section.lines):
+        points = line.by_epoch(curve.name)
+        epochs = [epoch + 1 for epoch, _ in points]
+        means = [curve.factor * stats.mean(values) for _, values in points]
+        # Rows without the figure have an empty line, so that all panels share one legend.
+        axis.plot(epochs, means, f"C{number}", label=line.label, linewidth=1.2)
+        if points and len(line.series) > 1:
+            spread = [curve.factor * stats.sd(values) for _, values in points]
+            low = [mean - sd for mean, sd in zip(means, spread, strict=True)]
+            high = [mean + sd for mean, sd in zip(means, spread, strict=True)]
+            axis.fill_between(epochs, low, high, color=f"C{number}", alpha=0.15, linewidth=0)
+    by_chance = [c for line in section.lines if (c := curves.chance(curve, line)) is not None]
+    if by_chance:
+        axis.axhline(stats.mean(by_chance), color="black", linestyle=":", linewidth=1)
+    axis.set_title(textwrap.fill(curve.title, TITLE), fontsize=8)
+    axis.set_xlabel("epoch", fontsize=7)
+    axis.tick_params(labelsize=7)
+    axis.grid(alpha=0.3)
+
+
+RENDERERS: Mapping[str, Callable[[Page], str]] = {
+    "md": to_markdown,
+    "tex": to_latex,
+    "json": to_json,
+}
+"""Renderers by file extension."""
