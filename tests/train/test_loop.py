@@ -18,6 +18,7 @@ from harness.store.checkpoint import Checkpoints
 from harness.store.weights import load as load_weights
 from harness.train.images import epoch_order
 from harness.train.loop import DivergedError, fit
+from harness.train.task import AugmentedPass, DatasetPass
 from tests.train import toy
 
 
@@ -156,3 +157,38 @@ def test_weights_are_checked_against_the_record(tmp_path: Path) -> None:
     assert Checkpoints(tmp_path, toy.KEY).finish(weights) == digest
     with pytest.raises(UserError, match="not the one that the record names"):
         load_weights(tmp_path, toy.KEY, "0" * 64)
+
+
+class _Measures(toy.Toy):
+    """Measures the share of its training images that are mirrored in one more pass."""
+
+    def after_epoch(
+        self, epoch: int, look: DatasetPass, augmented: AugmentedPass
+    ) -> dict[str, float]:
+        assert not torch.is_grad_enabled()
+        passed = list(augmented())
+        ids = torch.cat([batch.ids for batch, _ in passed])
+        assert ids.tolist() == list(range(22))
+        assert {at.epoch for _, at in passed} == {epoch}
+        flips = torch.cat([batch.flips[0] for batch, _ in passed])
+        drawn = torch.rand(1, generator=passed[-1][1].generator)
+        return {"flipped": float(flips.float().mean()), "drawn": float(drawn), "torch": _draw()}
+
+
+def _draw() -> float:
+    return float(torch.rand(1))
+
+
+def test_a_task_measures_an_epoch_without_changing_a_draw(tmp_path: Path) -> None:
+    plain = fit(toy.job(tmp_path / "plain"))
+    torch.manual_seed(0)
+    task = _Measures()
+    measured = fit(toy.job(tmp_path / "measured", task=task))
+    names = ("flipped", "drawn", "torch")
+    assert [{k: v for k, v in h.items() if k not in names} for h in measured] == plain
+    assert 0 < measured[0]["flipped"] < 1
+    # Every epoch is augmented anew, and every training of the same stream alike.
+    for name in names:
+        assert len({h[name] for h in measured}) > 1
+    torch.manual_seed(0)
+    assert fit(toy.job(tmp_path / "again", task=_Measures())) == measured
