@@ -23,11 +23,11 @@ from dataclasses import replace
 
 from harness.api import (
     AMT,
+    MSMAE,
     Column,
     Curve,
     Curves,
     Finetune,
-    GuidedMasking,
     Row,
     Stage,
     Table,
@@ -43,7 +43,7 @@ HINTS = 0.25
 SAM = replace(paper.DESCRIBED, measure="lesions")
 """SAM as described, measured."""
 
-METHODS: dict[str, tuple[str, GuidedMasking]] = {
+METHODS: dict[str, tuple[str, AMT | MSMAE]] = {
     "random": ("uniformly at random", replace(SAM, weights="ones")),
     "amt": ("AMT: attention without labels", AMT(measure="lesions")),
     "sam": ("SAM as described", SAM),

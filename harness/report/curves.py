@@ -6,7 +6,7 @@ A stage that several rows share is shown once, under the first of them. Numbers 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from harness import stats
@@ -58,7 +58,7 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A phase: the figures that its stages have, and a line for every row."""
+    """A phase of a group of rows: the figures that its stages have, and a line for every row."""
 
     phase: str
     title: str
@@ -73,7 +73,8 @@ class Page:
     Attributes:
         name: of the files, without extension.
         caption: sentences in order; the first is the title.
-        sections: phases in order.
+        heading: heading of the rows' labels.
+        sections: phases of groups of rows, in order.
         missing: names of rows without a finished stage.
         notes: on how the numbers were made.
         context: of the command.
@@ -83,6 +84,7 @@ class Page:
 
     name: str
     caption: tuple[str, ...]
+    heading: str
     sections: tuple[Section, ...]
     missing: tuple[str, ...]
     notes: tuple[Note, ...]
@@ -106,21 +108,19 @@ def pages(plan: Plan, context: Context) -> tuple[Page, ...]:
 
 def _page(plan: Plan, curves: Curves, column: ColumnPlan, context: Context, name: str) -> Page:
     cell_runs = [c for c in plan.cell_runs if c.column == column.column]
-    sections = tuple(
-        section
-        for phase, title in curves.phases.items()
-        if (section := _section(phase, title, curves, cell_runs, Records(plan.options.runs)))
-    )
+    sections = tuple(_sections(curves, cell_runs, Records(plan.options.runs)))
     shown = {line.row for section in sections for line in section.lines}
+    seeds = f"seed {plan.seeds[0]}" if len(plan.seeds) == 1 else f"{len(plan.seeds)} seeds"
     generated = " Generated images." if column.phantom else ""
     caption = (
         f"{curves.title}.",
         *(["Scaled down: not a reproduction."] if context.scaled_down else []),
-        f"{column.asked.title} ({column.used.name}), {len(plan.seeds)} seeds.{generated}",
+        f"{_named(column)}, {seeds}.{generated}",
     )
     return Page(
         name=name,
         caption=caption,
+        heading=plan.table.heading,
         sections=sections,
         missing=tuple(dict.fromkeys(c.row.name for c in cell_runs if c.row.name not in shown)),
         notes=_notes(plan, curves, column, context, sections),
@@ -130,33 +130,47 @@ def _page(plan: Plan, curves: Curves, column: ColumnPlan, context: Context, name
     )
 
 
-def _section(
-    phase: str, title: str, curves: Curves, cell_runs: list[CellRun], records: Records
-) -> Section | None:
-    """Return the stages of a phase that were measured; None if none was."""
+def _named(column: ColumnPlan) -> str:
+    asked, used = column.asked, column.used
+    return asked.title if asked.name == used.name else f"{asked.title} ({used.name})"
+
+
+def _sections(curves: Curves, cell_runs: list[CellRun], records: Records) -> Iterator[Section]:
+    """Yield the measured stages by phase and group of rows, in order.
+
+    A stage is measured if its history has the first of the figures. One that several rows share is
+    the first row's.
+    """
     names = {c.name for c in curves.curves}
     names |= {c.chance for c in curves.curves if isinstance(c.chance, str)}
-    rows: dict[str, list[Series]] = {}
+    found: dict[tuple[str, str], dict[str, list[Series]]] = {}
     labels, seen = {}, set()
     for cell_run in cell_runs:
+        row = cell_run.row
         for number, stage in enumerate(cell_run.run.stages, 1):
             key = cell_run.run.key(number)
             record = records.finished(key)
-            if stage.phase != phase or key in seen or record is None:
+            if key in seen or record is None:
                 continue
             seen.add(key)
             history = record.finished.history
             values = {n: tuple(epoch.get(n) for epoch in history) for n in names}
             known = {n: v for n, v in values.items() if any(value is not None for value in v)}
-            labels[cell_run.row.name] = cell_run.row.label
-            rows.setdefault(cell_run.row.name, []).append(
-                Series(seed=cell_run.seed, key=key, commit=record.commit, values=known)
-            )
-    lines = tuple(
-        Line(row=row, label=labels[row], series=tuple(series)) for row, series in rows.items()
-    )
-    shown = tuple(c for c in curves.curves if any(line.last(c.name) for line in lines))
-    return Section(phase=phase, title=title, curves=shown, lines=lines) if shown else None
+            if curves.curves[0].name in known:
+                series = Series(seed=cell_run.seed, key=key, commit=record.commit, values=known)
+                rows = found.setdefault((stage.phase, row.group), {})
+                rows.setdefault(row.name, []).append(series)
+                labels[row.name] = row.label
+    for phase, title in curves.phases.items():
+        for (of, group), rows in found.items():
+            if of == phase:
+                lines = tuple(
+                    Line(row=name, label=labels[name], series=tuple(series))
+                    for name, series in rows.items()
+                )
+                shown = tuple(c for c in curves.curves if any(line.last(c.name) for line in lines))
+                heading = f"{title}. {group}" if group else title
+                yield Section(phase=phase, title=heading, curves=shown, lines=lines)
 
 
 def _notes(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 INCHES = (2.6, 2.4)
 """Width and height of one panel."""
 
-TITLE = 30
+ACROSS = 4
+"""Panels beside one another."""
+
+TITLE = 34
 """Characters per line of a panel's title."""
 
 
@@ -61,7 +65,7 @@ def to_markdown(page: Page) -> str:
     title, *rest = page.caption
     lines = [f"# {markdown.escape(title)}", "", markdown.escape(" ".join(rest)), ""]
     for section in page.sections:
-        heads = ["Masked", *(c.title for c in section.curves)]
+        heads = [page.heading, *(c.title for c in section.curves)]
         lines += [f"## {markdown.escape(section.title)}", ""]
         lines += [_row(heads), _row([":---"] + ["---:"] * len(section.curves), escape=False)]
         lines += [_row(_texts(section, line)) for line in section.lines]
@@ -163,24 +167,27 @@ def _figure(curve: Curve, line: Line) -> dict[str, Any]:
 
 
 def png(page: Page) -> bytes:
-    """Draw a page: a row of panels per phase, a panel per figure, a line per row of the table."""
+    """Draw a page: panels per section, one for each figure, with a line for each row."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    across = max(len(section.curves) for section in page.sections)
-    size = (INCHES[0] * across, (INCHES[1] + 0.7) * len(page.sections) + 0.5)
+    labels = dict.fromkeys(line.label for section in page.sections for line in section.lines)
+    colours = {label: f"C{number}" for number, label in enumerate(labels)}
+    heights = [math.ceil(len(section.curves) / ACROSS) for section in page.sections]
+    size = (INCHES[0] * ACROSS, INCHES[1] * sum(heights) + 0.9 * len(heights) + 0.5)
     figure = Figure(figsize=size, dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
-    parts = figure.subfigures(len(page.sections), 1, squeeze=False)
-    for section, part in zip(page.sections, parts[:, 0], strict=True):
-        axes = part.subplots(1, across, squeeze=False)[0]
+    ratios = [INCHES[1] * height + 0.9 for height in heights]
+    parts = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=ratios)
+    for section, part, height in zip(page.sections, parts[:, 0], heights, strict=True):
+        axes = list(part.subplots(height, ACROSS, squeeze=False).flat)
         for curve, axis in zip(section.curves, axes, strict=False):
-            _panel(axis, curve, section)
+            _panel(axis, curve, section, colours)
         for axis in axes[len(section.curves) :]:
             axis.set_axis_off()
-        handles, labels = axes[0].get_legend_handles_labels()
-        part.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=7)
-        part.suptitle(section.title, fontsize=9)
+        handles, shown = axes[0].get_legend_handles_labels()
+        part.legend(handles, shown, loc="outside lower center", ncols=4, fontsize=7)
+        part.suptitle(section.title, fontsize=9, parse_math=False)
     title = textwrap.fill(" ".join(page.caption), round(13 * size[0]))
     figure.suptitle(title, fontsize=9, parse_math=False)
     stream = io.BytesIO()
@@ -190,19 +197,19 @@ def png(page: Page) -> bytes:
     return stream.getvalue()
 
 
-def _panel(axis: Axes, curve: Curve, section: Section) -> None:
+def _panel(axis: Axes, curve: Curve, section: Section, colours: Mapping[str, str]) -> None:
     """Draw one figure of all rows over the epochs, with a band of one standard deviation."""
-    for number, line in enumerate(section.lines):
+    for line in section.lines:
         points = line.by_epoch(curve.name)
         epochs = [epoch + 1 for epoch, _ in points]
         means = [curve.factor * stats.mean(values) for _, values in points]
         # Rows without the figure have an empty line, so that all panels share one legend.
-        axis.plot(epochs, means, f"C{number}", label=line.label, linewidth=1.2)
+        axis.plot(epochs, means, colours[line.label], label=line.label, linewidth=1.2)
         if points and len(line.series) > 1:
             spread = [curve.factor * stats.sd(values) for _, values in points]
             low = [mean - sd for mean, sd in zip(means, spread, strict=True)]
             high = [mean + sd for mean, sd in zip(means, spread, strict=True)]
-            axis.fill_between(epochs, low, high, color=f"C{number}", alpha=0.15, linewidth=0)
+            axis.fill_between(epochs, low, high, color=colours[line.label], alpha=0.15, linewidth=0)
     by_chance = [c for line in section.lines if (c := curves.chance(curve, line)) is not None]
     if by_chance:
         axis.axhline(stats.mean(by_chance), color="black", linestyle=":", linewidth=1)

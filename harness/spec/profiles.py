@@ -28,7 +28,7 @@ SMOKE = Profile(
     backbones=BackboneSizes(image_size=32, scale="smoke"),
     pretrain=Scale(epochs=1 / 5, batch_size=32, lr=6.0),
     finetune=Scale(epochs=1 / 5, batch_size=32, lr=2.0),
-    supervised=Scale(epochs=1 / 20, batch_size=32, lr=2.5),
+    supervised=Scale(epochs=1 / 5, batch_size=32, lr=2.5),
     train_images=256,
     eval_images=128,
     phantoms=True,
