@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from harness import stats
 from harness.plan import outputs
 from harness.plan.columns import ColumnPlan
 from harness.plan.plan import CellRun, Plan
 from harness.report import notes
 from harness.report.values import Context, Note
 from harness.spec.table import Curve, Curves, file_name
+from harness.stats import intervals
 from harness.store.record import Records
 
 
@@ -202,7 +202,7 @@ def chance(curve: Curve, line: Line) -> float | None:
     if curve.chance is None or isinstance(curve.chance, float | int):
         return None if curve.chance is None else curve.factor * curve.chance
     values = line.last(curve.chance)
-    return curve.factor * stats.mean(values) if values else None
+    return curve.factor * intervals.mean(values) if values else None
 
 
 def cell(curve: Curve, line: Line) -> str:
@@ -210,8 +210,8 @@ def cell(curve: Curve, line: Line) -> str:
     values = [curve.factor * value for value in line.last(curve.name)]
     if not values:
         return ""
-    text = f"{stats.mean(values):.{curve.digits}f}"
+    text = f"{intervals.mean(values):.{curve.digits}f}"
     if len(values) > 1:
-        text += f" ± {stats.sd(values):.{curve.digits}f}"
+        text += f" ± {intervals.sd(values):.{curve.digits}f}"
     by_chance = chance(curve, line)
     return text if by_chance is None else f"{text} ({by_chance:.{curve.digits}f})"

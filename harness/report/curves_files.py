@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import files, stats
+from harness import files
 from harness.plan.plan import Plan
 from harness.report import curves, latex, markdown
 from harness.report.curves import Line, Page, Section
 from harness.report.values import NOTHING, Context
 from harness.spec.table import Curve
+from harness.stats import intervals
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -159,8 +160,8 @@ def _figure(curve: Curve, line: Line) -> dict[str, Any]:
     return {
         "title": curve.title,
         "factor": curve.factor,
-        "mean": stats.mean(values),
-        "sd": stats.sd(values) if len(values) > 1 else None,
+        "mean": intervals.mean(values),
+        "sd": intervals.sd(values) if len(values) > 1 else None,
         "chance": curves.chance(curve, line),
         "seeds": values,
     }
@@ -202,17 +203,17 @@ def _panel(axis: Axes, curve: Curve, section: Section, colours: Mapping[str, str
     for line in section.lines:
         points = line.by_epoch(curve.name)
         epochs = [epoch + 1 for epoch, _ in points]
-        means = [curve.factor * stats.mean(values) for _, values in points]
+        means = [curve.factor * intervals.mean(values) for _, values in points]
         # Rows without the figure have an empty line, so that all panels share one legend.
         axis.plot(epochs, means, colours[line.label], label=line.label, linewidth=1.2)
         if points and len(line.series) > 1:
-            spread = [curve.factor * stats.sd(values) for _, values in points]
+            spread = [curve.factor * intervals.sd(values) for _, values in points]
             low = [mean - sd for mean, sd in zip(means, spread, strict=True)]
             high = [mean + sd for mean, sd in zip(means, spread, strict=True)]
             axis.fill_between(epochs, low, high, color=colours[line.label], alpha=0.15, linewidth=0)
     by_chance = [c for line in section.lines if (c := curves.chance(curve, line)) is not None]
     if by_chance:
-        axis.axhline(stats.mean(by_chance), color="black", linestyle=":", linewidth=1)
+        axis.axhline(intervals.mean(by_chance), color="black", linestyle=":", linewidth=1)
     axis.set_title(textwrap.fill(curve.title, TITLE), fontsize=8)
     axis.set_xlabel("epoch", fontsize=7)
     axis.tick_params(labelsize=7)
