@@ -209,5 +209,8 @@ EXPERIMENT = Table(
         " attention row of [CLS] then gets exactly no gradient, so the maps that guide masks in"
         " fine-tuning come from a row that pre-training alone has trained. `--set"
         " finetune.method.pool=class` trains it (eq. 8).",
+        "Where generated images (`--profile smoke`) have small lesions, MSMAE's row ends near the"
+        " majority class: SAM hides in fine-tuning what decides the label. `harness run lesions"
+        " --profile smoke --datasets btmd` measures it, with controls (docs/lesions.md).",
     ),
 )

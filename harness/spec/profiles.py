@@ -36,7 +36,7 @@ SMOKE = Profile(
 """A test that everything works: seconds per stage, generated images if the real ones are missing.
 
 Pre-training takes 480 steps: after 80, a probe of no method's encoder beats one of its untrained
-encoder."""
+encoder. Supervised training takes as many: after 120, ViT-B gives every image the same class."""
 
 PROFILES = {p.name: p for p in (SMOKE, LAPTOP, PAPER)}
 """The profiles by name."""
