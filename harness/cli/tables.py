@@ -74,7 +74,10 @@ def write_tables(
             terminal.show(grid)
     if plan.table.curves is not None:
         context = _context(args, plan, device)
-        paths += curves_files.write(plan, context, folder, args.format, say)
+        curves = curves_files.write(plan, context, folder, args.format, say)
+        paths += curves
+        # They are compared with what was written, as the table's own files are.
+        tables[0] = replace(tables[0], paths=(*tables[0].paths, *curves))
     if args.figures:
         context = _context(args, plan, device)
         paths += panels.write(plan, context, folder, with_images=not args.no_images)

@@ -170,7 +170,7 @@ def test_the_experiment_runs_on_generated_images(tmp_path: Path) -> None:
         assert main(["run", "lesions", "--profile", "smoke", *short, *rows]) == 0
     written = {path.name for path in (tmp_path / "reports/smoke").iterdir()}
     names = [f"{n}.{s}" for n in ("lesions", "lesions-curves") for s in ("md", "tex", "json")]
-    assert written == {*names, "lesions-curves.png"}
+    assert written == {*names, "lesions-curves.png", "records.jsonl.gz"}
     content = json.loads((tmp_path / "reports/smoke/lesions-curves.json").read_text())
     pretrain, finetune = content["sections"]
     figures = {row["row"]: row["figures"] for row in pretrain["rows"]}
