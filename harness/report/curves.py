@@ -181,11 +181,13 @@ def _notes(
     sections: tuple[Section, ...],
 ) -> tuple[Note, ...]:
     numbers = "at the last epoch, on the training images"
-    if len(plan.seeds) > 1:
+    several = len(plan.seeds) > 1
+    if several:
         numbers += "; mean ± standard deviation over the seeds"
     commits = {s.commit for section in sections for line in section.lines for s in line.series}
     pairs = [
         ("Numbers", f"{numbers}; in brackets: by chance. Accuracy is on the reported images"),
+        ("Figure", "dotted: chance; band: lowest to highest seed" if several else "dotted: chance"),
         ("Seeds", ", ".join(map(str, plan.seeds))),
         ("Profile", context.profile),
         ("Changed settings", "; ".join(context.overrides)),

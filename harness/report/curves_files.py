@@ -199,7 +199,7 @@ def png(page: Page) -> bytes:
 
 
 def _panel(axis: Axes, curve: Curve, section: Section, colours: Mapping[str, str]) -> None:
-    """Draw one figure of all rows over the epochs, with a band of one standard deviation."""
+    """Draw one figure of all rows over the epochs: mean, lowest and highest seed, and chance."""
     for line in section.lines:
         points = line.by_epoch(curve.name)
         epochs = [epoch + 1 for epoch, _ in points]
@@ -207,9 +207,9 @@ def _panel(axis: Axes, curve: Curve, section: Section, colours: Mapping[str, str
         # Rows without the figure have an empty line, so that all panels share one legend.
         axis.plot(epochs, means, colours[line.label], label=line.label, linewidth=1.2)
         if points and len(line.series) > 1:
-            spread = [curve.factor * intervals.sd(values) for _, values in points]
-            low = [mean - sd for mean, sd in zip(means, spread, strict=True)]
-            high = [mean + sd for mean, sd in zip(means, spread, strict=True)]
+            # Not the standard deviation, which would leave the range of shares and areas.
+            low = [curve.factor * min(values) for _, values in points]
+            high = [curve.factor * max(values) for _, values in points]
             axis.fill_between(epochs, low, high, color=colours[line.label], alpha=0.15, linewidth=0)
     by_chance = [c for line in section.lines if (c := curves.chance(curve, line)) is not None]
     if by_chance:
