@@ -104,8 +104,8 @@ EXPERIMENT = Table(
         title="Attention, masking weights and masks against the true lesions",
         phases={"pretrain": "Pre-training", "finetune": "Fine-tuning"},
         curves=(
-            Curve(name="lesion/auc", title="AUC of the weights", chance=0.5),
-            Curve(name="lesion/attention_auc", title="AUC of the attention", chance=0.5),
+            Curve(name="lesion/auc", title="AUC of the weights", level=0.5),
+            Curve(name="lesion/attention_auc", title="AUC of the attention", level=0.5),
             Curve(
                 name="lesion/pointing",
                 title="heaviest patch on a lesion (%)",

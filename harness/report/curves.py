@@ -142,7 +142,7 @@ def _sections(curves: Curves, cell_runs: list[CellRun], records: Records) -> Ite
     the first row's.
     """
     names = {c.name for c in curves.curves}
-    names |= {c.chance for c in curves.curves if isinstance(c.chance, str)}
+    names |= {c.chance for c in curves.curves if c.chance is not None}
     found: dict[tuple[str, str], dict[str, list[Series]]] = {}
     labels, seen = {}, set()
     for cell_run in cell_runs:
@@ -201,8 +201,8 @@ def _notes(
 
 def chance(curve: Curve, line: Line) -> float | None:
     """Return a figure's value by chance at the last epoch, in display units; None without one."""
-    if curve.chance is None or isinstance(curve.chance, float | int):
-        return None if curve.chance is None else curve.factor * curve.chance
+    if curve.chance is None:
+        return None if curve.level is None else curve.factor * curve.level
     values = line.last(curve.chance)
     return curve.factor * intervals.mean(values) if values else None
 

@@ -169,14 +169,16 @@ class Curve:
     Attributes:
         name: of the figure ("lesion/auc").
         title: its heading.
-        chance: its value by chance: a number, or the name of the figure that holds it.
+        chance: the figure that holds its value by chance; None where ``level`` says it, or nothing.
+        level: its value by chance, in the unit of the history.
         factor: from the figure to what is shown (100 for a share in percent).
         digits: decimal places shown.
     """
 
     name: str
     title: str
-    chance: str | float | None = None
+    chance: str | None = None
+    level: Annotated[float, Meta(ge=-1e9, le=1e9)] | None = None
     factor: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
     digits: Annotated[int, Meta(ge=0, le=9)] = 3
 

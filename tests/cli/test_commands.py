@@ -450,7 +450,7 @@ def _planned(harness: Harness, *arguments: str) -> dict[str, Any]:
 
 
 def test_plans_of_several_experiments_count_shared_stages_once(harness: Harness) -> None:
-    """By hand, of 256 images: 60 epochs pre-train, 20 fine-tune, 15 supervise (20 of controls).
+    """By hand, of 256 images: 60 epochs pre-train, 20 fine-tune, 60 supervise (80 of controls).
 
     table1: seven pre-trainings with a fine-tuning each and three classifiers, 7 + 7 + 3 stages.
     controls: 8 pre-trainings, 16 fine-tunings, 1 classifier. table3: 3 and 6, and two each of the
@@ -461,15 +461,15 @@ def test_plans_of_several_experiments_count_shared_stages_once(harness: Harness)
     own = {each["experiment"]: each for each in facts["experiments"]}
     counts = ("runs", "naive_trainings", "unique_stages", "images_times_epochs_missing")
     assert {name: [each[count] for count in counts] for name, each in own.items()} == {
-        "table1": [10, 17, 17, 256 * (7 * 60 + 7 * 20 + 3 * 15)],
-        "controls": [17, 33, 25, 256 * (8 * 60 + 16 * 20 + 20)],
+        "table1": [10, 17, 17, 256 * (7 * 60 + 7 * 20 + 3 * 60)],
+        "controls": [17, 33, 25, 256 * (8 * 60 + 16 * 20 + 80)],
         "table3": [8, 16, 13, 256 * (5 * 60 + 8 * 20)],
     }
     assert [facts[count] for count in counts] == [
         10 + 17 + 8,
         17 + 33 + 16,
         17 + (25 - 6) + (13 - 9),
-        256 * (14 * 60 + 22 * 20 + 3 * 15 + 20),
+        256 * (14 * 60 + 22 * 20 + 3 * 60 + 80),
     ]
     assert facts["shared_stages"] == 9
     users = [stage["used_by"] for stage in facts["stages"]]
@@ -507,7 +507,7 @@ def test_options_of_a_plan_need_to_fit_one_of_several_experiments(harness: Harne
     facts = _planned(
         harness,
         *("table1", "table3", "--rows", "vit"),
-        *("--set", "supervised.recipe.epochs=2"),
+        *("--set", "supervised.recipe.epochs=2", "--set", "supervised.recipe.warmup_epochs=1"),
     )
     assert [each["runs"] for each in facts["experiments"]] == [1, 0]
     assert facts["images_times_epochs_missing"] == 256 * 2

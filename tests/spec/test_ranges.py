@@ -23,7 +23,7 @@ from harness.spec.profile import Scale
 from harness.spec.recipe import Recipe
 from harness.spec.space import Choice, Real, SumAtMost, Whole
 from harness.spec.sweep import Sweep
-from harness.spec.table import Panels, Row, Table
+from harness.spec.table import Curve, Panels, Row, Table
 from tests import settings_values as values
 
 RECIPE = Recipe(epochs=10, batch_size=32, base_lr=0.1)
@@ -42,6 +42,7 @@ SAMPLES: dict[str, Any] = {
     "Row": ROW,
     "Table": Table(title="", source="", rows=(ROW,), columns=(), seeds=(0,)),
     "Panels": Panels(name="", title="", source=""),
+    "Curve": Curve(name="", title="", level=0.5),
     "Options": Options(profile=profiles.SMOKE, seeds=(0,)),
     "Quantity": None,
     "Margin": one_image(100),
