@@ -11,6 +11,7 @@ import numpy as np
 from harness.data import overlap
 from harness.data.prepared import ImageStore, Store, subset
 from harness.data.twins import Pairs
+from harness.errors import text_of
 from harness.evaluate import registry
 from harness.spec.dataset import PARTS
 from harness.spec.quantity import Metric
@@ -104,9 +105,10 @@ def rescore(
             scored += _rescored(record, records, store, near, known)
         except _NotScoredError as error:
             skipped.append(Skipped(key=key, title=stage_title(record.definition), why=str(error)))
-        except (LookupError, TypeError):
-            # A definition or predictions that this program did not write lack what it reads.
-            why = "its definition or its predictions lack a field"
+        except (LookupError, TypeError, ValueError) as error:
+            # A definition or predictions that this program did not write lack what it reads, or
+            # hold arrays of other shapes or numbers that are not finite.
+            why = f"its definition or its predictions cannot be used: {text_of(error)}"
             skipped.append(Skipped(key=key, title=stage_title(record.definition), why=why))
     return tuple(scored), tuple(skipped)
 

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
             f"{outcome.trained} stages trained, {outcome.found} found done,"
             f" {len(outcome.failed)} failed. Written: {', '.join(str(p) for p in paths)}"
         )
-        _say_verdict(plan)
+        _say_verdict(plan, args.experiment)
         if args.track == "on":
             mirror_runs(plan, paths)
     for record in outcome.failed:
@@ -43,9 +43,9 @@ def run(args: argparse.Namespace) -> int:
     return 1 if outcome.failed else 0
 
 
-def _say_verdict(plan: Plan) -> None:
+def _say_verdict(plan: Plan, experiment: str) -> None:
     """Print how many published numbers, gains and claims the runs reproduce."""
     lines = summary(judge_plan(plan))
     if lines:
         say("Verdict:", *(f"  {line}" for line in lines))
-        say(f"`harness verdict {plan.name}` with the same options says why.")
+        say(f"`harness verdict {experiment}` with the same options says why.")

@@ -53,9 +53,10 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--images",
-        type=options.whole(1, 2**31),
+        type=options.whole(1, 10_000_000),
         metavar="N",
-        help="with --values: the published number is a share (%%) of N images, checked by GRIM",
+        help="with --values and --basis draw: the published number is one run's share (%%) of N"
+        " images, checked by GRIM; a mean of runs can be any number",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--out", type=options.path, help="folder of the pages (reports/PROFILE)")
@@ -106,6 +107,11 @@ def judge_values(args: argparse.Namespace) -> Verdict:
                 f"--{name} is missing: give --values V,V --published P --margin M, the margin in"
                 " the values' unit."
             )
+    if args.images is not None and args.basis != "draw":
+        raise UserError(
+            "--images needs --basis draw: a share of images is one run's, a mean of runs can be any"
+            " number."
+        )
     parse = options.number(-1e12, 1e12)
     try:
         values = tuple(parse(word.strip()) for word in args.values.split(","))

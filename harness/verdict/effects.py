@@ -125,11 +125,20 @@ def _effect(
     if gain is None or p is None:
         common = len(set(subject.values) & set(rival.values))
         return replace(blank, reason=f"{common} common seed(s): a gain needs at least two")
+    if lacking := _lacking(subject, rival):
+        return replace(blank, reason=lacking, seeds=gain.seeds)
     collapsed = [c.row.name for c in (subject, rival) if _is_collapsed(c)]
     if collapsed:
         reason = f"every run of {' and of '.join(collapsed)} predicts one class alone"
         return replace(blank, word="collapsed", reason=reason, seeds=gain.seeds)
     return _judged(blank, gain, p)
+
+
+def _lacking(*cells: Cell) -> str:
+    """Return whose runs nothing can check any more, and why; "" if none."""
+    return "; ".join(
+        f"{c.row.name}: {c.evidence.lacking}" for c in cells if c.evidence and c.evidence.lacking
+    )
 
 
 def _is_collapsed(cell: Cell) -> bool:
@@ -146,7 +155,8 @@ def _judged(blank: Effect, gain: _Gain, p: float) -> Effect:
     assert blank.published is not None
     mean = intervals.mean(gain.values)
     interval = intervals.t_interval(gain.values)
-    of_size = location.t_test(gain.values, blank.published).p
+    # A published gain is a difference of two single runs: itself a draw, with its own spread.
+    of_size = location.prediction_test(gain.values, blank.published).p
     significant, other_size = p < LEVEL, of_size < LEVEL
     opposite = mean * blank.published < 0
     word: Word
@@ -230,6 +240,8 @@ def _ordering(part: Ordering, collected: Collected) -> tuple[Word, str]:
     gain = _gain(ours, theirs)
     if gain is None:
         return "undecidable", f"{name}: fewer than two common seeds"
+    if lacking := _lacking(ours, theirs):
+        return "undecidable", f"{name}: {lacking}"
     if collapsed := [c.row.name for c in (ours, theirs) if _is_collapsed(c)]:
         return "collapsed", f"{name}: {', '.join(collapsed)} collapsed"
     evidence = ours.evidence or theirs.evidence

@@ -17,7 +17,7 @@ MOST_SEEDS = 1000
 """Largest number of seeds that is looked for."""
 
 POWER = 0.8
-"""Probability with which the seeds that are named reach a verdict."""
+"""Probability with which the seeds that are named reach a verdict about an exact number."""
 
 BASES: dict[Basis, str] = {
     "mean": "the published number taken as exact",
@@ -114,6 +114,9 @@ def _counted(blank: Verdict, counted: float) -> Verdict:
 def _test(evidence: Evidence, basis: Basis) -> Test:
     """Test the values against the published number, see ``Test``."""
     values, published = evidence.values, evidence.printed.value
+    mean = intervals.mean(values)
+    if intervals.sd(values) == 0.0 and abs(mean - published) <= evidence.printed.resolution:
+        published = mean  # values that do not vary and are printed alike are not another number
     draw = basis == "draw"
     of_difference = location.prediction_test if draw else location.t_test
     of_equivalence = location.tost_of_prediction if draw else location.tost
@@ -130,7 +133,7 @@ def _test(evidence: Evidence, basis: Basis) -> Test:
         df=result.df,
         difference=result.p,
         equivalence=of_equivalence(values, published, evidence.margin.value),
-        turns_at=abs(intervals.mean(values) - published) + bound,
+        turns_at=abs(mean - published) + bound,
     )
 
 
@@ -154,7 +157,8 @@ def _tested(blank: Verdict) -> Verdict:
         return replace(blank, word="different", side=side, reason=shown, rests_on=test)
     needed = _needed(blank, abs(difference))
     decided = f"about {needed} seeds" if needed else f"no number of seeds up to {MOST_SEEDS}"
-    reason = f"{shown}; {decided} would decide, if mean and spread stay as they are"
+    sure = "" if evidence.basis == "draw" else " with 80 % probability"
+    reason = f"{shown}; {decided} would decide{sure}, if mean and spread stay as they are"
     return replace(blank, word="undecidable", reason=reason, rests_on=test, seeds_needed=needed)
 
 
@@ -183,14 +187,18 @@ def _smallest(
         difference: between the true mean and the published number.
         margin: of the test of equivalence; None for the test of difference.
     """
+    from scipy.special import stdtrit  # slow to import
 
     def reached(n: int) -> bool:
-        # A published draw keeps its own spread: its error sd sqrt(1 + 1/n) is that of a mean
-        # whose values spread by sd sqrt(n + 1).
-        spread = sd * math.sqrt(n + 1) if evidence.basis == "draw" else sd
+        if evidence.basis == "draw":
+            # The published draw is what it is: is the test significant with the same mean and sd?
+            error = sd * math.sqrt(1 + 1 / n)
+            if margin is None:
+                return difference > float(stdtrit(n - 1, 1 - LEVEL / 2)) * error
+            return difference + float(stdtrit(n - 1, 1 - LEVEL)) * error < margin
         if margin is None:
-            return power.power_t(n, spread, difference) >= POWER
-        return power.power_tost(n, spread, difference, margin) >= POWER
+            return power.power_t(n, sd, difference) >= POWER
+        return power.power_tost(n, sd, difference, margin) >= POWER
 
     counts = range(2, MOST_SEEDS + 1)
     if not reached(MOST_SEEDS):

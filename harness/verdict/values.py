@@ -137,8 +137,9 @@ class Verdict:
         interval: Student's 95 % interval of the mean, with two or more.
         tests: with both bases; empty with fewer than two values.
         rests_on: the test that the word rests on; None where it rests on none.
-        seeds_needed: seeds in all with which a verdict is reached with 80 % probability, if mean
-            and spread stay as they are; None where unknown or not asked.
+        seeds_needed: seeds in all that would decide, if mean and spread stay as they are: against
+            an exact number with 80 % probability, against a draw by the test with that mean and
+            spread; None where unknown or not asked.
     """
 
     word: Word
