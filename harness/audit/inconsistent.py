@@ -167,7 +167,8 @@ def _below_one_image(numbers: Sequence[Number]) -> Iterator[Finding]:
             closest = min(pairs, key=lambda pair: abs(_images(*pair)))
             yield Finding(
                 text=f"Of {len(distinct)} different numbers on {dataset}, {len(pairs)} pairs are"
-                f" less than one image apart; {_apart(*closest)}.",
+                " closer than two counts of images can be printed (one image less a unit of the"
+                f" last decimal); {_apart(*closest)}.",
                 source=source,
             )
 

@@ -53,7 +53,7 @@ def scratch(root: Path, name: str) -> Iterator[Path]:
     """
     root.mkdir(parents=True, exist_ok=True)
     check_replaceable(root / name)
-    with _locked(root):
+    with files.held(root):
         _recover(root, name)
         _sweep(root)
         folder = Path(tempfile.mkdtemp(dir=root, prefix=f".{name}.", suffix=MADE))
@@ -79,7 +79,7 @@ def place(folder: Path, target: Path, *, keep: bool = False) -> None:
     """
     folder.chmod(0o755)
     files.sync_folder(folder)
-    with _locked(target.parent):
+    with files.held(target.parent):
         _recover(target.parent, target.name)
         check_replaceable(target)
         if not target.exists():
@@ -141,7 +141,7 @@ def _remove(old: Path) -> None:
 def recover(root: Path, name: str) -> None:
     """Put a store back whose replacement was killed halfway; do nothing otherwise."""
     if (root / f".{name}{OLD}").is_dir() and not (root / name).exists():
-        with suppress(OSError), _locked(root):
+        with suppress(OSError), files.held(root):
             _recover(root, name)
 
 
@@ -208,16 +208,3 @@ def _take(folder: Path) -> int | None:
         os.close(handle)
         return None
     return handle
-
-
-@contextmanager
-def _locked(root: Path) -> Iterator[None]:
-    """Hold the folder of all stores for the moment of a rename."""
-    handle = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        # File systems without locks leave the renames unguarded.
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

@@ -8,15 +8,12 @@ predicted; it has no history, no weights and no probabilities.
 from __future__ import annotations
 
 import base64
-import fcntl
 import gzip
 import hashlib
 import io
 import json
-import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -312,7 +309,7 @@ def merge(folder: Path, lines: Iterable[Line]) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise files.cannot_write(folder, error) from error
-    with _locked(folder):
+    with files.held(folder):
         try:
             before = read(folder) or Archive()
         except Damaged as error:
@@ -334,16 +331,3 @@ def merge(folder: Path, lines: Iterable[Line]) -> Path:
             # Without a name and a time in the header the bytes depend on the lines alone.
             files.write_bytes(path, gzip.compress(content, compresslevel=9, mtime=0))
     return path
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a folder while its file is read and replaced, so that no process loses another's."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        # File systems without locks leave it unguarded.
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

@@ -20,6 +20,7 @@ from harness.spec.quantity import Quantity
 from harness.spec.table import Column, Row, Table
 from harness.stats import intervals, variance
 from harness.stats.intervals import Interval
+from harness.store.result import Rule
 from harness.verdict.values import Basis, Evidence, NamedSd
 
 BASIS: Basis = "draw"
@@ -115,6 +116,7 @@ def collect(plan: Plan, *, margin: Margin | None = None) -> Collected:
             scale=scale[name],
             sd=_pooled(plan, column, metric, by_cell),
             images=_images(kept, column, by_cell),
+            rule=plan.options.rule,
         )
         for row in plan.table.rows:
             found = by_cell.get((row.name, name), [])
@@ -133,6 +135,7 @@ class _Surroundings:
     scale: tuple[str, ...]
     sd: NamedSd | None
     images: ImageEvidence | None
+    rule: Rule
 
 
 def _cell(
@@ -170,7 +173,8 @@ def _cell(
             evidence,
             n=column.context.n if column.context else None,
             printed_n=printed_n,
-            is_share=counted,
+            # The last zeros of a number that was not given as text are not known.
+            is_share=counted and printed.exact_decimals,
             constants=_constants(column) if counted else (),
             collapsed=sum(e.collapsed for e in done),
             absent=_absent(row, column, entries),
@@ -178,11 +182,19 @@ def _cell(
             lacking=_lacking(entries, column),
             sd=column.sd,
             between_images=_of_images(done, column),
-            remarks=(
-                (f"{stale} of {len(done)} runs were made by other sources (†)",) if stale else ()
-            ),
+            remarks=_remarks(column, stale, len(done)),
         ),
     )
+
+
+def _remarks(column: _Surroundings, stale: int, done: int) -> tuple[str, ...]:
+    """Return what a reader should know of our runs, although it decides nothing."""
+    remarks = []
+    if column.rule == "best" and done:
+        remarks.append("the best epoch is reported; the paper does not say which it reports")
+    if stale:
+        remarks.append(f"{stale} of {done} runs were made by other sources (†)")
+    return tuple(remarks)
 
 
 def _counted(column: _Surroundings, costing: Costing | None) -> float | None:

@@ -169,6 +169,17 @@ def test_planted_store_yields_every_word(tmp_path: Path) -> None:
     assert "reproduced 1 of 11" in line
 
 
+def test_number_whose_last_zeros_are_unknown_is_not_called_impossible(tmp_path: Path) -> None:
+    # 103 of 128 is 80.47: printed with one decimal it is 80.5, which as 80.50 would be none.
+    rows = [_row("text", {FAMILY: "80.50"}, 0.1), _row("number", {}, 0.2)]
+    rows[1] = replace(rows[1], printed={FAMILY: 80.5})
+    made = _plan(tmp_path, _table(rows), rule="best")
+    _plant(made, {"text": (102, 103, 104), "number": (102, 103, 104)})
+    verdict = judge_plan(made)
+    assert (_word(verdict, "text"), _word(verdict, "number")) == ("unattainable", "reproduced")
+    assert all("best epoch" in judged.facts[-1] for _, judged in verdict.numbers)
+
+
 @pytest.mark.parametrize("damage", ["missing", "shorter", "others"])
 def test_number_without_its_predictions_is_undecidable(tmp_path: Path, damage: str) -> None:
     made = _plan(tmp_path, _table([_row("one", {FAMILY: "80.47"}, 0.1)]))
