@@ -177,7 +177,8 @@ def test_number_whose_last_zeros_are_unknown_is_not_called_impossible(tmp_path: 
     _plant(made, {"text": (102, 103, 104), "number": (102, 103, 104)})
     verdict = judge_plan(made)
     assert (_word(verdict, "text"), _word(verdict, "number")) == ("unattainable", "reproduced")
-    assert all("best epoch" in judged.facts[-1] for _, judged in verdict.numbers)
+    for _, judged in verdict.numbers:
+        assert any("best epoch" in fact for fact in judged.facts)
 
 
 @pytest.mark.parametrize("damage", ["missing", "shorter", "others"])
