@@ -125,7 +125,7 @@ def test_table1_offers_them_to_every_pretrained_row() -> None:
     for unit, before in zip(short.cell_runs, own.cell_runs, strict=True):
         tuned = len(unit.run.stages) > 1
         assert (unit.run.key() != before.run.key()) == tuned
-        assert unit.run.stages[-1].recipe.epochs == (5 if tuned else 15)
+        assert unit.run.stages[-1].recipe.epochs == (5 if tuned else 60)
     assert short.options.overrides == ("finetune=own", "finetune.recipe.epochs=5")
     with pytest.raises(UserError, match=r"No fine-tuning 'own'\. Known: none"):
         _table1("finetune=own", rows=("vit", "swin"))
