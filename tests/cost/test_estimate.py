@@ -156,7 +156,7 @@ def test_the_work_is_flops_of_a_step_times_images_times_epochs(tmp_path: Path) -
     # Adam keeps two more of every trained parameter; fixed positions have none.
     assert 2.8 * largest < disk["training_state"] <= 3 * largest
     # Records: 8 kB, 1 kB an epoch; two classifiers keep 2 x 4 B of 4 classes of 128 images.
-    assert disk["records"] == 3 * 8000 + (15 + 60 + 20) * 1000 + 2 * 128 * (2 * 4 * 4 + 24)
+    assert disk["records"] == 3 * 8000 + (60 + 60 + 20) * 1000 + 2 * 128 * (2 * 4 * 4 + 24)
     assert disk["total"] == disk["weights"] + disk["training_state"] + disk["records"]
     text = "\n".join(estimate.lines(work))
     assert "At 0.5 TFLOPS" in text
