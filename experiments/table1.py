@@ -16,6 +16,7 @@ from harness.api import (
     Claim,
     Column,
     Ordering,
+    Printed,
     Row,
     Scatter,
     Table,
@@ -73,12 +74,17 @@ CLAIMS = (
         text="MSMAE outperforms self-supervised algorithms in several classification tasks.",
         source="section 4.3",
         decided_by=_beats(*RIVALS_SELF_SUPERVISED),
+        holds=2,
+        counts="columns",
     ),
     Claim(
         name="beats-mae",
         text="MSMAE outperformed the MAE by 2.87, 15.93 and 6.96 points.",
         source="introduction",
-        decided_by=_beats("mae"),
+        decided_by=tuple(
+            Ordering(row="msmae", than="mae", column=column, by=Printed(size))
+            for column, size in zip(MARGINS, ("2.87", "15.93", "6.96"), strict=True)
+        ),
     ),
     Claim(
         name="finds-lesions",

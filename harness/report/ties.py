@@ -18,12 +18,9 @@ from harness.report.numbers import fixed
 from harness.report.separation import Pair, Ties
 from harness.report.values import Cell, Entry, GridColumn, Note
 from harness.spec.table import Table
-from harness.stats import intervals
+from harness.stats import grid, intervals
 from harness.stats.location import paired_t
-from harness.stats.multiple import holm
-
-ALPHA = 0.05
-"""Level of the adjusted tests."""
+from harness.stats.multiple import LEVEL, holm, significant
 
 CLOSE = 1e-9
 """Difference between a value and that of a constant answer that rounding can make."""
@@ -132,7 +129,7 @@ def _pair(
         images_p=test[1],
         p=p[0],
         adjusted=p[1],
-        better=winner if p[1] <= ALPHA and difference else None,
+        better=winner if significant(p[1]) and difference else None,
     )
 
 
@@ -143,11 +140,12 @@ def _over_seeds(
     if len(first) < 2:
         return None
     a, b = ({e.seed: e.value for e in runs if e.value is not None} for runs in (first, second))
-    # Two shares of n images differ by a multiple of 1 / n. Each carries the rounding of a uniform
-    # variable of that width, variance 1 / 12 n², so that few seeds that differ alike by chance do
-    # not make the standard error zero.
-    counted = column.metric.name == "accuracy" and column.context.n
-    least = math.sqrt(1.0 / 6.0) / column.context.n if counted and column.context.n else 0.0
+    # Two shares of n images differ by a multiple of 1 / n, so that few seeds can differ alike by
+    # chance; the standard error must not be zero then.
+    metric = column.metric
+    step = grid.step_of(metric.name, column.context.n, factor=metric.factor, digits=metric.digits)
+    step /= metric.factor  # values of runs are in the metric's own unit
+    least = grid.least_sd_of_differences(step, step)
     seeds = sorted(a)
     return paired_t([a[s] for s in seeds], [b[s] for s in seeds], least=least).p
 
@@ -261,7 +259,7 @@ def _tests(ties: Ties) -> str:
     if ties.images is not None:
         grouped = "" if ties.groups is None else f" in {ties.groups} groups"
         over.append(f"{ties.images} images{grouped}")
-    return f" (paired over {' and over '.join(over)}; Holm, {ALPHA:g})" if over else ""
+    return f" (paired over {' and over '.join(over)}; Holm, {LEVEL:g})" if over else ""
 
 
 def _spread(ties: Ties, digits: int) -> str:

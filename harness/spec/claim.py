@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from harness import ranges
+from harness.errors import UserError
 from harness.spec.printed import Printed
 
 
@@ -51,12 +52,25 @@ class Ordering:
         than: name of the other row.
         column: name of the column.
         holds: "better": significantly better; "not worse": worse by the column's margin at most.
+        by: the published size of the difference, positive where the row is better; None if the
+            sentence states none. It is judged like the size of a gain.
+
+    Raises:
+        UserError: a size is given for "not worse", which states none, or contradicts "better".
     """
 
     row: str
     than: str
     column: str
     holds: Literal["better", "not worse"] = "better"
+    by: Printed | None = None
+
+    def __post_init__(self) -> None:
+        if self.by is not None and (self.holds != "better" or self.by.value <= 0):
+            raise UserError(
+                f"The size {self.by.text} of {self.row} {self.holds} than {self.than} has no"
+                ' meaning; give a number above 0, with holds="better".'
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +98,13 @@ class Claim:
         name: short stable name.
         text: the sentence.
         source: where the paper says so ("abstract", "section 4.2").
-        decided_by: all must hold; empty for a claim that no cell of the table decides.
+        decided_by: what must hold; empty for a claim that no cell of the table decides.
         instead: what would decide a claim that no cell of the table decides.
+        holds: how much of ``decided_by`` must hold: "all", "any" (one), or a number of parts. As
+            the sentence says: "several" of nine comparisons is not all of them.
+
+    Raises:
+        UserError: ``holds`` is no number of parts that there are.
     """
 
     name: str
@@ -93,3 +112,30 @@ class Claim:
     source: str
     decided_by: tuple[Ordering | Change, ...] = ()
     instead: str = ""
+    holds: Literal["all", "any"] | int = "all"
+    counts: Literal["parts", "columns"] = "parts"
+
+    def __post_init__(self) -> None:
+        given, number = self.holds, self._number
+        whole = isinstance(given, int) and not isinstance(given, bool)
+        if self.counts not in ("parts", "columns") or not (
+            given in ("all", "any") or (whole and 1 <= int(given) <= number)
+        ):
+            raise UserError(
+                f"The claim {ranges.said(self.name)} counts {ranges.said(self.counts)} and holds"
+                f' for {ranges.said(given)}; allowed: counts "parts" or "columns", holds "all",'
+                f' "any" or a whole number from 1 to {number}.'
+            )
+
+    @property
+    def _number(self) -> int:
+        if self.counts == "columns":
+            return len({part.column for part in self.decided_by})
+        return len(self.decided_by)
+
+    @property
+    def least(self) -> int:
+        """Number of parts, or of columns, that must hold."""
+        if isinstance(self.holds, int):
+            return self.holds
+        return self._number if self.holds == "all" else min(1, self._number)

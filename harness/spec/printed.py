@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 
 from harness import ranges
 from harness.errors import UserError
+
+MOST = 10_000_000
+"""Largest number of runs or of images of a printed number."""
 
 _TEXT = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?", re.ASCII)
 
@@ -24,17 +27,29 @@ class Printed:
         text: the number as printed, without sign of percent or unit ("61.30").
         exact_decimals: whether the decimals of ``text`` are those of the print. False where a table
             gives a number instead of a text: its last zeros are not known.
+        runs: number of runs whose mean it is; 1 for a single run's.
+        images: number of images that it was evaluated on; None for the data set's own number.
 
     Raises:
-        UserError: the text is not a decimal number of at most 15 digits before and after the point.
+        UserError: the text is not a decimal number of at most 15 digits before and after the point,
+            or a count is not positive.
     """
 
     text: str
     exact_decimals: bool = field(default=True, compare=False)
+    runs: int = field(default=1, kw_only=True)
+    images: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if not isinstance(self.text, str) or not _TEXT.fullmatch(self.text):
             raise UserError(f"A printed number is {ranges.said(self.text)}; {ALLOWED}")
+        for name, count in (("runs", self.runs), ("images", self.images)):
+            known = isinstance(count, int) and not isinstance(count, bool)
+            if count is not None and not (known and 1 <= count <= MOST):
+                raise UserError(
+                    f"The {name} of the printed number {self.text} are {ranges.said(count)};"
+                    f" allowed: a whole number from 1 to {MOST}."
+                )
 
     @classmethod
     def of(cls, number: Printed | str | float) -> Printed:
@@ -61,7 +76,7 @@ class Printed:
             return self
         point = "" if self.digits else "."
         text = f"{self.text}{point}{'0' * (digits - self.digits)}"
-        return Printed(text, exact_decimals=False)
+        return replace(self, text=text)
 
     @property
     def value(self) -> float:

@@ -49,18 +49,21 @@ def sd(values: Sequence[float]) -> float:
     return math.sqrt(math.fsum((v - centre) ** 2 for v in values) / (len(values) - 1))
 
 
-def t_interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
+def t_interval(values: Sequence[float], *, level: float = 0.95, least: float = 0.0) -> Interval:
     """Return Student's t confidence interval of the mean of normally distributed values.
 
     Args:
         values: independent values, for instance one per seed; at least two.
         level: coverage, in 0..1.
+        least: smallest standard deviation of one value that is believed, see
+            ``harness.stats.grid``.
 
     Raises:
         ValueError: there are fewer than two values, or the level is outside 0..1.
     """
     # mean ± t(n - 1, (1 + level) / 2) * s / sqrt(n)
-    half = quantile(len(values) - 1, level) * sd(values) / math.sqrt(len(values))
+    spread = max(sd(values), least)
+    half = quantile(len(values) - 1, level) * spread / math.sqrt(len(values))
     return Interval(mean(values) - half, mean(values) + half)
 
 

@@ -2,6 +2,9 @@
 
 A published number may be taken as a constant (``t_test``, ``tost``), or as one draw with the
 spread of ours (``prediction_test``, ``tost_of_prediction``), which is what a single run is.
+
+``least`` of every test is the smallest standard deviation of one value that is believed, see
+``harness.stats.grid``: shares of few images can be equal by chance.
 """
 
 from __future__ import annotations
@@ -28,26 +31,37 @@ class TTest:
     df: int
 
 
-def t_test(values: Sequence[float], against: float) -> TTest:
+def t_test(values: Sequence[float], against: float, *, least: float = 0.0) -> TTest:
     """Test whether the mean of normally distributed values is a given number.
 
     Args:
         values: independent values, for instance one per seed; at least two.
         against: the number.
+        least: smallest standard deviation of one value that is believed.
 
     Raises:
         ValueError: there are fewer than two values, or a value is not finite.
     """
-    return _two_sided(_centre(values) - against, _error(values), len(values) - 1)
+    return _two_sided(_centre(values) - against, error(values, least=least), len(values) - 1)
 
 
-def prediction_test(values: Sequence[float], against: float) -> TTest:
+def prediction_test(
+    values: Sequence[float], against: float, *, draw: float = 1.0, least: float = 0.0
+) -> TTest:
     """Test whether a number is one more draw from the distribution of the values.
 
+    Args:
+        values: independent values; at least two.
+        against: the number.
+        draw: variance of the number as a share of that of one value: 1 for one draw, 1 / k for the
+            mean of k.
+        least: smallest standard deviation of one value that is believed.
+
     Raises:
         ValueError: there are fewer than two values, or a value is not finite.
     """
-    return _two_sided(_centre(values) - against, _error(values, draw=True), len(values) - 1)
+    spread = error(values, draw=draw, least=least)
+    return _two_sided(_centre(values) - against, spread, len(values) - 1)
 
 
 def paired_t(a: Sequence[float], b: Sequence[float], *, least: float = 0.0) -> TTest:
@@ -56,8 +70,8 @@ def paired_t(a: Sequence[float], b: Sequence[float], *, least: float = 0.0) -> T
     Args:
         a: values, for instance one per seed.
         b: values of the same seeds, in the same order.
-        least: the smallest standard deviation of a difference that is believed. Shares of few
-            images are rounded so coarsely that two seeds can differ alike by chance.
+        least: the smallest standard deviation of a difference that is believed, see
+            ``grid.least_sd_of_differences``.
 
     Raises:
         ValueError: there are fewer than two pairs, or a and b are not equally many.
@@ -65,11 +79,10 @@ def paired_t(a: Sequence[float], b: Sequence[float], *, least: float = 0.0) -> T
     if len(a) != len(b):
         raise ValueError(f"Pairs need equally many values, not {len(a)} and {len(b)}.")
     differences = [x - y for x, y in zip(a, b, strict=True)]
-    error = max(_error(differences), least / math.sqrt(len(differences)))
-    return _two_sided(_centre(differences), error, len(differences) - 1)
+    return t_test(differences, 0.0, least=least)
 
 
-def tost(values: Sequence[float], against: float, margin: float) -> float:
+def tost(values: Sequence[float], against: float, margin: float, *, least: float = 0.0) -> float:
     """Return the p value of "the mean differs from a number by the margin or more".
 
     Two one-sided t tests, of which the larger p counts (D. J. Schuirmann, J. Pharmacokinet.
@@ -79,22 +92,31 @@ def tost(values: Sequence[float], against: float, margin: float) -> float:
         values: independent values; at least two.
         against: the number.
         margin: the largest difference that does not matter, above 0, in the values' unit.
+        least: smallest standard deviation of one value that is believed.
 
     Raises:
         ValueError: there are fewer than two values, one is not finite, or the margin is not above
             zero.
     """
-    return _equivalence(_centre(values) - against, margin, _error(values), len(values) - 1)
+    spread = error(values, least=least)
+    return _equivalence(_centre(values) - against, margin, spread, len(values) - 1)
 
 
-def tost_of_prediction(values: Sequence[float], against: float, margin: float) -> float:
-    """Return the p value of ``tost`` where the number is itself one draw with our spread.
+def tost_of_prediction(
+    values: Sequence[float],
+    against: float,
+    margin: float,
+    *,
+    draw: float = 1.0,
+    least: float = 0.0,
+) -> float:
+    """Return the p value of ``tost`` where the number is itself a draw with our spread.
 
     Raises:
-        ValueError: see ``tost``.
+        ValueError: see ``tost``; ``draw`` and ``least`` are those of ``prediction_test``.
     """
-    error = _error(values, draw=True)
-    return _equivalence(_centre(values) - against, margin, error, len(values) - 1)
+    spread = error(values, draw=draw, least=least)
+    return _equivalence(_centre(values) - against, margin, spread, len(values) - 1)
 
 
 def _centre(values: Sequence[float]) -> float:
@@ -102,11 +124,15 @@ def _centre(values: Sequence[float]) -> float:
     return values[0] if len(set(values)) == 1 else mean(values)
 
 
-def _error(values: Sequence[float], *, draw: bool = False) -> float:
-    """Return the standard error of the mean, or of the mean less one more draw."""
+def error(values: Sequence[float], *, draw: float = 0.0, least: float = 0.0) -> float:
+    """Return the standard error of the mean, or of the mean less a draw, see ``prediction_test``.
+
+    Raises:
+        ValueError: there are fewer than two values, or a value is not finite.
+    """
     if not all(math.isfinite(value) for value in values):
         raise ValueError("Some values are not finite; leave them out and say so.")
-    return sd(values) * math.sqrt(float(draw) + 1.0 / len(values))
+    return max(sd(values), least) * math.sqrt(draw + 1.0 / len(values))
 
 
 def _two_sided(difference: float, error: float, df: int) -> TTest:

@@ -1,8 +1,16 @@
-"""Correction of p values of several tests."""
+"""Level of the tests, and correction of p values of several tests."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+LEVEL = 0.05
+"""Significance level of every test, two-sided; of equivalence, on each side."""
+
+
+def significant(p: float) -> bool:
+    """Whether a p value, adjusted where there are several, rejects: at most the level."""
+    return p <= LEVEL
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -29,3 +37,22 @@ def holm(ps: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(ps) - rank) * ps[position]))
         adjusted[position] = largest
     return adjusted
+
+
+def partial_conjunction(ps: Sequence[float], least: int) -> float:
+    """Return the p value of "fewer than ``least`` of these hypotheses are false".
+
+    With all of them it is the largest p (an intersection-union test needs no adjustment), with one
+    Bonferroni's. It holds whatever the dependence. Source: Y. Benjamini and R. Heller, Biometrics
+    64 (2008) 1215-1222.
+
+    Args:
+        ps: p values in any order, in 0..1.
+        least: number of hypotheses that are to be false, in 1..len(ps).
+
+    Raises:
+        ValueError: ``least`` is outside that range, or a p value is outside 0..1.
+    """
+    if not 1 <= least <= len(ps) or not all(0.0 <= p <= 1.0 for p in ps):
+        raise ValueError(f"{least} of the p values {list(ps)} cannot be tested.")
+    return min(1.0, (len(ps) - least + 1) * sorted(ps)[least - 1])

@@ -18,7 +18,7 @@ from harness.report.values import ColumnContext, Costing, Entry
 from harness.spec.claim import HALF_A_POINT, Margin, one_image
 from harness.spec.quantity import Quantity
 from harness.spec.table import Column, Row, Table
-from harness.stats import intervals, variance
+from harness.stats import grid, intervals, variance
 from harness.stats.intervals import Interval
 from harness.store.result import Rule
 from harness.verdict.values import Basis, Evidence, NamedSd
@@ -38,6 +38,8 @@ class Cell:
         values: ours by seed, in the units of the table.
         evidence: on the published number; None where the paper prints none.
         counted: a cost that is computed; None for other columns.
+        step: distance of neighbouring values that ours can have, see ``harness.stats.grid``.
+        stale: number of runs that were made by other sources than the present ones.
     """
 
     row: Row
@@ -46,6 +48,8 @@ class Cell:
     values: Mapping[int, float]
     evidence: Evidence | None
     counted: float | None = None
+    step: float = 0.0
+    stale: int = 0
 
     @property
     def name(self) -> str:
@@ -75,14 +79,33 @@ def margins(table: Table) -> dict[str, Margin]:
         for column in table.columns
         if column.cost is None and any(row.printed_in(column) is not None for row in table.rows)
     }
-    return {name: table.margins.get(name) or _default(column) for name, column in names.items()}
+    return {
+        name: table.margins.get(name) or _default(table, column) for name, column in names.items()
+    }
 
 
-def _default(column: Column) -> Margin:
+def _other_images(context: ColumnContext | None, expected: int | None) -> tuple[str, ...]:
+    """Return that ours are evaluated on another number of images than the published number."""
+    n = context.n if context is not None else None
+    if n is None or not expected or n == expected:
+        return ()
+    return (f"evaluated on {n} images, published on {expected}",)
+
+
+def _stated_images(table: Table, column: Column) -> int | None:
+    """Return the number of images that all published numbers of a column state; None if not."""
+    printed = [number for row in table.rows if (number := row.printed_in(column)) is not None]
+    stated = {number.images for number in printed}
+    return stated.pop() if len(stated) == 1 else None
+
+
+def _default(table: Table, column: Column) -> Margin:
     from harness.data import registry as data_registry
 
     shipped = data_registry.shipped().get(column.dataset)
-    images = shipped.sizes.get("eval") if shipped is not None else None
+    images = _stated_images(table, column)
+    if images is None and shipped is not None:
+        images = shipped.sizes.get("eval")
     return one_image(images) if images and column.metric == "accuracy" else HALF_A_POINT
 
 
@@ -107,13 +130,15 @@ def collect(plan: Plan, *, margin: Margin | None = None) -> Collected:
         cost = column.column.cost
         metric = cost if cost is not None else registry.find(column.column.metric)
         context = report_collect.column_context(plan, column) if column.prepared else None
-        scale[name] = _scale(plan, column, context)
+        common = _scale(plan, column)
+        stated = _stated_images(plan.table, column.column) or column.asked.sizes.get("eval")
+        scale[name] = (*common, *_other_images(context, stated))
         surroundings = _Surroundings(
             column=column,
             metric=metric,
             context=context,
             margin=margin or frozen.get(name) or HALF_A_POINT,
-            scale=scale[name],
+            scale=common,
             sd=_pooled(plan, column, metric, by_cell),
             images=_images(kept, column, by_cell),
             rule=plan.options.rule,
@@ -143,6 +168,11 @@ def _cell(
 ) -> Cell:
     done = [e for e in entries if e.status == "done" and e.value is not None]
     values = {e.seed: column.metric.factor * (e.value or 0.0) for e in done}
+    stale = sum(e.stale for e in done)
+    n = column.context.n if column.context else None
+    n = n or next((e.n for e in done if e.n), None)
+    metric = column.metric
+    step = grid.step_of(metric.name, n, factor=metric.factor, digits=metric.digits)
     cell = Cell(
         row=row,
         column=column.column.column,
@@ -150,6 +180,8 @@ def _cell(
         values=values,
         evidence=None,
         counted=_counted(column, costing),
+        step=step,
+        stale=stale,
     )
     printed = row.printed_in(column.column.column)
     if printed is None:
@@ -160,25 +192,25 @@ def _cell(
         seeds=tuple(values),
         margin=column.margin,
         basis=BASIS,
+        step=step,
     )
     if column.column.column.cost is not None:
         return replace(cell, evidence=_of_cost(evidence, cell))
-    dataset = column.column.asked
-    printed_n = dataset.sizes.get("eval")
-    stale = sum(e.stale for e in done)
+    own = column.column.asked.sizes.get("eval")
     counted = column.metric.name == "accuracy"
     return replace(
         cell,
         evidence=replace(
             evidence,
-            n=column.context.n if column.context else None,
-            printed_n=printed_n,
+            n=n,
+            printed_n=printed.images or own,
             # The last zeros of a number that was not given as text are not known.
             is_share=counted and printed.exact_decimals,
-            constants=_constants(column) if counted else (),
+            # Of other images than the data set's own, the constant answer's share is not known.
+            constants=_constants(column) if counted and printed.images in (None, own) else (),
             collapsed=sum(e.collapsed for e in done),
             absent=_absent(row, column, entries),
-            foreign=column.scale,
+            foreign=(*column.scale, *_other_images(column.context, printed.images or own)),
             lacking=_lacking(entries, column),
             sd=column.sd,
             between_images=_of_images(done, column),
@@ -225,8 +257,8 @@ def _absent(row: Row, column: _Surroundings, entries: Sequence[Entry]) -> str:
     return f"{failed} of {len(entries)} runs failed, none finished" if failed else "no finished run"
 
 
-def _scale(plan: Plan, column: ColumnPlan, context: ColumnContext | None) -> tuple[str, ...]:
-    """Return what is not the paper's in a column."""
+def _scale(plan: Plan, column: ColumnPlan) -> tuple[str, ...]:
+    """Return what is not the paper's in a column, but for the number of images."""
     profile, reasons = plan.options.profile, []
     if column.phantom:
         reasons.append(f"generated images ({column.used.name}) in place of {column.asked.name}")
@@ -234,9 +266,6 @@ def _scale(plan: Plan, column: ColumnPlan, context: ColumnContext | None) -> tup
         reasons.append(f"profile {profile.name!r}, not the paper's size and epochs")
     if column.split != "paper":
         reasons.append(f"split {column.split!r}, not the paper's sizes")
-    expected = column.asked.sizes.get("eval")
-    if context is not None and context.n is not None and expected and context.n != expected:
-        reasons.append(f"evaluated on {context.n} images, published on {expected}")
     if plan.options.overrides:
         reasons.append(f"settings changed by --set {' '.join(plan.options.overrides)}")
     return tuple(reasons)

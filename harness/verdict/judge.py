@@ -9,21 +9,22 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.report.numbers import bracket, fixed, signed
-from harness.stats import intervals, location, power
-from harness.verdict.grim import grim
+from harness.stats import grid, intervals, location, power
+from harness.stats.multiple import significant
+from harness.verdict.grim import TRUNCATED, Grim, grim
 from harness.verdict.values import LEVEL, Basis, Evidence, Test, Verdict, Word
 
 MOST_SEEDS = 1000
 """Largest number of seeds that is looked for."""
 
+MOST_RUNS = 5
+"""Largest number of runs whose mean is looked for where no single run gives a number."""
+
 POWER = 0.8
 """Probability with which the seeds that are named reach a verdict about an exact number."""
 
-BASES: dict[Basis, str] = {
-    "mean": "the published number taken as exact",
-    "draw": "the published number taken as one run's draw",
-}
-"""What each basis of a test says."""
+BASES: tuple[Basis, ...] = ("mean", "draw")
+"""The bases of the tests, both of which are made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,14 +41,15 @@ def judge(evidence: Evidence) -> Verdict:
     What is known of the published number alone comes first, since no run of ours can change it;
     then what keeps ours from being compared; then the tests.
     """
-    values = evidence.values
+    values, least = evidence.values, least_sd(evidence)
     blank = Verdict(
         word="undecidable",
         reason="",
         evidence=evidence,
         mean=intervals.mean(values) if values else None,
         sd=intervals.sd(values) if len(values) > 1 else None,
-        interval=intervals.t_interval(values) if len(values) > 1 else None,
+        least_sd=least,
+        interval=intervals.t_interval(values, least=least) if len(values) > 1 else None,
         tests=tuple(_test(evidence, basis) for basis in BASES) if len(values) > 1 else (),
     )
     facts = [*_published(evidence), *_obstacles(evidence)]
@@ -65,22 +67,77 @@ def judge(evidence: Evidence) -> Verdict:
         # What a comparison would say if the number were one that runs could give.
         otherwise = judge(replace(evidence, is_share=False))
         others = (*others, f"otherwise {otherwise.text}: {otherwise.reason}")
-    return replace(verdict, facts=(*others, *evidence.remarks))
+    return replace(verdict, facts=(*others, *_floor(blank), *evidence.remarks))
+
+
+def _floor(blank: Verdict) -> tuple[str, ...]:
+    """Return that the values vary less than is believed; nothing where they vary enough."""
+    if blank.sd is None or blank.sd >= blank.least_sd or not blank.tests:
+        return ()
+    vary = "do not vary" if blank.sd == 0.0 else f"vary by the sd {_number(blank.sd)} alone"
+    return (
+        f"the {len(blank.evidence.values)} values {vary}: tests and interval take half of"
+        f" {_step(blank.evidence)[1]} as their sd, {_number(blank.least_sd)}",
+    )
+
+
+def least_sd(evidence: Evidence) -> float:
+    """Return the smallest standard deviation of one of our values that is believed."""
+    return grid.least_sd(_step(evidence)[0])
+
+
+def _step(evidence: Evidence) -> tuple[float, str]:
+    """Return the distance of neighbouring values that ours can have, and what it is."""
+    n = evidence.n or (evidence.printed_n if evidence.is_share else None)
+    image = f"one image of {n}"
+    if evidence.step is not None:
+        known = n is not None and math.isclose(evidence.step, 100 / n)
+        return evidence.step, image if known else f"one last digit, {_number(evidence.step)}"
+    # The published number has the decimals of its print, zeros included; those of typed values are
+    # not known, so that the finer of both counts.
+    step = grid.decimal_step(evidence.values)
+    step = min(step, 2 * evidence.printed.resolution)
+    # Shares of n images, as far as the typed decimals tell, whichever way they were rounded.
+    if n and all(abs(round(v * n / 100) * 100 / n - v) <= step for v in evidence.values):
+        return max(step, 100 / n), image
+    return step, f"one last digit, {_number(step)}"
 
 
 def _published(evidence: Evidence) -> list[_Fact]:
     """Return what is known of the published number alone."""
-    facts = []
     printed, n = evidence.printed, evidence.printed_n
-    if evidence.is_share and n:
-        counts = grim(printed, n).counts
-        if not counts:
-            text = f"{printed.text} % is no share of {n} images, rounded or truncated"
-            facts.append(_Fact(text=text, word="unattainable"))
-        elif common := sorted(set(counts) & set(evidence.constants)):
-            text = f"{printed.text} % is {common[0]} of {n} images, the constant answer's share"
-            facts.append(_Fact(text=text, word="collapsed"))
+    if not evidence.is_share or not n:
+        return []
+    # A mean of k runs on n images is a share of k n answers.
+    found = grim(printed, n * printed.runs)
+    if not found.counts:
+        text = f"{printed.text} % is no share of {_answers(printed.runs, n)}, rounded or truncated"
+        return [_Fact(text=f"{text}{_mean_of(found, evidence)}", word="unattainable")]
+    facts = []
+    constants = {printed.runs * count for count in evidence.constants}
+    if common := sorted(constants & set(found.counts)):
+        of = _answers(printed.runs, n)
+        text = f"{printed.text} % is {common[0]} of {of}, the constant answer's share"
+        facts.append(_Fact(text=text, word="collapsed"))
+    if not found.rounded:
+        counts = " or ".join(map(str, found.fits[TRUNCATED]))
+        text = f"{printed.text} % is {counts} of {_answers(printed.runs, n)} only by truncation"
+        facts.append(_Fact(text=text))
     return facts
+
+
+def _answers(runs: int, n: int) -> str:
+    return f"{n} images" if runs == 1 else f"{runs * n} answers ({runs} runs on {n} images)"
+
+
+def _mean_of(found: Grim, evidence: Evidence) -> str:
+    """Return the caveat of an unattainable share: another number of runs may give it."""
+    n, printed = evidence.printed_n, evidence.printed
+    if n is None or printed.runs > 1:
+        return ""
+    runs = next((k for k in range(2, MOST_RUNS + 1) if grim(found.printed, k * n).rounded), None)
+    mean = "" if runs is None else f"; a mean of {runs} runs could be"
+    return f", if it is one run's share{mean}"
 
 
 def _obstacles(evidence: Evidence) -> list[_Fact]:
@@ -114,34 +171,37 @@ def _counted(blank: Verdict, counted: float) -> Verdict:
 def _test(evidence: Evidence, basis: Basis) -> Test:
     """Test the values against the published number, see ``Test``."""
     values, published = evidence.values, evidence.printed.value
-    mean = intervals.mean(values)
+    mean, least = intervals.mean(values), least_sd(evidence)
     if intervals.sd(values) == 0.0 and abs(mean - published) <= evidence.printed.resolution:
         published = mean  # values that do not vary and are printed alike are not another number
-    draw = basis == "draw"
-    of_difference = location.prediction_test if draw else location.t_test
-    of_equivalence = location.tost_of_prediction if draw else location.tost
-    result = of_difference(values, published)
+    draw = _draw(evidence, basis)
+    result = location.prediction_test(values, published, draw=draw, least=least)
     from scipy.special import stdtrit  # slow to import
 
-    n = len(values)
-    error = intervals.sd(values) * math.sqrt(1 / n + (1 if draw else 0))
     # TOST is significant where |difference| + t(1 - level) * error is below the margin.
-    bound = float(stdtrit(n - 1, 1 - LEVEL)) * error
+    bound = float(stdtrit(len(values) - 1, 1 - LEVEL))
+    bound *= location.error(values, draw=draw, least=least)
+    margin = evidence.margin.value
     return Test(
         basis=basis,
         statistic=result.statistic,
         df=result.df,
         difference=result.p,
-        equivalence=of_equivalence(values, published, evidence.margin.value),
+        equivalence=location.tost_of_prediction(values, published, margin, draw=draw, least=least),
         turns_at=abs(mean - published) + bound,
     )
+
+
+def _draw(evidence: Evidence, basis: Basis) -> float:
+    """Return the variance of the published number as a share of that of one run."""
+    return 1.0 / evidence.printed.runs if basis == "draw" else 0.0
 
 
 def _tested(blank: Verdict) -> Verdict:
     """Judge values of several seeds by the test whose basis the evidence names."""
     evidence = blank.evidence
     test = next(test for test in blank.tests if test.basis == evidence.basis)
-    differs, equivalent = test.difference < LEVEL, test.equivalence < LEVEL
+    differs, equivalent = significant(test.difference), significant(test.equivalence)
     difference = _mean(blank) - evidence.printed.value
     digits = max(evidence.printed.digits, 2)
     shown = (
@@ -164,7 +224,7 @@ def _tested(blank: Verdict) -> Verdict:
 
 def _needed(blank: Verdict, difference: float) -> int | None:
     """Return the seeds with which a difference or an equivalence is shown with 80 % power."""
-    evidence, sd = blank.evidence, blank.sd or 0.0
+    evidence, sd = blank.evidence, max(blank.sd or 0.0, blank.least_sd)
     found = [
         seeds
         for seeds in (
@@ -192,7 +252,7 @@ def _smallest(
     def reached(n: int) -> bool:
         if evidence.basis == "draw":
             # The published draw is what it is: is the test significant with the same mean and sd?
-            error = sd * math.sqrt(1 + 1 / n)
+            error = sd * math.sqrt(_draw(evidence, "draw") + 1 / n)
             if margin is None:
                 return difference > float(stdtrit(n - 1, 1 - LEVEL / 2)) * error
             return difference + float(stdtrit(n - 1, 1 - LEVEL)) * error < margin
@@ -228,7 +288,7 @@ def sensitivity(verdict: Verdict) -> str:
     test = verdict.rests_on
     if test is None:
         return ""
-    differs = test.difference < LEVEL
+    differs = significant(test.difference)
     below, above = (
         ("different", "equivalent, not equal") if differs else ("undecidable", "reproduced")
     )
@@ -252,12 +312,19 @@ def describe(verdict: Verdict) -> Sequence[str]:
     for test in verdict.tests:
         rests = "; the verdict rests on it" if test is verdict.rests_on else ""
         lines.append(
-            f"{BASES[test.basis]}: t {fixed(test.statistic, 3)}, df {test.df},"
+            f"{_basis(evidence, test.basis)}: t {fixed(test.statistic, 3)}, df {test.df},"
             f" p {_p(test.difference)}, equivalence p {_p(test.equivalence)}{rests}"
         )
     if text := sensitivity(verdict):
         lines.append(f"sensitivity: {text}")
     return [*lines, *verdict.facts]
+
+
+def _basis(evidence: Evidence, basis: Basis) -> str:
+    """Return what a basis of a test says."""
+    runs = evidence.printed.runs
+    drawn = "one run's draw" if runs == 1 else f"a draw of the mean of {runs} runs"
+    return f"the published number taken as {'exact' if basis == 'mean' else drawn}"
 
 
 def _mean(verdict: Verdict) -> float:

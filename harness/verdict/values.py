@@ -12,6 +12,7 @@ from typing import Literal
 
 from harness.spec.claim import Margin
 from harness.spec.printed import Printed
+from harness.stats import multiple
 from harness.stats.intervals import Interval
 
 Word = Literal[
@@ -45,7 +46,7 @@ MEANINGS: Mapping[Word, str] = MappingProxyType(
 Basis = Literal["mean", "draw"]
 """What a published number is: the mean that is tested against, or itself one run's draw."""
 
-LEVEL = 0.05
+LEVEL = multiple.LEVEL
 """Significance level of every test; a test of equivalence has this level on each side."""
 
 
@@ -55,7 +56,8 @@ class Test:
 
     Attributes:
         basis: "mean": the published number is taken as exact; "draw": it is a single run, whose
-            own spread widens the difference by sqrt(1 + 1/n) instead of sqrt(1/n).
+            own spread widens the difference by sqrt(1 + 1/n) instead of sqrt(1/n); of a mean of k
+            runs by sqrt(1/k + 1/n).
         statistic: Student's t of (mean of ours - published).
         df: degrees of freedom.
         difference: two-sided p of no difference.
@@ -91,6 +93,8 @@ class Evidence:
         basis: what the published number is; the verdict rests on the test with this basis.
         n: images that ours were evaluated on.
         printed_n: images that the published number was evaluated on.
+        step: distance of neighbouring values that ours can have, one image's share of an accuracy;
+            None for one unit of the last decimal of the values or of the published number.
         is_share: whether the number is a share of images, which GRIM can check.
         constants: counts of correct images that constant answers reach on the paper's images.
         collapsed: number of our runs that predict one class alone.
@@ -110,6 +114,7 @@ class Evidence:
     basis: Basis
     n: int | None = None
     printed_n: int | None = None
+    step: float | None = None
     is_share: bool = False
     constants: tuple[int, ...] = ()
     collapsed: int = 0
@@ -134,6 +139,8 @@ class Verdict:
         evidence: what was judged.
         mean: of ours; None without values.
         sd: sample standard deviation over seeds, with two or more.
+        least_sd: the smallest one that is believed, see ``harness.stats.grid``; tests and interval
+            use the larger of both.
         interval: Student's 95 % interval of the mean, with two or more.
         tests: with both bases; empty with fewer than two values.
         rests_on: the test that the word rests on; None where it rests on none.
@@ -149,6 +156,7 @@ class Verdict:
     evidence: Evidence
     mean: float | None = None
     sd: float | None = None
+    least_sd: float = 0.0
     interval: Interval | None = None
     tests: tuple[Test, ...] = ()
     rests_on: Test | None = None

@@ -1,0 +1,147 @@
+"""Paired differences of two rows over common seeds, and the two tests of them.
+
+Gains and claims about the same pair of rows use the same tests: two-sided, at one level, with the
+direction read from the sign.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.report.numbers import bracket, signed
+from harness.stats import grid, intervals, location
+from harness.stats.intervals import Interval
+from harness.stats.multiple import significant
+from harness.verdict.collect import Cell
+from harness.verdict.values import Word
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain:
+    """Differences between two rows in one column, positive where the first row is better.
+
+    Attributes:
+        seeds: finished in both rows, at least two.
+        values: differences by seed, in the units of the table.
+        least_sd: the smallest standard deviation of a difference that is believed.
+    """
+
+    seeds: tuple[int, ...]
+    values: tuple[float, ...]
+    least_sd: float
+
+    @property
+    def mean(self) -> float:
+        """Mean of the differences."""
+        return intervals.mean(self.values)
+
+    @property
+    def interval(self) -> Interval:
+        """Student's 95 % interval of the mean."""
+        return intervals.t_interval(self.values, least=self.least_sd)
+
+    @property
+    def text(self) -> str:
+        """The mean, its interval and the number of seeds."""
+        floor = ""
+        if intervals.sd(self.values) < self.least_sd:
+            floor = f", sd taken as {self.least_sd:.3g} since they vary less than single images"
+        seeds = len(self.seeds)
+        return f"{signed(self.mean, 2)} {bracket(self.interval, 2)} over {seeds} seeds{floor}"
+
+    def p_of_no_gain(self, room: float = 0.0) -> float:
+        """Return the two-sided p value of a gain of -``room``."""
+        return location.t_test(self.values, -room, least=self.least_sd).p
+
+    def p_of_size(self, published: float, draw: float) -> float:
+        """Return the two-sided p value of the published size, itself a draw.
+
+        Args:
+            published: the size.
+            draw: its variance as a share of that of one of our differences: 1 for single runs.
+        """
+        test = location.prediction_test(self.values, published, draw=draw, least=self.least_sd)
+        return test.p
+
+
+def gain(first: Cell, second: Cell) -> Gain | None:
+    """Return the paired differences of two rows; None below two common seeds."""
+    seeds = tuple(seed for seed in first.values if seed in second.values)
+    if len(seeds) < 2:
+        return None
+    sign = 1.0 if first.metric.better == "higher" else -1.0
+    return Gain(
+        seeds=seeds,
+        values=tuple(sign * (first.values[s] - second.values[s]) for s in seeds),
+        least_sd=grid.least_sd_of_differences(first.step, second.step),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Obstacle:
+    """What keeps two rows from being compared."""
+
+    word: Word
+    reason: str
+
+
+def obstacle(first: Cell, second: Cell) -> Obstacle | None:
+    """Return what keeps two rows from being compared; None if nothing does."""
+    for cell in (first, second):
+        if not cell.values:
+            absent = cell.evidence.absent if cell.evidence else ""
+            reason = f"{cell.row.name}: {absent or 'no finished run has a number'}"
+            return Obstacle(word="not run", reason=reason)
+    common = len(set(first.values) & set(second.values))
+    if common < 2:
+        reason = f"{common} common seed{'' if common == 1 else 's'}: a gain needs at least two"
+        return Obstacle(word="undecidable", reason=reason)
+    lacking = [
+        f"{c.row.name}: {c.evidence.lacking}"
+        for c in (first, second)
+        if c.evidence and c.evidence.lacking
+    ]
+    if lacking:
+        return Obstacle(word="undecidable", reason="; ".join(lacking))
+    if collapsed := [c.row.name for c in (first, second) if _is_collapsed(c)]:
+        reason = f"every run of {' and of '.join(collapsed)} predicts one class alone"
+        return Obstacle(word="collapsed", reason=reason)
+    return None
+
+
+def _is_collapsed(cell: Cell) -> bool:
+    return cell.evidence is not None and 0 < len(cell.values) <= cell.evidence.collapsed
+
+
+def stale(*cells: Cell) -> str:
+    """Return how many runs were made by other sources, "" if none was."""
+    runs = sum(len(cell.values) for cell in cells)
+    old = sum(cell.stale for cell in cells)
+    return f"{old} of {runs} runs were made by other sources (†)" if old else ""
+
+
+def word_of(
+    mean: float, published: float, p_of_no_gain: float, p_of_size: float
+) -> tuple[Word, str]:
+    """Judge a gain by its direction and its size, each with an adjusted p value.
+
+    "reproduced": significant, in the published direction, and not significantly of another size;
+    "different": significant in the other direction, or significantly of another size;
+    "undecidable": neither a gain nor a difference to the published one is shown.
+    """
+    shown, other_size = significant(p_of_no_gain), significant(p_of_size)
+    if shown and mean * published <= 0:
+        return "different", "in the other direction" if published else "none was published"
+    if other_size:
+        size = "smaller" if abs(mean) < abs(published) else "larger"
+        return "different", f"{'in the same direction, but' if shown else 'not shown, and'} {size}"
+    if shown:
+        return "reproduced", "in the same direction, and of no other size that is shown"
+    return "undecidable", "neither shown nor ruled out"
+
+
+def p_text(p: float, adjusted: float | None = None, tests: int = 1) -> str:
+    """Return a p value, with the one that Holm's correction makes of it where that is another."""
+    if adjusted is None or adjusted == p:
+        return f"{p:.3g}"
+    return f"{p:.3g}, by Holm over {tests} tests {adjusted:.3g}"
