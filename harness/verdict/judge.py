@@ -92,7 +92,7 @@ def _step(evidence: Evidence) -> tuple[float, str]:
     image = f"one image of {n}"
     if evidence.step is not None:
         known = n is not None and math.isclose(evidence.step, 100 / n)
-        return evidence.step, image if known else f"one last digit, {_number(evidence.step)}"
+        return evidence.step, image if known else f"one last digit ({_number(evidence.step)})"
     # The published number has the decimals of its print, zeros included; those of typed values are
     # not known, so that the finer of both counts.
     step = grid.decimal_step(evidence.values)
@@ -100,7 +100,7 @@ def _step(evidence: Evidence) -> tuple[float, str]:
     # Shares of n images, as far as the typed decimals tell, whichever way they were rounded.
     if n and all(abs(round(v * n / 100) * 100 / n - v) <= step for v in evidence.values):
         return max(step, 100 / n), image
-    return step, f"one last digit, {_number(step)}"
+    return step, f"one last digit ({_number(step)})"
 
 
 def _published(evidence: Evidence) -> list[_Fact]:

@@ -120,7 +120,7 @@ def test_a_winner_by_one_image_in_every_seed_is_no_winner() -> None:
     assert _places(laid) == {"a": (1, 2), "b": (1, 2)}
     (pair,) = laid.ties[0].pairs
     # The seeds alone would be sure; over new images it is a coin's throw.
-    assert pair.seeds_p is not None and pair.seeds_p < 0.01
+    assert pair.seeds_p is not None and pair.seeds_p < 0.05
     assert pair.images_p is not None and pair.images_p > 0.8 and pair.better is None
 
 

@@ -136,10 +136,75 @@ def test_fewer_than_two_seeds_decide_nothing(count: int) -> None:
     assert "other rows" in named.reason
 
 
-def test_values_that_do_not_vary_are_judged() -> None:
-    assert judge(evidence((80.0, 80.0), "80.0", 0.1)).word == "reproduced"
+def test_values_that_do_not_vary_are_not_certain() -> None:
+    # Half of the last digit of the print, 0.05, is their sd: a tenth is too narrow, a half is not.
+    assert judge(evidence((80.0, 80.0), "80.0", 0.1)).word == "undecidable"
+    assert judge(evidence((80.0, 80.0), "80.0", 0.5)).word == "reproduced"
     below = judge(evidence((79.0, 79.0), "80.0", 0.1))
     assert (below.word, below.side) == ("different", "below")
+
+
+@pytest.mark.parametrize("values", [(83.4,) * 3, (83.4,) * 2, (83.4, 83.4, 83.4, 83.4)])
+@pytest.mark.parametrize("basis", ["mean", "draw"])
+def test_equal_typed_values_have_the_spread_of_their_last_digit(
+    values: tuple[float, ...], basis: str
+) -> None:
+    verdict = judge(evidence(values, "83.6", 0.25, basis=basis))
+    n, test = len(values), verdict.rests_on
+    assert test is not None
+    # Student's t with the sd 0.05, of a step of 0.1.
+    error = 0.05 * (1 / n + (basis == "draw")) ** 0.5
+    assert test.statistic == pytest.approx(-0.2 / error)
+    assert test.difference > 0.0 and test.equivalence > 0.0
+    assert verdict.sd == 0.0
+    assert verdict.interval is not None and verdict.interval.low < 83.4 < verdict.interval.high
+    (said,) = [fact for fact in verdict.facts if "do not vary" in fact]
+    assert "half of one last digit (0.1)" in said and "0.05" in said
+
+
+def test_resolution_of_typed_values_is_the_finest_that_is_known() -> None:
+    # The values have two decimals; the print has one, or three, zeros included.
+    assert judge(evidence((83.42, 83.42), "83.6", 1.0)).least_sd == pytest.approx(0.005)
+    assert judge(evidence((83.4, 83.4), "83.600", 1.0)).least_sd == pytest.approx(0.0005)
+    # Shares of 522 images, as --images says of the published number: one image is 0.19 points.
+    of_images = judge(evidence((62.07, 62.07), "63.41", 1.0, **SHARE))
+    assert of_images.least_sd == pytest.approx(50 / 522)
+    assert any("half of one image of 522" in fact for fact in of_images.facts)
+    # 62.00 is no share of 522 images: the values are no single runs' shares.
+    other = judge(evidence((62.0, 62.0), "63.41", 1.0, **SHARE))
+    assert other.least_sd == pytest.approx(0.005)
+
+
+def test_values_that_vary_keep_their_own_spread() -> None:
+    verdict = judge(evidence(BASE, "83.6", 0.25))
+    assert verdict.least_sd < 1e-12
+    assert not any("vary" in fact for fact in verdict.facts)
+
+
+def test_mean_of_runs_is_a_share_of_all_their_answers() -> None:
+    three = (62.9, 63.0, 63.1)
+    # 63.47 % is no share of 522 images, but 994 of 1566 answers.
+    single = judge(evidence(three, "63.47", 1.0, **SHARE))
+    assert single.word == "unattainable"
+    assert "if it is one run's share; a mean of 3 runs could be" in single.reason
+    mean = judge(evidence(three, "0", 1.0, **(SHARE | {"printed": Printed("63.47", runs=3)})))
+    assert mean.word != "unattainable"
+    # A mean of three runs varies by a third of a single run's variance.
+    test = mean.rests_on
+    assert test is not None and mean.sd is not None
+    assert test.statistic == pytest.approx((63.0 - 63.47) / (mean.sd * (1 / 3 + 1 / 3) ** 0.5))
+    assert any("mean of 3 runs" in line for line in describe(mean))
+    # 58.43 % is 305 of 522, the constant answer's; so is 915 of 1566.
+    constant = evidence(three, "0", 1.0, **(SHARE | {"printed": Printed("58.43", runs=3)}))
+    assert judge(replace(constant, constants=(305,))).word == "collapsed"
+
+
+def test_number_that_only_truncation_gives_is_said() -> None:
+    # 330 of 522 is 63.2183..., 63.22 rounded; 63.21 is printed by truncation alone.
+    cut = judge(evidence((63.2, 63.3), "63.21", 1.0, **SHARE))
+    assert any("63.21 % is 330 of 522 images only by truncation" in fact for fact in cut.facts)
+    rounded = judge(evidence((63.2, 63.3), "63.22", 1.0, **SHARE))
+    assert not any("truncation" in fact for fact in rounded.facts)
 
 
 SHARE: dict[str, Any] = {"is_share": True, "printed_n": 522, "basis": "draw"}
