@@ -198,21 +198,17 @@ def _direction(p: float, *, in_favour: bool) -> Word:
 def _sized(part: Ordering, gain: Gain, name: str, remark: str) -> _Part:
     """Judge a comparison whose size the sentence states, as the gain of the same rows is judged."""
     assert part.by is not None
-    alone = gain.p_of_no_gain(), gain.p_of_size(part.by.value, 1 / part.by.runs)
-    of_none, of_size = multiple.holm(alone)
-    word, says = gains.word_of(gain.mean, part.by.value, of_none, of_size)
-    text = (
-        f"{name}, published {signed(part.by.value, part.by.digits)}: {says} (p of no gain"
-        f" {p_text(alone[0], of_none, 2)}; of the published size {p_text(alone[1], of_size, 2)})"
-    )
+    published = gains.Published(size=part.by.value, draw=1 / part.by.runs)
+    (judged,) = gains.judge_all([(gain, published)])
+    printed = signed(part.by.value, part.by.digits)
     opposite = gain.mean <= 0
     return _Part(
         column=part.column,
-        word=word,
-        text=text + remark,
+        word=judged.word,
+        text=f"{name}, published {printed}: {judged.says} ({judged.text}){remark}",
         # A gain of another size does not support the sentence, however clear its direction is.
-        p=1.0 if opposite or word == "different" else of_none,
-        against=min(of_size, of_none if opposite else 1.0),
+        p=1.0 if opposite or judged.word == "different" else judged.none_adjusted,
+        against=min(judged.size_adjusted, judged.none_adjusted if opposite else 1.0),
     )
 
 

@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.report.numbers import signed
-from harness.stats import multiple
 from harness.stats.intervals import Interval
 from harness.verdict import gains
 from harness.verdict.claims import JudgedClaim, claims
 from harness.verdict.collect import Cell, Collected
-from harness.verdict.gains import Gain
+from harness.verdict.gains import Gain, Judged, Published
 from harness.verdict.values import Word
 
 __all__ = ["Effect", "JudgedClaim", "by_word", "claims", "effects"]
@@ -29,7 +28,7 @@ class Effect:
         row: the row whose gain is judged.
         rival: the row that it is compared with.
         column: name of the column.
-        word: the verdict; see ``gains.word_of``.
+        word: the verdict; see ``gains.Judged``.
         reason: in one sentence.
         published: the published gain, positive where the row is better; None if none is printed.
         seeds: finished in both rows.
@@ -82,21 +81,15 @@ def effects(collected: Collected) -> tuple[Effect, ...]:
     blanks = [_blank(*pair, collected) for pair in pairs]
     found = [None if gains.obstacle(*pair) else gains.gain(*pair) for pair in pairs]
     tested = [
-        (_p_of_no_gain(gain), _p_of_size(gain, blank, *pair))
+        (gain, _published(blank, *pair))
         for gain, blank, pair in zip(found, blanks, pairs, strict=True)
         if gain is not None
     ]
-    # Both tests of every effect are one family: "different" and "reproduced" rest on either.
-    adjusted = multiple.holm([p for both in tested for p in both])
-    judged, position = [], 0
-    for pair, blank, gain in zip(pairs, blanks, found, strict=True):
-        if gain is None:
-            judged.append(_kept_from(blank, *pair))
-            continue
-        both = adjusted[2 * position], adjusted[2 * position + 1]
-        judged.append(_judged(blank, gain, tested[position], both, len(adjusted)))
-        position += 1
-    return tuple(judged)
+    judged = iter(gains.judge_all(tested))
+    return tuple(
+        _kept_from(blank, *pair) if gain is None else _judged(blank, gain, next(judged))
+        for pair, blank, gain in zip(pairs, blanks, found, strict=True)
+    )
 
 
 def _blank(subject: Cell, rival: Cell, collected: Collected) -> Effect:
@@ -127,47 +120,32 @@ def _kept_from(blank: Effect, subject: Cell, rival: Cell) -> Effect:
     return replace(blank, word=found.word, reason=reason, seeds=seeds)
 
 
-def _p_of_no_gain(gain: Gain) -> float:
-    return gain.p_of_no_gain()
-
-
-def _p_of_size(gain: Gain, blank: Effect, subject: Cell, rival: Cell) -> float:
-    """Return the p value of the published gain: a difference of two draws, itself a draw."""
+def _published(blank: Effect, subject: Cell, rival: Cell) -> Published:
+    """Return the published gain: a difference of two draws, itself a draw."""
     assert blank.published is not None
     runs = [cell.evidence.printed.runs for cell in (subject, rival) if cell.evidence]
     # Of rows that vary alike, one run each has the variance of one of our differences.
-    return gain.p_of_size(blank.published, sum(1 / k for k in runs) / len(runs))
+    return Published(size=blank.published, draw=sum(1 / k for k in runs) / len(runs))
 
 
-def _judged(
-    blank: Effect,
-    gain: Gain,
-    alone: tuple[float, float],
-    adjusted: tuple[float, float],
-    tests: int,
-) -> Effect:
-    """Judge a gain by its adjusted p values."""
+def _judged(blank: Effect, gain: Gain, judged: Judged) -> Effect:
+    """Return a judged gain with the numbers behind it."""
     assert blank.published is not None
-    word, says = gains.word_of(gain.mean, blank.published, *adjusted)
-    of_none, of_size = (
-        gains.p_text(p, other, tests) for p, other in zip(alone, adjusted, strict=True)
-    )
     reason = (
-        f"gain {gain.text}, published {signed(blank.published, 2)}: {says} (p of no gain {of_none};"
-        f" of the published size {of_size})"
+        f"gain {gain.text}, published {signed(blank.published, 2)}: {judged.says} ({judged.text})"
     )
     return replace(
         blank,
-        word=word,
+        word=judged.word,
         reason="; ".join((reason, *blank.remarks)),
         seeds=gain.seeds,
         gain=gain.mean,
         interval=gain.interval,
-        p=adjusted[0],
-        p_alone=alone[0],
-        p_size=adjusted[1],
-        p_size_alone=alone[1],
-        tests=tests,
+        p=judged.none_adjusted,
+        p_alone=judged.p_of_none,
+        p_size=judged.size_adjusted,
+        p_size_alone=judged.p_of_size,
+        tests=judged.tests,
         ratio=gain.mean / blank.published if blank.published else None,
     )
 

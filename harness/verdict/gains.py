@@ -6,10 +6,11 @@ direction read from the sign.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.report.numbers import bracket, signed
-from harness.stats import grid, intervals, location
+from harness.stats import grid, intervals, location, multiple
 from harness.stats.intervals import Interval
 from harness.stats.multiple import significant
 from harness.verdict.collect import Cell
@@ -120,16 +121,76 @@ def stale(*cells: Cell) -> str:
     return f"{old} of {runs} runs were made by other sources (†)" if old else ""
 
 
-def word_of(
-    mean: float, published: float, p_of_no_gain: float, p_of_size: float
-) -> tuple[Word, str]:
-    """Judge a gain by its direction and its size, each with an adjusted p value.
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A published size of a gain; ``draw`` is its variance as a share of that of one of ours."""
 
-    "reproduced": significant, in the published direction, and not significantly of another size;
-    "different": significant in the other direction, or significantly of another size;
-    "undecidable": neither a gain nor a difference to the published one is shown.
+    size: float
+    draw: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A gain judged by its direction and its size.
+
+    Attributes:
+        word: "reproduced": significant, in the published direction, and not significantly of
+            another size; "different": significant in the other direction, or significantly of
+            another size; "undecidable": neither a gain nor a difference to the published one is
+            shown.
+        says: what was shown.
+        p_of_none: two-sided p value of no gain.
+        p_of_size: two-sided p value of the published size.
+        none_adjusted: ``p_of_none`` after Holm's correction.
+        size_adjusted: ``p_of_size`` after it.
+        tests: number of tests that were corrected together.
     """
-    shown, other_size = significant(p_of_no_gain), significant(p_of_size)
+
+    word: Word
+    says: str
+    p_of_none: float
+    p_of_size: float
+    none_adjusted: float
+    size_adjusted: float
+    tests: int
+
+    @property
+    def text(self) -> str:
+        """Both p values."""
+        none = p_text(self.p_of_none, self.none_adjusted, self.tests)
+        size = p_text(self.p_of_size, self.size_adjusted, self.tests)
+        return f"p of no gain {none}; of the published size {size}"
+
+
+def judge_all(found: Sequence[tuple[Gain, Published]]) -> list[Judged]:
+    """Judge gains, with Holm's correction over both tests of all of them.
+
+    Both are one family, since a word can rest on either: the probability that any gain is wrongly
+    called "different", or "reproduced" in a direction that it does not have, is at most the level.
+    """
+    ps = [(gain.p_of_no_gain(), gain.p_of_size(p.size, p.draw)) for gain, p in found]
+    adjusted = multiple.holm([p for both in ps for p in both])
+    judged = []
+    for position, (gain, published) in enumerate(found):
+        none, size = adjusted[2 * position : 2 * position + 2]
+        word, says = _word(gain.mean, published.size, none, size)
+        judged.append(
+            Judged(
+                word=word,
+                says=says,
+                p_of_none=ps[position][0],
+                p_of_size=ps[position][1],
+                none_adjusted=none,
+                size_adjusted=size,
+                tests=len(adjusted),
+            )
+        )
+    return judged
+
+
+def _word(mean: float, published: float, p_of_none: float, p_of_size: float) -> tuple[Word, str]:
+    """Return the word that two adjusted p values give, and what was shown."""
+    shown, other_size = significant(p_of_none), significant(p_of_size)
     if shown and mean * published <= 0:
         return "different", "in the other direction" if published else "none was published"
     if other_size:
