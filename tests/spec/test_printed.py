@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -57,3 +58,17 @@ def test_rows_take_texts_and_numbers() -> None:
         assert printed is not None and printed.text == text
         assert row.printed_numbers == {"btmd": printed}
     assert row.printed_in(Column(dataset="busi")) is None
+
+
+@pytest.mark.parametrize("name", ["runs", "images"])
+@pytest.mark.parametrize("wrong", [0, -3, True, 2.5, "3", 10**9])
+def test_runs_and_images_are_positive_whole_numbers(name: str, wrong: object) -> None:
+    with pytest.raises(UserError, match=f"The {name} of the printed number 83.6 are"):
+        Printed("83.6", **{name: wrong})  # type: ignore[arg-type]
+
+
+def test_runs_and_images_of_a_number_are_kept() -> None:
+    number = replace(Printed.of(83.5), runs=3, images=233).padded(2)
+    assert (number.text, number.runs, number.images) == ("83.50", 3, 233)
+    assert not number.exact_decimals
+    assert Printed("83.6", runs=3) != Printed("83.6")

@@ -453,3 +453,36 @@ def test_table_without_published_numbers_has_no_verdict(tmp_path: Path, harness:
     assert "prints no published number" in err
     del tmp_path
     assert Printed("1.0").digits == 1
+
+
+def test_published_mean_on_other_images_is_judged_as_such(tmp_path: Path) -> None:
+    # 80.47 % is 103 of 128 images; 80.73 % is 310 of 384 answers of three runs, and no share of
+    # 128; 80.58 % is 83 of 103 images.
+    numbers = {
+        "own": Printed("80.47"),
+        "mean": Printed("80.73", runs=3),
+        "single": Printed("80.73"),
+        "others": Printed("80.58", images=103),
+    }
+    rows = [
+        replace(_row(name, {}, 0.1 + i / 10), printed={FAMILY: number})
+        for i, (name, number) in enumerate(numbers.items())
+    ]
+    made = _plan(tmp_path, _table(rows))
+    _plant(made, dict.fromkeys(numbers, (102, 103, 104)))
+    words = {cell.row.name: judged for cell, judged in judge_plan(made).numbers}
+    assert (words["own"].word, words["mean"].word) == ("reproduced", "reproduced")
+    assert words["single"].word == "unattainable"
+    assert words["others"].word == "not comparable"
+    assert "evaluated on 128 images, published on 103" in words["others"].reason
+    # One image of 128 is 0.78 points: what tests believe at least, and how they are told.
+    assert words["own"].least_sd == pytest.approx(50 / IMAGES)
+    # The same images in all rows of a column are the column's: gains are marked with them.
+    alike = _table(
+        [replace(row, printed={FAMILY: Printed("80.58", images=103)}) for row in rows[:2]],
+        subject="own",
+        margins={},
+    )
+    assert margins(alike)[FAMILY] == one_image(103)
+    (effect,) = judge_plan(_plan(tmp_path / "alike", alike)).effects
+    assert any("published on 103" in reason for reason in effect.scale)
