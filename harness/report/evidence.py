@@ -204,10 +204,34 @@ def _numbers(
         return f"{metric.name} is not computed on resampled images"
     if not _agrees(statistic(np.arange(len(outcomes.labels))), entry):
         return OTHER
-    drawn = np.asarray([statistic(chosen) for chosen in rows()])
+    if metric.name == "macro_auc" and outcomes.probabilities is not None:
+        drawn = macro_aucs(outcomes.probabilities, outcomes.labels, rows())
+    else:
+        drawn = np.asarray([statistic(chosen) for chosen in rows()])
     if np.isfinite(drawn).mean() < FEWEST:
         return f"{metric.name} is undefined on many resamples of the images"
     return drawn
+
+
+def macro_aucs(
+    probabilities: np.ndarray, labels: np.ndarray, rows: Sequence[np.ndarray]
+) -> np.ndarray:
+    """Return ``metrics.macro_auc`` of each resample, all of them at once.
+
+    Args:
+        probabilities: (n, K).
+        labels: (n,).
+        rows: positions of the images of each resample.
+    """
+    counts = np.stack([np.bincount(chosen, minlength=len(labels)) for chosen in rows])
+    areas, occurs = [], []
+    for k in np.unique(labels):
+        areas.append(resample.aucs(probabilities[:, k], labels == k, counts))
+        occurs.append(counts[:, labels == k].any(axis=1))
+    present = np.stack(occurs)
+    # The mean over the classes that were drawn; of one class alone there is none.
+    total = np.where(present, np.stack(areas), 0.0).sum(axis=0)
+    return np.where(present.sum(axis=0) > 1, total / present.sum(axis=0), np.nan)
 
 
 OTHER = "the predictions give another value than the record"

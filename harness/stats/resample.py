@@ -163,3 +163,31 @@ def percentile(
         tail = float(ndtr(-wide))
     low, high = np.quantile(draws, [tail, 1.0 - tail])
     return Interval(float(low), float(high))
+
+
+def aucs(scores: np.ndarray, positive: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return the area under the ROC curve in each resample; ties count half.
+
+    The images are sorted once for all resamples, in which an image that is drawn k times counts k
+    times. NaN where no positive or no negative image is drawn.
+
+    Args:
+        scores: (n,), larger for positive images.
+        positive: (n,) bool.
+        counts: (rounds, n) how often each image is drawn.
+    """
+    order = np.argsort(scores, kind="stable")
+    ordered = np.asarray(scores)[order]
+    drawn = np.asarray(counts, np.float64)[:, order]
+    negative = np.where(np.asarray(positive, bool)[order], 0.0, drawn)
+    positives = drawn - negative
+    # Equal scores are one group: a positive image is above the negative ones before its group,
+    # and above half of those in it.
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    positives = np.add.reduceat(positives, starts, axis=1)
+    negative = np.add.reduceat(negative, starts, axis=1)
+    below = np.cumsum(negative, axis=1) - 0.5 * negative
+    pairs = positives.sum(axis=1) * negative.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        areas: np.ndarray = (positives * below).sum(axis=1) / pairs
+    return np.where(pairs > 0, areas, np.nan)

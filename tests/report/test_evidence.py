@@ -13,7 +13,7 @@ import pytest
 
 from harness.data.parts import part_of
 from harness.data.prepared import ImageStore, open_store
-from harness.evaluate import metrics
+from harness.evaluate import by_image, metrics
 from harness.plan import plan
 from harness.plan.options import Options
 from harness.plan.plan import Plan
@@ -24,6 +24,7 @@ from harness.report.values import Grid
 from harness.spec import profiles
 from harness.spec.recipe import Recipe, Stage
 from harness.spec.table import Column, Row, Table
+from harness.stats import resample
 from harness.store.record import Records
 from harness.store.result import EpochEvaluation, Evaluation
 from tests import prepared, records
@@ -247,3 +248,22 @@ def test_groups_of_the_store_stay_together(folder: Path, monkeypatch: pytest.Mon
     # Eight images differ: 2 / 2^8 alone; of two patients, one assignment in two.
     assert alone.pairs[0].images_p == pytest.approx(2 / 2**8, abs=0.004)
     assert together.pairs[0].images_p == pytest.approx(0.5, abs=0.03)
+
+
+@pytest.mark.parametrize(("n", "classes"), [(12, 2), (12, 5), (200, 3)])
+def test_macro_auc_of_all_resamples_at_once_is_that_of_each(n: int, classes: int) -> None:
+    # Few images, so that classes are missing from resamples; two decimals, so that scores tie.
+    rng = np.random.default_rng(n + classes)
+    probabilities = rng.dirichlet(np.ones(classes), n).round(1)
+    probabilities[:, 0] += 1 - probabilities.sum(axis=1)
+    labels = np.sort(rng.integers(0, classes, n))
+    rows = [*resample.rows(n, rng, 100), np.full(n, 3)]
+    clusters = np.arange(n) // 3
+    rows += resample.rows(n, rng, 100, clusters=clusters)
+    found = evidence.macro_aucs(probabilities, labels, rows)
+    single = by_image.Outcomes(labels=labels, probabilities=probabilities)
+    statistic = single.statistic(metrics.METRICS["macro_auc"])
+    assert statistic is not None
+    expected = [statistic(chosen) for chosen in rows]
+    assert np.isnan(found[100])  # one image alone has one class
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
