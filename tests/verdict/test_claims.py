@@ -22,6 +22,7 @@ from harness.verdict import gains
 from harness.verdict.claims import JudgedClaim
 from harness.verdict.gains import Gain, Published
 from harness.verdict.table import judge_plan
+from harness.verdict.values import Word
 from tests.verdict.test_tables import FAMILY, IMAGES, _plan, _plant, _row, _table
 
 ROWS = [
@@ -214,7 +215,7 @@ ROUNDS = 1500
 MOST = 0.05 + 3.3 * (0.05 * 0.95 / ROUNDS) ** 0.5
 
 
-def _family(rng: np.random.Generator, truth: np.ndarray, sd: float, seeds: int) -> list[str]:
+def _family(rng: np.random.Generator, truth: np.ndarray, sd: float, seeds: int) -> list[Word]:
     """Return what is wrongly said of gains over rivals on 233 images, with a common subject."""
     n = 233
     # One more draw of every row is the published one.
@@ -229,7 +230,7 @@ def _family(rng: np.random.Generator, truth: np.ndarray, sd: float, seeds: int) 
         )
         for row in shares
     ]
-    wrong = []
+    wrong: list[Word] = []
     for true, (gain, published), judged in zip(truth, found, gains.judge_all(found), strict=True):
         right = np.sign(gain.mean) == np.sign(true)
         # Every published gain is a draw of the same methods: none is of another size.
