@@ -19,6 +19,7 @@ from harness.api import (
     AMT,
     MAE,
     MSMAE,
+    SAM_HIDES,
     Column,
     Finetune,
     Method,
@@ -70,6 +71,7 @@ def _rows() -> tuple[Row, ...]:
                         label=f"λ = {weight:g}, fine-tuning {'with' if sam else 'without'} SAM",
                         group=f"Masks in pre-training: {label}",
                         stages=(pretrain, finetune),
+                        explanations=(SAM_HIDES,) if sam and method is paper.DESCRIBED else (),
                     )
                 )
     rows.append(

@@ -13,6 +13,7 @@ self-supervised encoder is fine-tuned on Table 5's protocol, MSMAE with masks in
 from __future__ import annotations
 
 from harness.api import (
+    SAM_HIDES,
     Claim,
     Column,
     Ordering,
@@ -195,6 +196,7 @@ EXPERIMENT = Table(
             stages=paper.described(),
             finetunes={"own": paper.described()[-1]},
             printed=_printed("63.41", "98.39", "81.97"),
+            explanations=(SAM_HIDES,),
         ),
     ),
     scatter=Scatter(
@@ -215,8 +217,5 @@ EXPERIMENT = Table(
         " attention row of [CLS] then gets exactly no gradient, so the maps that guide masks in"
         " fine-tuning come from a row that pre-training alone has trained. `--set"
         " finetune.method.pool=class` trains it (eq. 8).",
-        "Where generated images (`--profile smoke`) have small lesions, MSMAE's row ends near the"
-        " majority class: SAM hides in fine-tuning what decides the label. `harness run lesions"
-        " --profile smoke --datasets btmd` measures it, with controls (docs/lesions.md).",
     ),
 )

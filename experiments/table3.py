@@ -15,6 +15,7 @@ from __future__ import annotations
 from harness.api import (
     AMT,
     MAE,
+    SAM_HIDES,
     Change,
     Claim,
     Column,
@@ -74,6 +75,7 @@ def _setting(masks: str, *, sam: bool) -> Row:
             "paper_training_macs": macs,
             "training_seconds": milliseconds,
         },
+        explanations=(SAM_HIDES,) if sam and masks == "sam" else (),
     )
 
 

@@ -11,6 +11,7 @@ are 181, 173, 170 and 154 of them, one image is 0.43 points, and always answerin
 from __future__ import annotations
 
 from harness.api import (
+    SAM_HIDES,
     Claim,
     Column,
     Ordering,
@@ -81,6 +82,7 @@ EXPERIMENT = Table(
             stages=paper.described(),
             finetunes={"own": paper.described()[-1]},
             printed={"busi": "77.68"},
+            explanations=(SAM_HIDES,),
         ),
     ),
     notes=(

@@ -30,6 +30,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from harness.api import (
+    SAM_HIDES,
     Claim,
     Column,
     Ordering,
@@ -66,6 +67,7 @@ def _row(name: str, label: str, group: str, stages: tuple[Stage, Stage], printed
         stages=stages,
         printed=dict(zip(("messidor2", "btmd"), printed, strict=True)),
         usual_batch=USUAL_BATCH,
+        explanations=(SAM_HIDES,) if stages == (PRETRAIN, FINETUNE) else (),
     )
 
 

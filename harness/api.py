@@ -97,6 +97,7 @@ if TYPE_CHECKING:
     )
     from harness.spec.claim import HALF_A_POINT, Change, Claim, Margin, Ordering, one_image
     from harness.spec.dataset import Dataset, Item, Listing, Source
+    from harness.spec.explanation import SAM_HIDES, Explanation
     from harness.spec.printed import Printed
     from harness.spec.profile import Profile, Scale
     from harness.spec.profiles import LAPTOP, PAPER, PROFILES, SMOKE
@@ -135,6 +136,8 @@ __all__ = [  # noqa: RUF022 (grouped by what they are for)
     "HALF_A_POINT",
     "Curves",
     "Curve",
+    "Explanation",
+    "SAM_HIDES",
     "Sweep",
     "Space",
     "Real",

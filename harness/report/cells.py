@@ -147,11 +147,20 @@ def _remarks(entries: Sequence[Entry], done: int, seeds: int) -> tuple[str, ...]
     return tuple(remarks)
 
 
-def footnote(cells: Mapping[str, Cell], marks: Mapping[str, str]) -> dict[str, Cell]:
-    """Add to each cell, by row name, its footnotes' marks; ``marks`` maps a ``reason`` to one."""
+def footnote(
+    cells: Mapping[str, Cell], marks: Mapping[str, str], constant: Mapping[str, str]
+) -> dict[str, Cell]:
+    """Add to each cell, by row name, its footnotes' marks.
+
+    Args:
+        cells: the cells of a column.
+        marks: the mark of each ``reason`` and of each text in ``constant``.
+        constant: by row name, what is said of a row that scores no better than a constant answer.
+    """
     marked = {}
     for name, cell in cells.items():
         reasons = {text for e in cell.entries if (text := reason(e)) is not None}
+        reasons |= {constant[name]} if name in constant else set()
         added = tuple(mark for text, mark in marks.items() if text in reasons)
         marked[name] = replace(cell, marks=cell.marks + added)
     return marked

@@ -35,7 +35,7 @@ def _row(name: str, columns: Sequence[GridColumn]) -> ComputedRow:
     values: dict[str, float | None] = {}
     texts: dict[str, str] = {}
     for column in columns:
-        results = _results(column.context)
+        results = answers(column.context)
         if name not in results:
             continue
         value = results[name]
@@ -45,7 +45,7 @@ def _row(name: str, columns: Sequence[GridColumn]) -> ComputedRow:
     return ComputedRow(name=name, label=label, meaning=meaning, values=values, texts=texts)
 
 
-def _results(context: ColumnContext) -> dict[str, float | None]:
+def answers(context: ColumnContext) -> dict[str, float | None]:
     """Return a column's metric (natural units) for each constant prediction, by name."""
     majority = {} if context.majority is None else {MAJORITY: context.majority}
     return {**majority, **context.constants}

@@ -8,12 +8,12 @@ from __future__ import annotations
 import itertools
 import string
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from harness.errors import unknown
 from harness.evaluate import registry
-from harness.report import cells, compare, computed, notes, same_run, ties
+from harness.report import cells, compare, computed, constant, notes, same_run, ties
 from harness.report.evidence import Images
 from harness.report.separation import Ties
 from harness.report.values import (
@@ -66,7 +66,6 @@ def lay_out(  # noqa: PLR0913 (all that a table is made from)
     """
     by_cell = _by_cell(table, entries, columns, context)
     grid_columns = _columns(table, columns, registry.known() if metrics is None else metrics)
-    marks = _marks(entries)
     same = same_run.find(_rivals(table), entries, columns)
 
     def cell(row: Row, column: GridColumn) -> Cell:
@@ -83,9 +82,17 @@ def lay_out(  # noqa: PLR0913 (all that a table is made from)
         found.extend(separated)
         for tested in separated:
             by_row = ties.mark(by_row, tested)
-        return cells.footnote(same_run.mark(by_row, same), marks)
+        return same_run.mark(by_row, same)
 
     by_column = {column.name: column_cells(column) for column in grid_columns}
+    low = {
+        column.name: constant.reasons(table.rows, by_column[column.name], column, context)
+        for column in grid_columns
+    }
+    marks = _marks([*map(cells.reason, entries), *_texts(table, low)])
+    by_column = {
+        name: cells.footnote(by_row, marks, low[name]) for name, by_row in by_column.items()
+    }
     rows = _rows(table, by_column)
     shown = _shown(rows, grid_columns)
     comparisons = compare.compare(table, rows, grid_columns)
@@ -207,9 +214,15 @@ def _parts(rows: Sequence[Row], column: ColumnContext, metric: Quantity) -> tupl
     return ("paper", "ours", "difference") if comparable else ("paper", "ours")
 
 
-def _marks(entries: Sequence[Entry]) -> dict[str, str]:
+def _texts(table: Table, low: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Return what is said of rows no better than a constant answer, in the order of the rows."""
+    by_row = [by_row.get(row.name) for row in table.rows for by_row in low.values()]
+    return [text for text in by_row if text is not None]
+
+
+def _marks(reasons: Iterable[str | None]) -> dict[str, str]:
     """Return a footnote mark per reason, in order of appearance: a to z, then aa, ab, ..."""
-    reasons = dict.fromkeys(r for e in entries if (r := cells.reason(e)) is not None)
+    texts = dict.fromkeys(reason for reason in reasons if reason is not None)
     lengths = itertools.count(1)
     letters = (p for n in lengths for p in itertools.product(string.ascii_lowercase, repeat=n))
-    return dict(zip(reasons, map("".join, letters), strict=False))
+    return dict(zip(texts, map("".join, letters), strict=False))

@@ -13,6 +13,7 @@ from harness.errors import UserError, unknown
 from harness.ranges import AnyCount, Seed
 from harness.spec.claim import Claim, Margin
 from harness.spec.costs import COSTS
+from harness.spec.explanation import Explanation
 from harness.spec.printed import Printed
 from harness.spec.quantity import CostQuantity
 from harness.spec.recipe import Stage
@@ -39,6 +40,8 @@ class Row:
         usual_batch: by phase, the batch size of which the row is a variation. A profile's limit
             applies to this batch, and the row's keeps its ratio to it; a limit on the row's batch
             would make all larger batches equal.
+        explanations: measured reasons why the row may score no better than a constant answer; a
+            footnote gives those that hold where it does.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Row:
     group: str = ""
     backbone: str = ""
     usual_batch: Mapping[str, AnyCount] = field(default_factory=dict)
+    explanations: tuple[Explanation, ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.printed, Mapping):
