@@ -5,7 +5,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3 python; do \
 	>/dev/null 2>&1; then command -v $$name; break; fi; done)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Processes that share the tests, of one thread each.
+# Processes that share the tests (of one thread each) or the demo (of 1/JOBS of the cores each).
 JOBS ?= 2
 # How long `make fuzz` takes.
 FUZZ_SECONDS ?= 600
@@ -16,7 +16,7 @@ HARNESS_SURVIVE ?= whole
 .PHONY: help demo test quick lint format bench fuzz survive wheel clean
 
 help:
-	@echo "make demo    run Table 1 at smoke size and print it"
+	@echo "make demo    run two data sets of Table 1 at smoke size and print them"
 	@echo "make test    lint, type-check and test everything"
 	@echo "make quick   the tests that take seconds; under two minutes in all"
 	@echo "make lint    ruff and mypy --strict"
@@ -36,7 +36,7 @@ $(STAMP): requirements.lock pyproject.toml harness/__init__.py
 	touch $@
 
 demo: $(STAMP)
-	$(BIN)/harness run table1 --profile smoke
+	$(BIN)/harness run table1 --profile smoke --datasets btmd,ham10000 --jobs $(JOBS)
 
 test: lint
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal

@@ -54,11 +54,12 @@ def _beats(value: float, answer: float, column: GridColumn) -> bool:
 
 def _explained(row: Row, column: GridColumn, context: Context) -> str:
     """Return the row's explanations that hold here; a probe is of pre-training alone."""
-    if column.context.column.probe is not None:
+    shown = column.context.column
+    if shown.probe is not None or context.overrides:
         return UNEXPLAINED
     told = [
         e.text
         for e in row.explanations
-        if e.covers(context.profile, generated=column.context.phantom) and not context.overrides
+        if e.covers(context.profile, shown.dataset, generated=column.context.phantom)
     ]
     return "; ".join(told) or UNEXPLAINED

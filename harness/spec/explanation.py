@@ -17,11 +17,13 @@ class Explanation:
     Attributes:
         text: the reason, and the command or page that measures it.
         profile: name of the profile that it holds for; "" for all.
+        dataset: name of the column's data set that it holds for; "" for all.
         generated: whether it holds for generated images alone.
     """
 
     text: str
     profile: str = ""
+    dataset: str = ""
     generated: bool = False
 
     def __post_init__(self) -> None:
@@ -30,9 +32,13 @@ class Explanation:
         if self.profile:
             profiles.find(self.profile)
 
-    def covers(self, profile: str, *, generated: bool) -> bool:
-        """Whether it was measured under a profile, on generated images or on real ones."""
-        return self.profile in ("", profile) and (generated or not self.generated)
+    def covers(self, profile: str, dataset: str, *, generated: bool) -> bool:
+        """Whether it was measured under a profile, on a data set or images generated for it."""
+        return (
+            self.profile in ("", profile)
+            and self.dataset in ("", dataset)
+            and (generated or not self.generated)
+        )
 
 
 SAM_HIDES = Explanation(

@@ -15,7 +15,9 @@ from harness.spec.explanation import Explanation
 from harness.spec.table import Column
 from tests.report_cases import STAGES, column, entry, grid, row
 
-WHY = Explanation(text="too few epochs (docs/demo.md)", profile="smoke", generated=True)
+WHY = Explanation(
+    text="too few epochs (docs/demo.md)", profile="smoke", dataset="btmd", generated=True
+)
 LOW = "no better than a constant answer (Majority class): "
 
 

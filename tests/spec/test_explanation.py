@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.data import registry
 from harness.errors import UserError
 from harness.plan import catalog
 from harness.spec.explanation import Explanation
@@ -31,8 +32,14 @@ def test_it_holds_under_its_profile_and_on_its_images(
         f"{profile}-{images}"
         for profile in ("smoke", "paper")
         for images in ("generated", "real")
-        if explanation.covers(profile, generated=images == "generated")
+        if explanation.covers(profile, "btmd", generated=images == "generated")
     }
+
+
+def test_it_holds_on_its_data_set_alone() -> None:
+    explanation = Explanation(text="x", dataset="btmd")
+    assert explanation.covers("paper", "btmd", generated=False)
+    assert not explanation.covers("paper", "busi", generated=False)
 
 
 def test_an_unknown_profile_or_no_text_is_refused() -> None:
@@ -43,11 +50,13 @@ def test_an_unknown_profile_or_no_text_is_refused() -> None:
 
 
 def test_shipped_explanations_name_pages_and_experiments_that_exist() -> None:
-    texts = set()
+    texts, known = set(), {"", *registry.datasets()}
     for name in catalog.experiments():
         _, table = catalog.find(name)
         if isinstance(table, Table):
-            texts |= {e.text for row in table.rows for e in row.explanations}
+            told = [e for row in table.rows for e in row.explanations]
+            texts |= {e.text for e in told}
+            assert {e.dataset for e in told} <= known
     assert texts
     for text in texts:
         named = re.findall(r"`harness run (\w+)", text)
