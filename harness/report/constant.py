@@ -1,4 +1,4 @@
-"""Rows that score no better than a constant answer, and what is said of them."""
+"""Rows that score no better than a constant answer, or not clearly so, and what is said of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from harness.report.computed import ANSWERS, answers
 from harness.report.values import Cell, Context, GridColumn
 from harness.spec.table import Row
+from harness.stats import intervals
 
 CLOSE = 1e-9
 """Difference up to which two numbers, of the same counts of images, are equal."""
@@ -17,7 +18,9 @@ UNEXPLAINED = "no measured reason is named"
 def reasons(
     rows: Sequence[Row], cells: Mapping[str, Cell], column: GridColumn, context: Context
 ) -> dict[str, str]:
-    """Return a footnote for each finished row of a column that no constant answer is worse than.
+    """Return a footnote for each finished row of a column that no constant answer is clearly below.
+
+    Of an accuracy, that is a row whose interval over the images holds the constant answer, too.
 
     Args:
         rows: the table's rows, whose explanations are named where they hold.
@@ -32,10 +35,10 @@ def reasons(
     found = {}
     for row in rows:
         value = cells[row.name].value
-        if value is not None and not _beats(value, answer, column):
-            label = ANSWERS[name][0].removesuffix(" (computed)")
-            why = _explained(row, column, context)
-            found[row.name] = f"no better than a constant answer ({label}): {why}"
+        if value is None or (how := _compared(value, answer, column)) is None:
+            continue
+        label = ANSWERS[name][0].removesuffix(" (computed)")
+        found[row.name] = f"{how} a constant answer ({label}): {_explained(row, column, context)}"
     return found
 
 
@@ -47,9 +50,18 @@ def _best(column: GridColumn) -> tuple[str, float] | None:
     return max(defined, key=lambda pair: sign * pair[1], default=None)
 
 
-def _beats(value: float, answer: float, column: GridColumn) -> bool:
+def _compared(value: float, answer: float, column: GridColumn) -> str | None:
+    """Return how a row compares with a constant answer, None if it is clearly better."""
     better = value - answer if column.metric.better == "higher" else answer - value
-    return better > CLOSE * column.metric.factor
+    if better <= CLOSE * column.metric.factor:
+        return "no better than"
+    n = column.context.n
+    if column.metric.name != "accuracy" or not n:
+        return None
+    # All seeds are evaluated on the same images: more seeds do not make this interval narrower.
+    interval = intervals.wilson(round(value / column.metric.factor * n), n)
+    low = column.metric.factor * interval.low
+    return "not clearly better (Wilson's 95 % over images) than" if low <= answer else None
 
 
 def _explained(row: Row, column: GridColumn, context: Context) -> str:

@@ -132,7 +132,7 @@ def test_the_terminal_shows_the_same_cells(capsys: pytest.CaptureFixture[str]) -
         "MAE [19] against MSMAE (λ = 0.1)",
         "not run",
         "failed a b",
-        "30.90 ± 0.00 [30.90, 30.90] c (collapsed)",
+        "30.90 ± 0.00 [30.90, 30.90] d (collapsed)",
         "Majority",
     ):
         assert text in shown
