@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness.audit import inconsistent
-from harness.audit.constant import Constant
 from harness.audit.equation import Flops
 from harness.audit.published import Number
+from harness.verdict.constant import Constant
 from harness.verdict.grim import Grim, grim
 
 MOST_RUNS = 5

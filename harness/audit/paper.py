@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from harness.audit import arithmetic, constant, entries, equation, inconsistent, margins, published
+from harness.audit import arithmetic, entries, equation, inconsistent, margins, published
 from harness.audit.arithmetic import Checked
-from harness.audit.constant import Constant
 from harness.audit.entries import Entry
 from harness.audit.equation import Flops, Halves
 from harness.audit.inconsistent import Finding
 from harness.audit.margins import Margin
+from harness.verdict import constant
+from harness.verdict.constant import Constant
 
 FORMAT = 1
 """Version of the JSON layout."""

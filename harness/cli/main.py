@@ -73,7 +73,8 @@ def _run(words: Sequence[str], *, is_process: bool) -> int:
     try:
         _check_words(words)
         parser = _parser()
-        args = parser.parse_args(words, argparse.Namespace(words=tuple(words)))
+        given = argparse.Namespace(words=tuple(words))
+        args = parser.parse_args(options.with_negatives(words), given)
         code = _dispatch(args, parser, is_process=is_process)
         if sys.stdout is not None:
             sys.stdout.flush()  # a full disk is met here, not when the interpreter exits

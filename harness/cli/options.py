@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.ranges import said
@@ -46,6 +46,24 @@ def number(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
+_NEGATIVE = re.compile(r"-[0-9.][-+0-9.,eE ]*", re.ASCII)
+
+
+def with_negatives(words: Sequence[str]) -> list[str]:
+    """Join an option and a value that begins with a minus sign: --values=-1,-2.
+
+    argparse would take such a value for an option, unless it is a single number.
+    """
+    joined: list[str] = []
+    for word in words:
+        before = joined[-1] if joined else ""
+        if _NEGATIVE.fullmatch(word) and re.fullmatch(r"--[a-z-]+", before):
+            joined[-1] = f"{before}={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
 def path(text: str) -> Path:
     """Parse the path of a file or folder.
 
@@ -84,6 +102,18 @@ def formats(text: str) -> tuple[str, ...]:
             known = ", ".join(TABLE_FORMATS)
             raise argparse.ArgumentTypeError(f"no format {name!r}; known: {known}")
     return parsed
+
+
+def typed_of(words: Sequence[str], options: Sequence[str]) -> tuple[str, ...]:
+    """Return the options of a list that a command line has, also shortened, in their order."""
+    heads = {word.partition("=")[0] for word in words if word.startswith("--")} - {"--"}
+    # argparse has refused a shortened option that several begin with.
+    found = {
+        next((o for o in options if o == head), None)
+        or next((o for o in options if o.startswith(head)), None)
+        for head in heads
+    }
+    return tuple(option for option in options if option in found)
 
 
 def seeds(text: str) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from harness.plan.columns import small_stores
 from harness.plan.options import Options
 from harness.plan.plan import Plan
 from harness.spec import profiles
+from harness.store.margins import TableFile
 
 LAUNCHING = ("--jobs", "--launcher")
 """Options of how the work is started; they are not passed to workers."""
@@ -27,6 +28,16 @@ def make_plan(args: argparse.Namespace) -> Plan:
     """Return the plan of the experiment that the command line names."""
     options = plan_options(args)
     return plan.make(*catalog.load(args.experiment), options)
+
+
+def table_file(name: str, experiment: str) -> TableFile:
+    """Return the file of a table, by which its margins are frozen.
+
+    Args:
+        name: of the table.
+        experiment: as the command line names it.
+    """
+    return TableFile(name=name, place=catalog.place(experiment))
 
 
 def plan_options(args: argparse.Namespace) -> Options:

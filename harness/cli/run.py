@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from harness.cli.planning import launch_options, make_plan, warn_of_small_stores
+from harness.cli.planning import launch_options, make_plan, table_file, warn_of_small_stores
 from harness.cli.tables import mirror_runs, write_tables, written_plans
 from harness.console import note, say
 from harness.execute.stage import ExecutionOptions
@@ -13,8 +13,9 @@ from harness.interrupt import Stop
 from harness.plan.plan import Plan
 from harness.provenance import choose_device
 from harness.store import margins as ledger
-from harness.verdict.collect import margins
-from harness.verdict.table import judge_plan, summary
+from harness.store.margins import TableFile
+from harness.verdict.frozen import chosen
+from harness.verdict.table import judge_plan, remarks, summary
 
 
 def run(args: argparse.Namespace) -> int:
@@ -24,7 +25,8 @@ def run(args: argparse.Namespace) -> int:
     if args.worker:
         return work_on_plan(plan, device, ExecutionOptions(micro_batch=args.micro_batch))
     # Before any number is seen: a margin that is chosen afterwards decides nothing.
-    ledger.freeze(plan.options.runs, plan.name, margins(plan.table))
+    file = table_file(plan.name, args.experiment)
+    ledger.freeze(plan.options.runs, file, chosen(plan.table))
     warn_of_small_stores([plan])
     with Stop() as stop:
         sheets = written_plans(args, plan)
@@ -35,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
             f"{outcome.trained} stages trained, {outcome.found} found done,"
             f" {len(outcome.failed)} failed. Written: {', '.join(str(p) for p in paths)}"
         )
-        _say_verdict(plan, args.experiment)
+        _say_verdict(plan, file, args.experiment)
         if args.track == "on":
             mirror_runs(plan, paths)
     for record in outcome.failed:
@@ -43,9 +45,10 @@ def run(args: argparse.Namespace) -> int:
     return 1 if outcome.failed else 0
 
 
-def _say_verdict(plan: Plan, experiment: str) -> None:
+def _say_verdict(plan: Plan, file: TableFile, experiment: str) -> None:
     """Print how many published numbers, gains and claims the runs reproduce."""
-    lines = summary(judge_plan(plan))
+    verdict = judge_plan(plan, file=file)
+    lines = summary(verdict)
     if lines:
-        say("Verdict:", *(f"  {line}" for line in lines))
+        say("Verdict:", *(f"  {line}" for line in (*lines, *remarks(verdict))))
         say(f"`harness verdict {experiment}` with the same options says why.")

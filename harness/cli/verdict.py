@@ -24,6 +24,12 @@ DESCRIPTION = """Say of every published number of tables, and of every claim, wh
 runs reproduce it; or, with --values and --published, of numbers that are typed in. Nothing is
 trained. The words and their order stand in docs/verdict.md."""
 
+OF_TABLES = (
+    *("--profile", "--datasets", "--rows", "--metrics", "--seeds", "--split", "--rule"),
+    *("--probes", "--set", "--data", "--runs", "--out"),
+)
+"""Options that say nothing about values that are typed in."""
+
 
 def add_parser(commands: Any) -> None:
     """Add the ``verdict`` command to the command line."""
@@ -72,6 +78,11 @@ def run(args: argparse.Namespace) -> int:
             + ("both were given." if typed else "neither was given.")
         )
     if typed:
+        if of_tables := options.typed_of(args.words, OF_TABLES):
+            raise UserError(
+                f"{', '.join(of_tables)} select runs of tables and change nothing about typed"
+                " --values; leave them out, or name a table instead of --values."
+            )
         return _typed(args)
     for name in ("basis", "images"):
         if getattr(args, name) is not None:
@@ -80,13 +91,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _typed(args: argparse.Namespace) -> int:
-    from harness.verdict import write
+    from harness.verdict import terminal, write
 
     verdict = judge_values(args)
     if args.json:
         say_json(write.to_json(verdict))
     else:
-        say(*write.lines(verdict))
+        say(*terminal.lines(verdict))
     return 0
 
 
@@ -99,6 +110,7 @@ def judge_values(args: argparse.Namespace) -> Verdict:
     from harness.spec.claim import Margin
     from harness.spec.printed import Printed
     from harness.verdict.judge import judge
+    from harness.verdict.units import mixed
     from harness.verdict.values import Evidence
 
     for name in ("values", "published", "margin"):
@@ -117,9 +129,11 @@ def judge_values(args: argparse.Namespace) -> Verdict:
         values = tuple(parse(word.strip()) for word in args.values.split(","))
     except argparse.ArgumentTypeError as error:
         raise UserError(f"--values: {error}; separate them by commas.") from error
+    printed = Printed(args.published.strip())
     return judge(
         Evidence(
-            printed=Printed(args.published.strip()),
+            printed=printed,
+            remarks=tuple(filter(None, (mixed(printed, values),))),
             values=values,
             margin=Margin(value=args.margin, source="given with --margin"),
             basis=args.basis or "mean",
@@ -130,7 +144,7 @@ def judge_values(args: argparse.Namespace) -> Verdict:
 
 
 def _tables(args: argparse.Namespace) -> int:
-    from harness.verdict import write
+    from harness.verdict import terminal, write
     from harness.verdict.table import counted, summary
 
     verdicts = list(_judged(args))
@@ -139,18 +153,17 @@ def _tables(args: argparse.Namespace) -> int:
         plan = verdict.plan
         context = _context(args, plan)
         folder = args.out or Path("reports") / plan.options.profile.name
-        name = f"{plan.name}-verdict" + ("" if verdict.margin is None else "-other-margin")
         page = write.table_to_json(verdict, context)
         pages.append(page)
-        files.write_text(folder / f"{name}.md", write.markdown(verdict, context))
-        files.write_json(folder / f"{name}.json", page)
-        paths += [folder / f"{name}.md", folder / f"{name}.json"]
+        files.write_text(folder / f"{verdict.page}.md", write.markdown(verdict, context))
+        files.write_json(folder / f"{verdict.page}.json", page)
+        paths += [folder / f"{verdict.page}.md", folder / f"{verdict.page}.json"]
     words = [judged.word for verdict in verdicts for _, judged in verdict.numbers]
     if args.json:
         say_json({"summary": counted(words), "tables": pages})
         return 0
     for verdict in verdicts:
-        say(*write.table_lines(verdict), "")
+        say(*terminal.table_lines(verdict), "")
     if len(verdicts) > 1:
         say("Summary:", *(f"  {line}" for verdict in verdicts for line in summary(verdict)))
         say(f"  all published numbers: {counted(words)}")
@@ -164,27 +177,28 @@ def _judged(args: argparse.Namespace) -> Iterator[TableVerdict]:
     Raises:
         UserError: a table has no published number, or a margin is not the frozen one.
     """
-    from harness.cli.planning import plan_options
+    from harness.cli.planning import plan_options, table_file
     from harness.plan import catalog
     from harness.plan.plan import make_all
     from harness.spec.claim import Margin
     from harness.store import margins as ledger
-    from harness.verdict.collect import margins
+    from harness.verdict.frozen import chosen
     from harness.verdict.table import judge_plan
 
     tables = [catalog.load(name) for name in args.experiments]
     given = None
     if args.margin is not None:
         given = Margin(value=args.margin, source="given with --margin")
-    for plan in make_all(tables, replace(plan_options(args), unprepared=True)):
-        own = margins(plan.table)
+    plans = make_all(tables, replace(plan_options(args), unprepared=True))
+    for plan, experiment in zip(plans, args.experiments, strict=True):
+        own, file = chosen(plan.table), table_file(plan.name, experiment)
         if not own and not plan.table.claims:
             raise UserError(
                 f"{plan.name} prints no published number to judge; give Row.printed in its file."
             )
         if given is None:
-            ledger.check(plan.options.runs, plan.name, own)
-        yield judge_plan(plan, margin=given)
+            ledger.check(plan.options.runs, file, own)
+        yield judge_plan(plan, margin=given, file=file)
 
 
 def _context(args: argparse.Namespace, plan: Plan) -> Context:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,9 +106,31 @@ def load_sweep(name: str) -> tuple[str, Sweep]:
     return stem, experiment
 
 
+def place(name: str) -> str:
+    """Return what tells a user's files of one name apart; "" for a table that ships.
+
+    Args:
+        name: as in ``load``.
+
+    Returns:
+        eight digits of the digest of the file's absolute path, links followed.
+    """
+    if not _is_path(name):
+        return ""
+    path = Path(name).resolve()
+    shipped = experiments().get(path.stem)
+    if shipped is not None and shipped.path.resolve() == path:
+        return ""
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
+
+
+def _is_path(name: str) -> bool:
+    return name.endswith(".py") or "/" in name
+
+
 def find(name: str) -> tuple[str, Table | Sweep]:
     """Execute an experiment's file and return its name and table or sweep; names as in ``load``."""
-    if name.endswith(".py") or "/" in name:
+    if _is_path(name):
         path = Path(name)
         if not path.is_file():
             raise UserError(f"No experiment file {name!r}; give a path that exists or a name.")

@@ -67,6 +67,7 @@ class Plan:
     Attributes:
         name: of the experiment.
         table: with the selected rows and columns.
+        whole: with all rows and columns, as the experiment has them.
         options: of the command.
         seeds: of every row.
         columns: the selected columns with their data.
@@ -78,6 +79,7 @@ class Plan:
 
     name: str
     table: Table
+    whole: Table
     options: Options
     seeds: tuple[int, ...]
     columns: tuple[ColumnPlan, ...]
@@ -122,7 +124,10 @@ def make_all(tables: Sequence[tuple[str, Table]], options: Options) -> tuple[Pla
     for row in trained:
         _check_definable(row)
     chains = iter(resolve(trained, options.profile, options.overrides))
-    return tuple(_resolve(name, table, chains, options) for name, table in narrowed)
+    return tuple(
+        _resolve(name, table, whole, chains, options)
+        for (name, table), (_, whole) in zip(narrowed, tables, strict=True)
+    )
 
 
 def _check_definable(row: Row) -> None:
@@ -180,9 +185,9 @@ def _at_scale(row: Row, stage: Stage, profile: Profile) -> Stage:
 
 
 def _resolve(
-    name: str, table: Table, chains: Iterator[tuple[Stage, ...]], options: Options
+    name: str, table: Table, whole: Table, chains: Iterator[tuple[Stage, ...]], options: Options
 ) -> Plan:
-    """Plan one table; ``chains`` yields the stages of its rows, scaled and overridden."""
+    """Plan the selected rows of a table; ``chains`` yields their stages, scaled and overridden."""
     trained = [(row, next(chains)) for row in table.rows if row.stages is not None]
     seeds = options.seeds or table.seeds or options.profile.seeds
     if len(set(seeds)) != len(seeds):
@@ -210,6 +215,7 @@ def _resolve(
     plan = Plan(
         name=name,
         table=replace(table, columns=tuple(c.column for c in columns)),
+        whole=whole,
         options=options,
         seeds=tuple(seeds),
         columns=columns,

@@ -21,6 +21,7 @@ from harness.spec.table import Column, Row, Table
 from harness.stats import grid, intervals, variance
 from harness.stats.intervals import Interval
 from harness.store.result import Rule
+from harness.verdict.constant import constant
 from harness.verdict.values import Basis, Evidence, NamedSd
 
 BASIS: Basis = "draw"
@@ -274,17 +275,16 @@ def _scale(plan: Plan, column: ColumnPlan) -> tuple[str, ...]:
 def _constants(column: _Surroundings) -> tuple[int, ...]:
     """Return how many of the paper's images the constant answer can get right.
 
-    The paper's own division of the images is not known where it was drawn at random: the count
-    then lies beside the expected one, and that of our division of the same size is added.
+    That of an official division is known. The paper's own division of other images is not: the
+    count then lies beside the expected one, and that of our division of the same size is added.
     """
     dataset, context = column.column.asked, column.context
-    n, total = dataset.sizes.get("eval"), sum(dataset.counts)
-    if not n or not total:
-        return ()
-    expected = n * max(dataset.counts) / total
-    counts = {math.floor(expected), math.ceil(expected)}
-    if context is not None and context.n == n and context.majority is not None:
-        counts.add(round(context.majority * n))
+    answer = constant(dataset) if sum(dataset.counts) else None
+    if answer is None or answer.official:
+        return () if answer is None else answer.counts
+    counts = set(answer.counts)
+    if context is not None and context.n == answer.n and context.majority is not None:
+        counts.add(round(context.majority * answer.n))
     return tuple(sorted(counts))
 
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from harness.plan.narrowing import Narrowing, narrowing
 from harness.plan.plan import Plan
 from harness.spec.claim import Margin
+from harness.spec.table import Table
+from harness.store.margins import TableFile
 from harness.verdict import effects as effects_of
+from harness.verdict import frozen
 from harness.verdict.collect import Cell, Collected, collect
 from harness.verdict.effects import Effect, JudgedClaim, by_word
+from harness.verdict.frozen import Standing
 from harness.verdict.judge import judge
-from harness.verdict.values import Verdict, Word
+from harness.verdict.units import mixed
+from harness.verdict.values import Evidence, Verdict, Word
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +29,8 @@ class TableVerdict:
         numbers: every published number with its verdict, in the table's order.
         effects: the gains of the table's subject over its rivals.
         claims: the paper's sentences.
+        standings: of the table's margins, what the ledgers say.
+        narrowing: what the plan leaves out or changes of the whole table; None for nothing.
         margin: the margin given in place of the table's; None for the table's own.
     """
 
@@ -30,6 +38,8 @@ class TableVerdict:
     numbers: tuple[tuple[Cell, Verdict], ...]
     effects: tuple[Effect, ...]
     claims: tuple[JudgedClaim, ...]
+    standings: tuple[Standing, ...]
+    narrowing: Narrowing | None = None
     margin: Margin | None = None
 
     @property
@@ -39,21 +49,67 @@ class TableVerdict:
 
     @property
     def title(self) -> str:
-        """The experiment, and the table of the paper that it is."""
+        """The experiment, the table of the paper that it is, and whether it is a part of it."""
         source = self.plan.table.source
-        return f"{self.plan.name} ({source})" if source else self.plan.name
+        title = f"{self.plan.name} ({source})" if source else self.plan.name
+        return f"{title}, narrowed" if self.narrowing is not None else title
+
+    @property
+    def page(self) -> str:
+        """Name of the files of the verdict: one of a part never replaces that of the table."""
+        name = f"{self.plan.name}-verdict"
+        if self.narrowing is not None:
+            name = self.narrowing.name(name)
+        return name if self.margin is None else f"{name}-other-margin"
+
+    @property
+    def scale(self) -> tuple[str, ...]:
+        """What is not the paper's: first what holds for all columns, then of each the rest."""
+        scale = self.collected.scale
+        trained = {c.column.name for c in self.plan.columns if c.column.cost is None} or {*scale}
+        reasons = dict.fromkeys(reason for column in scale.values() for reason in column)
+        common = [r for r in reasons if all(r in scale[column] for column in trained)]
+        others: dict[tuple[str, ...], list[str]] = {}
+        for column, own in scale.items():
+            if rest := tuple(reason for reason in own if reason not in common):
+                others.setdefault(rest, []).append(column)
+        return (*common, *(f"{', '.join(c)}: {', '.join(rest)}" for rest, c in others.items()))
+
+    @property
+    def narrowed(self) -> str:
+        """Sentence on what was left out or changed, and on how many gains remain; "" for nothing.
+
+        Holm's adjustment is over the gains that are judged: fewer of them are adjusted less.
+        """
+        if self.narrowing is None:
+            return ""
+        sentence = f"Narrowed {self.narrowing.text}"
+        count, whole = len(self.effects), len(gains(self.plan.whole))
+        if not whole:
+            return f"{sentence}."
+        all_of_whole = gains(self.plan.table) <= gains(self.plan.whole)
+        of = f" of {whole} effects" if all_of_whole else f" effects, not the table's {whole}"
+        return f"{sentence}: the family of Holm's adjustment is these {count}{of}."
+
+    def why(self, judged: Verdict) -> tuple[str, ...]:
+        """Return reason and facts of a verdict without what ``scale`` says once."""
+        said = {reason for reasons in self.collected.scale.values() for reason in reasons}
+        return tuple(text for text in (judged.reason, *judged.facts) if text not in said)
 
 
-def judge_plan(plan: Plan, *, margin: Margin | None = None) -> TableVerdict:
+def judge_plan(
+    plan: Plan, *, margin: Margin | None = None, file: TableFile | None = None
+) -> TableVerdict:
     """Judge every published number, effect and claim of a plan's table.
 
     Args:
         plan: with the runs to judge; data sets that are not prepared are allowed.
         margin: in place of the table's margins, for all columns.
+        file: of the table, by which its margins were frozen; None where its name says it.
     """
     collected = collect(plan, margin=margin)
     numbers = tuple(
-        (cell, judge(cell.evidence))
+        (cell, judge(_with_units(cell.evidence)))
         for row in plan.table.rows
         for column in plan.columns
         if (cell := collected.cells[row.name, column.column.name]).evidence is not None
@@ -64,18 +120,63 @@ def judge_plan(plan: Plan, *, margin: Margin | None = None) -> TableVerdict:
         numbers=numbers,
         effects=effects_of.effects(collected),
         claims=effects_of.claims(collected),
+        standings=frozen.standings(plan, file or TableFile(name=plan.name)),
+        narrowing=narrowing(plan),
         margin=margin,
     )
 
 
+def _with_units(evidence: Evidence) -> Evidence:
+    """Add a remark where a table gives a fraction and the metric is shown in percent."""
+    remark = mixed(evidence.printed, evidence.values)
+    return replace(evidence, remarks=(*evidence.remarks, remark)) if remark else evidence
+
+
+def gains(table: Table) -> set[tuple[str, str]]:
+    """Return rival and column of each published gain of a table's subject."""
+    subject = next((row for row in table.rows if row.name == table.subject), None)
+    return {
+        (row.name, column.name)
+        for column in table.columns
+        if column.cost is None and subject is not None and subject.printed_in(column) is not None
+        for row in table.rows
+        if row is not subject and row.printed_in(column) is not None
+    }
+
+
 def summary(verdict: TableVerdict) -> tuple[str, ...]:
-    """Return one line each on numbers, effects and claims, with their denominators."""
-    parts: tuple[tuple[str, Sequence[Word]], ...] = (
-        ("published numbers", [v.word for _, v in verdict.numbers]),
-        ("gains of " + verdict.plan.table.subject, [e.word for e in verdict.effects]),
-        ("claims", [c.word for c in verdict.claims]),
+    """Return one line each on numbers, effects and claims, with their denominators.
+
+    Gains and claims are judged at any scale; it is marked where it is not the paper's.
+    """
+    parts: tuple[tuple[str, Sequence[Word], bool], ...] = (
+        ("published numbers", [v.word for _, v in verdict.numbers], False),
+        (
+            "gains of " + verdict.plan.table.subject,
+            [e.word for e in verdict.effects],
+            any(e.scale for e in verdict.effects),
+        ),
+        ("claims", [c.word for c in verdict.claims], any(c.scale for c in verdict.claims)),
     )
-    return tuple(f"{verdict.title}, {name}: {counted(words)}" for name, words in parts if words)
+    return tuple(
+        f"{verdict.title}, {name}: {counted(words)}"
+        + (" (not at the paper's scale)" if scaled else "")
+        for name, words, scaled in parts
+        if words
+    )
+
+
+def remarks(verdict: TableVerdict) -> tuple[str, ...]:
+    """Return what holds for all verdicts on a table: that it is a part, its scale, its margins."""
+    lines = [verdict.narrowed] if verdict.narrowed else []
+    if verdict.margin is not None:
+        lines.append(
+            f"A separate verdict: the margin ± {verdict.margin.value:g} was given by hand, in place"
+            " of the table's."
+        )
+    if verdict.scale:
+        lines.append(f"* Not at the paper's scale: {'; '.join(verdict.scale)}.")
+    return tuple(lines)
 
 
 def counted(words: Sequence[Word]) -> str:

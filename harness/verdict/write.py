@@ -1,4 +1,4 @@
-"""Verdicts as JSON values, Markdown pages and lines of a terminal."""
+"""Verdicts as JSON values and Markdown pages."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from harness.report.values import NOTHING, Context
 from harness.stats.intervals import Interval
 from harness.verdict.collect import Cell
 from harness.verdict.effects import Effect, JudgedClaim
-from harness.verdict.judge import describe, sensitivity
-from harness.verdict.table import TableVerdict, summary
+from harness.verdict.frozen import Standing
+from harness.verdict.judge import sensitivity
+from harness.verdict.table import TableVerdict, gains, remarks, summary
 from harness.verdict.values import LEVEL, MEANINGS, Evidence, Verdict
 
 FORMAT = 1
@@ -23,6 +24,9 @@ FORMAT = 1
 NUMBER_HEADS = ("Row", "Column", "Published", "Ours", "Verdict", "Why", "Sensitivity to the margin")
 EFFECT_HEADS = ("Over", "Column", "Published", "Ours", "Verdict", "Why", "At the scale of")
 CLAIM_HEADS = ("Claim", "Source", "Verdict", "Why", "At the scale of")
+MARGIN_HEADS = ("Column", "Margin", "Source", "Chosen before the runs?")
+OTHER = "other (*)"
+"""What stands for a scale that is not the paper's, which the page's beginning says."""
 
 
 def to_json(verdict: Verdict) -> dict[str, Any]:
@@ -62,6 +66,9 @@ def table_to_json(verdict: TableVerdict, context: Context) -> dict[str, Any]:
         "source": verdict.plan.table.source,
         "summary": list(summary(verdict)),
         "margin": None if verdict.margin is None else dataclasses.asdict(verdict.margin),
+        "margins": [_standing(standing) for standing in verdict.standings],
+        "narrowed": _narrowed(verdict),
+        "scale": list(verdict.scale),
         "context": {**own, "versions": dict(context.versions)},
         "numbers": [
             {
@@ -77,6 +84,39 @@ def table_to_json(verdict: TableVerdict, context: Context) -> dict[str, Any]:
             {**dataclasses.asdict(e), "interval": _interval(e.interval)} for e in verdict.effects
         ],
         "claims": [_claim(claim) for claim in verdict.claims],
+    }
+
+
+def _standing(standing: Standing) -> dict[str, Any]:
+    frozen = standing.frozen
+    return {
+        "column": standing.column,
+        **dataclasses.asdict(standing.margin),
+        "says": standing.says,
+        "frozen": None
+        if frozen is None
+        else {
+            "since": frozen.since,
+            "commit": frozen.commit,
+            "table": frozen.table,
+            "column": frozen.column,
+            "source": frozen.margin.source,
+        },
+        "runs": standing.finished,
+        "runs_before": standing.before,
+    }
+
+
+def _narrowed(verdict: TableVerdict) -> dict[str, Any] | None:
+    """Return what the verdict leaves out or changes; None for that of the whole table."""
+    if verdict.narrowing is None:
+        return None
+    return {
+        "says": verdict.narrowed,
+        "parts": {part: list(names) for part, names in verdict.narrowing.parts.items()},
+        "seeds_left_out": list(verdict.narrowing.left_out),
+        "gains": len(verdict.effects),
+        "gains_of_the_table": len(gains(verdict.plan.whole)),
     }
 
 
@@ -102,28 +142,6 @@ def _interval(interval: Interval | None) -> list[float] | None:
     return None if interval is None else [interval.low, interval.high]
 
 
-def lines(verdict: Verdict) -> Iterator[str]:
-    """Yield a verdict on numbers that were typed in, and what is behind it."""
-    yield f"Verdict: {verdict.text}."
-    yield f"  {verdict.reason}"
-    for line in describe(verdict):
-        yield f"  {line}"
-
-
-def table_lines(verdict: TableVerdict) -> Iterator[str]:
-    """Yield the verdicts on a table for a terminal: numbers, effects, claims, summary."""
-    yield f"Verdict on {verdict.title}:"
-    if verdict.margin is not None:
-        yield f"  {_marked(verdict)}"
-    for cell, judged in verdict.numbers:
-        yield f"  {_name(cell)}: {judged.text}. {judged.reason}"
-    for effect in verdict.effects:
-        yield f"  {_gain_of(effect)}: {effect.word}. {effect.reason}{_scaled(effect.scale)}"
-    for claim in verdict.claims:
-        yield f"  {claim.claim.name}: {claim.word}. {claim.reason}{_scaled(claim.scale)}"
-    yield from summary(verdict)
-
-
 def markdown(verdict: TableVerdict, context: Context) -> str:
     """Return the page of a table's verdicts."""
     return "\n".join(_page(verdict, context)) + "\n"
@@ -132,14 +150,12 @@ def markdown(verdict: TableVerdict, context: Context) -> str:
 def _page(verdict: TableVerdict, context: Context) -> Iterator[str]:
     yield f"# {escape(f'Verdict on {verdict.title}')}"
     yield ""
+    yield from (f"- **{escape(remark)}**" for remark in remarks(verdict))
     for line in summary(verdict):
         yield f"- {escape(line)}"
-    if verdict.margin is not None:
-        yield f"- **{escape(_marked(verdict))}**"
     yield from ["", "## Published numbers", ""]
-    yield from _table(
-        NUMBER_HEADS, [_number_cells(cell, judged) for cell, judged in verdict.numbers]
-    )
+    cells = [_number_cells(cell, judged, verdict) for cell, judged in verdict.numbers]
+    yield from _table(NUMBER_HEADS, cells)
     if verdict.effects:
         subject = verdict.plan.table.subject
         yield from ["", f"## Gains of {escape(subject)} over the other rows", ""]
@@ -147,10 +163,22 @@ def _page(verdict: TableVerdict, context: Context) -> Iterator[str]:
     if verdict.claims:
         yield from ["", "## Claims", ""]
         yield from _table(CLAIM_HEADS, [_claim_cells(claim) for claim in verdict.claims])
+        for claim in verdict.claims:
+            yield from _parts(claim)
+    if verdict.standings:
+        yield from ["", "## Margins", ""]
+        yield from _table(MARGIN_HEADS, [_margin_cells(s) for s in verdict.standings])
     yield from ["", "## How", ""]
     used = {judged.word for _, judged in verdict.numbers}
     yield from (f"- *{word}*: {escape(m)}." for word, m in MEANINGS.items() if word in used)
     yield f"- {escape(_how(verdict, context))}"
+
+
+def _parts(judged: JudgedClaim) -> Iterator[str]:
+    """Yield what decides a claim, one line each."""
+    if judged.parts:
+        yield from ["", f"What decides *{escape(judged.claim.name)}*:", ""]
+        yield from (f"- {escape(part)}" for part in judged.parts)
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -160,18 +188,23 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]
         yield f"| {' | '.join(escape(cell) for cell in row)} |"
 
 
-def _number_cells(cell: Cell, judged: Verdict) -> tuple[str, ...]:
+def _number_cells(cell: Cell, judged: Verdict, verdict: TableVerdict) -> tuple[str, ...]:
     evidence = judged.evidence
-    why = "; ".join((judged.reason, *judged.facts))
+    scaled = ["see above (*)"] if evidence.foreign and verdict.scale else []
     return (
         cell.row.label,
         cell.column.name,
         evidence.printed.text,
         _ours(judged, evidence),
         judged.text,
-        why,
+        "; ".join([*verdict.why(judged), *scaled]),
         sensitivity(judged) or NOTHING,
     )
+
+
+def _margin_cells(standing: Standing) -> tuple[str, ...]:
+    margin = standing.margin
+    return (standing.column, f"± {margin.value:.4g}", margin.source, standing.says)
 
 
 def _ours(judged: Verdict, evidence: Evidence) -> str:
@@ -190,14 +223,14 @@ def _effect_cells(effect: Effect) -> tuple[str, ...]:
     if effect.gain is not None and effect.interval is not None:
         ours = f"{signed(effect.gain, 2)} {bracket(effect.interval, 2)}"
     published = NOTHING if effect.published is None else signed(effect.published, 2)
-    scale = "; ".join(effect.scale) or "the paper"
+    scale = OTHER if effect.scale else "the paper"
     return (effect.rival, effect.column, published, ours, effect.word, effect.reason, scale)
 
 
 def _claim_cells(judged: JudgedClaim) -> tuple[str, ...]:
-    why = "; ".join((judged.reason, *judged.parts))
-    scale = "; ".join(judged.scale) or "the paper"
-    return (judged.claim.text, judged.claim.source, judged.word, why, scale)
+    scale = OTHER if judged.scale else "the paper"
+    claim = judged.claim
+    return (f"{claim.name}: {claim.text}", claim.source, judged.word, judged.reason, scale)
 
 
 def _how(verdict: TableVerdict, context: Context) -> str:
@@ -214,23 +247,3 @@ def _how(verdict: TableVerdict, context: Context) -> str:
         f" seeds {', '.join(map(str, context.seeds))}, rule {context.rule!r}, profile"
         f" {context.profile!r}, commit {short(context.commit)}{changed}, {context.created}."
     )
-
-
-def _marked(verdict: TableVerdict) -> str:
-    assert verdict.margin is not None
-    return (
-        f"A separate verdict: the margin ± {verdict.margin.value:g} was given by hand, in place of"
-        " the table's"
-    )
-
-
-def _name(cell: Cell) -> str:
-    return f"{cell.row.name} / {cell.column.name}"
-
-
-def _gain_of(effect: Effect) -> str:
-    return f"gain of {effect.row} over {effect.rival} / {effect.column}"
-
-
-def _scaled(scale: Sequence[str]) -> str:
-    return f" [at: {'; '.join(scale)}]" if scale else ""

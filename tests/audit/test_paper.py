@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.audit import arithmetic, constant, inconsistent, margins, page, paper_page, published
+from harness.audit import arithmetic, inconsistent, margins, page, paper_page, published
 from harness.audit.margins import paired_range
 from harness.audit.paper import PaperAudit, audit, repeated
 from harness.audit.published import Number, find
 from harness.data import registry
 from harness.methods.msmae import paper
 from harness.spec.printed import Printed
+from harness.verdict import constant
 from tests.report import typesetting
 
 ROOT = Path(__file__).parent.parent.parent

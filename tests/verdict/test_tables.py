@@ -11,16 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import sealed
 from harness.data.parts import part_of
 from harness.data.prepared import open_store
-from harness.errors import UserError
 from harness.plan import catalog, plan
 from harness.plan.options import Options
 from harness.plan.plan import Plan
 from harness.report import collect as report_collect
 from harness.spec import profiles
-from harness.spec.claim import Change, Claim, Margin, Ordering, one_image
+from harness.spec.claim import Change, Claim, Margin, Ordering
 from harness.spec.printed import Printed
 from harness.spec.recipe import Recipe, Stage
 from harness.spec.table import Column, Row, Table
@@ -30,6 +28,7 @@ from harness.store.record import Records
 from harness.store.result import EpochEvaluation, Evaluation
 from harness.verdict import write
 from harness.verdict.collect import margins
+from harness.verdict.frozen import chosen
 from harness.verdict.table import TableVerdict, judge_plan, summary
 from harness.verdict.values import MEANINGS
 from tests import prepared, records
@@ -357,49 +356,6 @@ def test_claims_and_margins_name_what_the_table_has(name: str) -> None:
             assert part.column in columns
 
 
-def test_margin_is_frozen_at_the_first_run(tmp_path: Path) -> None:
-    first = {"btmd": one_image(1311)}
-    ledger.freeze(tmp_path, "mine", first)
-    path = ledger.path_of(tmp_path, "mine")
-    before = path.read_bytes()
-    assert sealed.whole(before)
-    ledger.freeze(tmp_path, "mine", first)
-    assert path.read_bytes() == before  # nothing new, nothing written
-    other = {"btmd": Margin(value=2.0, source="seen the numbers")}
-    with pytest.raises(UserError, match=r"± 2 \(seen the numbers\), but ± 0\.0762777"):
-        ledger.freeze(tmp_path, "mine", other)
-    with pytest.raises(UserError, match="--margin 2"):
-        ledger.check(tmp_path, "mine", other)
-    ledger.freeze(tmp_path, "mine", {**first, "busi": one_image(233)})  # a further column
-    assert set(ledger.read(tmp_path, "mine")) == {"btmd", "busi"}
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda text: text.replace(b"0.07", b"9.07"),
-        lambda text: text[:-20],
-        lambda text: b"[]",
-        lambda text: text.replace(b"mine", b"your"),
-    ],
-)
-def test_damaged_ledger_is_named_and_set_aside(
-    tmp_path: Path, damage: Any, capfd: pytest.CaptureFixture[str]
-) -> None:
-    ledger.freeze(tmp_path, "mine", {"btmd": one_image(1311)})
-    path = ledger.path_of(tmp_path, "mine")
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(UserError, match=str(path)):
-        ledger.read(tmp_path, "mine")
-    # It refuses nothing, since it proves nothing; the next run sets it aside and freezes anew.
-    other = {"btmd": one_image(1000)}
-    ledger.check(tmp_path, "mine", other)
-    ledger.freeze(tmp_path, "mine", other)
-    assert "nothing shows any more" in capfd.readouterr().err.lower()
-    assert ledger.read(tmp_path, "mine") == other
-    assert path.with_name(path.name + ".damaged").exists()
-
-
 OWN = """
 from harness.api import Column, Margin, Row, Table, supervised
 
@@ -418,7 +374,9 @@ EXPERIMENT = Table(
 def test_changed_margin_is_refused_unless_it_is_given(tmp_path: Path, harness: Harness) -> None:
     file = tmp_path / "mine.py"
     file.write_text(OWN.format(value=3.0))
-    ledger.freeze(tmp_path / "runs", "mine", {FAMILY: Margin(value=3.0, source="a test")})
+    name, table = catalog.load(str(file))
+    own = ledger.TableFile(name=name, place=catalog.place(str(file)))
+    ledger.freeze(tmp_path / "runs", own, chosen(table))
     words = ("verdict", str(file), "--profile", "smoke")
     code, out, err = harness(*words)
     assert (code, err) == (0, "")
