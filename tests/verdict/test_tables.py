@@ -61,7 +61,8 @@ def _table(rows: Sequence[Row], **changes: Any) -> Table:
 
 
 def _plan(folder: Path, table: Table, **changes: Any) -> Plan:
-    prepared.ensure(folder / "data", FAMILY, size=32)
+    if not (folder / "data" / FAMILY).exists():
+        prepared.ensure(folder / "data", FAMILY, size=32)
     small = replace(profiles.SMOKE, name="paper")  # the name says what is the paper's
     values: dict[str, Any] = {
         "profile": small,

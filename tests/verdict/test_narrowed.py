@@ -1,0 +1,122 @@
+"""A verdict on a part of a table says so, and never replaces the page of the whole table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.plan.narrowing import narrowing
+from harness.plan.plan import Plan
+from harness.report import collect as report_collect
+from harness.spec.table import Column
+from harness.verdict import terminal, write
+from harness.verdict.table import judge_plan
+from tests.conftest import Harness
+from tests.verdict.test_tables import FAMILY, _plan, _plant, _row, _table
+
+PRINTED = {"ours": "90.63", "near": "80.47", "far": "70.31"}
+
+
+def _made(folder: Path, **changes: Any) -> Plan:
+    rows = [_row(n, {FAMILY: t}, 0.1 + i / 10) for i, (n, t) in enumerate(PRINTED.items())]
+    columns = (Column(dataset=FAMILY), Column(dataset=FAMILY, metric="macro_f1"))
+    return _plan(folder, _table(rows, columns=columns, subject="ours"), **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({}, {}),
+        ({"rows": ("near", "ours", "far")}, {}),  # all of them, in any order
+        ({"datasets": (FAMILY,)}, {}),  # all that there is
+        ({"split": "paper"}, {}),  # the default
+        ({"seeds": (0, 1, 2, 3, 4)}, {}),
+        ({"seeds": (3,)}, {}),  # of several that were never run
+        ({"rows": ("near", "ours")}, {"rows": ("ours", "near")}),
+        ({"metrics": ("accuracy",)}, {"columns": (FAMILY,)}),
+        ({"split": "clean"}, {"split": (f"{FAMILY}=clean",)}),
+        ({"rule": "best"}, {"rule": ("best",)}),
+        ({"overrides": ("recipe.epochs=2",)}, {"settings": ("recipe.epochs=2",)}),
+    ],
+)
+def test_what_differs_from_the_whole_table_is_named(
+    tmp_path: Path, changes: dict[str, Any], parts: dict[str, Any]
+) -> None:
+    found = narrowing(_made(tmp_path, **changes))
+    assert (dict(found.parts) if found else {}) == parts
+
+
+def test_probes_are_further_columns(tmp_path: Path) -> None:
+    found = narrowing(_made(tmp_path, probes=True))
+    assert found is not None
+    assert f"{FAMILY}.knn" in found.parts["columns"]
+
+
+def test_seeds_narrow_where_others_have_finished(tmp_path: Path) -> None:
+    _plant(_made(tmp_path), {"ours": (115, 116, 118)})
+    found = narrowing(_made(tmp_path, seeds=(0, 1)))
+    assert found is not None
+    assert found.left_out == (2,)
+    assert "seeds 0, 1 (finished runs of seeds 2 are left out)" in found.text
+    assert narrowing(_made(tmp_path, seeds=(0, 1, 2))) is None
+
+
+def test_names_of_parts_are_stable_and_differ(tmp_path: Path) -> None:
+    changes: list[dict[str, Any]] = [
+        {"rows": ("near", "ours")},
+        {"rows": ("ours", "near")},
+        {"rows": ("ours", "far")},
+        {"rule": "best"},
+        {"rule": "best", "rows": ("ours", "far")},
+    ]
+    names = [judge_plan(_made(tmp_path, **change)).page for change in changes]
+    assert names[0] == names[1]
+    assert len(set(names)) == 4
+    assert all(name.startswith("planted-verdict-part-") for name in names)
+    assert judge_plan(_made(tmp_path)).page == "planted-verdict"
+
+
+def test_part_says_its_family_in_title_and_first_lines(tmp_path: Path) -> None:
+    made = _made(tmp_path, rows=("ours", "near"))
+    _plant(made, {"ours": (115, 116, 118), "near": (102, 102, 104)})
+    verdict = judge_plan(made)
+    says = "Narrowed to rows ours, near: the family of Holm's adjustment is these 1 of 2 effects."
+    context = report_collect.context(made, command="", device="some CPU")
+    title, _, first, *_ = write.markdown(verdict, context).splitlines()
+    assert title.endswith(", narrowed")
+    assert says in first
+    title, first, *_ = terminal.table_lines(verdict)
+    assert title.endswith(", narrowed:")
+    assert says in first
+    page = write.table_to_json(verdict, context)
+    assert page["narrowed"]["parts"] == {"rows": ["ours", "near"]}
+    assert (page["narrowed"]["gains"], page["narrowed"]["gains_of_the_table"]) == (1, 2)
+    whole = write.table_to_json(judge_plan(_made(tmp_path)), context)
+    assert whole["narrowed"] is None
+
+
+def test_part_never_replaces_the_page_of_the_table(tmp_path: Path, harness: Harness) -> None:
+    words = ("verdict", "table7", "--profile", "smoke")
+    assert harness(*words)[0] == 0
+    folder = tmp_path / "reports/smoke"
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    assert set(before) == {"table7-verdict.md", "table7-verdict.json"}
+    parts = (
+        ("--rows", "msmae"),
+        ("--rule", "best"),
+        ("--set", "finetune.recipe.epochs=12"),
+        ("--split", "clean"),
+        ("--metrics", "accuracy,macro_f1"),
+    )
+    for part in parts:
+        code, out, err = harness(*words, *part)
+        assert code == 0, err
+        assert "narrowed" in out
+    after = {p.name: p.read_bytes() for p in folder.iterdir()}
+    assert {name: after[name] for name in before} == before
+    assert len(after) == 2 * (len(parts) + 1)
+    found = [json.loads(text) for name, text in after.items() if name.endswith(".json")]
+    assert sum(page["narrowed"] is None for page in found) == 1
