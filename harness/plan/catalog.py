@@ -11,7 +11,7 @@ from pathlib import Path
 
 import harness
 from harness.canonical import types_of
-from harness.errors import UserError, unknown
+from harness.errors import UserError, unknown, within
 from harness.sources import plugins, user_files
 from harness.sources.same_names import check_names
 from harness.spec.sweep import Sweep
@@ -180,4 +180,29 @@ def _experiment(module: object, path: Path) -> Table | Sweep:
     names = [row.name for row in value.rows]
     if len(set(names)) != len(names):
         raise UserError(f"{path} has rows of the same name; every Row.name must be unique.")
+    with within(str(path)):
+        _check_judged(value)
     return value
+
+
+def _check_judged(table: Table) -> None:
+    """Refuse names of rows and columns by which nothing would be judged.
+
+    Raises:
+        UserError: the subject, a margin or a claim names none of the table's.
+    """
+    rows = [row.name for row in table.rows]
+    columns = [column.name for column in table.columns]
+    printed = [name for row in table.rows for name in row.printed]  # also those of --metrics
+    if table.subject and table.subject not in rows:
+        raise unknown("row for Table.subject", table.subject, rows)
+    for name in table.margins:
+        if name not in (*columns, *printed):
+            raise unknown("column for Table.margins", name, columns)
+    for claim in table.claims:
+        for part in claim.decided_by:
+            for row in (part.row, part.than):
+                if row not in rows:
+                    raise unknown(f"row for the claim {claim.name!r}", row, rows)
+            if part.column not in columns:
+                raise unknown(f"column for the claim {claim.name!r}", part.column, columns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,9 @@ from harness.report.numbers import MINUS
 from harness.report.values import Cell, ComputedRow, Context, Entry, GridColumn, GridRow, Note
 from harness.spec.costs import NOTES
 from harness.spec.table import Table
+
+_OF_THE_PAPER = re.compile(r"(Table|Figure)s? [0-9]+( and [0-9]+)?")
+"""Sources that name a table or a figure alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +36,9 @@ def headline(table: Table, context: Context) -> tuple[str, ...]:
     """Return the title of a table or figure, its source, and whether it is no reproduction."""
     sentences = [f"{table.title.rstrip('.')}."]
     if table.source:
-        sentences.append(f"Beside {table.source} of the paper.")
+        # A user's own source names its paper itself: "Table 2 of Somebody et al. 2020".
+        whose = " of the paper" if _OF_THE_PAPER.fullmatch(table.source) else ""
+        sentences.append(f"Beside {table.source.rstrip('.')}{whose}.")
     if context.scaled_down:
         sentences.append(f"Scaled down (profile {context.profile}): not a reproduction.")
     if context.overrides:

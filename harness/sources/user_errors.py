@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 
 import harness
-from harness.errors import UserError
+from harness.errors import UserError, listed
 
 HOUSE = ("harness", "msmae", "baselines")
 """The import names of this project's packages."""
@@ -132,11 +132,26 @@ def _advice(missing: Sequence[str]) -> str:
             remarks += [f"{symbol} is now {name}"] if name != symbol else []
         elif owner in offered:  # a function of a method's module
             names.append(owner)
-            remarks.append(f"then {owner}.{symbol}")
+            remarks.append(_of_module(full, owner, symbol))
         elif owner and (close := difflib.get_close_matches(symbol, offered, n=1)):
             remarks.append(f"did you mean {close[0]}?")
     advice = f"from harness.api import {', '.join(dict.fromkeys(names))}"
     return (advice if names else "see harness.api") + "".join(f" ({r})" for r in remarks)
+
+
+def _of_module(full: str, owner: str, symbol: str) -> str:
+    """Say how to use a module's function, or which there are where it has no such function."""
+    module = sys.modules.get(full.rpartition(".")[0])
+    if module is None or hasattr(module, symbol):
+        return f"then {owner}.{symbol}"
+    public = sorted(
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and getattr(value, "__module__", "") == module.__name__
+    )
+    close = difflib.get_close_matches(symbol, public, n=1)
+    hint = f"; did you mean {owner}.{close[0]}?" if close else ""
+    return f"{owner} has {listed(public)}{hint}"
 
 
 def _api_names() -> Sequence[str]:
