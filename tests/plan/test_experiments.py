@@ -296,3 +296,44 @@ def test_unknown_experiments_are_answered_with_a_guess() -> None:
         catalog.load("tabel1")
     with pytest.raises(UserError, match="No experiment file 'no/such.py'"):
         catalog.load("no/such.py")
+
+
+JUDGED = """
+from harness.api import Claim, Column, Margin, Ordering, Row, Table
+
+EXPERIMENT = Table(
+    title="Mine",
+    source="",
+    columns=(Column(dataset="btmd"),),
+    rows=(Row(name="one", label="1", stages=None), Row(name="two", label="2", stages=None)),
+    {given},
+)
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("subject='onee'", "No row for Table.subject 'onee'. Did you mean 'one'?"),
+        ("margins={'btmdd': Margin(value=1, source='')}", "No column for Table.margins 'btmdd'."),
+        (
+            "claims=(Claim(name='c', text='', source='', decided_by=("
+            "Ordering(row='one', than='too', column='btmd'),)),)",
+            "No row for the claim 'c' 'too'. Did you mean 'two'?",
+        ),
+        (
+            "claims=(Claim(name='c', text='', source='', decided_by=("
+            "Ordering(row='one', than='two', column='busi'),)),)",
+            "No column for the claim 'c' 'busi'.",
+        ),
+    ],
+)
+def test_names_by_which_nothing_would_be_judged_are_refused(
+    tmp_path: Path, given: str, said: str
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(JUDGED.format(given=given))
+    with pytest.raises(UserError) as caught:
+        catalog.load(str(file))
+    assert said in str(caught.value)
+    assert "Known: " in str(caught.value)

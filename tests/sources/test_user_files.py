@@ -344,3 +344,18 @@ def test_the_catalog_loads_by_text(tmp_path: Path) -> None:
     for title in ("one", "two", "six"):
         _write(tmp_path, {"table.py": text, "helper.py": f"TITLE = {title!r}\n"})
         assert catalog.load(str(tmp_path / "table.py"))[1].title == title
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("supervised.resnet50()", "finetune_swin, resnet, swin, vit; did you mean supervised.resn"),
+        ("mae.own_finetun()", "mae has MAE, own_finetune, stages; did you mean mae.own_finetune?"),
+    ],
+)
+def test_wrong_name_of_a_method_lists_what_there_is(tmp_path: Path, call: str, said: str) -> None:
+    module = call.partition(".")[0]
+    with pytest.raises(UserError) as caught:
+        _load(tmp_path, f"from harness.api import {module}\n{call}\n")
+    assert said in str(caught.value)
+    assert "(then" not in str(caught.value)

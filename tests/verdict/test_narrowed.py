@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pytest
 from harness.plan.narrowing import narrowing
 from harness.plan.plan import Plan
 from harness.report import collect as report_collect
+from harness.spec import profiles
 from harness.spec.table import Column
 from harness.verdict import terminal, write
-from harness.verdict.table import judge_plan
+from harness.verdict.table import judge_plan, summary
 from tests.conftest import Harness
 from tests.verdict.test_tables import FAMILY, _plan, _plant, _row, _table
 
@@ -120,3 +122,45 @@ def test_part_never_replaces_the_page_of_the_table(tmp_path: Path, harness: Harn
     assert len(after) == 2 * (len(parts) + 1)
     found = [json.loads(text) for name, text in after.items() if name.endswith(".json")]
     assert sum(page["narrowed"] is None for page in found) == 1
+
+
+def test_scale_is_said_once_and_marked_in_every_line(tmp_path: Path) -> None:
+    made = _made(tmp_path, profile=profiles.SMOKE)
+    _plant(made, {"ours": (115, 116, 118), "near": (102, 102, 104), "far": (80, 90, 91)})
+    verdict = judge_plan(made)
+    reason = "profile 'smoke', not the paper's size and epochs"
+    lines = list(terminal.table_lines(verdict))
+    assert sum(reason in line for line in lines) == 1
+    assert sum(" *. " in line or line.endswith(" *.") for line in lines) == 5  # 3 numbers, 2 gains
+    context = report_collect.context(made, command="", device="some CPU")
+    text = write.markdown(verdict, context)
+    assert sum(write.escape(reason) in line for line in text.splitlines()) == 1
+    gains = next(line for line in summary(verdict) if "gains" in line)
+    assert gains.endswith("(not at the paper's scale)")
+    # Nothing is marked where all is the paper's.
+    _plant(whole := _made(tmp_path), {"ours": (115, 116, 118), "near": (102, 102, 104)})
+    assert not any(
+        "*" in line or "scale" in line for line in terminal.table_lines(judge_plan(whole))
+    )
+
+
+def test_scale_of_some_columns_names_them(tmp_path: Path) -> None:
+    verdict = judge_plan(_made(tmp_path))
+    scale = {FAMILY: ("common", "first"), f"{FAMILY}.macro_f1": ("common", "second", "third")}
+    other = replace(verdict, collected=replace(verdict.collected, scale=scale))
+    assert other.scale == ("common", f"{FAMILY}: first", f"{FAMILY}.macro_f1: second, third")
+
+
+def test_terminal_shows_the_facts_of_the_page_short(tmp_path: Path) -> None:
+    # 80.40 is no share of 128 images: what a comparison would say is on the page in full.
+    rows = [_row("one", {FAMILY: "80.40"}, 0.1)]
+    made = _plan(tmp_path, _table(rows), rule="best")
+    _plant(made, {"one": (102, 103, 104)})
+    verdict = judge_plan(made)
+    ((_, judged),) = verdict.numbers
+    line = next(line for line in terminal.table_lines(verdict) if line.startswith("  one /"))
+    assert len(judged.facts) > 1
+    for fact in judged.facts:
+        assert fact.partition(":")[0] in line
+    assert "otherwise" in line
+    assert "equivalence within" not in line
