@@ -17,6 +17,7 @@ from tests.api.walkthrough import ONCE, PAGE, ROOT, blocks, files_touched, headi
 from tests.conftest import Harness
 
 OWN_FILE = {"A method": "method", "A backbone": "backbone", "A table": "table or sweep"}
+JUDGED = "Printed numbers and claims"
 IN_THE_PACKAGE = {
     "A data set": "data set",
     "A metric": "metric",
@@ -59,11 +60,40 @@ def test_one_file_in_an_empty_folder_is_trained(harness: Harness, heading: str) 
     assert {record["status"] for record in found} == {"done"}
 
 
-@pytest.mark.parametrize("heading", [*OWN_FILE, "A notebook"])
+@pytest.mark.parametrize("heading", [*OWN_FILE, JUDGED, "A notebook"])
 def test_what_a_user_writes_imports_the_public_module_alone(heading: str) -> None:
     for text in section(heading).files.values():
         modules = [n.module for n in ast.walk(ast.parse(text)) if isinstance(n, ast.ImportFrom)]
         assert [m for m in modules if m and m.startswith("harness")] == ["harness.api"]
+
+
+def test_a_table_of_printed_numbers_and_claims_is_judged(harness: Harness) -> None:
+    shown = section(JUDGED)
+    ((name, text),) = shown.files.items()
+    Path(name).write_text(text)
+    whole, part = shown.commands
+    code, out, err = harness(*whole)
+    assert (code, err) == (0, "")
+    assert "Margin btmd ± 0.5 (the spread that the paper's section 4 states): not frozen" in out
+    page = json.loads(Path("reports/smoke/my_paper-verdict.json").read_text())
+    assert len(page["numbers"]) == 6
+    assert [(e["rival"], e["word"]) for e in page["effects"]] == [
+        ("vit", "not run"),
+        ("mae", "not run"),
+    ]
+    costs = [n["verdict"] for n in page["numbers"] if n["column"] != "btmd"]
+    assert costs == ["equal by computation"] * 3
+    assert [claim["name"] for claim in page["claims"]] == [
+        "beats-both",
+        "cheaper",
+        "attention",
+    ]
+    assert any("not worse" in part for part in page["claims"][1]["parts"])
+    assert "lesions" in page["claims"][2]["reason"]
+    code, out, err = harness(*part)
+    assert (code, err) == (0, "")
+    assert "Narrowed to rows vit, guided" in out
+    assert json.loads(Path("reports/smoke/my_paper-verdict.json").read_text()) == page
 
 
 def test_wrong_settings_of_the_method_are_one_line(harness: Harness) -> None:
@@ -235,5 +265,5 @@ def test_the_table_of_the_readme_is_planned(harness: Harness) -> None:
 
 def test_every_file_of_the_page_is_tested() -> None:
     with_files = [h for h in headings() if section(h).files]
-    assert with_files == [*OWN_FILE, *IN_THE_PACKAGE, "A notebook"]
+    assert with_files == [*OWN_FILE, JUDGED, *IN_THE_PACKAGE, "A notebook"]
     assert len(blocks(PAGE.read_text(), "python")) == sum(len(section(h).files) for h in with_files)
