@@ -128,7 +128,8 @@ def _numbers(now: Chosen, same: Sequence[Frozen]) -> list[str]:
 def _finished(plan: Plan) -> Mapping[str, list[datetime]]:
     """Return when the finished runs of each column were finished.
 
-    Of a run that was interrupted the time is late rather than early.
+    Of a run that was interrupted the time is late rather than early. Dates of runs and of margins
+    are cut to whole seconds alike, so that no run counts as older than a margin frozen before it.
     """
     records = Records(plan.options.runs)
     found: dict[str, list[datetime]] = {}
