@@ -61,8 +61,14 @@ def add_parser(commands: Any) -> None:
         "--images",
         type=options.whole(1, 10_000_000),
         metavar="N",
-        help="with --values and --basis draw: the published number is one run's share (%%) of N"
-        " images, checked by GRIM; a mean of runs can be any number",
+        help="with --values and --basis draw or --published-runs: the published number is a share"
+        " (%%) of N images, checked by GRIM; the mean of unknown runs can be any number",
+    )
+    parser.add_argument(
+        "--published-runs",
+        type=options.whole(1, 10_000_000),
+        metavar="K",
+        help="with --values: the published number is the mean of K runs, and varies as such",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--out", type=options.path, help="folder of the pages (reports/PROFILE)")
@@ -84,8 +90,8 @@ def run(args: argparse.Namespace) -> int:
                 " --values; leave them out, or name a table instead of --values."
             )
         return _typed(args)
-    for name in ("basis", "images"):
-        if getattr(args, name) is not None:
+    for name in ("basis", "images", "published-runs"):
+        if getattr(args, name.replace("-", "_")) is not None:
             raise UserError(f"--{name} belongs to --values; tables know theirs. Leave it out.")
     return _tables(args)
 
@@ -119,9 +125,15 @@ def judge_values(args: argparse.Namespace) -> Verdict:
                 f"--{name} is missing: give --values V,V --published P --margin M, the margin in"
                 " the values' unit."
             )
-    if args.images is not None and args.basis != "draw":
+    basis = args.basis or ("mean" if args.published_runs is None else "draw")
+    if args.published_runs is not None and basis == "mean":
         raise UserError(
-            "--images needs --basis draw: a share of images is one run's, a mean of runs can be any"
+            "--published-runs says how the published number varies, --basis mean that it is exact;"
+            " leave one of them out."
+        )
+    if args.images is not None and basis != "draw":
+        raise UserError(
+            "--images needs --basis draw or --published-runs: the mean of unknown runs can be any"
             " number."
         )
     parse = options.number(-1e12, 1e12)
@@ -129,14 +141,14 @@ def judge_values(args: argparse.Namespace) -> Verdict:
         values = tuple(parse(word.strip()) for word in args.values.split(","))
     except argparse.ArgumentTypeError as error:
         raise UserError(f"--values: {error}; separate them by commas.") from error
-    printed = Printed(args.published.strip())
+    printed = Printed(args.published.strip(), runs=args.published_runs or 1)
     return judge(
         Evidence(
             printed=printed,
             remarks=tuple(filter(None, (mixed(printed, values),))),
             values=values,
             margin=Margin(value=args.margin, source="given with --margin"),
-            basis=args.basis or "mean",
+            basis=basis,
             printed_n=args.images,
             is_share=args.images is not None,
         )

@@ -91,9 +91,13 @@ class TableVerdict:
         of = f" of {whole} effects" if all_of_whole else f" effects, not the table's {whole}"
         return f"{sentence}: the family of Holm's adjustment is these {count}{of}."
 
-    def why(self, judged: Verdict) -> tuple[str, ...]:
-        """Return reason and facts of a verdict without what ``scale`` says once."""
-        said = {reason for reasons in self.collected.scale.values() for reason in reasons}
+    def is_scaled(self, cell: Cell, judged: Verdict) -> bool:
+        """Whether a number is kept from being compared by something that ``scale`` says."""
+        return bool({*judged.evidence.foreign} & {*self.collected.scale[cell.column.name]})
+
+    def why(self, cell: Cell, judged: Verdict) -> tuple[str, ...]:
+        """Return reason and facts of a verdict without what ``scale`` says of its column."""
+        said = self.collected.scale[cell.column.name]
         return tuple(text for text in (judged.reason, *judged.facts) if text not in said)
 
 

@@ -29,8 +29,8 @@ def table_lines(verdict: TableVerdict) -> Iterator[str]:
         yield f"  Margin {standing.text}"
     for cell, judged in verdict.numbers:
         name = f"{cell.row.name} / {cell.column.name}"
-        mark = " *" if judged.evidence.foreign and verdict.scale else ""
-        yield _line(name, f"{judged.text}{mark}", "; ".join(map(_short, verdict.why(judged))))
+        mark = " *" if verdict.is_scaled(cell, judged) else ""
+        yield _line(name, f"{judged.text}{mark}", "; ".join(map(_short, verdict.why(cell, judged))))
     for effect in verdict.effects:
         name = f"gain of {effect.row} over {effect.rival} / {effect.column}"
         yield _line(name, f"{effect.word}{' *' if effect.scale else ''}", effect.reason)

@@ -38,6 +38,7 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
         "reason": verdict.reason,
         "facts": list(verdict.facts),
         "published": evidence.printed.text,
+        "published_runs": evidence.printed.runs,
         "values": list(evidence.values),
         "seeds": list(evidence.seeds),
         "n": len(evidence.values),
@@ -190,14 +191,14 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]
 
 def _number_cells(cell: Cell, judged: Verdict, verdict: TableVerdict) -> tuple[str, ...]:
     evidence = judged.evidence
-    scaled = ["see above (*)"] if evidence.foreign and verdict.scale else []
+    scaled = ["see above (*)"] if verdict.is_scaled(cell, judged) else []
     return (
         cell.row.label,
         cell.column.name,
         evidence.printed.text,
         _ours(judged, evidence),
         judged.text,
-        "; ".join([*verdict.why(judged), *scaled]),
+        "; ".join([*verdict.why(cell, judged), *scaled]),
         sensitivity(judged) or NOTHING,
     )
 
@@ -243,7 +244,8 @@ def _how(verdict: TableVerdict, context: Context) -> str:
     changed = " with changes" if context.dirty else ""
     return (
         f"Level {LEVEL} for each number, Holm over the gains. Margins: {'; '.join(margins)}. A"
-        " published number is one run's, so that verdicts rest on the test with its spread;"
+        " published number is one run's unless the table says otherwise, so that verdicts rest on"
+        " the test with its spread;"
         f" seeds {', '.join(map(str, context.seeds))}, rule {context.rule!r}, profile"
         f" {context.profile!r}, commit {short(context.commit)}{changed}, {context.created}."
     )

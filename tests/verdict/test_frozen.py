@@ -11,6 +11,7 @@ import pytest
 
 from harness.plan.plan import Plan
 from harness.report import collect as report_collect
+from harness.report.markdown import escape
 from harness.spec.claim import Margin
 from harness.store import margins as ledger
 from harness.store.margins import TableFile
@@ -42,7 +43,7 @@ def _is_said_everywhere(verdict: TableVerdict, standing: Standing) -> None:
     page = write.table_to_json(verdict, context)
     assert page["margins"][0]["says"] == standing.says
     assert page["margins"][0]["runs_before"] == standing.before
-    assert write.escape(standing.says) in write.markdown(verdict, context)
+    assert escape(standing.says) in write.markdown(verdict, context)
     assert any(standing.says in line for line in terminal.table_lines(verdict))
 
 

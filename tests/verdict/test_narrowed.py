@@ -12,6 +12,7 @@ import pytest
 from harness.plan.narrowing import narrowing
 from harness.plan.plan import Plan
 from harness.report import collect as report_collect
+from harness.report.markdown import escape
 from harness.spec import profiles
 from harness.spec.table import Column
 from harness.verdict import terminal, write
@@ -134,7 +135,7 @@ def test_scale_is_said_once_and_marked_in_every_line(tmp_path: Path) -> None:
     assert sum(" *. " in line or line.endswith(" *.") for line in lines) == 5  # 3 numbers, 2 gains
     context = report_collect.context(made, command="", device="some CPU")
     text = write.markdown(verdict, context)
-    assert sum(write.escape(reason) in line for line in text.splitlines()) == 1
+    assert sum(escape(reason) in line for line in text.splitlines()) == 1
     gains = next(line for line in summary(verdict) if "gains" in line)
     assert gains.endswith("(not at the paper's scale)")
     # Nothing is marked where all is the paper's.

@@ -18,7 +18,7 @@ from harness.plan.options import Options
 from harness.plan.plan import Plan
 from harness.report import collect as report_collect
 from harness.spec import profiles
-from harness.spec.claim import Change, Claim, Margin, Ordering
+from harness.spec.claim import Change, Claim, Margin, Ordering, one_image
 from harness.spec.printed import Printed
 from harness.spec.recipe import Recipe, Stage
 from harness.spec.table import Column, Row, Table

@@ -69,7 +69,7 @@ def test_every_option_applies_to_tables_or_to_values() -> None:
     assert group is not None
     choices = group._group_actions[0].choices
     assert choices is not None
-    known = {o for a in choices["verdict"]._actions for o in a.option_strings}  # type: ignore[index,call-overload]
+    known = {o for a in choices["verdict"]._actions for o in a.option_strings}  # type: ignore[index]
     of_values = {"--values", "--published", "--margin", "--basis", "--images", "--json"}
     of_values |= {"--published-runs"} & known
     assert known - {"-h", "--help"} == of_values | set(OF_TABLES)
@@ -103,3 +103,33 @@ def test_units_that_differ_are_said(harness: Harness) -> None:
     assert "the units seem to differ (0.835 against 83.6, a ratio of about 100)" in out
     _, out, _ = harness("verdict", *words, "--json")
     assert any("units" in fact for fact in json.loads(out)["facts"])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--published-runs", "3", "--basis", "mean"], "leave one of them out"),
+        (["--published-runs", "0"], "whole number from 1"),
+        (["--images", "100"], "--images needs --basis draw or --published-runs"),
+    ],
+)
+def test_runs_of_the_published_number_are_checked(
+    harness: Harness, given: list[str], said: str
+) -> None:
+    code, _, err = harness("verdict", *TYPED, *given)
+    assert code == 2
+    assert said in err
+
+
+def test_published_mean_of_runs_is_a_draw_of_their_mean(harness: Harness) -> None:
+    code, out, _ = harness("verdict", *TYPED, "--published-runs", "3")
+    assert code == 0
+    (line,) = (line for line in out.splitlines() if "rests on it" in line)
+    assert "a draw of the mean of 3 runs" in line
+    # 83.67 % is 251 of 300 answers, and no share of 100 images.
+    one = ("--values", "83,84", "--published", "83.67", "--margin", "1", "--images", "100")
+    assert "unattainable" in harness("verdict", *one, "--published-runs", "1")[1]
+    assert "unattainable" not in harness("verdict", *one, "--published-runs", "3")[1]
+    code, _, err = harness("verdict", "table7", "--published-runs", "3")
+    assert code == 2
+    assert "--published-runs belongs to --values" in err
