@@ -117,7 +117,7 @@ def judge_values(args: argparse.Namespace) -> Verdict:
     from harness.spec.printed import Printed
     from harness.verdict.judge import judge
     from harness.verdict.units import mixed
-    from harness.verdict.values import Evidence
+    from harness.verdict.values import Basis, Evidence
 
     for name in ("values", "published", "margin"):
         if getattr(args, name) is None:
@@ -125,7 +125,7 @@ def judge_values(args: argparse.Namespace) -> Verdict:
                 f"--{name} is missing: give --values V,V --published P --margin M, the margin in"
                 " the values' unit."
             )
-    basis = args.basis or ("mean" if args.published_runs is None else "draw")
+    basis: Basis = args.basis or ("mean" if args.published_runs is None else "draw")
     if args.published_runs is not None and basis == "mean":
         raise UserError(
             "--published-runs says how the published number varies, --basis mean that it is exact;"
