@@ -220,6 +220,9 @@ def _change(part: Change, ours: Cell, theirs: Cell) -> _Part:
         return _Part(column=part.column, word="not comparable", text=text)
     if ours.counted is None or not theirs.counted:
         return _Part(column=part.column, word="not run", text=f"{name}: not counted")
+    if ours.own_size:
+        text = f"{name}: {'; '.join(ours.own_size)}"
+        return _Part(column=part.column, word="not comparable", text=text)
     change = 100 * (ours.counted / theirs.counted - 1)
     text = f"{name}: {fixed(change, 2)} %, published {part.percent.text} %"
     # Half a unit of the last digit, and what the rounding of both printed costs adds to it.

@@ -16,7 +16,7 @@ from harness.report.costs import fill
 from harness.report.evidence import ImageEvidence, KeptPredictions
 from harness.report.values import ColumnContext, Costing, Entry
 from harness.spec.claim import HALF_A_POINT, Margin, one_image
-from harness.spec.quantity import Quantity
+from harness.spec.quantity import CostQuantity, Quantity
 from harness.spec.table import Column, Row, Table
 from harness.stats import grid, intervals, variance
 from harness.stats.intervals import Interval
@@ -41,6 +41,7 @@ class Cell:
         counted: a cost that is computed; None for other columns.
         step: distance of neighbouring values that ours can have, see ``harness.stats.grid``.
         stale: number of runs that were made by other sources than the present ones.
+        own_size: of a cost that is counted at the profile's size: why that is not the paper's.
     """
 
     row: Row
@@ -51,6 +52,7 @@ class Cell:
     counted: float | None = None
     step: float = 0.0
     stale: int = 0
+    own_size: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -143,6 +145,7 @@ def collect(plan: Plan, *, margin: Margin | None = None) -> Collected:
             sd=_pooled(plan, column, metric, by_cell),
             images=_images(kept, column, by_cell),
             rule=plan.options.rule,
+            own_size=_own_size(plan, metric),
         )
         for row in plan.table.rows:
             found = by_cell.get((row.name, name), [])
@@ -162,6 +165,7 @@ class _Surroundings:
     sd: NamedSd | None
     images: ImageEvidence | None
     rule: Rule
+    own_size: tuple[str, ...]
 
 
 def _cell(
@@ -183,6 +187,7 @@ def _cell(
         counted=_counted(column, costing),
         step=step,
         stale=stale,
+        own_size=column.own_size,
     )
     printed = row.printed_in(column.column.column)
     if printed is None:
@@ -240,10 +245,22 @@ def _counted(column: _Surroundings, costing: Costing | None) -> float | None:
 def _of_cost(evidence: Evidence, cell: Cell) -> Evidence:
     """Return the evidence on a published cost: a count is computed, a time is of a machine."""
     if cell.counted is not None:
-        return replace(evidence, counted=cell.counted)
+        return replace(evidence, counted=cell.counted, foreign=cell.own_size)
     if cell.metric.comparable:
         return replace(evidence, absent="the row has no stages whose cost could be counted")
     return replace(evidence, foreign=("a time on another machine, of another code",))
+
+
+def _own_size(plan: Plan, metric: Quantity) -> tuple[str, ...]:
+    """Return why a count at the profile's size is not the paper's; empty for other quantities."""
+    if not isinstance(metric, CostQuantity) or metric.size == "paper":
+        return ()
+    profile, reasons = plan.options.profile.name, []
+    if profile != "paper":
+        reasons.append(f"counted at the size of profile {profile!r}, not the paper's")
+    if plan.options.overrides:
+        reasons.append(f"settings changed by --set {' '.join(plan.options.overrides)}")
+    return tuple(reasons)
 
 
 def _absent(row: Row, column: _Surroundings, entries: Sequence[Entry]) -> str:

@@ -445,3 +445,37 @@ def test_published_mean_on_other_images_is_judged_as_such(tmp_path: Path) -> Non
     assert margins(alike)[FAMILY] == one_image(103)
     (effect,) = judge_plan(_plan(tmp_path / "alike", alike)).effects
     assert any("published on 103" in reason for reason in effect.scale)
+
+
+@pytest.mark.parametrize("profile", ["smoke", "paper"])
+def test_a_count_at_another_size_is_not_compared(tmp_path: Path, profile: str) -> None:
+    name, table = catalog.load("table3")
+    macs = [row.printed.get("paper_training_macs") for row in table.rows]
+    rows = tuple(
+        replace(row, printed={"training_macs": text}) if text else row
+        for row, text in zip(table.rows, macs, strict=True)
+    )
+    change = replace(
+        next(claim for claim in table.claims if claim.name == "flops"),
+        decided_by=(
+            Change(
+                row="sam-sam",
+                than="sam-plain",
+                column="messidor2.training_macs",
+                percent=Printed("-74.08"),
+            ),
+        ),
+    )
+    columns = (Column(dataset="messidor2"), Column(dataset="messidor2", metric="training_macs"))
+    own = replace(table, rows=rows, columns=columns, margins={}, claims=(change,))
+    options = Options(
+        profile=getattr(profiles, profile.upper()),
+        unprepared=True,
+        data=tmp_path / "data",
+        runs=tmp_path / "runs",
+    )
+    judged = judge_plan(plan.make(name, own, options))
+    words = {found.word for cell, found in judged.numbers}
+    expected = "not comparable" if profile == "smoke" else "equal by computation"
+    assert words == {expected}
+    assert [claim.word for claim in judged.claims] == [expected]
