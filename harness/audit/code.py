@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.audit.page import Page, Section
 from harness.canonical import type_name
 from harness.errors import UserError, listed
-from harness.spec.compared import Compared, Sources, Unset
+from harness.spec.compared import EFFECTS, Compared, Sources, Unset
 
-FORMAT = 1
+FORMAT = 2
 """Version of the JSON layout."""
 
 COMMAND = "harness audit code --format md,tex,json"
@@ -39,9 +39,12 @@ class Difference:
     reading: str = ""
 
 
+_AnyDifference = TypeVar("_AnyDifference", Difference, Unset)
+
+
 @dataclass(frozen=True, kw_only=True)
 class CodeAudit:
-    """All differences of a released code to its paper's text.
+    """All differences of a released code to its paper's text; what changes numbers comes first.
 
     Attributes:
         settings: those that the harness can run either way, as described and as released.
@@ -57,25 +60,45 @@ class CodeAudit:
         """Return plain JSON values."""
         return {
             "format": FORMAT,
-            "settings": [dataclasses.asdict(d) for d in self.settings],
-            "readings": [dataclasses.asdict(d) for d in self.readings],
-            "without_setting": [dataclasses.asdict(d) for d in self.unset],
+            "effects": self.effects,
+            "settings": [_json(d) for d in self.settings],
+            "readings": [_json(d) for d in self.readings],
+            "without_setting": [_json(d) for d in self.unset],
         }
+
+    @property
+    def effects(self) -> dict[str, int]:
+        """Number of differences by effect."""
+        found = [d.sources.effect for d in (*self.settings, *self.readings, *self.unset)]
+        return {effect: found.count(effect) for effect in EFFECTS}
+
+
+def _json(difference: Difference | Unset) -> dict[str, Any]:
+    """Return a difference as JSON values, its effect beside what differs."""
+    values = dataclasses.asdict(difference)
+    places = values.pop("sources")
+    effect, why = places.pop("effect"), places.pop("why")
+    return {**values, "effect": effect, "why": why, "sources": places}
 
 
 def audit(
     settings: Sequence[Compared], readings: Sequence[Compared], unset: Sequence[Unset]
 ) -> CodeAudit:
-    """Compare all pairs of settings.
+    """Compare all pairs of settings; differences of each list are sorted by effect.
 
     Raises:
         UserError: a difference has no source, or a source belongs to no difference.
     """
     return CodeAudit(
-        settings=tuple(d for pair in settings for d in differences(pair)),
-        readings=tuple(d for pair in readings for d in differences(pair)),
-        unset=tuple(unset),
+        settings=_graded(d for pair in settings for d in differences(pair)),
+        readings=_graded(d for pair in readings for d in differences(pair)),
+        unset=_graded(unset),
     )
+
+
+def _graded(found: Iterable[_AnyDifference]) -> tuple[_AnyDifference, ...]:
+    """Return differences by effect, what changes numbers first; otherwise in the given order."""
+    return tuple(sorted(found, key=lambda d: EFFECTS.index(d.sources.effect)))
 
 
 def differences(pair: Compared) -> list[Difference]:
@@ -131,6 +154,8 @@ def page(found: CodeAudit) -> Page:
             f"{len(found.settings)} settings differ between what the harness runs as described and"
             f" as released; {len(found.readings)} literal readings of the text are run in neither;"
             f" {len(found.unset)} differences have no setting.",
+            f"By what matters: {_counted(found)}. Each list begins with what changes a number of"
+            " the tables, of the paper's or of the harness's.",
             "Values are read from the settings that the harness trains with (msmae/paper.py).",
         ),
         sections=(
@@ -138,28 +163,47 @@ def page(found: CodeAudit) -> Page:
             _section("Literal readings of the text", found.readings),
             Section(
                 title="Differences without a setting",
-                head=("what", "text", "released code", "in the text", "in the code"),
+                head=("effect", "what", "text", "released code", "why", *PLACES),
                 rows=tuple(
-                    (u.name, u.text, u.code, u.sources.text, u.sources.code) for u in found.unset
+                    (
+                        u.sources.effect,
+                        u.name,
+                        u.text,
+                        u.code,
+                        u.sources.why,
+                        u.sources.text,
+                        u.sources.code,
+                    )
+                    for u in found.unset
                 ),
             ),
         ),
     )
 
 
+PLACES = ("in the text", "in the code")
+"""Headings of where a difference stands."""
+
+
+def _counted(found: CodeAudit) -> str:
+    total = sum(found.effects.values())
+    return "; ".join(f'"{effect}" {n} of {total}' for effect, n in found.effects.items())
+
+
 def _section(title: str, found: Sequence[Difference]) -> Section:
     return Section(
         title=title,
-        head=("stage", "setting", "text", "released code", "in the text", "in the code", "effect"),
+        head=("effect", "stage", "setting", "text", "released code", "why", *PLACES),
         rows=tuple(
             (
+                d.sources.effect,
                 d.where + (f" ({d.reading})" if d.reading else ""),
                 d.setting,
                 _value(d.text),
                 _value(d.code),
+                d.sources.why,
                 d.sources.text,
                 d.sources.code,
-                d.sources.effect or "-",
             )
             for d in found
         ),

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+Effect = Literal["changes numbers", "changes cost only", "not used by the tables"]
+"""What a difference does to the tables' numbers, what matters most first."""
+
+EFFECTS: tuple[Effect, ...] = get_args(Effect)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """Where a difference stands.
+    """Where a difference stands, and what follows from it.
 
     Attributes:
         text: the place in the paper.
         code: the place in the released code, and what it does there.
-        effect: what follows from it; "" where nothing was computed.
+        effect: whether it changes a number of the tables.
+        why: why it does or does not, in one line.
     """
 
     text: str
     code: str
-    effect: str = ""
+    effect: Effect
+    why: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,10 +11,11 @@ import pytest
 from harness.audit import code, page
 from harness.errors import UserError
 from harness.methods.msmae import differences, paper
-from harness.spec.compared import Compared, Sources
+from harness.plan import catalog
+from harness.spec.compared import EFFECTS, Compared, Sources, Unset
 
 ROOT = Path(__file__).parent.parent.parent
-SOURCES = Sources(text="Section 1", code="a file")
+SOURCES = Sources(text="Section 1", code="a file", effect="changes numbers", why="it is used")
 
 
 def test_all_differences_of_the_settings_have_sources() -> None:
@@ -37,12 +38,53 @@ def test_all_differences_of_the_settings_have_sources() -> None:
 
 
 def test_the_committed_page_is_that_of_the_settings() -> None:
-    """``harness audit code --format md,json`` writes it anew."""
+    """``harness audit code --format md,tex,json`` writes it anew."""
     found = code.audit(differences.SETTINGS, differences.READINGS, differences.UNSET)
     reports = ROOT / "reports"
-    assert (reports / "audit_code.md").read_text("utf-8") == page.to_markdown(code.page(found))
+    for form, render in page.FORMATS.items():
+        assert (reports / f"audit_code.{form}").read_text("utf-8") == render(code.page(found))
     values = json.loads((reports / "audit_code.json").read_text("utf-8"))
     assert values == json.loads(json.dumps(found.to_json()))
+
+
+def test_every_difference_says_what_it_does_to_the_tables_what_matters_first() -> None:
+    values = code.audit(differences.SETTINGS, differences.READINGS, differences.UNSET).to_json()
+    lists = [values[name] for name in ("settings", "readings", "without_setting")]
+    for entries in lists:
+        assert all(entry["why"].strip() and "\n" not in entry["why"] for entry in entries)
+        ranks = [EFFECTS.index(entry["effect"]) for entry in entries]
+        assert ranks == sorted(ranks)
+    found = [entry["effect"] for entries in lists for entry in entries]
+    assert values["effects"] == {effect: found.count(effect) for effect in EFFECTS}
+    assert all(values["effects"].values())
+    by_setting = {(d["where"], d["setting"]): d["effect"] for d in lists[0]}
+    assert by_setting["pre-training", "msmae.weights"] == "changes numbers"
+    assert by_setting["segmentation", "segment.conv_bias"] == "changes cost only"
+
+
+def test_what_cost_only_comes_after_is_sorted_not_listed_so() -> None:
+    def unset(name: str, effect: str) -> Unset:
+        sources = replace(SOURCES, effect=effect)  # type: ignore[arg-type]
+        return Unset(name=name, text="", code="", sources=sources)
+
+    given = [unset("c", EFFECTS[2]), unset("b", EFFECTS[1]), unset("a", EFFECTS[0]),
+             unset("d", EFFECTS[0])]  # fmt: skip
+    assert [u.name for u in code.audit((), (), given).unset] == ["a", "d", "b", "c"]
+
+
+def test_settings_of_maps_that_no_table_reads_stand_beside_weights_of_one() -> None:
+    """``random_epochs`` and ``update_rule`` change nothing where masks are drawn uniformly."""
+    released = [
+        stage.method
+        for name in ("table1", "table2", "table3", "table7", "table8")
+        for row in catalog.load(name)[1].rows
+        if row.stages is not None
+        for stage in row.chain()
+        if getattr(stage.method, "random_epochs", None) == paper.RELEASED.random_epochs
+        or getattr(stage.method, "update_rule", None) == paper.RELEASED.update_rule
+    ]
+    assert released
+    assert all(method.weights == "ones" for method in released)  # type: ignore[attr-defined]
 
 
 def test_every_released_setting_of_the_paper_is_compared() -> None:
