@@ -145,37 +145,53 @@ def _better_than_default(numbers: Sequence[Number]) -> Iterator[Finding]:
 
 
 def _below_one_image(numbers: Sequence[Number]) -> Iterator[Finding]:
-    """Yield different accuracies of a column that no two counts of images can have.
+    """Yield different accuracies of a column of which one at most is a count of images.
 
-    Counts differ by one image or more, and printing moves a number by less than one unit of its
-    last decimal, so that two printed numbers differ by more than 100 / n less that unit, or not at
-    all.
+    Counts differ by one image or more, and printing both in one way moves their difference by one
+    unit of the last decimal at most, so that two counts are printed alike or at least 100 / n less
+    that unit apart.
     """
     columns: dict[tuple[str, str], dict[str, Number]] = {}
     for number in numbers:
         if number.is_share and number.n is not None:
             columns.setdefault((number.source, number.dataset), {})[number.printed.text] = number
     for (source, dataset), distinct in columns.items():
-        pairs = [pair for pair in combinations(distinct.values(), 2) if _too_close(*pair)]
+        pairs = [pair for pair in combinations(distinct.values(), 2) if too_close(*pair)]
         if not pairs:
             continue
         if len(pairs) <= MOST_NAMED:
             yield from (
-                Finding(text=f"{_apart(*pair)} on {dataset}.", source=source) for pair in pairs
+                Finding(
+                    text=f"On {dataset} {_apart(*pair)}: of one run each, printed in one way, one"
+                    f" at most is a count of images{_both_ways(*pair)}.",
+                    source=source,
+                )
+                for pair in pairs
             )
         else:
             closest = min(pairs, key=lambda pair: abs(_images(*pair)))
             yield Finding(
                 text=f"Of {len(distinct)} different numbers on {dataset}, {len(pairs)} pairs are"
-                " closer than two counts of images can be printed (one image less a unit of the"
-                f" last decimal); {_apart(*closest)}.",
+                " closer than two counts of images can be printed in one way (one image less a"
+                f" unit of the last decimal), so that one at most of each is a count;"
+                f" {_apart(*closest)}{_both_ways(*closest)}.",
                 source=source,
             )
 
 
-def _too_close(a: Number, b: Number) -> bool:
-    unit = Fraction(1, 10 ** max(a.printed.digits, b.printed.digits))
-    return 0 < abs(a.printed.exact - b.printed.exact) < Fraction(100, a.n or 1) - unit
+def too_close(a: Number, b: Number) -> bool:
+    """Whether two different numbers cannot both be counts that are printed in one way."""
+    if a.n is None or a.n != b.n or a.printed.digits != b.printed.digits:
+        return False  # one count, printed with other decimals, is another number
+    unit = Fraction(1, 10**a.printed.digits)
+    return 0 < abs(a.printed.exact - b.printed.exact) < Fraction(100, a.n) - unit
+
+
+def _both_ways(a: Number, b: Number) -> str:
+    """Return the count that gives both numbers, one rounded and one truncated; "" if none."""
+    counts = [set(grim(number.printed, number.n or 1).counts) for number in (a, b)]
+    common = sorted(counts[0] & counts[1])
+    return f" ({common[0]} gives both, one rounded, one truncated)" if common else ""
 
 
 def _images(a: Number, b: Number) -> Fraction:
@@ -186,7 +202,7 @@ def _apart(a: Number, b: Number) -> str:
     images = abs(float(_images(a, b)))
     return (
         f"{a.label} {a.printed.text} and {b.label} {b.printed.text} differ by {images:.2f} of one"
-        f" of {a.n} images"
+        f" image (n = {a.n})"
     )
 
 

@@ -8,8 +8,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from harness.audit import arithmetic, entries, equation, inconsistent, margins, published
+from harness.audit import (
+    arithmetic,
+    chance,
+    entries,
+    equation,
+    inconsistent,
+    margins,
+    published,
+)
 from harness.audit.arithmetic import Checked
+from harness.audit.chance import Chance, Rate
 from harness.audit.entries import Entry
 from harness.audit.equation import Flops, Halves
 from harness.audit.inconsistent import Finding
@@ -17,7 +26,7 @@ from harness.audit.margins import Margin
 from harness.verdict import constant
 from harness.verdict.constant import Constant
 
-FORMAT = 1
+FORMAT = 2
 """Version of the JSON layout."""
 
 DATASETS = ("messidor2", "btmd", "ham10000", "busi")
@@ -51,6 +60,8 @@ class PaperAudit:
     Attributes:
         entries: one per published number.
         roundings: unattainable accuracies by table.
+        rates: shares of printable numbers that are counts, by data set.
+        chances: accuracies that are counts beside how many would be by chance, by table.
         constants: the constant answers by data set.
         margins: of the best numbers over the second.
         arithmetic: numbers of the text against those of the tables.
@@ -61,6 +72,8 @@ class PaperAudit:
 
     entries: tuple[Entry, ...]
     roundings: tuple[Rounding, ...]
+    rates: tuple[Rate, ...]
+    chances: tuple[Chance, ...]
     constants: tuple[Constant, ...]
     margins: tuple[Margin, ...]
     arithmetic: tuple[Checked, ...]
@@ -82,6 +95,8 @@ class PaperAudit:
             " numbers that are printed twice count twice",
             "numbers": [entry.to_json() for entry in self.entries],
             "grim": [dataclasses.asdict(r) for r in self.roundings],
+            "grim_rates": [dataclasses.asdict(r) for r in self.rates],
+            "grim_by_chance": [dataclasses.asdict(c) for c in self.chances],
             "constants": [
                 {**dataclasses.asdict(c), "counts": list(c.counts), "expected": c.expected}
                 for c in self.constants
@@ -107,6 +122,8 @@ def audit(weight: float) -> PaperAudit:
     return PaperAudit(
         entries=made,
         roundings=_roundings(made),
+        rates=chance.rates(made),
+        chances=chance.chances(made, inconsistent.DEFAULTS),
         constants=tuple(constants.values()),
         margins=tuple(
             margins.margin([n for n in numbers if (n.table, n.dataset) == column and n.is_share])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.audit.chance import Hits
 from harness.audit.margins import ALPHA
 from harness.audit.page import Page, Section
 from harness.audit.paper import PaperAudit, repeated, spread
@@ -17,6 +18,7 @@ def page(audit: PaperAudit) -> Page:
         lead=_lead(audit),
         sections=(
             _rounding(audit),
+            _chance(audit),
             _unattainable(audit),
             _constants(audit),
             _margins(audit),
@@ -45,6 +47,13 @@ def _lead(audit: PaperAudit) -> tuple[str, ...]:
         f" constant answer of a split that keeps each class's share; {possible} more could equal"
         " that of a random split. "
         f"{agree} of {len(audit.arithmetic)} numbers of the text follow from the tables.",
+        "Counts by rounding beside chance: "
+        + "; ".join(
+            f"{c.what}, {c.by_rounding.found} of {c.numbers} different accuracies where"
+            f" {c.by_rounding.expected:.1f} are expected"
+            for c in audit.chances[-2:]
+        )
+        + ".",
     )
 
 
@@ -61,6 +70,50 @@ def _rounding(audit: PaperAudit) -> Section:
             (r.table, str(r.cells), str(r.by_rounding), str(r.by_any)) for r in audit.roundings
         ),
     )
+
+
+def _chance(audit: PaperAudit) -> Section:
+    return Section(
+        title="Counts by chance",
+        text=(
+            "A number that has nothing to do with counts of images hits one by chance. Of the"
+            " numbers that can be printed from 0 to 100, so many are one: "
+            + "; ".join(
+                f"{r.dataset} (n = {r.n}, {r.digits} decimals) {r.by_rounding} of {r.printable} by"
+                f" rounding, {100 * r.by_rounding / r.printable:.1f} %, and {r.by_any} by rounding"
+                f" or truncation, {100 * r.by_any / r.printable:.1f} %"
+                for r in audit.rates
+            )
+            + ".",
+            "Found beside expected, if each number were any printable one with the same chance; p"
+            " is the chance of so many or more, and of so few or fewer. Equal numbers of a data set"
+            " count once. Many more than expected: most are counts. As many as expected: nothing"
+            " speaks for their being counts of one run.",
+        ),
+        head=(
+            "table",
+            "different numbers (printed)",
+            "by rounding: found, expected",
+            "p as many, as few",
+            "or by truncation: found, expected",
+            "p as many, as few",
+        ),
+        rows=tuple(
+            (
+                c.what,
+                f"{c.numbers} ({c.cells})",
+                f"{c.by_rounding.found}, {c.by_rounding.expected:.1f}",
+                _tails(c.by_rounding),
+                f"{c.by_any.found}, {c.by_any.expected:.1f}",
+                _tails(c.by_any),
+            )
+            for c in audit.chances
+        ),
+    )
+
+
+def _tails(hits: Hits) -> str:
+    return f"{hits.p_as_many:.2g}, {hits.p_as_few:.2g}"
 
 
 def _unattainable(audit: PaperAudit) -> Section:

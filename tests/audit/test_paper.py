@@ -13,7 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.audit import arithmetic, inconsistent, margins, page, paper_page, published
+from harness.audit import (
+    arithmetic,
+    chance,
+    inconsistent,
+    margins,
+    page,
+    paper_page,
+    published,
+)
 from harness.audit.margins import paired_range
 from harness.audit.paper import PaperAudit, audit, repeated
 from harness.audit.published import Number, find
@@ -21,6 +29,7 @@ from harness.data import registry
 from harness.methods.msmae import paper
 from harness.spec.printed import Printed
 from harness.verdict import constant
+from harness.verdict.grim import CONVENTIONS, grim
 from tests.report import typesetting
 
 ROOT = Path(__file__).parent.parent.parent
@@ -74,6 +83,89 @@ def test_accuracies_that_are_no_count_by_table(audited: PaperAudit) -> None:
         "Table 7": [4, 0, 0],
         "Table 8": [40, 29, 21],
     }
+
+
+def test_chance_rates_are_the_shares_of_printable_numbers_that_are_counts(
+    audited: PaperAudit,
+) -> None:
+    """Every number from 0.00 to 100.00 is tried with the test itself."""
+    for rate in audited.rates:
+        if rate.n not in (233, 522):
+            continue  # the others take minutes
+        printable = [f"{units // 100}.{units % 100:02}" for units in range(10_001)]
+        tried = [grim(text, rate.n) for text in printable]
+        assert (rate.digits, rate.printable) == (2, len(printable))
+        assert rate.by_rounding == sum(bool(found.rounded) for found in tried)
+        assert rate.by_any == sum(found.attainable for found in tried)
+    assert {(r.dataset, r.n) for r in audited.rates} == {
+        ("messidor2", 522),
+        ("btmd", 1311),
+        ("ham10000", 3001),
+        ("busi", 233),
+    }
+    # With one decimal 1001 numbers can be printed, and 3001 images reach every one.
+    assert chance.attainable(3001, 1, chance.BY_ROUNDING) == 1001
+
+
+def test_hits_by_chance_are_those_of_independent_trials(audited: PaperAudit) -> None:
+    whole = audited.chances[-1]
+    assert (whole.what, whole.cells) == ("all", 80)
+    texts = {(e.number.dataset, e.number.printed.text) for e in audited.entries if e.grim}
+    shares = [{r.dataset: r.by_rounding / r.printable for r in audited.rates}[d] for d, _ in texts]
+    assert whole.numbers == len(texts) == 61
+    assert whole.by_rounding.expected == pytest.approx(sum(shares))
+    rounded = {
+        (e.number.dataset, e.number.printed.text)
+        for e in audited.entries
+        if e.grim and e.grim.rounded
+    }
+    assert whole.by_rounding.found == len(rounded)
+    by_table = {c.what: c for c in audited.chances}
+    # Of one table with one rate: the binomial tail.
+    busi = by_table["Table 7"]
+    rate = 234 / 10_001
+    assert busi.by_rounding.found == 4
+    assert busi.by_rounding.p_as_many == pytest.approx(rate**4)
+    assert busi.by_rounding.p_as_few == pytest.approx(1.0)
+    others = by_table["Table 8 without the default setting"]
+    assert (others.cells, others.numbers) == (28, 27)
+    assert others.by_rounding.p_as_many > 0.05  # no more counts than chance gives
+    assert by_table["Table 1"].by_rounding.p_as_many < 1e-9
+    values = audited.to_json()
+    assert [c["what"] for c in values["grim_by_chance"]] == list(by_table)
+    assert len(values["grim_rates"]) == 4
+    text = page.to_markdown(paper_page.page(audited))
+    assert "## Counts by chance" in text
+    assert "523 of 10001 by rounding, 5.2 %" in text
+
+
+@given(st.lists(st.floats(0.0, 1.0), max_size=12))
+def test_the_distribution_of_hits_has_its_mean_and_variance(shares: list[float]) -> None:
+    counts = chance.distribution(shares)
+    assert len(counts) == len(shares) + 1
+    assert sum(counts) == pytest.approx(1.0)
+    mean = sum(k * p for k, p in enumerate(counts))
+    assert mean == pytest.approx(sum(shares), abs=1e-9)
+    variance = sum((k - mean) ** 2 * p for k, p in enumerate(counts))
+    assert variance == pytest.approx(sum(s * (1 - s) for s in shares), abs=1e-9)
+
+
+@given(n=st.integers(2, 3001), data=st.data(), way=st.sampled_from(sorted(CONVENTIONS)))
+def test_no_two_counts_printed_in_one_way_are_called_too_close(
+    n: int, data: st.DataObject, way: str
+) -> None:
+    counts = data.draw(st.tuples(st.integers(0, n), st.integers(0, n)))
+    units = [CONVENTIONS[way](Fraction(10_000 * k, n)) for k in counts]
+    a, b = (replace(NUMBERS[0], printed=Printed(f"{u // 100}.{u % 100:02}"), n=n) for u in units)
+    assert not inconsistent.too_close(a, b)
+
+
+def test_numbers_with_other_decimals_are_not_called_too_close() -> None:
+    """75.0 and 75.01 can be one count."""
+    a, b = (replace(NUMBERS[0], printed=Printed(text), n=522) for text in ("75.0", "75.01"))
+    assert not inconsistent.too_close(a, b)
+    closer = replace(a, printed=Printed("75.02"))
+    assert inconsistent.too_close(closer, b)
 
 
 def test_three_rows_equal_the_constant_answer(audited: PaperAudit) -> None:
@@ -164,8 +256,9 @@ def test_inconsistencies_are_computed_from_the_numbers() -> None:
         "f-bs 64 gives 63.98 on messidor2",
         "p-mwui 60 gives 63.55 on messidor2",
         "gp False gives 98.47 on btmd",
-        "ViT-B 59.77 and SimCLR 59.75 differ by 0.10 of one of 522 images",
-        "SimCLR 75.00 and MAE 75.01 differ by 0.30 of one of 3001 images",
+        "ViT-B 59.77 and SimCLR 59.75 differ by 0.10 of one image (n = 522)",
+        "SimCLR 75.00 and MAE 75.01 differ by 0.30 of one image (n = 3001)",
+        "is a count of images (2251 gives both, one rounded, one truncated)",
         "adds 0.04 points (I to IV), which are 0.2 of 522",
         "AMT is 15.71 points above MAE on BTMD",
         "45 % / 40 %: 15 %",
