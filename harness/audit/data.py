@@ -24,11 +24,11 @@ from harness.spec.dataset import PARTS, Dataset
 from harness.spec.recipe import Recipe
 from harness.store.record import Records
 
-FORMAT = 1
+FORMAT = 2
 """Version of the JSON layout."""
 
-MOST_CONFLICTS, MOST_PAIRS = 4, 8
-"""Pairs of a gallery: of contradicting labels at most, and in all."""
+MOST_CONFLICTS, MOST_ACROSS = 12, 6
+"""Pairs of a gallery at most: of contradicting labels, and of other twins across parts."""
 
 PICTURE = 160
 """Side in pixels of a gallery's pictures."""
@@ -92,8 +92,12 @@ class DataAudit:
         """Pairs under the rule by which twins are counted."""
         return tuple(pair for pair in self.pairs if pair.near or pair.identical)
 
+    def of_kind(self, kind: twinned.Kind) -> tuple[TwinPair, ...]:
+        """Return the pairs of a kind, closest first."""
+        return tuple(pair for pair in self.pairs if pair.kind == kind)
+
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values; of the pairs those whose labels contradict each other."""
+        """Return plain JSON values, with all pairs."""
         manifest = self.manifest
         return {
             "format": FORMAT,
@@ -106,10 +110,10 @@ class DataAudit:
             "split": self.split,
             "balance": self.balance,
             "rules": dataclasses.asdict(self.rules),
-            "pairs": len(self.pairs),
-            "pairs_near_or_identical": len(self.near),
+            "pairs_by_kind": {kind: len(self.of_kind(kind)) for kind in twinned.KINDS},
+            "pairs": [pair.to_json() for pair in self.pairs],
             "overlaps": [dataclasses.asdict(o) for o in self.overlaps],
-            "label_conflicts": [dataclasses.asdict(p) for p in self.conflicts],
+            "label_conflicts": [p.to_json() for p in self.conflicts],
             "groups_with_several_labels": [dataclasses.asdict(t) for t in self.torn],
             "odd": [dataclasses.asdict(o) for o in self.odd],
             "never_seen_by_released_code": [dataclasses.asdict(u) for u in self.unseen],
@@ -182,16 +186,49 @@ def _overlaps(store: Store, near: Sequence[Pairs], classes: Sequence[str]) -> tu
     return tuple(result)
 
 
-def chosen(found: DataAudit) -> tuple[TwinPair, ...]:
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """The pairs that a gallery shows, and of how many.
+
+    Attributes:
+        conflicts: pairs whose labels contradict each other, closest first.
+        all_conflicts: how many there are.
+        across: other twins across parts: the closest and the farthest, which show how loose the
+            rule is.
+        all_across: how many there are.
+    """
+
+    conflicts: tuple[TwinPair, ...]
+    all_conflicts: int
+    across: tuple[TwinPair, ...]
+    all_across: int
+
+    @property
+    def pairs(self) -> tuple[TwinPair, ...]:
+        """All pairs, in the order of the lines."""
+        return (*self.conflicts, *self.across)
+
+    @property
+    def text(self) -> str:
+        """How many of how many are shown, in words."""
+        return (
+            f"label conflicts: {len(self.conflicts)} of {self.all_conflicts} shown; other twins"
+            f" across parts: {len(self.across)} of {self.all_across} shown"
+        )
+
+
+def chosen(found: DataAudit) -> Gallery:
     """Return the pairs of the gallery: contradicting labels, then twins across parts."""
     conflicts = found.conflicts[:MOST_CONFLICTS]
-    across = [p for p in found.near if p.across and p not in conflicts]
-    # Of the twins across parts the closest and the farthest, which show how loose the rule is.
-    left = MOST_PAIRS - len(conflicts)
-    spread = (
-        across if len(across) <= left else [*across[: left // 2], *across[-(left - left // 2) :]]
+    across = [pair for pair in found.near if pair.across and not pair.conflicting]
+    half = MOST_ACROSS // 2
+    spread = across if len(across) <= MOST_ACROSS else [*across[:half], *across[-half:]]
+    return Gallery(
+        conflicts=conflicts,
+        all_conflicts=len(found.conflicts),
+        across=tuple(spread),
+        all_across=len(across),
     )
-    return (*conflicts, *spread)
 
 
 def draw(root: Path, found: DataAudit, path: Path, *, with_images: bool) -> Path | None:
@@ -203,7 +240,8 @@ def draw(root: Path, found: DataAudit, path: Path, *, with_images: bool) -> Path
         path: the PNG file.
         with_images: draw the images; else their difference hashes, 16 x 16 bits.
     """
-    pairs = chosen(found)
+    shown = chosen(found)
+    pairs = shown.pairs
     if not pairs:
         return None
     store = open_store(root, found.dataset.name)
@@ -218,7 +256,7 @@ def draw(root: Path, found: DataAudit, path: Path, *, with_images: bool) -> Path
         [_captions(pair) for pair in pairs],
         path,
         title=f"{found.dataset.title}: pairs of {what} that show almost the same, and their"
-        f" difference; parts of the {found.split} split",
+        f" difference; parts of the {found.split} split; {shown.text}",
     )
 
 

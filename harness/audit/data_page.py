@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
-from harness.audit.data import DataAudit
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from harness.audit.data import DataAudit, chosen
 from harness.audit.page import Page, Section
 from harness.audit.rescored import Rescored, Score
-from harness.data.overlap import KINDS, sentence
+from harness.audit.twinned import Kind, TwinPair
+from harness.data.overlap import KINDS as RELATIONS
+from harness.data.overlap import sentence
 from harness.errors import listed
 
-NAMED = 40
-"""Pairs and groups that the page names; JSON has all."""
+NAMED = 20
+"""Pairs and groups of a kind that the page names; JSON has all."""
+
+KINDS: Mapping[Kind, str] = MappingProxyType(
+    {
+        "identical": "identical pixels",
+        "near": "near-twins",
+        "looser": "by the looser rule alone",
+    }
+)
+"""Kinds of pairs in words."""
+
+PAIR = ("first", "second", "classes", "parts", "bits", "correlation")
+"""Headings of a pair."""
 
 
-def page(found: DataAudit) -> Page:
-    """Return the page of the audit of a data set."""
+def page(found: DataAudit, *, picture: str = "") -> Page:
+    """Return the page of the audit of a data set.
+
+    Args:
+        found: the audit.
+        picture: name of the gallery's file beside the page; "" without one.
+    """
     name = found.dataset.name
     return Page(
         title=f"Audit of {found.dataset.title}",
@@ -23,6 +45,8 @@ def page(found: DataAudit) -> Page:
             _balance(found),
             _overlaps(found),
             _conflicts(found),
+            *(_twins(found, kind) for kind in KINDS if found.of_kind(kind)),
+            *([_gallery(found, picture)] if picture else []),
             *([_torn(found)] if found.torn else []),
             _odd(found),
             _unseen(found),
@@ -75,7 +99,7 @@ def _overlaps(found: DataAudit) -> Section:
     for one in found.overlaps:
         counts = one.overlap
         texts.append(f"{counts.split}: {sentence(counts, group if grouped else None)}.")
-        for kind in KINDS:
+        for kind in RELATIONS:
             by_class = one.by_class[kind]
             if sum(by_class.values()):
                 title = {"exact": "identical", "near": "near-twin", "grouped": f"same {group}"}
@@ -101,26 +125,50 @@ def _conflicts(found: DataAudit) -> Section:
     return Section(
         title="Label conflicts",
         text=(*text, *_more(len(conflicts))),
-        head=("first", "second", "classes", "parts", "bits", "correlation", "rule")
-        if conflicts
-        else (),
-        rows=tuple(
-            (
-                p.first,
-                p.second,
-                " / ".join(p.classes),
-                " / ".join(part or "unused" for part in p.parts),
-                "identical" if p.identical else str(p.distance),
-                f"{p.correlation:.4f}",
-                "twins" if p.near or p.identical else "looser",
-            )
-            for p in conflicts[:NAMED]
-        ),
+        head=(*PAIR, "rule") if conflicts else (),
+        rows=tuple((*_pair(p), "looser" if p.kind == "looser" else "twins") for p in conflicts)[
+            :NAMED
+        ],
     )
 
 
+def _twins(found: DataAudit, kind: Kind) -> Section:
+    """Return the first pairs of a kind; those across parts leak from training into evaluation."""
+    pairs = found.of_kind(kind)
+    across = sum(pair.across for pair in pairs)
+    return Section(
+        title=f"Pairs: {KINDS[kind]}",
+        text=(
+            f"{min(len(pairs), NAMED)} of {len(pairs)} shown, the closest first; {across} lie in"
+            f" two parts of the {found.split} split. The JSON file has all.",
+        ),
+        head=PAIR,
+        rows=_rows(pairs[:NAMED]),
+    )
+
+
+def _rows(pairs: Sequence[TwinPair]) -> tuple[tuple[str, ...], ...]:
+    return tuple(_pair(pair) for pair in pairs)
+
+
+def _pair(pair: TwinPair) -> tuple[str, ...]:
+    return (
+        pair.first,
+        pair.second,
+        " / ".join(pair.classes),
+        " / ".join(part or "unused" for part in pair.parts),
+        "identical" if pair.identical else str(pair.distance),
+        f"{pair.correlation:.4f}",
+    )
+
+
+def _gallery(found: DataAudit, picture: str) -> Section:
+    text = f"Each line: both images and their difference; {chosen(found).text}."
+    return Section(title="Gallery of pairs", text=(text,), picture=picture)
+
+
 def _more(count: int) -> tuple[str, ...]:
-    return (f"The first {NAMED} are named.",) if count > NAMED else ()
+    return (f"{NAMED} of {count} are shown, the JSON file has all.",) if count > NAMED else ()
 
 
 def _torn(found: DataAudit) -> Section:
@@ -168,24 +216,37 @@ def _unseen(found: DataAudit) -> Section:
 
 def _runs(found: DataAudit) -> Section:
     runs = [run for run in found.runs if run.rule == "last"]
+    group = found.dataset.group_title
+    grouped = any(run.without_groups is not None for run in runs)
     texts = [
         f"{len(runs)} finished runs on these images, at the last epoch, from their kept"
         " predictions; brackets are Wilson's 95 % interval over images, taken as independent."
         if runs
         else "No finished run on these images.",
+        *(
+            [
+                f"The last column leaves out the twins and every image of a {group} of which"
+                " training has an image."
+            ]
+            if grouped
+            else []
+        ),
         *(f"Not scored: {s.title} ({s.key[:12]}): {s.why}." for s in found.skipped),
     ]
+    scores = ("all images", "without twins", "the twins alone")
+    apart = (f"without twins and shared {group}s",) if grouped else ()
     return Section(
         title="Finished runs without the twins",
         text=tuple(texts),
-        head=("run", "key", "split", "metric", "all", "without twins", "the twins", "nor groups")
+        head=("table / row / data set / seed (profile)", "key", "split", "metric", *scores, *apart)
         if runs
         else (),
-        rows=tuple(_run(run) for run in runs),
+        rows=tuple(_run(run, grouped=grouped) for run in runs),
     )
 
 
-def _run(run: Rescored) -> tuple[str, ...]:
+def _run(run: Rescored, *, grouped: bool) -> tuple[str, ...]:
+    apart = "-" if run.without_groups is None else _score(run.without_groups)
     return (
         run.title,
         run.key[:12],
@@ -194,7 +255,7 @@ def _run(run: Rescored) -> tuple[str, ...]:
         _score(run.all),
         _score(run.without_twins),
         _score(run.twins),
-        "-" if run.without_groups is None else _score(run.without_groups),
+        *((apart,) if grouped else ()),
     )
 
 

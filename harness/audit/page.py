@@ -24,12 +24,14 @@ class Section:
         text: sentences above the table.
         head: headings of the table's columns; empty without a table.
         rows: lines of the table.
+        picture: name of an image file beside the page, shown below the text; "" without one.
     """
 
     title: str
     text: tuple[str, ...] = ()
     head: Cells = ()
     rows: tuple[Cells, ...] = ()
+    picture: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,8 @@ def to_markdown(page: Page) -> str:
     for section in page.sections:
         lines += ["", f"## {escape(section.title)}"]
         lines += [text for sentence in section.text for text in ("", escape(sentence))]
+        if section.picture:
+            lines += ["", f"![{escape(section.title)}](<{section.picture}>)"]
         if section.head:
             lines += ["", _row(map(escape, section.head)), _row(":---" for _ in section.head)]
             lines += [_row(map(escape, row)) for row in section.rows]
@@ -76,6 +80,10 @@ def to_latex(page: Page) -> str:
     for section in page.sections:
         lines += [rf"\subsection*{{{escape(section.title)}}}"]
         lines += [text for sentence in section.text for text in (escape(sentence), "")]
+        if section.picture:
+            name = rf"\detokenize{{{section.picture}}}"
+            size = r"width=\linewidth,height=0.9\textheight,keepaspectratio"
+            lines += [rf"\noindent\includegraphics[{size}]{{{name}}}", ""]
         lines += [
             line
             for begin in range(0, len(section.rows), LATEX_ROWS)
@@ -89,6 +97,8 @@ def to_lines(page: Page, *, most: int = 12) -> list[str]:
     lines = [page.title, *page.lead]
     for section in page.sections:
         lines += ["", section.title, *(f"  {sentence}" for sentence in section.text)]
+        if section.picture:
+            lines.append(f"  Picture: {section.picture}")
         if section.head:
             shown = [section.head, *section.rows[:most]]
             widths = [max(map(len, column)) for column in zip(*shown, strict=True)]

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from harness.audit import named
+from harness.audit.named import Shown
 from harness.data import overlap
 from harness.data.prepared import ImageStore, Store, subset
 from harness.data.twins import Pairs
-from harness.errors import text_of
+from harness.errors import listed, text_of
 from harness.evaluate import registry
 from harness.spec.dataset import PARTS
 from harness.spec.quantity import Metric
-from harness.spec.run import stage_title
 from harness.stats.intervals import Interval, wilson
 from harness.store import predictions
 from harness.store.predictions import Arrays
@@ -46,7 +47,8 @@ class Rescored:
 
     Attributes:
         key: of the run.
-        title: phase, method, data set and seed.
+        title: table, row, data set, seed and profile, see ``named.title``.
+        rows: the rows of shipped tables that show it.
         seed: of the run.
         split: whose parts it trains on and reports.
         metric: "accuracy" or "f1".
@@ -62,6 +64,7 @@ class Rescored:
 
     key: str
     title: str
+    rows: tuple[Shown, ...]
     seed: int
     split: str
     metric: str
@@ -95,22 +98,31 @@ def rescore(
     scored: list[Rescored] = []
     skipped: list[Skipped] = []
     known: dict[tuple[Any, ...], _Related] = {}
-    for key in sorted(path.stem for path in records.folder.glob("records/[!.]*.json")):
-        record = records.read(key)
-        if record is None or record.result is None or record.result.evaluation is None:
-            continue
-        if record.definition.get("dataset") != store.manifest.dataset:
-            continue
+    evaluated = list(_evaluated(records, store.manifest.dataset))
+    rows = named.find(evaluated)
+    for record in evaluated:
+        shown = rows.get(record.key, ())
+        title = named.title(record.definition, shown)
         try:
-            scored += _rescored(record, records, store, near, known)
+            scored += _rescored(record, records, store, near, known, title, shown)
         except _NotScoredError as error:
-            skipped.append(Skipped(key=key, title=stage_title(record.definition), why=str(error)))
+            skipped.append(Skipped(key=record.key, title=title, why=str(error)))
         except (LookupError, TypeError, ValueError) as error:
             # A definition or predictions that this program did not write lack what it reads, or
             # hold arrays of other shapes or numbers that are not finite.
             why = f"its definition or its predictions cannot be used: {text_of(error)}"
-            skipped.append(Skipped(key=key, title=stage_title(record.definition), why=why))
+            skipped.append(Skipped(key=record.key, title=title, why=why))
     return tuple(scored), tuple(skipped)
+
+
+def _evaluated(records: Records, dataset: str) -> Iterator[Record]:
+    """Yield the finished, evaluated runs on a data set, by key."""
+    for key in sorted(path.stem for path in records.folder.glob("records/[!.]*.json")):
+        record = records.read(key)
+        if record is None or record.result is None or record.result.evaluation is None:
+            continue
+        if record.definition.get("dataset") == dataset:
+            yield record
 
 
 class _NotScoredError(Exception):
@@ -126,12 +138,14 @@ class _Related:
     grouped: np.ndarray | None
 
 
-def _rescored(
+def _rescored(  # noqa: PLR0913 (what all runs share, and the run)
     record: Record,
     records: Records,
     store: Store,
     near: Sequence[Pairs],
     known: dict[tuple[Any, ...], _Related],
+    title: str,
+    shown: tuple[Shown, ...],
 ) -> list[Rescored]:
     definition = record.definition
     if definition["data"] != store.manifest.fingerprint:
@@ -145,16 +159,15 @@ def _rescored(
     if identity not in known:
         known[identity] = _related(store, near, *identity)
     related = known[identity]
-    names = store.everything().names
-    if [names[row] for row in related.reported] != arrays["names"].tolist():
-        raise _NotScoredError("its predictions are not of the images that its split reports")
+    arrays = _in_order(arrays, store, related.reported)
     twins = np.isin(related.reported, related.twins)
     grouped = None if related.grouped is None else np.isin(related.reported, related.grouped)
     metric = registry.find("f1" if "truth" in arrays else "accuracy")
     return [
         Rescored(
             key=record.key,
-            title=stage_title(definition),
+            title=title,
+            rows=shown,
             seed=definition["seed"],
             split=definition["split"],
             metric=metric.name,
@@ -179,6 +192,29 @@ def _arrays(record: Record, records: Records) -> Arrays:
         return predictions.read(records.predictions_path(record.key), expected)
     except predictions.UnusableError as error:
         raise _NotScoredError(str(error)) from error
+
+
+def _in_order(arrays: Arrays, store: Store, reported: np.ndarray) -> Arrays:
+    """Return predictions in the order of the reported images, which are matched by name.
+
+    Raises:
+        _NotScoredError: they are of other images, or were compared with other labels.
+    """
+    images = store.everything()
+    wanted = [images.names[row] for row in reported]
+    where = {str(name): row for row, name in enumerate(arrays["names"].tolist())}
+    if len(where) != len(arrays["names"]) or where.keys() != set(wanted):
+        raise _NotScoredError("its predictions are not of the images that its split reports")
+    ordered = _take(arrays, np.asarray([where[name] for name in wanted], np.int64))
+    labels, expected = np.asarray(ordered["labels"]), images.labels[reported]
+    if labels.shape != expected.shape:
+        raise _NotScoredError("its predictions do not have one label for each image")
+    if len(wrong := np.flatnonzero(labels != expected)):
+        raise _NotScoredError(
+            f"its predictions have other labels than the data set for {len(wrong)} of"
+            f" {len(wanted)} images: {listed([wanted[row] for row in wrong])}"
+        )
+    return ordered
 
 
 def _related(
@@ -214,8 +250,8 @@ def _score(metric: Metric, arrays: Arrays, rule: Rule, chosen: np.ndarray) -> Sc
 
 
 def _take(arrays: Arrays, chosen: np.ndarray) -> Mapping[str, np.ndarray]:
-    """Return the rows of the chosen images of every array that has one row per image."""
+    """Return the chosen rows, numbers or (n,) bool, of every array with one row per image."""
+    n = len(arrays["names"])
     return {
-        name: array[chosen] if array.shape[:1] == chosen.shape else array
-        for name, array in arrays.items()
+        name: array[chosen] if array.shape[:1] == (n,) else array for name, array in arrays.items()
     }

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from harness.data import twins
 from harness.data.prepared import Store
 from harness.data.twins import Pairs
+
+Kind = Literal["identical", "near", "looser"]
+"""Identical pixels; a twin under the rule by which twins are counted; under the looser rule."""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +45,18 @@ class TwinPair:
     near: bool
 
     @property
+    def kind(self) -> Kind:
+        """How alike they are: the first of ``KINDS`` that holds."""
+        return "identical" if self.identical else "near" if self.near else "looser"
+
+    @property
     def conflicting(self) -> bool:
         """Whether one of the labels, at least, is wrong."""
         return self.classes[0] != self.classes[1]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {**asdict(self), "kind": self.kind}
 
     @property
     def across(self) -> bool:

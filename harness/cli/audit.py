@@ -93,12 +93,13 @@ def _data(args: argparse.Namespace) -> int:
         raise UserError(f"--json prints one data set; {args.name!r} are {len(sets)}. Name one.")
     for dataset in sets:
         found = data.audit(args.data, dataset, Records(args.runs), released)
-        name, line = f"audit_{dataset.name}", ""
+        name, line, picture = f"audit_{dataset.name}", "", ""
         if "png" in args.format:
             path = args.out / f"{name}.png"
             drawn = data.draw(args.data, found, path, with_images=not args.no_images)
             line = f"Written: {path}" if drawn else f"{dataset.name} has no pairs to draw."
-        _show(args, data_page.page(found), found.to_json(), name)
+            picture = path.name if drawn else ""
+        _show(args, data_page.page(found, picture=picture), found.to_json(), name)
         if line and not args.json:
             say(line)
     return 0

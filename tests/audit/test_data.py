@@ -16,13 +16,18 @@ from PIL import Image
 from harness.audit import data, data_page, page
 from harness.audit.data import DataAudit
 from harness.audit.rescored import Rescored
+from harness.audit.twinned import TwinPair
 from harness.audit.unseen import unseen
 from harness.data.prepare import prepare
 from harness.data.prepared import Store, open_store
 from harness.data.sets import busi
 from harness.evaluate.segmentation import pack
+from harness.plan import catalog
+from harness.plan.plan import resolve
+from harness.spec import profiles
 from harness.spec.dataset import Dataset, Listing, Source
 from harness.spec.recipe import Recipe
+from harness.spec.run import Run
 from harness.stats.intervals import wilson
 from harness.store.record import Records
 from harness.store.result import EpochEvaluation, Evaluation
@@ -180,7 +185,9 @@ def _plant(tmp_path: Path, store: Store, arrays: dict[str, np.ndarray], **change
         "seed": 3,
         **changes,
     }
-    key = f"{len(list(tmp_path.glob('runs/records/*'))):064x}"
+    numbered = f"{len(list(tmp_path.glob('runs/records/*'))):064x}"
+    key = changes.pop("key", numbered)
+    definition.pop("key", None)
     runs = Records(tmp_path / "runs")
     point = EpochEvaluation(epoch=0, metrics={"accuracy": 0.5}, correct=1, collapsed=False)
     evaluation = Evaluation(n=3, classes=(1, 1, 1), last=point, best=point)
@@ -272,11 +279,82 @@ def test_runs_that_cannot_be_scored_are_named(tmp_path: Path, breast: Any) -> No
     cannot = "its definition or its predictions cannot be used: "
     assert {why[strange], why[unnamed]} == {f"{cannot}'train_images'", f"{cannot}'names'"}
     assert len(why) == 6
+    assert {s.title for s in found.skipped} == {
+        "supervised one / busi / seed 3 (of no shipped row as it stands)"
+    }
+
+
+def test_a_run_is_named_by_its_table_row_data_set_and_seed(tmp_path: Path, breast: Any) -> None:
+    dataset, store = breast
+    _, table1 = catalog.load("table1")
+    row = next(row for row in table1.rows if row.name == "vit")
+    (chain,) = resolve([row], profiles.SMOKE, ())
+    run = Run(
+        dataset="busi",
+        data=store.manifest.fingerprint,
+        split="paper",
+        profile=profiles.SMOKE,
+        stages=chain,
+        seed=7,
+    )
+    arrays = _classifier(store, np.ones(3, bool))
+    _plant(tmp_path, store, arrays, key=run.key(), **run.definition())
+    _plant(tmp_path, store, arrays)
+    found = _audit(tmp_path, dataset)
+    shown = next(r for r in found.runs if r.key == run.key())
+    # Table 7 has the same row.
+    assert shown.title == "table1 / vit = table7 / vit / busi / seed 7 (smoke)"
+    assert [(s.table, s.row, s.profile) for s in shown.rows] == [
+        ("table1", "vit", "smoke"),
+        ("table7", "vit", "smoke"),
+    ]
+    other = next(r for r in found.runs if r.key != run.key())
+    assert other.title == "supervised one / busi / seed 3 (of no shipped row as it stands)"
+    assert other.rows == ()
+    text = page.to_markdown(data_page.page(found))
+    assert "| table1 / vit = table7 / vit / busi / seed 7 (smoke) |" in text
+    values = json.loads(json.dumps(found.to_json()))["runs"]
+    assert [s["row"] for r in values for s in r["rows"]] == ["vit"] * 4  # two rules, two tables
+
+
+def test_predictions_in_another_order_are_matched_by_name(tmp_path: Path, breast: Any) -> None:
+    dataset, store = breast
+    _, twins = _with_twins(store)
+    arrays = _classifier(store, twins)
+    _plant(tmp_path, store, arrays)
+    _plant(tmp_path, store, {name: array[::-1] for name, array in arrays.items()}, seed=4)
+    first, second = (r for r in _audit(tmp_path, dataset).runs if r.rule == "last")
+    assert first.without_twins.value == 0.0
+    for name in ("all", "without_twins", "twins"):
+        assert getattr(first, name) == getattr(second, name)
+
+
+def test_predictions_with_other_labels_are_named_and_not_scored(
+    tmp_path: Path, breast: Any
+) -> None:
+    dataset, store = breast
+    arrays = _classifier(store, np.ones(3, bool))
+    names = arrays["names"].tolist()
+    wrong = {**arrays, "labels": (arrays["labels"] + np.array([0, 1, 0])) % 3}
+    _plant(tmp_path, store, wrong)
+    _plant(tmp_path, store, {**arrays, "labels": arrays["labels"][:2]})
+    twice = {**arrays, "names": np.array([names[0], names[0], names[2]])}
+    _plant(tmp_path, store, twice)
+    found = _audit(tmp_path, dataset)
+    assert found.runs == ()
+    whys = [skipped.why for skipped in found.skipped]
+    assert whys[0] == (
+        f"its predictions have other labels than the data set for 1 of 3 images: {names[1]}"
+    )
+    assert whys[1] == "its predictions do not have one label for each image"
+    assert whys[2] == "its predictions are not of the images that its split reports"
+    text = page.to_markdown(data_page.page(found))
+    assert f"for 1 of 3 images: {names[1]}" in text
 
 
 def test_the_gallery_shows_contradicting_labels_first(tmp_path: Path, breast: Any) -> None:
     found = _audit(tmp_path, breast[0])
-    assert data.chosen(found)[0].conflicting
+    assert data.chosen(found).pairs[0].conflicting
     root, paths = tmp_path / "data", [tmp_path / f"{i}.png" for i in range(3)]
     for path, images in zip(paths, (True, True, False), strict=True):
         assert data.draw(root, found, path, with_images=images) == path
@@ -292,6 +370,69 @@ def test_json_holds_what_the_page_says(tmp_path: Path, breast: Any) -> None:
     found = _audit(tmp_path, breast[0])
     values = json.loads(json.dumps(found.to_json()))
     assert values["fingerprint"] == breast[1].manifest.fingerprint
-    assert values["pairs"] == 2
+    assert values["pairs_by_kind"] == {"identical": 1, "near": 1, "looser": 0}
+    assert [p["kind"] for p in values["pairs"]] == ["identical", "near"]
+    assert {frozenset((p["first"], p["second"])) for p in values["pairs"]} == {
+        frozenset(("benign (1)", "malignant (1)")),
+        frozenset(("benign (2)", "benign (3)")),
+    }
     assert [c["classes"] for c in values["label_conflicts"]] == [["benign", "malignant"]]
     assert [len(u["names"]) for u in values["never_seen_by_released_code"]] == [1, 4]
+
+
+def _many(found: DataAudit, count: int, **changes: Any) -> tuple[TwinPair, ...]:
+    pair = found.conflicts[0]
+    return tuple(
+        replace(pair, first=f"first {i}", second=f"second {i}", distance=i, **changes)
+        for i in range(count)
+    )
+
+
+def test_the_gallery_says_how_many_of_how_many_it_shows(tmp_path: Path, breast: Any) -> None:
+    found = _audit(tmp_path, breast[0])
+    assert data.chosen(found).text.startswith("label conflicts: 1 of 1 shown; ")
+    # Five conflicts are all shown; of thirteen twelve are, and the text says so.
+    five = data.chosen(replace(found, pairs=_many(found, 5)))
+    assert len(five.pairs) == 5
+    assert "label conflicts: 5 of 5 shown" in five.text
+    agreeing = _many(found, 9, classes=("benign", "benign"), parts=("train", "eval"))
+    many = data.chosen(replace(found, pairs=(*_many(found, 13), *agreeing)))
+    assert (len(many.conflicts), len(many.across)) == (12, 6)
+    assert many.text == ("label conflicts: 12 of 13 shown; other twins across parts: 6 of 9 shown")
+    text = page.to_markdown(
+        data_page.page(replace(found, pairs=_many(found, 13)), picture="audit_busi.png")
+    )
+    assert "label conflicts: 12 of 13 shown" in text
+    assert "](<audit_busi.png>)" in text
+    assert r"\detokenize{audit_busi.png}" in page.to_latex(
+        data_page.page(found, picture="audit_busi.png")
+    )
+    assert ".png" not in page.to_markdown(data_page.page(found))
+
+
+def test_the_page_lists_the_first_pairs_of_each_kind(tmp_path: Path, breast: Any) -> None:
+    found = _audit(tmp_path, breast[0])
+    near = _many(found, 25, identical=False, near=True, classes=("benign", "normal"))
+    looser = _many(found, 3, identical=False, near=False)
+    changed = replace(found, pairs=(*near, *looser))
+    sections = {s.title: s for s in data_page.page(changed).sections}
+    assert "Pairs: identical pixels" not in sections
+    listed = sections["Pairs: near-twins"]
+    assert len(listed.rows) == 20
+    assert "20 of 25 shown" in listed.text[0]
+    assert listed.rows[0][:3] == ("first 0", "second 0", "benign / normal")
+    assert "3 of 3 shown" in sections["Pairs: by the looser rule alone"].text[0]
+    assert len(changed.to_json()["pairs"]) == 28
+
+
+def test_groups_are_named_in_the_heading(tmp_path: Path, breast: Any) -> None:
+    dataset, store = breast
+    _plant(tmp_path, store, _classifier(store, np.ones(3, bool)))
+    found = _audit(tmp_path, dataset)
+    run = _last(found)
+    lesions = replace(found, dataset=replace(dataset, group_title="lesion"))
+    grouped = replace(lesions, runs=(replace(run, without_groups=run.all),))
+    section = data_page.page(grouped).sections[-1]
+    assert section.head[-1] == "without twins and shared lesions"
+    assert any("every image of a lesion of which training has an image" in t for t in section.text)
+    assert data_page.page(found).sections[-1].head[-1] == "the twins alone"
