@@ -69,15 +69,40 @@ def _formats(audit: str) -> Any:
 
 def run(args: argparse.Namespace) -> int:
     """Run an audit, print it, write its files and return the exit code."""
-    return {"paper": _paper, "data": _data, "code": _code}[args.what](args)
+    return _data(args) if args.what == "data" else _sources(args)
 
 
-def _paper(args: argparse.Namespace) -> int:
+PAGES = ("audit_paper", "audit_code")
+"""Names of the pages that are made from the sources alone."""
+
+
+def made(name: str) -> tuple[Page, dict[str, Any]]:
+    """Make one of ``PAGES`` and its JSON values."""
+    from harness.api import differences
     from harness.api import paper as recipes
-    from harness.audit import paper, paper_page
+    from harness.audit import code, paper, paper_page
 
-    audit = paper.audit(recipes.DESCRIBED.classification_weight)
-    _show(args, paper_page.page(audit), audit.to_json(), "audit_paper")
+    if name == "audit_paper":
+        audit = paper.audit(recipes.DESCRIBED.classification_weight)
+        return paper_page.page(audit), audit.to_json()
+    found = code.audit(differences.SETTINGS, differences.READINGS, differences.UNSET)
+    return code.page(found), found.to_json()
+
+
+def committed(path: Path, value: Any) -> tuple[str, ...] | None:
+    """Return what differs of committed pages of ``PAGES``; None for any other JSON file."""
+    from harness.audit import committed as pages
+
+    if path.stem not in PAGES:
+        return None
+    page, values = made(path.stem)
+    return pages.differences(path, value, page, values, page.command)
+
+
+def _sources(args: argparse.Namespace) -> int:
+    name = f"audit_{args.what}"
+    page, values = made(name)
+    _show(args, page, values, name)
     return 0
 
 
@@ -102,15 +127,6 @@ def _data(args: argparse.Namespace) -> int:
         _show(args, data_page.page(found, picture=picture), found.to_json(), name)
         if line and not args.json:
             say(line)
-    return 0
-
-
-def _code(args: argparse.Namespace) -> int:
-    from harness.api import differences
-    from harness.audit import code
-
-    found = code.audit(differences.SETTINGS, differences.READINGS, differences.UNSET)
-    _show(args, code.page(found), found.to_json(), "audit_code")
     return 0
 
 

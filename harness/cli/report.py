@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from harness.cli import audit
 from harness.cli.planning import make_plan
 from harness.cli.sweep import find_studies, page_options
 from harness.cli.tables import write_tables, written_plans
@@ -14,6 +15,7 @@ from harness.provenance import choose_device
 from harness.report import check
 from harness.spec import profiles
 from harness.sweep import publish
+from harness.verdict import committed
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,13 +45,15 @@ def _check(args: argparse.Namespace) -> int:
     root: Path = args.out or Path("reports")
     if args.profile is not None and args.out is None:
         root /= profiles.find(args.profile).name
-    checked = check.check(root, args.experiment)
+    checked = check.check(root, args.experiment, (audit.committed, committed.differences))
     note(*(f"warning: {text}" for text in checked.warnings))
     note(*checked.differences)
-    if checked.others:
-        say(f"Without runs, not compared: {listed(checked.others)}.")
+    for why, paths in checked.listed.items():
+        say(f"Named in {why}", *(f"  {path}: compared with its SHA-256 alone" for path in paths))
+    if checked.pictures:
+        say(f"Pictures that no records name, not compared: {listed(checked.pictures)}.")
     say(
-        f"{len(checked.tables)} tables compared with their records,"
+        f"{len(checked.tables)} tables and pages compared with what they are made from,"
         f" {len(checked.differences)} differences, {len(checked.warnings)} warnings."
     )
     return 1 if checked.differences else 0

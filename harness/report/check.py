@@ -1,12 +1,13 @@
 """Compare committed tables with the compact records beside them, number by number.
 
 Tables are read as data: nothing of the run store, of the images or of the experiments is needed.
+Every file of a folder is compared with something, named in its list ``unchecked.txt``, or told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,27 @@ import msgspec
 from harness import files
 from harness.canonical import digest, short
 from harness.errors import Damaged, UserError, listed
-from harness.report import check_table
-from harness.report.check_table import Number, Table, equal
-from harness.report.markdown import escape
-from harness.report.numbers import fixed
-from harness.spec.costs import COSTS
+from harness.report import check_classes, check_table, check_text, check_ties, unchecked
+from harness.report.check_classes import Classes
+from harness.report.check_table import Table
+from harness.report.unchecked import Unchecked
 from harness.store import compact
-from harness.store.compact import Archive
-from harness.store.result import Rule
+from harness.store.compact import Archive, KeptTable
+
+TEXTS = (".md", ".tex")
+"""Pages of a table that show the numbers of its JSON file."""
+
+SHOWN = (".json", *TEXTS, ".csv")
+"""Endings of files that have to be compared with something."""
+
+APART = ("README.md",)
+"""Files of a folder of tables that no command writes."""
+
+OTHER = "it is not the file that was written with the records"
+
+Pages = Callable[[Path, Any], "Sequence[str] | None"]
+"""Returns what differs of a JSON file, and of the pages beside it, which is made from other things
+than records; None if it is of another kind. Called with the path and the value of the JSON file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,67 +45,240 @@ class Checked:
 
     Attributes:
         tables: the tables and pages that were compared.
-        warnings: what could not be compared, and why.
-        differences: what contradicts the records, or is damaged.
-        others: files that show no runs (audits, for instance).
+        warnings: what a reader should know, although it contradicts nothing.
+        differences: what contradicts the records, is damaged, or is compared with nothing.
+        listed: files without records that ``unchecked.txt`` names, with the list and its reason.
+        pictures: pictures that no records name.
     """
 
-    tables: tuple[str, ...]
-    warnings: tuple[str, ...]
-    differences: tuple[str, ...]
-    others: tuple[str, ...]
+    tables: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    differences: tuple[str, ...] = ()
+    listed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    pictures: tuple[str, ...] = ()
 
 
-def check(root: Path, name: str | None = None) -> Checked:
+def check(root: Path, name: str | None = None, others: Sequence[Pages] = ()) -> Checked:
     """Compare every table below a folder with the records kept beside it.
 
     Args:
         root: the folder.
         name: of the only table to compare, with all that is written for it (``table3`` is also
             ``table3-btmd`` and ``table3-classes``), or its path without an ending.
+        others: compare pages that are made from other things than records.
 
     Raises:
         UserError: there is no such folder or table.
     """
     if not root.is_dir():
         raise UserError(f"There is no folder {root} of tables; name one with --out.")
-    found = [path for path in sorted(root.rglob("*.json")) if _named(path, name)]
-    if not found:
-        known = sorted({path.stem for path in root.rglob("*.json")})
+    folders = [_Folder(path, others) for path in sorted({root, *_folders(root)})]
+    known = {unit: folder for folder in folders for unit in folder.units}
+    if not any(folder.chosen(name) for folder in folders):
         what = "table" if name is None else f"table {name!r}"
-        raise UserError(f"There is no {what} under {root}; known: {listed(known) or 'none'}.")
-    tables, warnings, differences, others = [], [], [], []
-    for folder in sorted({path.parent for path in found}):
-        archive, damage = _archive(folder)
-        differences += damage
-        for path in (path for path in found if path.parent == folder):
-            try:
-                lines = _compare(path, archive)
-            except Damaged as error:
-                differences.append(str(error))
-                continue
-            if lines is None:
-                others.append(str(path))
-                continue
-            if isinstance(lines, str):
-                warnings.append(lines)
-                continue
-            tables.append(str(path.with_suffix("")))
-            differences += lines.differences
-            warnings += lines.gone
+        raise UserError(
+            f"There is no {what} under {root}; known: {listed(sorted(known)) or 'none'}."
+        )
+    for folder in folders:
+        folder.compare(name)
     return Checked(
-        tables=tuple(tables),
-        warnings=tuple(warnings),
-        differences=tuple(differences),
-        others=tuple(others),
+        tables=tuple(x for f in folders for x in f.tables),
+        warnings=tuple(x for f in folders for x in f.warnings),
+        differences=tuple(x for f in folders for x in f.differences),
+        listed={
+            f"{f.path / unchecked.NAME}" + (f": {f.listed.why}" if f.listed.why else ""): tuple(
+                f.unchecked
+            )
+            for f in folders
+            if f.unchecked
+        },
+        pictures=tuple(x for f in folders for x in f.pictures),
     )
 
 
-def _named(path: Path, name: str | None) -> bool:
-    if name is None:
-        return True
-    stem = str(path.with_suffix(""))
-    return path.stem == name or path.stem.startswith(f"{name}-") or stem == name
+def _folders(root: Path) -> Iterator[Path]:
+    names = (compact.NAME, unchecked.NAME)
+    for path in root.rglob("*"):
+        if path.suffix in SHOWN or path.name in names:
+            yield path.parent
+
+
+class _Folder:
+    """The files of one folder with its records; ``compare`` fills the lists of what was found."""
+
+    def __init__(self, path: Path, others: Sequence[Pages]) -> None:
+        self.path = path
+        self.others = others
+        self.tables: list[str] = []
+        self.warnings: list[str] = []
+        self.differences: list[str] = []
+        self.unchecked: list[str] = []
+        self.pictures: list[str] = []
+        self.archive, self.damage = _archive(path)
+        self.listed = Unchecked()
+        try:
+            self.listed = unchecked.read(path)
+        except Damaged as error:
+            self.damage.append(str(error))
+        self.owners = {name: table for table in self._kept().values() for name in table.files}
+        self.units = self._units()
+
+    def _kept(self) -> Mapping[str, KeptTable]:
+        return {} if self.archive is None else self.archive.tables
+
+    def _units(self) -> dict[str, list[str]]:
+        """Return the files of each table or page, which the folder has or should have, by name."""
+        own = (compact.NAME, unchecked.NAME, *APART)
+        there = {p.name for p in self.path.iterdir() if p.is_file() and p.name not in own}
+        there = {name for name in there if Path(name).suffix in (*SHOWN, ".png")}
+        units: dict[str, list[str]] = {}
+        for name in sorted(there | self.owners.keys() | self.listed.files.keys()):
+            owner = self.owners.get(name)
+            units.setdefault(owner.key if owner else Path(name).stem, []).append(name)
+        # A table that is gone altogether is known by its records alone.
+        for key in self._kept():
+            units.setdefault(key, [])
+        return units
+
+    def chosen(self, name: str | None) -> list[str]:
+        """Return the names of the tables and pages that are to be compared."""
+        return sorted(
+            unit
+            for unit, names in self.units.items()
+            if name is None
+            or unit.startswith(f"{name}-")
+            or any(name in (s, str(self.path / s)) for s in (unit, *(Path(n).stem for n in names)))
+        )
+
+    def compare(self, name: str | None) -> None:
+        """Compare the tables and pages of a name."""
+        chosen = self.chosen(name)
+        self.differences += self.damage if chosen else []
+        for unit in chosen:
+            names = [n for n in self.units[unit] if (self.path / n).exists()]
+            try:
+                self._unit(unit, names)
+            except Damaged as error:
+                self.differences.append(str(error))
+
+    def _unit(self, unit: str, names: Sequence[str]) -> None:
+        kept = self._kept().get(unit)
+        path = self.path / f"{unit}.json"
+        value = files.read_json(path) if path.name in names else None
+        page = _page(value)
+        if page is not None:
+            content = _content(path, value, page)
+            if kept is not None or (self.archive and content.keys() & self.archive.records.keys()):
+                self._table(path, content, kept, names)
+                return
+        elif kept is not None:
+            self._table(path, None, kept, names)
+            return
+        elif (found := self._made(path, value)) is not None:
+            self.tables.append(str(path.with_suffix("")))
+            self.differences += found
+            return
+        self._without(unit, names, content if page is Table else None)
+
+    def _made(self, path: Path, value: Any) -> Sequence[str] | None:
+        """Return what differs of a page that is made from other things than records."""
+        found = (pages(path, value) for pages in self.others) if value is not None else ()
+        return next((lines for lines in found if lines is not None), None)
+
+    def _table(
+        self,
+        path: Path,
+        content: Table | Classes | None,
+        kept: KeptTable | None,
+        names: Sequence[str],
+    ) -> None:
+        """Compare a table with its records, its pages with it, and all files with their hashes."""
+        archive = self.archive or Archive()
+        told: dict[Path, list[str]] = {}
+        if content is not None:
+            told[path] = [*_numbers(content, archive, kept)]
+            if isinstance(content, Table) and not told[path]:
+                for ending in TEXTS:
+                    page = path.with_suffix(ending)
+                    told[page] = [*check_text.differences(content, page)]
+        lines = [f"{p}: {x}" if p == path else x for p, found in told.items() for x in found]
+        if kept is None:
+            lines.append(
+                f"{path}: {compact.NAME} has records of it, but not its own line: whether its files"
+                " are those that were written with them cannot be told"
+            )
+        else:
+            changed, gone, new = self._files(kept, names)
+            lines += [f"{p}: {OTHER}" for p in changed if not told.get(p)]
+            lines += [f"{p}: it is not among the files that were written with it" for p in new]
+            absent = [f"{p} was written with the records and is not there" for p in gone]
+            # Without its numbers nothing of a table can be compared.
+            (lines if path in gone and names else self.warnings).extend(absent)
+            self._stale(names)
+        self.tables.append(str(path.with_suffix("")))
+        self.differences += lines
+
+    def _files(
+        self, kept: KeptTable, names: Sequence[str]
+    ) -> tuple[list[Path], list[Path], list[Path]]:
+        """Return which files of a table are not those that were written, are gone, or are new."""
+        changed, gone = [], []
+        for name, sha256 in kept.files.items():
+            path = self.path / Path(name).name
+            try:
+                if files.sha256(path) != sha256:
+                    changed.append(path)
+            except FileNotFoundError:
+                gone.append(path)
+        new = [n for n in names if n not in kept.files and Path(n).suffix in SHOWN]
+        return changed, gone, [self.path / name for name in new]
+
+    def _stale(self, names: Iterable[str]) -> None:
+        still = [name for name in names if name in self.listed.files]
+        if still:
+            self.warnings.append(
+                f"{self.path / unchecked.NAME} names {listed(still)}, whose records are kept now;"
+                " remove the lines"
+            )
+
+    def _without(self, unit: str, names: Sequence[str], content: Table | None) -> None:
+        """Compare files without records with the list, and pages with their JSON file."""
+        lines: list[str] = []
+        alone: list[str] = []
+        for name in names:
+            path = self.path / name
+            if name in self.listed.files:
+                self.unchecked.append(str(path))
+                if files.sha256(path) != self.listed.files[name]:
+                    lines.append(f"{path}: it is not the file that {unchecked.NAME} names")
+            elif path.suffix in SHOWN:
+                alone.append(name)
+            else:
+                self.pictures.append(str(path))
+        if content is not None:
+            for ending in TEXTS:
+                path = self.path / f"{unit}{ending}"
+                texts = [*check_text.differences(content, path)]
+                # What differs says more than that the file was changed.
+                if texts:
+                    lines = [line for line in lines if not line.startswith(f"{path}: ")] + texts
+        lines += [
+            f"{self.path / name} is named in {unchecked.NAME} and is not there"
+            for name in self.units[unit]
+            if name in self.listed.files and name not in names
+        ]
+        if alone:
+            lines.append(self._alone(unit, alone))
+        self.differences += lines
+
+    def _alone(self, unit: str, names: Sequence[str]) -> str:
+        records = self.path / compact.NAME
+        what = "does not name them" if self.archive is not None else "is not there"
+        return (
+            f"{self.path / unit}: no records are kept for {listed(names)}: {records} {what}. Write"
+            " the table anew with `harness report`, take the records from the repository's history,"
+            f" or add the lines of `sha256sum` to {self.path / unchecked.NAME}"
+        )
 
 
 def _archive(folder: Path) -> tuple[Archive | None, list[str]]:
@@ -107,62 +294,13 @@ def _archive(folder: Path) -> tuple[Archive | None, list[str]]:
     for record in archive.records.values():
         if digest(record.definition) != record.key:
             damage.append(f"{path}: {short(record.key)} is not the key of its definition")
+        if record.images is not None and record.images not in archive.images:
+            damage.append(f"{path}: the line of the images of {short(record.key)} is missing")
         try:
             damage += [f"{path}: {line}" for line in check_table.contradictions(archive, record)]
         except Damaged as error:
             damage.append(f"{path}: {error}")
     return archive, damage
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Found:
-    """What differs in the files of one table, and which of them are gone."""
-
-    differences: tuple[str, ...]
-    gone: tuple[str, ...]
-
-
-def _compare(path: Path, archive: Archive | None) -> _Found | str | None:
-    """Return what differs in one table, or why it cannot be compared; None if it shows no runs.
-
-    Raises:
-        Damaged: its JSON file cannot be read.
-    """
-    name = path.with_suffix("")
-    value = files.read_json(path)
-    page = _page(value)
-    if page is None:
-        sweep = isinstance(value, dict) and "study" in value
-        return f"no records of trials are kept for {name}, a sweep" if sweep else None
-    content: Table | Classes
-    try:
-        content = msgspec.convert(value, page)
-    except msgspec.ValidationError as error:
-        why = files.field_error(error)
-        raise Damaged(path, f"does not fit the format of a table: {why}") from error
-    kept = archive.tables.get(content.name) if archive else None
-    keys = content.keys()
-    if archive is None or (kept is None and not keys & archive.records.keys()):
-        return f"no records are kept for {name}"
-    if isinstance(content, Classes):
-        numbers = [*_classes(content, archive)]
-    else:
-        numbers = [*check_table.differences(content, archive)]
-    absent = sorted({*(kept.runs if kept else ())} - keys - archive.records.keys())
-    numbers += [f"the record {short(key)} is missing from {compact.NAME}" for key in absent]
-    changed, gone = _files(path.parent, kept.files if kept else {})
-    # The page's numbers are those of the JSON file, which is compared by itself.
-    page_path = path.with_suffix(".md")
-    texts = [*_markdown(content, page_path)] if isinstance(content, Table) and not numbers else []
-    told = {path: numbers, page_path: texts}
-    others = [f"{p}: {OTHER}" for p in changed if not told.get(p)]
-    return _Found(
-        differences=(*(f"{path}: {line}" for line in numbers), *texts, *others),
-        gone=tuple(f"{p} was written with the records and is not there" for p in gone),
-    )
-
-
-OTHER = "it is not the file that was written with the records"
 
 
 def _page(value: Any) -> type[Table] | type[Classes] | None:
@@ -171,116 +309,34 @@ def _page(value: Any) -> type[Table] | type[Classes] | None:
         return None
     if value.get("kind") == "classes":
         return Classes
-    return Table if {"name", "columns", "rows", "context"} <= value.keys() else None
+    table = {"name", "columns", "rows", "context"} <= value.keys() and "study" not in value
+    return Table if table else None
 
 
-def _files(folder: Path, kept: Mapping[str, str]) -> tuple[list[Path], list[Path]]:
-    """Return which files of a table are not those that were written, and which are gone."""
-    changed, gone = [], []
-    for name, sha256 in kept.items():
-        path = folder / Path(name).name
-        try:
-            if files.sha256(path) != sha256:
-                changed.append(path)
-        except FileNotFoundError:
-            gone.append(path)
-    return changed, gone
-
-
-def _markdown(table: Table, path: Path) -> Iterator[str]:
-    """Yield a line for each number of a table that its Markdown does not show in its row."""
+def _content(path: Path, value: Any, page: type[Table] | type[Classes]) -> Table | Classes:
     try:
-        text = files.read_bytes(path).decode(errors="replace")
-    except FileNotFoundError:
-        return
-    lines = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
-    for row in table.rows:
-        label = escape(row.label)
-        own = [cells for cells in lines if label in [c.strip("| ") for c in cells]]
-        for column in table.columns:
-            cell = row.cells.get(column.name)
-            if cell is None or cell.value is None or column.metric in COSTS:
-                continue
-            number = escape(fixed(cell.value, column.digits))
-            if not any(number in _numbers(c) for cells in own for c in cells):
-                yield f"{path}: row {row.name}, column {column.name}: {number} is not in its row"
+        return msgspec.convert(value, page)
+    except msgspec.ValidationError as error:
+        why = files.field_error(error)
+        raise Damaged(path, f"does not fit the format of a table: {why}") from error
 
 
-def _numbers(cell: str) -> list[str]:
-    """Return the words of a cell without what emphasises them."""
-    for mark in ("**", "<ins>", "</ins>", "<sup>", "|"):
-        cell = cell.replace(mark, " ")
-    return cell.split()
+def _numbers(content: Table | Classes, archive: Archive, kept: KeptTable | None) -> Iterator[str]:
+    """Yield a line for each number of a table that is not what the records say."""
+    if isinstance(content, Classes):
+        found = [*check_classes.differences(content, archive)]
+    else:
+        found = [*check_table.differences(content, archive)]
+        # Ranks follow from the numbers, so that a wrong number is told once.
+        found = found or [*_ties(content, archive)]
+    yield from found
+    shown = content.keys() | archive.records.keys()
+    for key in sorted({*(kept.runs if kept else ())} - shown):
+        yield f"the record {short(key)} is missing from {compact.NAME}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClassesRun:
-    """The part of a run's figures per class that is compared."""
-
-    seed: int
-    key: str
-    n: int
-    metrics: Mapping[str, Number]
-    confusion: tuple[tuple[int, ...], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassesRow:
-    """A row on one data set."""
-
-    name: str
-    runs: tuple[ClassesRun, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassesOfDataset:
-    """A data set with its rows."""
-
-    name: str
-    classes: tuple[str, ...]
-    rows: tuple[ClassesRow, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Classes:
-    """The part of the JSON file of ``--classes`` that is compared."""
-
-    name: str
-    context: check_table.Context
-    datasets: tuple[ClassesOfDataset, ...]
-
-    def keys(self) -> set[str]:
-        """Return the keys of all runs."""
-        rows = [row for dataset in self.datasets for row in dataset.rows]
-        return {run.key for row in rows for run in row.runs}
-
-
-def _classes(content: Classes, archive: Archive) -> Iterator[str]:
-    for dataset in content.datasets:
-        for row in dataset.rows:
-            for run in row.runs:
-                where = f"row {row.name}, {dataset.name}, seed {run.seed}"
-                yield from _run(run, len(dataset.classes), content.context.rule, archive, where)
-
-
-def _run(run: ClassesRun, classes: int, rule: Rule, archive: Archive, where: str) -> Iterator[str]:
-    record = archive.records.get(run.key)
-    if record is None:
-        yield f"{where}: the record {short(run.key)} is missing from {compact.NAME}"
-        return
-    pair = archive.predicted(record, rule)
-    if pair is None:
-        yield f"{where}: the record {short(run.key)} has no predictions"
-        return
-    counts = check_table.confusion(*pair, classes)
-    for label, (ours, theirs) in enumerate(zip(run.confusion, counts, strict=True)):
-        if not equal(ours, theirs):
-            yield f"{where}: confusion of class {label} is {[*ours]}, the records say {theirs}"
-    evaluation = record.evaluation()
-    stated = {
-        **(evaluation.at(rule).metrics if evaluation else {}),
-        **(record.computed or {}).get(rule, {}),
-    }
-    for name, value in run.metrics.items():
-        if not equal(value, stated.get(name)):
-            yield f"{where}: {name} is {value}, the records say {stated.get(name)}"
+def _ties(content: Table, archive: Archive) -> Iterator[str]:
+    try:
+        yield from check_ties.differences(content, archive)
+    except (LookupError, TypeError, AttributeError) as error:
+        yield f"its ties do not fit their format: {error}"

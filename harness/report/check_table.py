@@ -11,6 +11,8 @@ import numpy as np
 
 from harness.canonical import short
 from harness.evaluate import derived, metrics, registry
+from harness.report.computed import ANSWERS
+from harness.report.values import Note, State
 from harness.spec.costs import COSTS
 from harness.stats import intervals
 from harness.store import compact
@@ -32,6 +34,10 @@ class Column:
     metric: str
     factor: float
     digits: int
+    title: str = ""
+    n: Count | None = None
+    data: str = ""
+    split: str = "paper"
     phantom: bool = False
 
     @property
@@ -70,6 +76,11 @@ class Cell:
     interval: tuple[float, float] | None
     difference: Number
     seeds: tuple[Entry, ...]
+    state: State = "complete"
+    rank: Literal["best", "second"] | None = None
+    ranks: tuple[int, int] | None = None
+    remarks: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +90,17 @@ class Row:
     name: str
     label: str
     cells: Mapping[str, Cell]
+    group: str = ""
+    backbone: str = ""
+    modules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subtable:
+    """A small table and the names of its rows."""
+
+    title: str
+    rows: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +131,28 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     comparisons: tuple[Comparison, ...] = ()
+    caption: str = ""
+    subtables: tuple[Subtable, ...] = ()
     majority: Mapping[str, Number] | None = None
+    background: Mapping[str, Number] | None = None
+    foreground: Mapping[str, Number] | None = None
+    ties: tuple[dict[str, Any], ...] | None = None
+    footnotes: tuple[Note, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def computed(self) -> list[Mapping[str, Number]]:
+        """Values of the rows of constant answers, in the order in which they are shown."""
+        rows = (getattr(self, name) for name in ANSWERS)
+        return [row for row in rows if row is not None]
+
+    @property
+    def small(self) -> list[list[Row]]:
+        """The rows of each small table, or all of them."""
+        if not self.subtables:
+            return [list(self.rows)]
+        by_name = {row.name: row for row in self.rows}
+        return [[by_name[n] for n in part.rows if n in by_name] for part in self.subtables]
 
     def keys(self) -> set[str]:
         """Return the keys of all runs that have a record."""
@@ -142,13 +185,13 @@ def _cell(cell: Cell, column: Column, rule: Rule, archive: Archive, where: str) 
         record = archive.records.get(entry.key)
         place = f"{where}, seed {entry.seed}"
         if entry.status == "missing":
-            yield from _unequal(place, "value", entry.value, None)
+            yield from unequal(place, "value", entry.value, None)
         elif record is None:
             complete = False
             yield f"{place}: the record {short(entry.key)} is missing from {compact.NAME}"
         else:
             yield from _entry(entry, record, column, rule, place)
-            value = _value(record, column, rule)
+            value = value_of(record, column, rule)
             known += [] if value is None else [column.factor * value]
     if not complete:
         return  # a mean over seeds of which one is missing says nothing
@@ -161,13 +204,13 @@ def _cell(cell: Cell, column: Column, rule: Rule, archive: Archive, where: str) 
     if value is not None and cell.printed is not None and not column.phantom:
         change = value - cell.printed
     ends = None if interval is None else (interval.low, interval.high)
-    yield from _unequal(where, "value", cell.value, value)
-    yield from _unequal(where, "sd", cell.sd, sd)
-    yield from _unequal(where, "interval", cell.interval, ends)
-    yield from _unequal(where, "difference", cell.difference, change)
+    yield from unequal(where, "value", cell.value, value)
+    yield from unequal(where, "sd", cell.sd, sd)
+    yield from unequal(where, "interval", cell.interval, ends)
+    yield from unequal(where, "difference", cell.difference, change)
 
 
-def _value(record: KeptRecord, column: Column, rule: Rule) -> Number:
+def value_of(record: KeptRecord, column: Column, rule: Rule) -> Number:
     """Return a metric of a record in natural units; None where it is undefined or not known."""
     evaluation = record.evaluation(column.probe)
     if evaluation is None:
@@ -197,12 +240,12 @@ def _entry(
     if entry.lacking is None:
         rules: dict[str, Rule] = {"value": rule, "last": "last", "best": "best"}
         for name, at in rules.items():
-            value = _value(record, column, at)
+            value = value_of(record, column, at)
             facts[name] = getattr(entry, name), None if value is None else column.factor * value
-        wilson = _wilson(_value(record, column, rule), evaluation, column)
+        wilson = _wilson(value_of(record, column, rule), evaluation, column)
         facts["interval_of_images"] = entry.interval_of_images, wilson
     for name, (ours, theirs) in facts.items():
-        yield from _unequal(where, name, ours, theirs)
+        yield from unequal(where, name, ours, theirs)
 
 
 def _wilson(
@@ -226,8 +269,8 @@ def _comparison(comparison: Comparison, rows: Mapping[str, Row]) -> Iterator[str
         yield f"{where}: its seeds are not all in the table"
         return
     interval = intervals.t_interval(known)
-    yield from _unequal(where, "difference", comparison.difference, intervals.mean(known))
-    yield from _unequal(where, "interval", comparison.interval, (interval.low, interval.high))
+    yield from unequal(where, "difference", comparison.difference, intervals.mean(known))
+    yield from unequal(where, "interval", comparison.interval, (interval.low, interval.high))
 
 
 def _majority(table: Table, column: Column, archive: Archive) -> Iterator[str]:
@@ -244,11 +287,11 @@ def _majority(table: Table, column: Column, archive: Archive) -> Iterator[str]:
         classes = len(evaluation.classes or ()) or int(labels.max()) + 1
         value = registry.majority(column.metric, labels, classes)
         theirs = None if value is None else column.factor * value
-        yield from _unequal(f"majority, column {column.name}", "value", stated, theirs)
+        yield from unequal(f"majority, column {column.name}", "value", stated, theirs)
         return
 
 
-def _unequal(where: str, what: str, ours: Any, theirs: Any) -> Iterator[str]:
+def unequal(where: str, what: str, ours: Any, theirs: Any) -> Iterator[str]:
     """Yield a line if two values differ, numbers by more than the last digits of a float."""
     if not equal(ours, theirs):
         yield f"{where}: {what} is {_said(ours)}, the records say {_said(theirs)}"
@@ -281,7 +324,7 @@ def contradictions(archive: Archive, record: KeptRecord) -> Iterator[str]:
         stated = {**evaluation.at(rule).metrics, **(record.computed or {}).get(rule, {})}
         for name, value in of_classes(*pair, len(evaluation.classes or ())).items():
             if name in stated:
-                yield from _unequal(f"{short(record.key)}, {rule}", name, stated[name], value)
+                yield from unequal(f"{short(record.key)}, {rule}", name, stated[name], value)
 
 
 OF_CLASSES = ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "cohen_kappa")

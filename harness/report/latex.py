@@ -152,7 +152,7 @@ def _tabular(grid: Grid) -> list[str]:
             )
         for row in group.rows:
             cells = [
-                _part(row.cells[column.name], part)
+                shown(row.cells[column.name], part)
                 for column in grid.columns
                 for part in column.parts
             ]
@@ -174,7 +174,8 @@ def _head(grid: Grid, texts: int) -> list[str]:
     return [_line(spans), " ".join(rules), _line(parts)]
 
 
-def _part(cell: Cell, part: Part) -> str:
+def shown(cell: Cell, part: Part) -> str:
+    """Return what a row shows in one part of a column, as LaTeX."""
     if part == "ours":
         return _ours(cell)
     return escape(cell.paper if part == "paper" else cell.change)

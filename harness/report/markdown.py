@@ -70,7 +70,7 @@ def _table(grid: Grid) -> list[str]:
             kind = [(group.title or NOTHING) if position == 0 else ""] if grid.grouped else []
             labels = [escape(text) for text in [*kind, *grid.words(row)]]
             numbers = [
-                _part(row.cells[column.name], part)
+                shown(row.cells[column.name], part)
                 for column in grid.columns
                 for part in column.parts
             ]
@@ -82,7 +82,8 @@ def _head(column: GridColumn, part: Part) -> str:
     return f"{escape(column.heading)} {HEADINGS[part]}"
 
 
-def _part(cell: Cell, part: Part) -> str:
+def shown(cell: Cell, part: Part) -> str:
+    """Return what a row shows in one part of a column, as Markdown."""
     if part == "ours":
         return _ours(cell)
     return escape(cell.paper if part == "paper" else cell.change)
