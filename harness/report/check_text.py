@@ -163,8 +163,9 @@ def _columns(parts: Sequence[Part]) -> dict[int, list[int]]:
 def _words(row: Row, words: Sequence[str], heads: Sequence[str], *, tex: bool) -> Iterator[str]:
     """Compare a row's label, encoder and check marks."""
     escape = latex.escape if tex else markdown.escape
-    for what in (row.label, row.backbone):
-        if what and escape(what) not in words:
+    texts = [escape(word) for word in (row.label, row.backbone) if word]
+    for what in dict.fromkeys((row.label, row.backbone)):
+        if what and words.count(escape(what)) < texts.count(escape(what)):
             yield f"row {row.name}: {escape(what)!r} is not in its row"
     checked = {head for head, word in zip(heads, words, strict=False) if word == escape(CHECK)}
     expected = {escape(module) for module in row.modules}
@@ -219,6 +220,8 @@ def _texts(text: str, table: Table, *, tex: bool) -> Iterator[str]:
         same = " ".join(lines).removeprefix("# ") == escape(table.caption)
     if not same:
         yield "its caption is not that of the JSON file"
+    begins, ends = ((" ", r"\,"), (r"\par",)) if tex else ((" ",), ("\n", "  \n"))
     for note in (*table.footnotes, *table.notes):
-        if f" {escape(note.text)}" not in text and f",{escape(note.text)}" not in text:
+        shown = [f"{begin}{escape(note.text)}{end}" for begin in begins for end in ends]
+        if not any(line in text for line in shown):
             yield f"the note {note.label!r} is not that of the JSON file"
