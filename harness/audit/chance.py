@@ -175,4 +175,5 @@ def distribution(shares: Sequence[float]) -> list[float]:
 
 
 def _printable(digits: int) -> int:
-    return 100 * 10**digits + 1
+    unit: int = 10**digits
+    return 100 * unit + 1

@@ -69,7 +69,11 @@ class CodeAudit:
     @property
     def effects(self) -> dict[str, int]:
         """Number of differences by effect."""
-        found = [d.sources.effect for d in (*self.settings, *self.readings, *self.unset)]
+        compared = (*self.settings, *self.readings)
+        found = [
+            *(difference.sources.effect for difference in compared),
+            *(difference.sources.effect for difference in self.unset),
+        ]
         return {effect: found.count(effect) for effect in EFFECTS}
 
 

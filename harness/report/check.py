@@ -166,6 +166,7 @@ class _Folder:
         path = self.path / f"{unit}.json"
         value = files.read_json(path) if path.name in names else None
         page = _page(value)
+        content: Table | Classes | None = None
         if page is not None:
             content = _content(path, value, page)
             if kept is not None or (self.archive and content.keys() & self.archive.records.keys()):
@@ -178,7 +179,7 @@ class _Folder:
             self.tables.append(str(path.with_suffix("")))
             self.differences += found
             return
-        self._without(unit, names, content if page is Table else None)
+        self._without(unit, names, content if isinstance(content, Table) else None)
 
     def _made(self, path: Path, value: Any) -> Sequence[str] | None:
         """Return what differs of a page that is made from other things than records."""

@@ -62,8 +62,8 @@ def differences(table: Table, archive: Archive) -> Iterator[str]:
             seen.add((column.name, title))
             ours = stated.get((column.name, title))
             yield from _column(table, rows, column, metric, archive, ours, where)
-    for name, title in stated.keys() - seen:
-        yield f"ties of column {name!r}, {title!r}: there are no such rows"
+    for name, group in stated.keys() - seen:
+        yield f"ties of column {name!r}, {group!r}: there are no such rows"
 
 
 def _rivals(table: Table) -> list[list[Row]]:

@@ -186,7 +186,7 @@ def _plant(tmp_path: Path, store: Store, arrays: dict[str, np.ndarray], **change
         **changes,
     }
     numbered = f"{len(list(tmp_path.glob('runs/records/*'))):064x}"
-    key = changes.pop("key", numbered)
+    key: str = changes.pop("key", numbered)
     definition.pop("key", None)
     runs = Records(tmp_path / "runs")
     point = EpochEvaluation(epoch=0, metrics={"accuracy": 0.5}, correct=1, collapsed=False)

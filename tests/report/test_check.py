@@ -557,9 +557,9 @@ def test_tampering_with_a_committed_table_names_the_file(
         told = page.with_suffix("")
     else:
         what = b'"kind":"table"' if kind == "no line" else b'"kind":"record"'
-        lines = gzip.decompress(records.read_bytes()).splitlines(keepends=True)
-        gone = next(line for line in lines if what in line)
-        records.write_bytes(gzip.compress(b"".join(x for x in lines if x != gone)))
+        whole = gzip.decompress(records.read_bytes()).splitlines(keepends=True)
+        gone = next(line for line in whole if what in line)
+        records.write_bytes(gzip.compress(b"".join(x for x in whole if x != gone)))
         if kind == "no record":
             told = Path("reports")  # the tables that show it
     code, lines, _ = _check(harness, "lesions")
