@@ -7,7 +7,7 @@ Markdown from the JSON. What a word says of profile, data or settings is not jud
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,10 @@ from harness.report.numbers import bracket, fixed, signed
 from harness.report.values import NOTHING
 from harness.spec.claim import Margin
 from harness.spec.costs import COSTS
-from harness.spec.printed import Printed
-from harness.stats import intervals, location, multiple
+from harness.spec.printed import MOST, Printed
+from harness.stats import grid
 from harness.stats.intervals import Interval
+from harness.verdict import gains
 from harness.verdict.grim import grim
 from harness.verdict.judge import judge, sensitivity
 from harness.verdict.table import counted
@@ -53,6 +54,7 @@ class Number:
     mean: float | None
     sd: float | None
     interval: tuple[float, float] | None
+    images: int | None
     published_images: int | None
     margin: Margin
     tests: tuple[dict[str, Any], ...]
@@ -64,6 +66,28 @@ class Number:
     def where(self) -> str:
         """Row and column."""
         return f"row {self.row}, column {self.column}"
+
+    @property
+    def step(self) -> float | None:
+        """Distance of neighbouring values that ours can have; None of a metric not known here."""
+        try:
+            metric = registry.find(self.metric)
+        except UserError:
+            return None
+        return grid.step_of(metric.name, self.images, factor=metric.factor, digits=metric.digits)
+
+    @property
+    def runs(self) -> int:
+        """Number of runs whose mean is published, which the two tests tell apart.
+
+        With n values t is larger by the root of 1 + n / k where the published number is exact than
+        where it is a mean of k runs.
+        """
+        found = {test.get("basis"): test.get("statistic") for test in self.tests}
+        exact, draw = found.get("mean"), found.get("draw")
+        if not (isinstance(exact, float) and isinstance(draw, float)) or abs(exact) <= abs(draw):
+            return 1
+        return max(1, round(len(self.values) / ((exact / draw) ** 2 - 1))) if draw else 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +105,11 @@ class Gain:
     interval: tuple[float, float] | None
     p: float | None
     scale: tuple[str, ...]
+
+    @property
+    def where(self) -> str:
+        """Both rows and the column."""
+        return f"gain of {self.row} over {self.rival}, column {self.column}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,10 +205,9 @@ def _values(number: Number, table: Table, name: str) -> Iterator[str]:
 
 def _judged(number: Number) -> Iterator[str]:
     """Judge a number's values again."""
-    printed = Printed(number.published)
-    if number.verdict == "unattainable" and (
-        not number.published_images or grim(printed, number.published_images).attainable
-    ):
+    printed = Printed(number.published, runs=min(number.runs, MOST))
+    n = (number.published_images or 0) * printed.runs
+    if number.verdict == "unattainable" and (not n or grim(printed, n).attainable):
         yield f"{number.where}: verdict is 'unattainable', but some count of images gives it"
     if not number.values:
         return
@@ -190,6 +218,8 @@ def _judged(number: Number) -> Iterator[str]:
             seeds=number.seeds,
             margin=number.margin,
             basis="draw",
+            n=number.images,
+            step=number.step,
         )
     )
     interval = None if found.interval is None else (found.interval.low, found.interval.high)
@@ -215,40 +245,48 @@ def _judged(number: Number) -> Iterator[str]:
 
 
 def _gains(page: Verdicts) -> Iterator[str]:
-    """Compute the gains, their intervals and Holm's p values again."""
+    """Judge the gains again: means, intervals, Holm's p values and words."""
     cells = {(n.row, n.column): n for n in page.numbers}
-    tested = []
-    for gain in page.effects:
-        where = f"gain of {gain.row} over {gain.rival}, column {gain.column}"
-        pair = [cells.get((row, gain.column)) for row in (gain.row, gain.rival)]
-        values = None if None in pair else _paired(*pair)  # type: ignore[arg-type]
-        if values is None or len(values) < 2:
-            if gain.gain is not None:
-                yield f"{where}: gain is {gain.gain}, but there are no two common seeds"
+    tested: list[tuple[Gain, gains.Gain, gains.Published]] = []
+    for effect in page.effects:
+        if effect.gain is None:
+            continue  # the word says what keeps it from being judged
+        pair = [cells.get((row, effect.column)) for row in (effect.row, effect.rival)]
+        known = [number for number in pair if number is not None]
+        found = _paired(*known) if len(known) == len(pair) else None
+        if found is None or effect.published is None:
+            yield f"{effect.where}: gain is {effect.gain}, but its rows have no two common seeds"
             continue
-        tested.append((gain, location.t_test(values, 0.0).p, where))
-        if gain.gain is None:
-            continue  # the word says why
-        interval = intervals.t_interval(values)
-        for name, ours, theirs in (
-            ("gain", gain.gain, intervals.mean(values)),
-            ("interval", gain.interval, (interval.low, interval.high)),
-        ):
+        draw = sum(1 / number.runs for number in known) / len(known)
+        tested.append((effect, found, gains.Published(size=effect.published, draw=draw)))
+    judged = gains.judge_all([(found, published) for _, found, published in tested])
+    for (effect, found, _), again in zip(tested, judged, strict=True):
+        facts: dict[str, tuple[Any, Any]] = {
+            "gain": (effect.gain, found.mean),
+            "interval": (effect.interval, (found.interval.low, found.interval.high)),
+            "p": (effect.p, again.none_adjusted),
+            "word": (effect.word, again.word),
+        }
+        for name, (ours, theirs) in facts.items():
             if not equal(ours, theirs):
-                yield f"{where}: {name} is {ours!r}, the values give {theirs!r}"
-    for (gain, _, where), p in zip(tested, multiple.holm([p for _, p, _ in tested]), strict=True):
-        if gain.p is not None and not equal(gain.p, p):
-            yield f"{where}: p is {gain.p!r}, the values give {p!r}"
+                yield f"{effect.where}: {name} is {ours!r}, the values give {theirs!r}"
 
 
-def _paired(ours: Number, theirs: Number) -> list[float]:
+def _paired(ours: Number, theirs: Number) -> gains.Gain | None:
     """Return the differences of common seeds, positive where the first is better."""
     try:
         sign = 1.0 if registry.find(ours.metric).better == "higher" else -1.0
     except UserError:
         sign = 1.0
     a, b = (dict(zip(n.seeds, n.values, strict=False)) for n in (ours, theirs))
-    return [sign * (a[seed] - b[seed]) for seed in a if seed in b]
+    seeds = tuple(seed for seed in a if seed in b)
+    if len(seeds) < 2:
+        return None
+    return gains.Gain(
+        seeds=seeds,
+        values=tuple(sign * (a[seed] - b[seed]) for seed in seeds),
+        least_sd=grid.least_sd_of_differences(ours.step or 0.0, theirs.step or 0.0),
+    )
 
 
 def _summary(page: Verdicts) -> Iterator[str]:
@@ -288,7 +326,7 @@ HEADS = ("| Row | Column |", "| Over | Column |", "| Claim | Source |")
 """Beginnings of the heads of the tables, see ``harness.verdict.write``."""
 
 
-def _line(cells: Mapping[str, str] | Sequence[str]) -> str:
+def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(escape(cell) for cell in cells)} |"
 
 
