@@ -7,8 +7,8 @@ Markdown from the JSON. What a word says of profile, data or settings is not jud
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,121 +18,18 @@ from harness import files
 from harness.errors import Damaged, UserError
 from harness.evaluate import registry
 from harness.report.check_table import Table, equal
-from harness.report.markdown import escape
-from harness.report.numbers import bracket, fixed, signed
-from harness.report.values import NOTHING
-from harness.spec.claim import Margin
 from harness.spec.costs import COSTS
 from harness.spec.printed import MOST, Printed
 from harness.stats import grid
-from harness.stats.intervals import Interval
 from harness.verdict import gains
 from harness.verdict.grim import grim
 from harness.verdict.judge import judge, sensitivity
-from harness.verdict.table import counted
+from harness.verdict.page import Gain, Number, Verdicts, markdown
+from harness.verdict.table import SCALED, counted
 from harness.verdict.values import Evidence, Word
 
 TESTED: tuple[Word, ...] = ("reproduced", "equivalent, not equal", "different", "undecidable")
 """Words that rest on tests, where there are two values or more."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Number:
-    """A verdict on one number, as the JSON file has it."""
-
-    row: str
-    label: str
-    column: str
-    metric: str
-    verdict: Word
-    side: str | None
-    reason: str
-    facts: tuple[str, ...]
-    published: str
-    values: tuple[float, ...]
-    seeds: tuple[int, ...]
-    mean: float | None
-    sd: float | None
-    interval: tuple[float, float] | None
-    images: int | None
-    published_images: int | None
-    margin: Margin
-    tests: tuple[dict[str, Any], ...]
-    rests_on: str | None
-    sensitivity: str
-    seeds_needed: int | None
-
-    @property
-    def where(self) -> str:
-        """Row and column."""
-        return f"row {self.row}, column {self.column}"
-
-    @property
-    def step(self) -> float | None:
-        """Distance of neighbouring values that ours can have; None of a metric not known here."""
-        try:
-            metric = registry.find(self.metric)
-        except UserError:
-            return None
-        return grid.step_of(metric.name, self.images, factor=metric.factor, digits=metric.digits)
-
-    @property
-    def runs(self) -> int:
-        """Number of runs whose mean is published, which the two tests tell apart.
-
-        With n values t is larger by the root of 1 + n / k where the published number is exact than
-        where it is a mean of k runs.
-        """
-        found = {test.get("basis"): test.get("statistic") for test in self.tests}
-        exact, draw = found.get("mean"), found.get("draw")
-        if not (isinstance(exact, float) and isinstance(draw, float)) or abs(exact) <= abs(draw):
-            return 1
-        return max(1, round(len(self.values) / ((exact / draw) ** 2 - 1))) if draw else 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gain:
-    """A verdict on a gain."""
-
-    row: str
-    rival: str
-    column: str
-    word: Word
-    reason: str
-    published: float | None
-    seeds: tuple[int, ...]
-    gain: float | None
-    interval: tuple[float, float] | None
-    p: float | None
-    scale: tuple[str, ...]
-
-    @property
-    def where(self) -> str:
-        """Both rows and the column."""
-        return f"gain of {self.row} over {self.rival}, column {self.column}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sentence:
-    """A verdict on a claim."""
-
-    text: str
-    source: str
-    verdict: Word
-    reason: str
-    parts: tuple[str, ...]
-    scale: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdicts:
-    """The part of a page's JSON file that is compared."""
-
-    name: str
-    summary: tuple[str, ...]
-    numbers: tuple[Number, ...]
-    effects: tuple[Gain, ...]
-    claims: tuple[Sentence, ...]
 
 
 def differences(path: Path, value: Any) -> tuple[str, ...] | None:
@@ -205,7 +102,7 @@ def _values(number: Number, table: Table, name: str) -> Iterator[str]:
 
 def _judged(number: Number) -> Iterator[str]:
     """Judge a number's values again."""
-    printed = Printed(number.published, runs=min(number.runs, MOST))
+    printed = Printed(number.published, runs=min(number.published_runs, MOST))
     n = (number.published_images or 0) * printed.runs
     if number.verdict == "unattainable" and (not n or grim(printed, n).attainable):
         yield f"{number.where}: verdict is 'unattainable', but some count of images gives it"
@@ -257,7 +154,7 @@ def _gains(page: Verdicts) -> Iterator[str]:
         if found is None or effect.published is None:
             yield f"{effect.where}: gain is {effect.gain}, but its rows have no two common seeds"
             continue
-        draw = sum(1 / number.runs for number in known) / len(known)
+        draw = sum(1 / number.published_runs for number in known) / len(known)
         tested.append((effect, found, gains.Published(size=effect.published, draw=draw)))
     judged = gains.judge_all([(found, published) for _, found, published in tested])
     for (effect, found, _), again in zip(tested, judged, strict=True):
@@ -299,68 +196,18 @@ def _summary(page: Verdicts) -> Iterator[str]:
     if len(expected) != len(page.summary):
         yield f"its summary has {len(page.summary)} lines, its verdicts give {len(expected)}"
     for line, counts in zip(page.summary, expected, strict=False):
-        if not line.endswith(f": {counts}"):
+        if not line.removesuffix(SCALED).endswith(f": {counts}"):
             yield f"the summary says {line!r}, its verdicts give {counts!r}"
 
 
 def _markdown(page: Verdicts, path: Path) -> Iterator[str]:
-    """Yield a line for each line of a table that the Markdown does not have at its place."""
+    """Yield the first line of the Markdown that is not what the JSON file gives, if any."""
     try:
-        text = files.read_bytes(path).decode(errors="replace")
+        found = files.read_bytes(path).decode(errors="replace").splitlines()
     except FileNotFoundError:
         return
-    found = [line for line in text.splitlines() if line.startswith("| ")]
-    found = [line for line in found if not line.startswith(HEADS)]
-    expected = [_line(cells) for cells in _lines(page)]
-    if len(found) != len(expected):
-        yield f"its tables have {len(found)} lines, the JSON file gives {len(expected)}"
-    for line, wanted in zip(found, expected, strict=False):
+    expected = markdown(page).splitlines()
+    for line, wanted in itertools.zip_longest(found, expected, fillvalue=""):
         if line != wanted:
             yield f"it shows {line!r}, the JSON file gives {wanted!r}"
-    for line in page.summary:
-        if f"- {escape(line)}" not in text:
-            yield f"its summary does not have {line!r}"
-
-
-HEADS = ("| Row | Column |", "| Over | Column |", "| Claim | Source |")
-"""Beginnings of the heads of the tables, see ``harness.verdict.write``."""
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(escape(cell) for cell in cells)} |"
-
-
-def _lines(page: Verdicts) -> Iterator[tuple[str, ...]]:
-    """Yield the cells of every line, as ``harness.verdict.write`` makes them."""
-    for n in page.numbers:
-        yield (
-            n.label,
-            n.column,
-            n.published,
-            _ours(n),
-            f"{n.verdict} ({n.side})" if n.side else n.verdict,
-            "; ".join((n.reason, *n.facts)),
-            n.sensitivity or NOTHING,
-        )
-    for gain in page.effects:
-        ours = NOTHING
-        if gain.gain is not None and gain.interval is not None:
-            ours = f"{signed(gain.gain, 2)} {bracket(Interval(*gain.interval), 2)}"
-        published = NOTHING if gain.published is None else signed(gain.published, 2)
-        scale = "; ".join(gain.scale) or "the paper"
-        yield (gain.rival, gain.column, published, ours, gain.word, gain.reason, scale)
-    for claim in page.claims:
-        why = "; ".join((claim.reason, *claim.parts))
-        scale = "; ".join(claim.scale) or "the paper"
-        yield (claim.text, claim.source, claim.verdict, why, scale)
-
-
-def _ours(number: Number) -> str:
-    if number.mean is None:
-        return NOTHING
-    digits = Printed(number.published).digits
-    if number.metric in COSTS:
-        return fixed(number.mean, digits)
-    spread = f" ± {fixed(number.sd, digits)}" if number.sd is not None else ""
-    count = len(number.values)
-    return f"{fixed(number.mean, digits)}{spread} ({count} seed{'' if count == 1 else 's'})"
+            return

@@ -19,6 +19,9 @@ from harness.verdict.judge import judge
 from harness.verdict.units import mixed
 from harness.verdict.values import Evidence, Verdict, Word
 
+SCALED = " (not at the paper's scale)"
+"""End of a summary's line on verdicts that were judged at another scale."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TableVerdict:
@@ -163,8 +166,7 @@ def summary(verdict: TableVerdict) -> tuple[str, ...]:
         ("claims", [c.word for c in verdict.claims], any(c.scale for c in verdict.claims)),
     )
     return tuple(
-        f"{verdict.title}, {name}: {counted(words)}"
-        + (" (not at the paper's scale)" if scaled else "")
+        f"{verdict.title}, {name}: {counted(words)}" + (SCALED if scaled else "")
         for name, words, scaled in parts
         if words
     )
