@@ -26,7 +26,7 @@ HOMES = {
     "mmcv": ("msmae/setr.py",),
     "lightly": ("baselines/",),
     "fvcore": ("harness/cost/",),
-    "matplotlib": ("harness/report/", "harness/sweep/figures.py"),
+    "matplotlib": ("harness/report/", "harness/sweep/figures.py", "harness/figures/"),
     "timm": ("msmae/", "baselines/"),
 }
 LONGEST_FILE, LONGEST_FUNCTION = 400, 80
@@ -49,6 +49,7 @@ ROOMS = (
     "sweep",
     "verdict",
     "audit",
+    "figures",
     "api",
     "cli",
 )

@@ -189,10 +189,12 @@ def _parser() -> argparse.ArgumentParser:
     from harness.cli.audit import add_parser as add_audit_parser
     from harness.cli.cost import add_parser as add_cost_parser
     from harness.cli.data import add_parser as add_data_parser
+    from harness.cli.figures import add_parser as add_figures_parser
     from harness.cli.migrate import add_parser as add_migrate_parser
     from harness.cli.verdict import add_parser as add_verdict_parser
 
     add_verdict_parser(commands)
+    add_figures_parser(commands)
     add_data_parser(commands)
     add_cost_parser(commands)
     add_audit_parser(commands)

@@ -1,25 +1,32 @@
 """Renderer of a grid as a scatter plot: accuracy over the cost of a forward pass.
 
 A point's area is proportional to the row's time. The JSON file beside the figure contains what is
-drawn. matplotlib is imported when a figure is drawn.
+drawn, the text file its caption. matplotlib is imported when a figure is drawn.
 """
 
 from __future__ import annotations
 
-import io
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.report import style
+from harness.report.labels import Named, place
+from harness.report.style import Style
 from harness.report.values import Grid, GridColumn, GridRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 LARGEST = 900.0
-"""Area of the point of the slowest row, in square points."""
+"""Area of the point of the slowest row in a figure as wide as a page, in square points."""
 
-UNTIMED = 60.0
-"""Area of the point of a row without a time, in square points; it is drawn hollow."""
+SMALLEST = 8.0
+"""Area of the smallest point that can still be seen, in square points."""
+
+UNTIMED = 40.0
+"""Area of the point of a row without a time, in square points; it is drawn open."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,70 +80,92 @@ def points(grid: Grid) -> tuple[Point, ...]:
     return tuple(drawable)
 
 
-def scatter(grid: Grid) -> bytes:
-    """Draw a grid as PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def scatter(grid: Grid, form: str = "png") -> bytes:
+    """Draw a grid as a file in a format of ``style.FORMATS``."""
+    how = Style()
+    with style.applied(how):
+        return style.save(draw(grid, how), form)
 
-    accuracy, cost, time = _columns(grid)
+
+def svg(grid: Grid) -> bytes:
+    """Draw a grid as SVG."""
+    return scatter(grid, "svg")
+
+
+def caption(grid: Grid) -> str:
+    """Return the text below the figure, which says what areas mean and what is missing."""
+    _, _, time = _columns(grid)
     drawn = points(grid)
-    figure = Figure(figsize=(8, 5.5), layout="constrained")
+    sentences = list(grid.caption)
+    if drawn:
+        timed = [p.time for p in drawn if p.time is not None]
+        if time is not None and timed:
+            largest = f"{max(timed):.{time.metric.digits}f}"
+            sentences.append(f"Area: {time.heading}; the largest is {largest}.")
+        if any(p.time is not None and p.noisy for p in drawn):
+            sentences.append("Dashed edge: the time is noisy.")
+        if len(timed) < len(drawn):
+            sentences.append("Open circle: no time was measured.")
+    sentences.append(_missing(grid, drawn))
+    sentences += [f"{note.label} {note.text}." for note in grid.footnotes]
+    return " ".join(filter(None, sentences))
+
+
+def to_text(grid: Grid) -> str:
+    """Return the caption as the content of a file."""
+    return caption(grid) + "\n"
+
+
+def draw(grid: Grid, how: Style) -> Figure:
+    """Draw a grid in a style: circles with the rows' names beside them."""
+    accuracy, cost, _ = _columns(grid)
+    drawn = points(grid)
+    figure = style.new(how, min(0.85 * how.width, 4.5))
     axes = figure.add_subplot()
     slowest = max((p.time for p in drawn if p.time is not None), default=None)
     groups = list(dict.fromkeys(p.group for p in drawn))
-    below = _below(drawn)
+    largest = LARGEST * min(1.0, how.width / style.PAGE)
+    named = []
     for point in drawn:
-        share = None if point.time is None or not slowest else point.time / slowest
-        _draw(axes, point, f"C{groups.index(point.group)}", share, below=point in below)
-    axes.set_xlabel(cost.heading)
-    axes.set_ylabel(f"{accuracy.context.title}: {accuracy.metric.title}")
-    axes.grid(alpha=0.3)
-    axes.margins(0.15)
-    axes.set_title(" ".join(grid.caption), fontsize=8, wrap=True)
-    if time is not None and drawn:
-        largest = "" if slowest is None else f"; the largest is {slowest:.{time.metric.digits}f}"
-        what = f"Area: {time.heading}{largest}."
-        legend = [what, "Hollow: no time, or a noisy one.", _missing(grid, drawn)]
-        legend += [f"{note.label} {note.text}." for note in grid.footnotes]
-        figure.supxlabel(" ".join(filter(None, legend)), fontsize=7, wrap=True)
-    stream = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(
-        stream, metadata={"Software": None, "Description": grid.context.command}
-    )
-    return stream.getvalue()
+        colour = style.colour(groups.index(point.group))
+        area = UNTIMED if point.time is None or not slowest else largest * point.time / slowest
+        area = max(area, SMALLEST)
+        _circle(axes, point, colour, area)
+        # An area of pi r² in square points is that of a circle whose diameter is its square root.
+        named.append(
+            Named(
+                x=point.cost,
+                y=point.accuracy,
+                text=style.folded(f"{point.label} {point.marks}".strip(), 22, 2),
+                radius=math.sqrt(area) / 2,
+            )
+        )
+    axes.set_xlabel(style.folded(cost.heading, round(16 * how.width), 2))
+    title = f"{accuracy.context.title}: {accuracy.metric.title}"
+    axes.set_ylabel(style.folded(title, round(13 * how.width), 2))
+    axes.grid(visible=True)
+    axes.margins(0.2)
+    axes.locator_params(axis="x", nbins=max(3, round(1.4 * how.width)))
+    place(axes, named, size=6.5)
+    return figure
 
 
-def _draw(axes: Axes, point: Point, colour: str, share: float | None, *, below: bool) -> None:
+def _circle(axes: Axes, point: Point, colour: str, area: float) -> None:
     axes.scatter(
-        point.cost,
-        point.accuracy,
-        s=UNTIMED if share is None else LARGEST * share,
-        facecolors=colour if share is not None and not point.noisy else "none",
+        [point.cost],
+        [point.accuracy],
+        s=area,
+        facecolors="none" if point.time is None else to_rgba(colour, 0.45),
         edgecolors=colour,
-        alpha=0.6,
-    )
-    axes.annotate(
-        f"{point.label} {point.marks}".strip(),
-        (point.cost, point.accuracy),
-        xytext=(0, -4 if below else 4),
-        textcoords="offset points",
-        ha="center",
-        va="top" if below else "bottom",
-        fontsize=7,
+        linewidths=0.8,
+        linestyles="--" if point.noisy and point.time is not None else "-",
     )
 
 
-def _below(drawn: tuple[Point, ...]) -> list[Point]:
-    """Return the points whose labels are drawn below, to avoid the label of a close neighbour."""
-    heights = [p.accuracy for p in drawn]
-    close = 0.04 * (max(heights) - min(heights)) if heights else 0.0
-    lower = []
-    for point in sorted(drawn, key=lambda p: p.accuracy):
-        above = [p for p in drawn if p is not point and p.accuracy >= point.accuracy]
-        near = [p for p in above if p.accuracy - point.accuracy <= close and p not in lower]
-        if any(abs(p.cost - point.cost) <= 0.05 * point.cost for p in near):
-            lower.append(point)
-    return lower
+def to_rgba(colour: str, alpha: float) -> tuple[float, float, float, float]:
+    """Return a colour with its opacity, so that the edge stays opaque."""
+    red, green, blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    return red, green, blue, alpha
 
 
 def _missing(grid: Grid, drawn: tuple[Point, ...]) -> str:

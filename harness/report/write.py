@@ -31,7 +31,12 @@ TABLE_FORMATS: Mapping[str, Renderer] = {
 }
 """Renderers of tables by file extension."""
 
-FIGURE_FORMATS: Mapping[str, Renderer] = {"json": _json, "png": scatter.scatter}
+FIGURE_FORMATS: Mapping[str, Renderer] = {
+    "json": _json,
+    "svg": scatter.svg,
+    "png": scatter.scatter,
+    "txt": scatter.to_text,
+}
 """Renderers of figures by file extension; a figure is written in all of them."""
 
 FORMATS: Mapping[str, Renderer] = {**TABLE_FORMATS, **FIGURE_FORMATS}

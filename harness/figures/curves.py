@@ -1,0 +1,258 @@
+"""Learning curves: loss and metric of every stage over its epochs, with the seeds as a band."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness.figures.values import Cell, Drawing, Made, Request
+from harness.figures.values import caption as caption_of
+from harness.figures.values import cell_runs, datasets, facts, file_name, unfinished
+from harness.plan.columns import ColumnPlan
+from harness.report import style
+from harness.report.style import Style
+from harness.stats import intervals
+from harness.store.record import Records
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+STEM = "curves"
+
+FAR = 4.0
+"""Ratio of first losses from which rows are drawn relative to their first epoch."""
+
+PHASES = {"pretrain": "pre-training", "finetune": "fine-tuning", "supervised": "supervised"}
+"""Names of phases in headings."""
+
+PANEL = 1.45
+"""Height of a panel in inches."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A stage that was trained, of one seed.
+
+    Attributes:
+        seed: of the run.
+        key: of the stage.
+        commit: that it was trained at.
+        history: figures by epoch.
+    """
+
+    seed: int
+    key: str
+    commit: str
+    history: tuple[dict[str, float], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """The stages of one row, or of rows that share them, by seed."""
+
+    rows: tuple[str, ...]
+    label: str
+    stages: tuple[Trained, ...]
+
+    def points(self, name: str) -> list[tuple[int, tuple[float, ...]]]:
+        """Return epochs (from 1) at which all seeds have a figure, and its values by seed."""
+        columns = zip(*(s.history for s in self.stages), strict=False)
+        every = [tuple(h[name] for h in c if name in h) for c in columns]
+        return [(e, v) for e, v in enumerate(every, 1) if len(v) == len(self.stages)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """A figure of one phase: its name in the histories, its title and its lines."""
+
+    phase: str
+    name: str
+    title: str
+    lines: tuple[Line, ...]
+
+
+def make(request: Request) -> Made:
+    """Yield the learning curves of each data set."""
+    for name, column in datasets(request.plan).items():
+        by_phase = lines(request, column)
+        if not by_phase:
+            rows = list(cell_runs(request.plan, column))
+            yield unfinished(request, STEM, rows, column.used.name)
+            continue
+        yield _drawing(request, column, panels(by_phase), name)
+
+
+def lines(request: Request, column: ColumnPlan) -> dict[str, list[Line]]:
+    """Return the finished stages by phase; stages that rows share are one line of all of them."""
+    records = Records(request.plan.options.runs)
+    found: dict[str, dict[tuple[str, ...], Line]] = {}
+    for row, runs in cell_runs(request.plan, column).items():
+        for number, stage in enumerate(runs[0].run.stages, 1):
+            stages = []
+            for cell_run in runs:
+                record = records.finished(cell_run.run.key(number))
+                if record is not None:
+                    history = tuple(dict(epoch) for epoch in record.finished.history)
+                    stages.append(
+                        Trained(
+                            seed=cell_run.seed,
+                            key=record.key,
+                            commit=record.commit,
+                            history=history,
+                        )
+                    )
+            if not stages:
+                continue
+            same = found.setdefault(stage.phase, {})
+            keys, label = tuple(s.key for s in stages), style.clean(runs[0].row.label)
+            before = same.get(keys)
+            rows = (row,) if before is None else (*before.rows, row)
+            label = label if before is None else f"{before.label}; {label}"
+            same[keys] = Line(rows=rows, label=label, stages=tuple(stages))
+    return {phase: list(same.values()) for phase, same in found.items()}
+
+
+def panels(by_phase: dict[str, list[Line]]) -> tuple[Panel, ...]:
+    """Return the panels: of every phase the loss, and the metric where it has one."""
+    drawn = []
+    for phase, shown in by_phase.items():
+        for name in ("loss/total", _metric(shown)):
+            having = tuple(line for line in shown if name and line.points(name))
+            if name and having:
+                what = "loss" if name == "loss/total" else name.removeprefix("eval/")
+                title = f"{PHASES.get(phase, phase)}: {what.replace('_', ' ')}"
+                drawn.append(Panel(phase=phase, name=name, title=title, lines=having))
+    return tuple(drawn)
+
+
+def _metric(shown: Sequence[Line]) -> str | None:
+    """Return the metric of evaluations that is drawn: the accuracy, else the first."""
+    names = {
+        name: None
+        for line in shown
+        for s in line.stages
+        for epoch in s.history
+        for name in epoch
+        if name.startswith("eval/")
+    }
+    return "eval/accuracy" if "eval/accuracy" in names else next(iter(names), None)
+
+
+def is_relative(panel: Panel) -> bool:
+    """Whether a panel shows losses divided by that of the first epoch: they are far apart."""
+    first = [intervals.mean(line.points(panel.name)[0][1]) for line in panel.lines]
+    return panel.name == "loss/total" and min(first) > 0 and max(first) / min(first) > FAR
+
+
+def _drawing(
+    request: Request, column: ColumnPlan, shown: tuple[Panel, ...], dataset: str
+) -> Drawing:
+    del dataset
+    several = len(request.plan.seeds) > 1
+    band = "Lines: mean over the seeds; band: lowest to highest seed." if several else ""
+    relative = ""
+    if any(is_relative(panel) for panel in shown):
+        relative = (
+            "Losses are divided by that of the first epoch where methods' losses are different"
+            " quantities."
+        )
+    selected = column.split == "clean"
+    where = "selection" if selected else "reported"
+    return Drawing(
+        name=file_name(request, STEM, column.used.name),
+        caption=caption_of(
+            request,
+            f"Learning curves: {request.plan.table.title}",
+            (band, relative, f"Metrics are of the {where} images after every epoch."),
+            column=column,
+        ),
+        data={**facts(request, column), "panels": [values(panel) for panel in shown]},
+        rows=tuple(csv_rows(shown)),
+        draw=lambda how: draw(shown, how),
+    )
+
+
+def values(panel: Panel) -> dict[str, Any]:
+    return {
+        "phase": panel.phase,
+        "figure": panel.name,
+        "title": panel.title,
+        "relative": is_relative(panel),
+        "lines": [
+            {
+                "rows": list(line.rows),
+                "label": line.label,
+                "stages": [
+                    {
+                        "seed": s.seed,
+                        "key": s.key,
+                        "commit": s.commit,
+                        "values": [epoch.get(panel.name) for epoch in s.history],
+                    }
+                    for s in line.stages
+                ],
+            }
+            for line in panel.lines
+        ],
+    }
+
+
+def csv_rows(shown: Sequence[Panel]) -> Iterator[dict[str, Cell]]:
+    for panel in shown:
+        for line in panel.lines:
+            for s in line.stages:
+                for number, epoch in enumerate(s.history, 1):
+                    yield {
+                        "phase": panel.phase,
+                        "figure": panel.name,
+                        "row": line.rows[0],
+                        "seed": s.seed,
+                        "epoch": number,
+                        "value": epoch.get(panel.name),
+                        "key": s.key,
+                    }
+
+
+def draw(shown: Sequence[Panel], how: Style) -> Figure:
+    """Draw the panels in two columns, and the names of the rows below."""
+    across = max(1, min(len(shown), round(how.width / 1.6)))
+    down = -(-len(shown) // across)
+    labels = list(dict.fromkeys(line.label for panel in shown for line in panel.lines))
+    columns = max(1, int(how.width / 1.6))
+    below = 0.17 * -(-len(labels) // columns) + 0.1
+    figure = style.new(how, PANEL * down + below)
+    axes = list(figure.subplots(down, across, squeeze=False).flat)
+    for panel, axis in zip(shown, axes, strict=False):
+        _panel(axis, panel, labels)
+    for axis in axes[len(shown) :]:
+        axis.set_axis_off()
+    handles = {}
+    for axis in axes:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    names = [style.folded(label, round(48 / columns), 2) for label in handles]
+    figure.legend(list(handles.values()), names, loc="outside lower center", ncols=columns)
+    return figure
+
+
+def _panel(axis: Axes, panel: Panel, labels: Sequence[str]) -> None:
+    relative = is_relative(panel)
+    for line in panel.lines:
+        number = labels.index(line.label)
+        points = line.points(panel.name)
+        unit = intervals.mean(points[0][1]) if relative else 1.0
+        epochs = [epoch for epoch, _ in points]
+        means = [intervals.mean(values) / unit for _, values in points]
+        look = {"color": style.colour(number), "linestyle": style.dashes(number)}
+        axis.plot(epochs, means, label=line.label, **look)
+        if len(line.stages) > 1:
+            low = [min(values) / unit for _, values in points]
+            high = [max(values) / unit for _, values in points]
+            shade = style.colour(number)
+            axis.fill_between(epochs, low, high, color=shade, alpha=0.18, linewidth=0)
+    title = f"{panel.title}, relative" if relative else panel.title
+    axis.set_title(style.folded(title, 26, 2))
+    axis.set_xlabel("epoch")
+    axis.grid(visible=True)

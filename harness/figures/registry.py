@@ -1,0 +1,187 @@
+"""All figures by the names by which they are asked for: the paper's numbers, and words."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from harness.errors import unknown
+from harness.figures.values import Drawing, Figure, Made, Missing, Request
+
+
+@dataclass(frozen=True)
+class _Late:
+    """A function of a module of this room, which is imported when it is called."""
+
+    module: str
+    name: str = "make"
+
+    def __call__(self, request: Request) -> Made:
+        module = importlib.import_module(f"harness.figures.{self.module}")
+        made: Made = getattr(module, self.name)(request)
+        return made
+
+
+RECORDS = "finished runs"
+PREDICTIONS = "kept predictions of classifiers"
+WEIGHTS = "final weights of pre-training, and the prepared images"
+KEPT_MAPS = "runs that were trained with --keep maps"
+
+FIGURES: Mapping[str, Figure] = MappingProxyType(
+    {
+        figure.name: figure
+        for figure in (
+            Figure(
+                name="1",
+                title="attention of [CLS] in the last block after pre-training, by method",
+                needs=WEIGHTS,
+                make=_Late("attention", "figure_1"),
+            ),
+            Figure(
+                name="2",
+                title="attention of [CLS] while pre-training goes on, by epoch and method",
+                needs=KEPT_MAPS,
+                make=_Late("by_epoch", "figure_2"),
+            ),
+            Figure(
+                name="4",
+                title="reconstruction and classification loss of pre-training",
+                needs=RECORDS,
+                make=_Late("losses"),
+            ),
+            Figure(
+                name="5",
+                title="masking weights of guided methods, by epoch",
+                needs=KEPT_MAPS,
+                make=_Late("by_epoch", "figure_5"),
+            ),
+            Figure(
+                name="6",
+                title="accuracy with and without masks in fine-tuning",
+                needs="finished runs of rows that differ in these masks alone (table3)",
+                make=_Late("with_and_without"),
+            ),
+            Figure(
+                name="7",
+                title="accuracy over FLOPs, with the time as area",
+                needs="finished runs; for areas, times that `harness run --figures` measured",
+                make=_Late("costs"),
+            ),
+            Figure(
+                name="8",
+                title="t-SNE of the encoders' features after pre-training",
+                needs=WEIGHTS,
+                make=_Late("embedding"),
+            ),
+            Figure(
+                name="9",
+                title="predicted masks of segmentations",
+                needs="kept predictions of segmentations (table2)",
+                make=_Late("segmentations", "figure_9"),
+            ),
+            Figure(
+                name="10",
+                title="predicted masks of segmentations, more images",
+                needs="kept predictions of segmentations (table2)",
+                make=_Late("segmentations", "figure_10"),
+            ),
+            Figure(
+                name="11",
+                title="attention as in figure 1, more images",
+                needs=WEIGHTS,
+                make=_Late("attention", "figure_11"),
+            ),
+            Figure(
+                name="12",
+                title="masking weights at the end of pre-training, by method",
+                needs=KEPT_MAPS,
+                make=_Late("by_epoch", "figure_12"),
+            ),
+            Figure(
+                name="13",
+                title="attention and weights over BTMD, lesions outlined",
+                needs=WEIGHTS,
+                make=_Late("lesions", "figure_13"),
+            ),
+            Figure(
+                name="14",
+                title="attention and weights over HAM10000, lesions outlined",
+                needs=WEIGHTS,
+                make=_Late("lesions", "figure_14"),
+            ),
+            Figure(
+                name="15",
+                title="attention and weights over Messidor-2, lesions outlined where known",
+                needs=WEIGHTS,
+                make=_Late("lesions", "figure_15"),
+            ),
+            Figure(
+                name="lesions",
+                title="attention and weights over any other data set, lesions outlined",
+                needs=WEIGHTS,
+                make=_Late("lesions", "others"),
+            ),
+            Figure(
+                name="reconstructions",
+                title="input, masked and predicted image",
+                needs=WEIGHTS,
+                make=_Late("reconstructions"),
+            ),
+            Figure(
+                name="confusion",
+                title="confusion matrices",
+                needs=PREDICTIONS,
+                make=_Late("confusion"),
+            ),
+            Figure(
+                name="reliability",
+                title="accuracy over confidence",
+                needs=PREDICTIONS,
+                make=_Late("reliability"),
+            ),
+            Figure(
+                name="curves",
+                title="loss and metric of every stage by epoch",
+                needs=RECORDS,
+                make=_Late("curves"),
+            ),
+            Figure(
+                name="forest",
+                title="every number with its interval, beside the paper's, and its verdict",
+                needs=RECORDS,
+                make=_Late("forest"),
+            ),
+        )
+    }
+)
+"""Figures by name, in the order in which they are written."""
+
+
+def chosen(names: Sequence[str] | None) -> tuple[Figure, ...]:
+    """Return figures by their names; None gives all.
+
+    Raises:
+        UserError: there is none of a name.
+    """
+    if names is None:
+        return tuple(FIGURES.values())
+    for name in names:
+        if name.removeprefix("figure") not in FIGURES:
+            raise unknown("figure", name, FIGURES)
+    return tuple(FIGURES[name.removeprefix("figure")] for name in dict.fromkeys(names))
+
+
+def make(request: Request, names: Sequence[str] | None) -> Iterator[Drawing | Missing]:
+    """Yield the drawings of figures, and what is missing for others.
+
+    Raises:
+        UserError: there is none of a name.
+    """
+    for figure in chosen(names):
+        for made in figure.make(request):
+            if isinstance(made, Missing):
+                yield Missing(name=figure.name, why=made.why)
+            else:
+                yield made

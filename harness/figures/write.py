@@ -1,0 +1,60 @@
+"""Write drawings: pictures, their data as JSON and CSV, and their captions as text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness import files
+from harness.figures.values import Drawing
+from harness.report import style
+from harness.report.style import Style
+
+
+def write(drawing: Drawing, folder: Path, how: Style, formats: Sequence[str]) -> list[Path]:
+    """Write a drawing's pictures, NAME.json, NAME.csv and NAME.txt; return the paths.
+
+    Everything is made before the first file is written.
+
+    Raises:
+        UserError: a format is unknown, or the folder cannot be written.
+    """
+    contents: dict[str, bytes] = {}
+    with style.applied(how):
+        canvas = drawing.draw(how)
+        for form in formats:
+            contents[form] = style.save(canvas, form)
+    contents |= {
+        "json": to_json(drawing).encode(),
+        "csv": to_csv(drawing).encode(),
+        "txt": (" ".join(drawing.caption) + "\n").encode(),
+    }
+    paths = []
+    for form, content in contents.items():
+        paths.append(folder / f"{drawing.name}.{form}")
+        files.write_bytes(paths[-1], content)
+    return paths
+
+
+def to_json(drawing: Drawing) -> str:
+    """Return a drawing's data as JSON, unrounded."""
+    content: dict[str, Any] = {
+        "name": drawing.name,
+        "caption": " ".join(drawing.caption),
+        **drawing.data,
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_csv(drawing: Drawing) -> str:
+    """Return a drawing's data as CSV with a line of headings; None is an empty field."""
+    stream = io.StringIO()
+    if drawing.rows:
+        writer = csv.DictWriter(stream, list(drawing.rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([dict(row) for row in drawing.rows])
+    return stream.getvalue()
