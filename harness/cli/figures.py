@@ -87,9 +87,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--format", type=formats, default=("svg", "pdf", "png"), metavar="svg,pdf,png"
     )
-    parser.add_argument(
-        "--out", type=options.path, help="folder (default reports/PROFILE/figures)"
-    )
+    parser.add_argument("--out", type=options.path, help="folder (default reports/PROFILE/figures)")
     options.add_narrowing(parser)
 
 
@@ -118,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
     folder: Path = args.out or Path("reports") / plan.options.profile.name / "figures"
     how = Style(width=args.width, font=args.font)
     drawn = 0
-    for made in registry.make(request, args.figures):
+    for made in registry.drawings(request, args.figures):
         if isinstance(made, Missing):
             note(f"figure {made.name}: {made.why}.")
             continue

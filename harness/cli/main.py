@@ -155,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     add_selection(run)
     run.add_argument("--fresh", action="store_true", help="train everything anew")
     add_execution(run)
+    options.add_keep(run)
     add_output(run)
 
     _plan(commands.add_parser("plan", help="show the unique stages and what is missing"))

@@ -20,7 +20,7 @@ from harness.store.margins import TableFile
 LAUNCHING = ("--jobs", "--launcher")
 """Options of how the work is started; they are not passed to workers."""
 
-UNRECORDED = ("--data", "--runs", "--out", "--storage", *LAUNCHING)
+UNRECORDED = ("--data", "--runs", "--out", "--storage", "--keep", *LAUNCHING)
 """Options that affect no result: the places of files, and the number of processes."""
 
 

@@ -23,14 +23,16 @@ def run(args: argparse.Namespace) -> int:
     launch = launch_options(args)
     plan, device = make_plan(args), choose_device()
     if args.worker:
-        return work_on_plan(plan, device, ExecutionOptions(micro_batch=args.micro_batch))
+        return work_on_plan(
+            plan, device, ExecutionOptions(micro_batch=args.micro_batch, keep=args.keep)
+        )
     # Before any number is seen: a margin that is chosen afterwards decides nothing.
     file = table_file(plan.name, args.experiment)
     ledger.freeze(plan.options.runs, file, chosen(plan.table))
     warn_of_small_stores([plan])
     with Stop() as stop:
         sheets = written_plans(args, plan)
-        execution = ExecutionOptions(micro_batch=args.micro_batch, stop=stop)
+        execution = ExecutionOptions(micro_batch=args.micro_batch, stop=stop, keep=args.keep)
         outcome = train_plan(plan, device, execution, launch, fresh=args.fresh)
         paths = write_tables(args, plan, sheets, device, measure=True)
         say(

@@ -17,7 +17,7 @@ from harness.plan.options import Options
 from harness.plan.plan import Plan, StageRun
 from harness.progress import Progress
 from harness.spec.recipe import Prepared
-from harness.store import weights
+from harness.store import maps, weights
 from harness.store.checkpoint import Checkpoints
 from harness.store.claim import Claim, ClaimLost, claim
 from harness.store.record import Record, Records
@@ -267,4 +267,5 @@ def discard(steps: Sequence[StageRun], records: Records) -> None:
     """Delete the records and checkpoints of stages, so that they are trained anew."""
     for step in steps:
         records.discard(step.key)
+        maps.path_of(records.folder, step.key).unlink(missing_ok=True)
         Checkpoints(records.folder, step.key).discard()

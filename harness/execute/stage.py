@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -26,6 +27,7 @@ from harness.execute.failure import (
     keep_traceback,
     one_line,
 )
+from harness.execute.map_keeper import MapKeeper
 from harness.interrupt import EndsStage, Stop
 from harness.latency.single import latency
 from harness.plan.options import Options
@@ -42,7 +44,7 @@ from harness.store.result import Device, Latency, ParameterCount, Provenance, Re
 from harness.store.weights import load
 from harness.train import backward, images
 from harness.train.images import Images
-from harness.train.loop import Job, StateError, fit
+from harness.train.loop import EpochCallback, Job, StateError, fit
 from harness.train.task import Task, start_task
 
 
@@ -56,11 +58,14 @@ class ExecutionOptions:
         failed: digests by key of the failed records that are trained again; None for all that
             exist at the start.
         stop: ends the training early when it is set.
+        keep: what is kept for figures besides records, weights and predictions: "maps", see
+            ``harness.store.maps``.
     """
 
     micro_batch: AnyCount | None = None
     failed: Mapping[str, str] | None = None
     stop: Stop = field(default_factory=Stop)
+    keep: tuple[Literal["maps"], ...] = ()
 
     def __post_init__(self) -> None:
         ranges.check(self)
@@ -309,12 +314,20 @@ class Trainer:
                 stream=step.run.stream(step.num_stages),
                 checkpoints=checkpoints,
                 evaluator=evaluator,
-                watch=reporter.epoch,
+                watch=self._watch(step, task, train, reporter),
                 micro_batch=size,
                 stop=self.execution.stop,
             )
         )
         return _Trained(task=task, data=data, evaluator=evaluator, history=history)
+
+    def _watch(
+        self, step: StageRun, task: Task, train: Images, reporter: _StageReporter
+    ) -> EpochCallback:
+        """Return what is told of every epoch: the reporter, and what keeps maps if it is asked."""
+        if "maps" not in self.execution.keep:
+            return reporter.epoch
+        return MapKeeper(self.options.runs, step.key, task, train, reporter.epoch)
 
     def _task(self, step: StageRun, images: int) -> Task:
         """Build a stage's task, with the weights of the stage before it if there is one."""

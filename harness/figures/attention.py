@@ -110,9 +110,7 @@ def grid(shown: Shown, maps: Sequence[np.ndarray], *, images: bool) -> list[list
     return lines
 
 
-def csv_rows(
-    shown: Shown, maps: dict[str, np.ndarray], name: str
-) -> Iterator[dict[str, Cell]]:
+def csv_rows(shown: Shown, maps: dict[str, np.ndarray], name: str) -> Iterator[dict[str, Cell]]:
     """Yield a line per row, image and patch."""
     for row, values in maps.items():
         for i, image in enumerate(shown.chosen.names):

@@ -6,9 +6,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.figures.values import Cell, Drawing, Made, Request
+from harness.figures.values import (
+    Cell,
+    Drawing,
+    Made,
+    Request,
+    cell_runs,
+    datasets,
+    facts,
+    file_name,
+    unfinished,
+)
 from harness.figures.values import caption as caption_of
-from harness.figures.values import cell_runs, datasets, facts, file_name, unfinished
 from harness.plan.columns import ColumnPlan
 from harness.report import style
 from harness.report.style import Style
@@ -175,6 +184,7 @@ def _drawing(
 
 
 def values(panel: Panel) -> dict[str, Any]:
+    """Return a panel as JSON values: every stage by epoch, unrounded and never relative."""
     return {
         "phase": panel.phase,
         "figure": panel.name,
@@ -200,6 +210,7 @@ def values(panel: Panel) -> dict[str, Any]:
 
 
 def csv_rows(shown: Sequence[Panel]) -> Iterator[dict[str, Cell]]:
+    """Yield a line per panel, row, seed and epoch."""
     for panel in shown:
         for line in panel.lines:
             for s in line.stages:

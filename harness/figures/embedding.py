@@ -50,9 +50,7 @@ def make(request: Request) -> Made:
         chosen = [m for m in usable if m.cell_run.row.name in (*PREFERRED, subject)]
         chosen = chosen if len(chosen) > 1 else usable[:MOST]
         for model in found:
-            if isinstance(model, Unusable) and (
-                not chosen or model.row in (*PREFERRED, subject)
-            ):
+            if isinstance(model, Unusable) and (not chosen or model.row in (*PREFERRED, subject)):
                 yield Missing(name="8", why=f"{model.row} on {column.used.name}: {model.why}")
         if not chosen:
             if not found:
@@ -171,7 +169,12 @@ def draw(
         axis.set(xticks=[], yticks=[])
     handles, legend = grid[0].get_legend_handles_labels()
     figure.legend(
-        handles, legend, loc="outside lower center", ncols=columns, markerscale=1.5,
-        handletextpad=0.1, columnspacing=0.8,
+        handles,
+        legend,
+        loc="outside lower center",
+        ncols=columns,
+        markerscale=1.5,
+        handletextpad=0.1,
+        columnspacing=0.8,
     )
     return figure

@@ -110,9 +110,7 @@ def blocks(verdict: TableVerdict) -> tuple[Block, ...]:
                 title += f" ({column.used.name})"
             unit = collected.cells[plan.table.rows[0].name, column.column.name].metric.title
             found.append(
-                Block(
-                    column=column.column.name, title=f"{title}: {unit}", items=tuple(items)
-                )
+                Block(column=column.column.name, title=f"{title}: {unit}", items=tuple(items))
             )
     return tuple(found)
 
@@ -193,8 +191,13 @@ def _block(axis: Axes, block: Block, folds: int, width: int) -> None:
             axis.plot([item.interval.low, item.interval.high], [y, y], color=style.PALETTE[0])
         if len(item.values) > 1:
             axis.plot(
-                item.values, [y] * len(item.values), "o", color=style.PALETTE[0], alpha=0.4,
-                markersize=2, markeredgewidth=0,
+                item.values,
+                [y] * len(item.values),
+                "o",
+                color=style.PALETTE[0],
+                alpha=0.4,
+                markersize=2,
+                markeredgewidth=0,
             )
         if item.mean is not None:
             axis.plot([item.mean], [y], "o", color=style.PALETTE[0], markersize=4)
@@ -205,8 +208,13 @@ def _block(axis: Axes, block: Block, folds: int, width: int) -> None:
         axis.axhline(y, color=style.FAINT, linewidth=0.4, zorder=0)
         if item.verdict:
             axis.text(
-                1.02, y, item.verdict, transform=axis.get_yaxis_transform(), va="center",
-                fontsize=6.5, color=style.NEUTRAL,
+                1.02,
+                y,
+                item.verdict,
+                transform=axis.get_yaxis_transform(),
+                va="center",
+                fontsize=6.5,
+                color=style.NEUTRAL,
             )
     axis.set(ylim=(place, 0), yticks=places)
     axis.set_yticklabels([style.folded(item.label, folds, 2) for item in block.items])

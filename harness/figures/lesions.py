@@ -90,9 +90,17 @@ def _make(request: Request, column: ColumnPlan, number: str, stem: str) -> Made:
             weights = models.masking_weights(model.task, inputs)
         if maps is None or weights is None:
             continue
-        yield _drawing(request, column, model, shown, {
-            "attention": maps.mean(axis=1), "weight": weights,
-        }, stem)
+        yield _drawing(
+            request,
+            column,
+            model,
+            shown,
+            {
+                "attention": maps.mean(axis=1),
+                "weight": weights,
+            },
+            stem,
+        )
         return
     if not any(isinstance(model, Unusable) for model in found):
         yield Missing(
@@ -159,9 +167,7 @@ def _drawing(
     )
 
 
-def _draws(
-    shown: Shown, maps: dict[str, np.ndarray], *, images: bool
-) -> Callable[..., object]:
+def _draws(shown: Shown, maps: dict[str, np.ndarray], *, images: bool) -> Callable[..., object]:
     def draw(how: pictures.Style) -> object:
         lines = []
         for i in range(len(shown.chosen)):

@@ -52,9 +52,8 @@ def draw(
     heads = [style.folded(column, letters, 3) for column in columns]
     tallest = max((head.count("\n") + 1 for head in heads), default=1)
     figure = style.new(how, side * len(rows) + 0.13 * tallest + 0.05)
-    axes = figure.subplots(
-        len(rows), len(columns), squeeze=False, gridspec_kw={"wspace": 0.02, "hspace": 0.02}
-    )
+    figure.set_layout_engine("constrained", h_pad=0.01, w_pad=0.01, hspace=0.0, wspace=0.0)
+    axes = figure.subplots(len(rows), len(columns), squeeze=False)
     for r, row in enumerate(rows):
         for c, picture in enumerate(row):
             _picture(axes[r, c], picture)
@@ -73,9 +72,7 @@ def _picture(axis: Axes, picture: Picture) -> None:
     if picture.image is not None:
         shown = picture.image
         grey = shown.ndim == 3 and shown.shape[-1] == 1
-        axis.imshow(
-            shown[..., 0] if grey else shown, cmap="gray", vmin=0, vmax=255, extent=whole
-        )
+        axis.imshow(shown[..., 0] if grey else shown, cmap="gray", vmin=0, vmax=255, extent=whole)
     if picture.map is not None:
         low, high = (0.0, 1.0) if picture.fixed else _range(picture.map)
         axis.imshow(

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from harness.errors import unknown
-from harness.figures.values import Drawing, Figure, Made, Missing, Request
-
-
-@dataclass(frozen=True)
-class _Late:
-    """A function of a module of this room, which is imported when it is called."""
-
-    module: str
-    name: str = "make"
-
-    def __call__(self, request: Request) -> Made:
-        module = importlib.import_module(f"harness.figures.{self.module}")
-        made: Made = getattr(module, self.name)(request)
-        return made
-
+from harness.figures import (
+    attention,
+    by_epoch,
+    confusion,
+    costs,
+    curves,
+    embedding,
+    forest,
+    lesions,
+    losses,
+    reconstructions,
+    reliability,
+    segmentations,
+    with_and_without,
+)
+from harness.figures.values import Drawing, Figure, Missing, Request
 
 RECORDS = "finished runs"
 PREDICTIONS = "kept predictions of classifiers"
@@ -37,121 +36,121 @@ FIGURES: Mapping[str, Figure] = MappingProxyType(
                 name="1",
                 title="attention of [CLS] in the last block after pre-training, by method",
                 needs=WEIGHTS,
-                make=_Late("attention", "figure_1"),
+                make=attention.figure_1,
             ),
             Figure(
                 name="2",
                 title="attention of [CLS] while pre-training goes on, by epoch and method",
                 needs=KEPT_MAPS,
-                make=_Late("by_epoch", "figure_2"),
+                make=by_epoch.figure_2,
             ),
             Figure(
                 name="4",
                 title="reconstruction and classification loss of pre-training",
                 needs=RECORDS,
-                make=_Late("losses"),
+                make=losses.make,
             ),
             Figure(
                 name="5",
                 title="masking weights of guided methods, by epoch",
                 needs=KEPT_MAPS,
-                make=_Late("by_epoch", "figure_5"),
+                make=by_epoch.figure_5,
             ),
             Figure(
                 name="6",
                 title="accuracy with and without masks in fine-tuning",
                 needs="finished runs of rows that differ in these masks alone (table3)",
-                make=_Late("with_and_without"),
+                make=with_and_without.make,
             ),
             Figure(
                 name="7",
                 title="accuracy over FLOPs, with the time as area",
                 needs="finished runs; for areas, times that `harness run --figures` measured",
-                make=_Late("costs"),
+                make=costs.make,
             ),
             Figure(
                 name="8",
                 title="t-SNE of the encoders' features after pre-training",
                 needs=WEIGHTS,
-                make=_Late("embedding"),
+                make=embedding.make,
             ),
             Figure(
                 name="9",
                 title="predicted masks of segmentations",
                 needs="kept predictions of segmentations (table2)",
-                make=_Late("segmentations", "figure_9"),
+                make=segmentations.figure_9,
             ),
             Figure(
                 name="10",
                 title="predicted masks of segmentations, more images",
                 needs="kept predictions of segmentations (table2)",
-                make=_Late("segmentations", "figure_10"),
+                make=segmentations.figure_10,
             ),
             Figure(
                 name="11",
                 title="attention as in figure 1, more images",
                 needs=WEIGHTS,
-                make=_Late("attention", "figure_11"),
+                make=attention.figure_11,
             ),
             Figure(
                 name="12",
                 title="masking weights at the end of pre-training, by method",
                 needs=KEPT_MAPS,
-                make=_Late("by_epoch", "figure_12"),
+                make=by_epoch.figure_12,
             ),
             Figure(
                 name="13",
                 title="attention and weights over BTMD, lesions outlined",
                 needs=WEIGHTS,
-                make=_Late("lesions", "figure_13"),
+                make=lesions.figure_13,
             ),
             Figure(
                 name="14",
                 title="attention and weights over HAM10000, lesions outlined",
                 needs=WEIGHTS,
-                make=_Late("lesions", "figure_14"),
+                make=lesions.figure_14,
             ),
             Figure(
                 name="15",
                 title="attention and weights over Messidor-2, lesions outlined where known",
                 needs=WEIGHTS,
-                make=_Late("lesions", "figure_15"),
+                make=lesions.figure_15,
             ),
             Figure(
                 name="lesions",
                 title="attention and weights over any other data set, lesions outlined",
                 needs=WEIGHTS,
-                make=_Late("lesions", "others"),
+                make=lesions.others,
             ),
             Figure(
                 name="reconstructions",
                 title="input, masked and predicted image",
                 needs=WEIGHTS,
-                make=_Late("reconstructions"),
+                make=reconstructions.make,
             ),
             Figure(
                 name="confusion",
                 title="confusion matrices",
                 needs=PREDICTIONS,
-                make=_Late("confusion"),
+                make=confusion.make,
             ),
             Figure(
                 name="reliability",
                 title="accuracy over confidence",
                 needs=PREDICTIONS,
-                make=_Late("reliability"),
+                make=reliability.make,
             ),
             Figure(
                 name="curves",
                 title="loss and metric of every stage by epoch",
                 needs=RECORDS,
-                make=_Late("curves"),
+                make=curves.make,
             ),
             Figure(
                 name="forest",
                 title="every number with its interval, beside the paper's, and its verdict",
                 needs=RECORDS,
-                make=_Late("forest"),
+                make=forest.make,
             ),
         )
     }
@@ -173,7 +172,7 @@ def chosen(names: Sequence[str] | None) -> tuple[Figure, ...]:
     return tuple(FIGURES[name.removeprefix("figure")] for name in dict.fromkeys(names))
 
 
-def make(request: Request, names: Sequence[str] | None) -> Iterator[Drawing | Missing]:
+def drawings(request: Request, names: Sequence[str] | None) -> Iterator[Drawing | Missing]:
     """Yield the drawings of figures, and what is missing for others.
 
     Raises:

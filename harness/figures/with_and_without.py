@@ -59,8 +59,10 @@ def make(request: Request) -> Made:
     for column in request.plan.columns:
         if column.column.cost is not None or column.column.probe is not None:
             continue
-        title = f"{column.asked.title} ({column.used.name})" if column.phantom else (
-            column.column.title or column.asked.title
+        title = (
+            f"{column.asked.title} ({column.used.name})"
+            if column.phantom
+            else (column.column.title or column.asked.title)
         )
         for first, second in matched:
             cells = [collected.cells[row.name, column.column.name] for row in (first, second)]
@@ -175,8 +177,14 @@ def _panel(axis: Axes, shown: Sequence[Pair], width: int) -> None:
             mean = intervals.mean(values)
             label = ("with masks" if masks else "without masks") if number == 0 else None
             axis.plot(
-                [x] * len(values), values, style.marker(int(masks)), color=colour, alpha=0.5,
-                markersize=3, markeredgewidth=0, label=label,
+                [x] * len(values),
+                values,
+                style.marker(int(masks)),
+                color=colour,
+                alpha=0.5,
+                markersize=3,
+                markeredgewidth=0,
+                label=label,
             )
             axis.plot([x - 0.09, x + 0.09], [mean, mean], color=colour, linewidth=1.6)
             if len(values) > 1:
@@ -184,7 +192,12 @@ def _panel(axis: Axes, shown: Sequence[Pair], width: int) -> None:
                 axis.plot([x, x], [interval.low, interval.high], color=colour, linewidth=0.8)
             if (paper := _paper(cell)) is not None:
                 axis.plot(
-                    [x], [paper], "D", color="black", fillstyle="none", markersize=4,
+                    [x],
+                    [paper],
+                    "D",
+                    color="black",
+                    fillstyle="none",
+                    markersize=4,
                     label="paper" if number == 0 and not masks else None,
                 )
     names = [f"{pair.without.row.label} / {pair.having.row.label}" for pair in shown]

@@ -59,9 +59,7 @@ def place(axes: Axes, points: Sequence[Named], *, size: float = 7) -> list[Annot
     figure.set_layout_engine("none")
     scale = figure.dpi / 72
     centres = [tuple(axes.transData.transform((p.x, p.y))) for p in points]
-    taken = [
-        _square(centre, p.radius * scale) for centre, p in zip(centres, points, strict=True)
-    ]
+    taken = [_square(centre, p.radius * scale) for centre, p in zip(centres, points, strict=True)]
     frame = axes.get_window_extent()
     inside = (frame.x0, frame.y0, frame.x1, frame.y1)
     written = []

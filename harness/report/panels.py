@@ -5,8 +5,6 @@ The same inputs give the same bytes. Images are chosen by their names, never by 
 
 from __future__ import annotations
 
-import hashlib
-import textwrap
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -15,47 +13,23 @@ from pathlib import Path
 import numpy as np
 
 from harness import files
+from harness.data.chosen import choose
 from harness.data.parts import part_of
 from harness.data.prepared import ImageStore, open_store
 from harness.errors import UserError
 from harness.plan import outputs
 from harness.plan.columns import ColumnPlan
 from harness.plan.plan import Plan
-from harness.report import notes
+from harness.report import notes, style
+from harness.report.style import Style
 from harness.report.values import Context
 from harness.spec.table import Panels, file_name
 from harness.store.predictions import DAMAGED
 from harness.store.record import Records
 from harness.train.images import pictures_of
 
-INCHES = 1.4
-"""Side of one picture."""
-
-DPI = 120
-"""Pixels per inch."""
-
-LABEL, TITLE = 22, 16
-"""Characters per line of a column's label, and per inch of the figure's title."""
-
-
-def choose(names: Sequence[str], labels: np.ndarray, count: int) -> list[int]:
-    """Choose images by class and name only, and return their positions.
-
-    Classes take turns; within a class, images come in the order of their names' SHA-256.
-
-    Args:
-        names: names of n images.
-        labels: (n,) class of each image.
-        count: largest number of images to choose.
-    """
-    order = sorted(range(len(names)), key=lambda i: hashlib.sha256(names[i].encode()).digest())
-    turns: dict[int, int] = {}
-    ranks = []  # (turn, class, position): sorting takes one image of each class per turn
-    for row in order:
-        label = int(labels[row])
-        turns[label] = turns.get(label, -1) + 1
-        ranks.append((turns[label], label, row))
-    return [row for _, _, row in sorted(ranks)[:count]]
+SIDE = 1.0
+"""Side of one picture in inches, in figures that are wide enough."""
 
 
 def draw(
@@ -65,7 +39,6 @@ def draw(
     path: Path,
     *,
     names: Sequence[str] = (),
-    title: str = "",
 ) -> Path:
     """Draw a PNG with one row per image: the image, its ground truth, the predictions.
 
@@ -76,7 +49,6 @@ def draw(
         predictions: (n, h, w) bool by the method's label, in the order of the columns.
         path: the PNG file.
         names: the rows' titles, none or n.
-        title: the figure's title, folded to its width.
 
     Raises:
         ValueError: arrays are not of the same n images.
@@ -88,30 +60,23 @@ def draw(
     if len({len(column) for column in columns.values()}) > 1 or len(names) not in (0, len(truth)):
         sizes = ", ".join(f"{label} {len(column)}" for label, column in columns.items())
         raise ValueError(f"Arrays differ in their number of images: {sizes}, names {len(names)}.")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    size = (INCHES * len(columns), INCHES * len(truth))
-    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(len(truth), len(columns), squeeze=False)
-    for number, (label, column) in enumerate(columns.items()):
-        axes[0, number].set_title(textwrap.fill(label, LABEL), fontsize=7, parse_math=False)
-        for row, picture in enumerate(column):
-            panel = axes[row, number]
-            shown = picture[..., 0] if picture.ndim == 3 and picture.shape[-1] == 1 else picture
-            white = 255 if picture.dtype == np.uint8 else 1
-            panel.imshow(shown, cmap="gray", vmin=0, vmax=white, interpolation="nearest")
-            panel.set(xticks=[], yticks=[])
-            if names and number == 0:
-                panel.set_ylabel(names[row], fontsize=6)
-    if title:
-        folded = textwrap.fill(title, round(TITLE * size[0]))
-        figure.suptitle(folded, fontsize=7, parse_math=False)
-    # Without matplotlib's version in the metadata the bytes depend only on the pixels.
-    files.write_atomically(
-        path, lambda stream: figure.savefig(stream, format="png", metadata={"Software": None})
-    )
+    how = Style(width=max(style.COLUMN, min(style.PAGE, SIDE * len(columns))))
+    side = how.width / len(columns)
+    with style.applied(how):
+        figure = style.new(how, (side + 0.04) * len(truth) + 0.4)
+        axes = figure.subplots(len(truth), len(columns), squeeze=False)
+        for number, (label, column) in enumerate(columns.items()):
+            axes[0, number].set_title(style.folded(label, round(14 * side)), fontsize=7)
+            for row, picture in enumerate(column):
+                panel = axes[row, number]
+                grey = picture.ndim == 3 and picture.shape[-1] == 1
+                white = 255 if picture.dtype == np.uint8 else 1
+                panel.imshow(picture[..., 0] if grey else picture, cmap="gray", vmin=0, vmax=white)
+                style.bare(panel)
+                if names and number == 0:
+                    panel.set_ylabel(style.folded(names[row], round(17 * side), 2), fontsize=6)
+        content = style.save(figure, "png")
+    files.write_bytes(path, content)
     return path
 
 
@@ -126,7 +91,6 @@ def compare(
     path: Path,
     *,
     rule: str = "last",
-    title: str = "",
     with_images: bool = True,
 ) -> Path:
     """Draw evaluated images with the predictions that runs have stored.
@@ -137,7 +101,6 @@ def compare(
             ``harness.evaluate.segmentation.SegmentationEvaluator.predictions``.
         path: the PNG file.
         rule: the epoch, "last" or "best".
-        title: the figure's title.
         with_images: draw the data set's own images, too.
 
     Raises:
@@ -145,11 +108,27 @@ def compare(
     """
     if not predictions:
         raise UserError("No run has predictions yet; run the table first.")
-    masks = {label: _read(file, chosen.names, rule) for label, file in predictions.items()}
-    truth = next(iter(masks.values()))[0]  # (n, side, side), the same for every method
-    predicted = {label: prediction for label, (_, prediction) in masks.items()}
+    truth, predicted = masks(chosen, predictions, rule=rule)
     images = pictures_of(chosen, truth.shape[1]) if with_images else None
-    return draw(images, truth, predicted, path, names=chosen.names, title=title)
+    return draw(images, truth, predicted, path, names=chosen.names)
+
+
+def masks(
+    chosen: ImageStore, predictions: Mapping[str, Path], *, rule: str = "last"
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return the true masks (n, S, S) bool of images, and those that runs predict by label.
+
+    Args:
+        chosen: the images.
+        predictions: at least one file, see ``compare``.
+        rule: the epoch, "last" or "best".
+
+    Raises:
+        UserError: a file lacks an image or holds no masks.
+    """
+    read = {label: _read(file, chosen.names, rule) for label, file in predictions.items()}
+    truth = next(iter(read.values()))[0]  # the same for every method
+    return truth, {label: prediction for label, (_, prediction) in read.items()}
 
 
 def _read(path: Path, names: Sequence[str], rule: str) -> tuple[np.ndarray, np.ndarray]:
@@ -182,14 +161,14 @@ def write(
     with_images: bool = True,
     tell: Callable[[str], None] = print,
 ) -> list[Path]:
-    """Write a table's figures of segmentations, one PNG per data set, and return the paths.
+    """Write a table's figures of segmentations, a PNG and its caption per data set; return paths.
 
     Predictions are those of the first seed at the epoch that the table reports.
 
     Args:
         plan: the table's plan.
         context: how the table is made.
-        folder: folder of the PNGs.
+        folder: folder of the files.
         with_images: draw the data set's own images, too.
         tell: receives a line that names the rows left out because they have no finished run.
 
@@ -204,23 +183,24 @@ def write(
         # One column is enough: columns of other metrics show the same runs, costs none.
         shown = next(c for c in columns if c.column.cost is None and c.column.probe is None)
         path = folder / f"{file_name(panels.name, dataset, plan.own)}.png"
-        predictions, missing = _predictions(plan, shown)
+        found, missing = predictions(plan, shown)
         if missing:
             tell(f"{path.name} leaves out rows without a finished run: {', '.join(missing)}.")
-        if predictions:
+        if found:
             compare(
                 pick(_reported(plan, shown), panels.count),
-                predictions,
+                found,
                 path,
                 rule=plan.options.rule,
-                title=_title(plan, panels, shown, context),
                 with_images=with_images,
             )
-            paths.append(path)
+            text = path.with_suffix(".txt")
+            files.write_text(text, _caption(plan, panels, shown, context) + "\n")
+            paths += [path, text]
     return paths
 
 
-def _predictions(plan: Plan, column: ColumnPlan) -> tuple[dict[str, Path], list[str]]:
+def predictions(plan: Plan, column: ColumnPlan) -> tuple[dict[str, Path], list[str]]:
     """Return the prediction files of finished rows by label, and the names of other rows."""
     records = Records(plan.options.runs)
     paths, missing = {}, []
@@ -243,8 +223,8 @@ def _reported(plan: Plan, column: ColumnPlan) -> ImageStore:
     return part_of(store, column.split, options.profile, "reported")
 
 
-def _title(plan: Plan, panels: Panels, column: ColumnPlan, context: Context) -> str:
-    """Return the figure's title: headline, data set, seed and epoch."""
+def _caption(plan: Plan, panels: Panels, column: ColumnPlan, context: Context) -> str:
+    """Return the figure's caption: headline, data set, seed and epoch."""
     figure = replace(plan.table, title=panels.title, source=panels.source)
     generated = " Generated images." if column.phantom else ""
     drawn = f"{column.used.title}, seed {plan.seeds[0]}, {context.rule} epoch.{generated}"

@@ -118,8 +118,8 @@ class Style:
 def applied(style: Style) -> Iterator[None]:
     """Apply the settings while figures are drawn and saved, whatever a user's own settings are."""
     import matplotlib
-    from matplotlib import style as matplotlib_style
     from cycler import cycler
+    from matplotlib import style as matplotlib_style
 
     family, mathematics = FONTS[style.font]
     chosen = {

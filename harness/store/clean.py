@@ -48,7 +48,16 @@ PARTIAL = {
         r"|\.[0-9a-f]{32}(?:\.partial)?"
     ),
 } | dict.fromkeys(
-    ("records", "predictions", "checkpoints", "previous", "weights", "latency", "failures"),
+    (
+        "records",
+        "predictions",
+        "checkpoints",
+        "previous",
+        "weights",
+        "latency",
+        "failures",
+        "maps",
+    ),
     re.compile(rf"\.{KEY}\.(?:json|pt|npz|safetensors|txt)\.[a-z0-9_]{{8}}(?:\.partial)?"),
 )
 """Names of temporary files by folder of the store; "" is the store itself."""

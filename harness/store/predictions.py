@@ -52,6 +52,18 @@ def read(path: Path, expected: str) -> Arrays:
     Raises:
         UnusableError: the file is missing or truncated, or holds other arrays.
     """
+    arrays = read_any(path)
+    if digest(arrays) != expected:
+        raise UnusableError(f"the predictions {path} are not those that the record names")
+    return arrays
+
+
+def read_any(path: Path) -> Arrays:
+    """Return the arrays of a file, whatever they are.
+
+    Raises:
+        UnusableError: the file is missing, truncated or of another format.
+    """
     try:
         with files.open_regular(path) as stream, np.load(stream) as archive:
             arrays = {name: archive[name] for name in archive.files}
@@ -66,6 +78,4 @@ def read(path: Path, expected: str) -> Arrays:
         if failed := files.disk_error(error):
             raise files.cannot_read(path, failed) from error
         raise UnusableError(f"the predictions {path} cannot be read (truncated?)") from error
-    if digest(arrays) != expected:
-        raise UnusableError(f"the predictions {path} are not those that the record names")
     return arrays

@@ -14,7 +14,7 @@ from harness import files, sealed
 from harness.canonical import digest
 from harness.errors import Damaged, UserError
 from harness.spec.run import stage_title
-from harness.store import checkpoint, claim, form, margins, weights
+from harness.store import checkpoint, claim, form, maps, margins, weights
 from harness.store.clean import FORMER, KEYED, own
 from harness.store.record import Record, Records
 
@@ -147,6 +147,10 @@ def _others(folder: Path, count: Count) -> Iterator[Finding]:
     readers += [
         (path, _read_sealed, "the next `harness run` of its table freezes the margins anew")
         for path in sorted(folder.glob(f"{margins.FOLDER}/[!.]*.json"))
+    ]
+    readers += [
+        (path, maps.check, "figures lack it; a new training with --keep maps makes it")
+        for path, _ in own(folder, maps.FOLDER, KEYED, regular=False)
     ]
     readers += [
         (path, lambda path: files.read_as(path, claim.Owner), "nothing: it expires")
