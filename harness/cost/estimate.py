@@ -25,9 +25,10 @@ from harness.errors import UserError
 from harness.plan.options import Options
 from harness.plan.plan import Plan
 from harness.plan.summary import StageWork
-from harness.spec.backbones import BackboneSizes
+from harness.spec.backbones import VIT, BackboneSizes
 from harness.spec.dataset import Dataset
-from harness.spec.recipe import NeedsMasks, Stage
+from harness.spec.recipe import NeedsMasks, Stage, backbone_of
+from harness.store import maps
 
 CONVENTION = "torch-flops"
 """Convention in which rates are given: 2 FLOPs per multiply-accumulate, attention included."""
@@ -99,7 +100,7 @@ def estimate(
     sizes: dict[str, Size | str] = {}
     flops: dict[str, float] = {}
     uncounted: dict[str, str] = {}
-    missing = records = weights = state = 0.0
+    missing = records = weights = state = kept = 0.0
     for work in stages:
         stage, dataset = work.step.stage, registry.find(work.step.run.dataset, options.data)
         identity = digest(
@@ -120,6 +121,7 @@ def estimate(
             weights += stage_size.weights
             state = max(state, stage_size.weights + stage_size.moments)
             records += _stored_bytes(work, _reported(plans, work), options)
+            kept += _maps_bytes(work, options)
     return {
         "convention": CONVENTION,
         "flops": sum(flops.values()),
@@ -132,6 +134,7 @@ def estimate(
             "records": round(records),
             "total": round(weights + state + records),
         },
+        "maps_bytes_missing": round(kept),
         "uncounted": uncounted,
         "stage_flops": flops,
     }
@@ -169,6 +172,14 @@ def _stored_bytes(work: StageWork, reported: int, options: Options) -> int:
     return record + reported * (image_bytes + NAME_BYTES)
 
 
+def _maps_bytes(work: StageWork, options: Options) -> int:
+    """Return the bytes of the maps that ``--keep maps`` keeps of a stage's vision transformer."""
+    if backbone_of(work.step.stage.method) != VIT:
+        return 0
+    backbones = options.profile.backbones
+    return maps.stored_bytes(work.epochs, backbones.vit.heads, backbones.grid**2)
+
+
 def lines(work: dict[str, Any]) -> list[str]:
     """Return the lines of text that describe the work."""
     disk = {name: f"{number / 1e9:.1f} GB" for name, number in work["disk_bytes_missing"].items()}
@@ -187,6 +198,11 @@ def lines(work: dict[str, Any]) -> list[str]:
         f" {disk['training_state']} the largest stage under way, {disk['records']} records and"
         " predictions)."
     )
+    if work["maps_bytes_missing"]:
+        text.append(
+            f"`harness run --keep maps` takes {work['maps_bytes_missing'] / 1e6:.1f} MB more, for"
+            " figures of attention and masking weights by epoch."
+        )
     for title, reason in work["uncounted"].items():
         text.append(f"Not counted: {title}: {reason}")
     return text

@@ -28,6 +28,7 @@ from harness.execute.failure import (
     one_line,
 )
 from harness.execute.map_keeper import MapKeeper
+from harness.execute.reporter import StageReporter
 from harness.interrupt import EndsStage, Stop
 from harness.latency.single import latency
 from harness.plan.options import Options
@@ -69,21 +70,6 @@ class ExecutionOptions:
 
     def __post_init__(self) -> None:
         ranges.check(self)
-
-
-@dataclass(frozen=True)
-class _StageReporter:
-    """Reports a stage's progress on the terminal and, by its heartbeat, to other processes."""
-
-    progress: Progress
-    heartbeat: Heartbeat
-
-    def line(self, text: str) -> None:
-        self.progress.line(text)
-
-    def epoch(self, epoch: int, epochs: int, figures: dict[str, float]) -> None:
-        self.heartbeat.epoch(epoch, epochs)
-        self.progress.epoch(epoch, epochs, figures)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +139,7 @@ class Trainer:
         with heartbeat:
             try:
                 data = self._data(step.run)
-                reporter = _StageReporter(progress, heartbeat)
+                reporter = StageReporter(progress, heartbeat)
                 result, measured = self._result(step, data, reporter, checkpoints)
             except (UserError, EndsStage):
                 raise
@@ -225,7 +211,7 @@ class Trainer:
         self,
         step: StageRun,
         data: tuple[Images, Images, Images],
-        reporter: _StageReporter,
+        reporter: StageReporter,
         checkpoints: Checkpoints,
     ) -> tuple[Result, _Measured]:
         """Train a stage and evaluate it."""
@@ -276,7 +262,7 @@ class Trainer:
         step: StageRun,
         data: tuple[Images, Images, Images],
         size: int | None,
-        reporter: _StageReporter,
+        reporter: StageReporter,
         checkpoints: Checkpoints,
     ) -> _Trained:
         """Train a stage; from the beginning where its state does not fit the present sources."""
@@ -295,7 +281,7 @@ class Trainer:
         step: StageRun,
         data: tuple[Images, Images, Images],
         size: int | None,
-        reporter: _StageReporter,
+        reporter: StageReporter,
         checkpoints: Checkpoints,
     ) -> _Trained:
         """Build a stage's task and train it; ``size`` is the micro-batch, None for none."""
@@ -322,7 +308,7 @@ class Trainer:
         return _Trained(task=task, data=data, evaluator=evaluator, history=history)
 
     def _watch(
-        self, step: StageRun, task: Task, train: Images, reporter: _StageReporter
+        self, step: StageRun, task: Task, train: Images, reporter: StageReporter
     ) -> EpochCallback:
         """Return what is told of every epoch: the reporter, and what keeps maps if it is asked."""
         if "maps" not in self.execution.keep:

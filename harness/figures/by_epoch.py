@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -34,6 +35,9 @@ from harness.store import maps as store
 from harness.store.maps import Maps
 from harness.store.record import Records
 from harness.train.images import pictures_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
 
 MOST_EPOCHS = 5
 """Epochs that are shown beside one another."""
@@ -246,7 +250,7 @@ class _Lines:
     images: Sequence[int]
     fixed: bool = False
 
-    def draw(self, how: Style) -> object:
+    def draw(self, how: Style) -> Canvas:
         """Draw the lines."""
         lines = []
         for number, line in zip(self.images, self.maps, strict=True):

@@ -25,6 +25,7 @@ from harness.stats import intervals
 from harness.store.record import Records
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -84,13 +85,13 @@ class Panel:
 
 def make(request: Request) -> Made:
     """Yield the learning curves of each data set."""
-    for name, column in datasets(request.plan).items():
+    for column in datasets(request.plan).values():
         by_phase = lines(request, column)
         if not by_phase:
             rows = list(cell_runs(request.plan, column))
             yield unfinished(request, STEM, rows, column.used.name)
             continue
-        yield _drawing(request, column, panels(by_phase), name)
+        yield _drawing(request, column, panels(by_phase))
 
 
 def lines(request: Request, column: ColumnPlan) -> dict[str, list[Line]]:
@@ -155,10 +156,7 @@ def is_relative(panel: Panel) -> bool:
     return panel.name == "loss/total" and min(first) > 0 and max(first) / min(first) > FAR
 
 
-def _drawing(
-    request: Request, column: ColumnPlan, shown: tuple[Panel, ...], dataset: str
-) -> Drawing:
-    del dataset
+def _drawing(request: Request, column: ColumnPlan, shown: tuple[Panel, ...]) -> Drawing:
     several = len(request.plan.seeds) > 1
     band = "Lines: mean over the seeds; band: lowest to highest seed." if several else ""
     relative = ""
@@ -239,10 +237,10 @@ def draw(shown: Sequence[Panel], how: Style) -> Figure:
         _panel(axis, panel, labels)
     for axis in axes[len(shown) :]:
         axis.set_axis_off()
-    handles = {}
+    handles: dict[str, Artist] = {}
     for axis in axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
+            handles.setdefault(str(label), handle)
     names = [style.folded(label, round(48 / columns), 2) for label in handles]
     figure.legend(list(handles.values()), names, loc="outside lower center", ncols=columns)
     return figure

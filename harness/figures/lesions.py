@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +23,10 @@ from harness.figures.values import (
 )
 from harness.figures.values import caption as caption_of
 from harness.plan.columns import ColumnPlan
+from harness.report.style import Style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
 
 NUMBERS = {"btmd": "13", "ham10000": "14", "messidor2": "15"}
 """The paper's figures by the data set that they show."""
@@ -167,8 +172,8 @@ def _drawing(
     )
 
 
-def _draws(shown: Shown, maps: dict[str, np.ndarray], *, images: bool) -> Callable[..., object]:
-    def draw(how: pictures.Style) -> object:
+def _draws(shown: Shown, maps: dict[str, np.ndarray], *, images: bool) -> Callable[[Style], Canvas]:
+    def draw(how: Style) -> Canvas:
         lines = []
         for i in range(len(shown.chosen)):
             outline = None if shown.truth is None else shown.truth[i]

@@ -6,7 +6,7 @@ none of it are left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -223,6 +223,6 @@ def masking_weights(task: Task, inputs: Tensor) -> np.ndarray | None:
     return None if maps.maps is None else maps.maps.float().numpy()
 
 
-def classes_of(column: ColumnPlan, labels: Sequence[int]) -> list[str]:
+def classes_of(column: ColumnPlan, labels: np.ndarray) -> list[str]:
     """Return the names of the classes of labels."""
     return [column.used.classes[int(label)] for label in labels]

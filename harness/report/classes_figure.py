@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-import io
-import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.evaluate import derived
+from harness.report import style
 from harness.report.classes import DatasetClasses, RowClasses
 from harness.report.numbers import fixed
+from harness.report.style import Style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-INCHES = 2.6
-"""Side of one panel."""
-
-PAIRS = 3
+PAIRS = 2
 """Pairs of panels side by side."""
 
-DPI = 130
-"""Pixels per inch."""
-
 LEGEND = (
-    "Red: accuracy of the images in a bin of confidence; grey: share of all images in it;"
+    "Line: accuracy of the images in a bin of confidence; grey: share of all images in it;"
     " dashed: where confidence is accuracy."
 )
-"""Text below the panels."""
+"""Text about the panels, for their caption."""
 
 LONGEST_NAME = 12
 """Characters of a class's name on an axis."""
 
 
-def draw(dataset: DatasetClasses, title: str) -> bytes | None:
+def draw(dataset: DatasetClasses) -> bytes | None:
     """Draw a PNG of the rows that have finished runs; None where there is none.
 
     Left of each pair: the share of each label's images that is predicted as each class, mean over
@@ -43,26 +39,22 @@ def draw(dataset: DatasetClasses, title: str) -> bytes | None:
     rows = [row for row in dataset.rows if row.runs]
     if not rows:
         return None
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    with style.applied(Style(width=style.PAGE)):
+        return style.save(_drawn(rows, dataset.classes), "png")
 
+
+def _drawn(rows: Sequence[RowClasses], names: tuple[str, ...]) -> Figure:
     pairs = min(PAIRS, len(rows))
     lines = -(-len(rows) // pairs)
-    size = (2 * INCHES * pairs, INCHES * 1.15 * lines + 0.6)
-    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    how = Style(width=style.PAGE * pairs / PAIRS if pairs > 1 else style.COLUMN)
+    figure = style.new(how, how.width / (2 * pairs) * 2.0 * lines)
     axes = figure.subplots(lines, 2 * pairs, squeeze=False)
     for panel in axes.flat[2 * len(rows) :]:
         panel.set_axis_off()
     for row, (left, right) in zip(rows, axes.reshape(-1, 2), strict=False):
-        _confusion(left, row, dataset.classes)
+        _confusion(left, row, names)
         _reliability(right, row)
-    figure.suptitle(textwrap.fill(title, round(14 * size[0])), fontsize=8, parse_math=False)
-    figure.supxlabel(LEGEND, fontsize=7)
-    stream = io.BytesIO()
-    # Without matplotlib's version in the metadata the bytes depend only on the pixels.
-    canvas.print_png(stream, metadata={"Software": None})
-    return stream.getvalue()
+    return figure
 
 
 def _confusion(axes: Axes, row: RowClasses, names: tuple[str, ...]) -> None:
@@ -77,14 +69,16 @@ def _confusion(axes: Axes, row: RowClasses, names: tuple[str, ...]) -> None:
             colour = "white" if share > 0.5 else "black"
             text = fixed(100 * float(share), 0)
             axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=size)
-    short = [textwrap.shorten(n, LONGEST_NAME, placeholder="…") or n[:LONGEST_NAME] for n in names]
+    short = [style.folded(name, LONGEST_NAME, 1) for name in names]
     ticks = list(range(len(names)))
-    axes.set_xticks(ticks, short, rotation=45, ha="right", rotation_mode="anchor", parse_math=False)
-    axes.set_yticks(ticks, short, parse_math=False)
+    axes.set_xticks(ticks, short, rotation=90)
+    axes.set_yticks(ticks, short)
     axes.tick_params(labelsize=6, length=2)
     axes.set_xlabel("predicted", fontsize=6)
     axes.set_ylabel("label (% of its images)", fontsize=6)
-    axes.set_title(f"{row.label}\n{_seeds(row)}", fontsize=7, parse_math=False)
+    axes.set_title(
+        f"{style.folded(row.label, 26, 2)}\n{style.folded(_seeds(row), 30, 2)}", fontsize=6
+    )
 
 
 def _seeds(row: RowClasses) -> str:
@@ -112,7 +106,7 @@ def _reliability(axes: Axes, row: RowClasses) -> None:
         marker="o",
         markersize=3,
         linewidth=1,
-        color="C3",
+        color=style.PALETTE[1],
         clip_on=False,
     )
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
@@ -122,4 +116,4 @@ def _reliability(axes: Axes, row: RowClasses) -> None:
     assert ece is not None, "there is a run"
     assert accuracy is not None, "there is a run"
     text = f"accuracy {fixed(100 * accuracy.mean, 2)} %, ECE {fixed(100 * ece.mean, 2)} %"
-    axes.set_title(f"{text}\n{derived.BINS} bins, n = {total} in all", fontsize=7)
+    axes.set_title(f"{text}\n{derived.BINS} bins, n = {total} in all", fontsize=6)

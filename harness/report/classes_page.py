@@ -52,11 +52,9 @@ def write(plan: Plan, context: Context, folder: Path) -> Written:
     """
     datasets = classes.collect(plan)
     name = f"{context.name}-classes"
-    headline = " ".join(_caption(plan.table, context))
     paths = []
     for dataset in datasets:
-        title = f"{headline} {dataset.title}, {context.rule} epoch."
-        drawn = classes_figure.draw(dataset, title)
+        drawn = classes_figure.draw(dataset)
         path = folder / f"{file_name(name, dataset.name, plan.own)}.png"
         if drawn is not None:
             files.write_bytes(path, drawn)
@@ -230,7 +228,8 @@ def _notes(
             for seed, why in row.lacking.items():
                 yield f"{escape(row.label)}, seed {seed}, is absent: {escape(why)}"
     if figures:
-        yield f"**Drawn:** {', '.join(f'[{escape(f)}]({f})' for f in figures)}."
+        drawn = ", ".join(f"[{escape(figure)}]({figure})" for figure in figures)
+        yield f"**Drawn:** {drawn}. {escape(classes_figure.LEGEND)}"
     versions = ", ".join(f"{name} {version}" for name, version in context.versions.items())
     commit = f"commit {short(context.commit)}{' with changes' if context.dirty else ''}"
     yield f"**Made:** {context.created}; {escape(context.command)}; {commit}; {escape(versions)}."

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import files
 from harness.plan.plan import Plan
-from harness.report import curves, latex, markdown
+from harness.report import curves, latex, markdown, style
 from harness.report.curves import Line, Page, Section
+from harness.report.style import Style
 from harness.report.values import NOTHING, Context
 from harness.spec.table import Curve
 from harness.stats import intervals
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-INCHES = (2.6, 2.4)
-"""Width and height of one panel."""
+INCHES = 1.6
+"""Height of one panel."""
 
 ACROSS = 4
 """Panels beside one another."""
 
-TITLE = 34
+TITLE = 24
 """Characters per line of a panel's title."""
 
 
@@ -168,56 +168,64 @@ def _figure(curve: Curve, line: Line) -> dict[str, Any]:
 
 
 def png(page: Page) -> bytes:
-    """Draw a page: panels per section, one for each figure, with a line for each row."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    """Draw a page: panels per section, one for each figure, with a line for each row.
 
-    labels = dict.fromkeys(line.label for section in page.sections for line in section.lines)
-    colours = {label: f"C{number}" for number, label in enumerate(labels)}
+    The titles of sections stay inside, since one picture shows several; the caption does not.
+    """
+    how = Style(width=style.PAGE)
+    with style.applied(how):
+        return style.save(_drawn(page, how), "png")
+
+
+def _drawn(page: Page, how: Style) -> Figure:
+    names = dict.fromkeys(line.label for section in page.sections for line in section.lines)
+    order = {label: number for number, label in enumerate(names)}
     heights = [math.ceil(len(section.curves) / ACROSS) for section in page.sections]
-    size = (INCHES[0] * ACROSS, INCHES[1] * sum(heights) + 0.9 * len(heights) + 0.5)
-    figure = Figure(figsize=size, dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
-    ratios = [INCHES[1] * height + 0.9 for height in heights]
+    ratios = [
+        INCHES * height + 0.2 + 0.17 * _legend_lines(s)
+        for height, s in zip(heights, page.sections, strict=True)
+    ]
+    figure = style.new(how, sum(ratios))
     parts = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=ratios)
     for section, part, height in zip(page.sections, parts[:, 0], heights, strict=True):
         axes = list(part.subplots(height, ACROSS, squeeze=False).flat)
         for curve, axis in zip(section.curves, axes, strict=False):
-            _panel(axis, curve, section, colours)
+            _panel(axis, curve, section, order)
         for axis in axes[len(section.curves) :]:
             axis.set_axis_off()
         handles, shown = axes[0].get_legend_handles_labels()
-        part.legend(handles, shown, loc="outside lower center", ncols=4, fontsize=7)
-        part.suptitle(section.title, fontsize=9, parse_math=False)
-    title = textwrap.fill(" ".join(page.caption), round(13 * size[0]))
-    figure.suptitle(title, fontsize=9, parse_math=False)
-    stream = io.BytesIO()
-    figure.savefig(
-        stream, format="png", metadata={"Software": None, "Description": page.context.command}
-    )
-    return stream.getvalue()
+        folded = [style.folded(label, 26, 1) for label in shown]
+        part.legend(handles, folded, loc="outside lower center", ncols=ACROSS)
+        part.suptitle(style.folded(section.title, 90, 1), fontsize=8)
+    return figure
 
 
-def _panel(axis: Axes, curve: Curve, section: Section, colours: Mapping[str, str]) -> None:
+def _legend_lines(section: Section) -> int:
+    return math.ceil(len(section.lines) / ACROSS)
+
+
+def _panel(axis: Axes, curve: Curve, section: Section, order: Mapping[str, int]) -> None:
     """Draw one figure of all rows over the epochs: mean, lowest and highest seed, and chance."""
     for line in section.lines:
+        number = order[line.label]
         points = line.by_epoch(curve.name)
         epochs = [epoch + 1 for epoch, _ in points]
         means = [curve.factor * intervals.mean(values) for _, values in points]
         # Rows without the figure have an empty line, so that all panels share one legend.
-        axis.plot(epochs, means, colours[line.label], label=line.label, linewidth=1.2)
+        look = {"color": style.colour(number), "linestyle": style.dashes(number)}
+        axis.plot(epochs, means, label=line.label, **look)
         if points and len(line.series) > 1:
             # Not the standard deviation, which would leave the range of shares and areas.
             low = [curve.factor * min(values) for _, values in points]
             high = [curve.factor * max(values) for _, values in points]
-            axis.fill_between(epochs, low, high, color=colours[line.label], alpha=0.15, linewidth=0)
+            shade = style.colour(number)
+            axis.fill_between(epochs, low, high, color=shade, alpha=0.15, linewidth=0)
     by_chance = [c for line in section.lines if (c := curves.chance(curve, line)) is not None]
     if by_chance:
         axis.axhline(intervals.mean(by_chance), color="black", linestyle=":", linewidth=1)
-    axis.set_title(textwrap.fill(curve.title, TITLE), fontsize=8)
+    axis.set_title(style.folded(curve.title, TITLE, 3), fontsize=7)
     axis.set_xlabel("epoch", fontsize=7)
-    axis.tick_params(labelsize=7)
-    axis.grid(alpha=0.3)
+    axis.grid(visible=True)
 
 
 RENDERERS: Mapping[str, Callable[[Page], str]] = {

@@ -122,7 +122,8 @@ def applied(style: Style) -> Iterator[None]:
     from matplotlib import style as matplotlib_style
 
     family, mathematics = FONTS[style.font]
-    chosen = {
+    settings: Any = {
+        **SETTINGS,
         "font.family": family,
         "mathtext.fontset": mathematics,
         "axes.prop_cycle": cycler(color=PALETTE),
@@ -131,7 +132,7 @@ def applied(style: Style) -> Iterator[None]:
         # Letters that the font lacks are drawn as boxes; there is no other font to take.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         matplotlib_style.use("default")
-        matplotlib.rcParams.update({**SETTINGS, **chosen})
+        matplotlib.rcParams.update(settings)
         yield
 
 
@@ -228,23 +229,14 @@ def _inside(box: Any, whole: Any) -> bool:
 
 def _shown(artists: Sequence[Any]) -> list[Text]:
     """Return the texts that are drawn: those of axes that are shown, and of ticks in view."""
-    from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
-
     unseen: set[int] = set()
-    texts = []
-    axes = {text.axes for text in artists if isinstance(text.axes, Axes)}
-    for shown in axes:
-        for axis in (shown.xaxis, shown.yaxis):
-            assert isinstance(axis, Axis)
-            drawn = {id(t) for tick in axis._update_ticks() for t in (tick.label1, tick.label2)}  # type: ignore[attr-defined]
-            everyone = [*axis.majorTicks, *axis.minorTicks]  # type: ignore[attr-defined]
-            labels = [t for tick in everyone for t in (tick.label1, tick.label2)]
-            hidden = not (shown.get_visible() and shown.axison and axis.get_visible())
-            unseen |= {id(t) for t in labels if hidden or id(t) not in drawn}
-            if hidden:
-                unseen |= {id(axis.label), id(axis.offsetText)}  # type: ignore[attr-defined]
-    for text in artists:
-        if text.get_visible() and id(text) not in unseen:
-            texts.append(text)
-    return texts
+    for axes in {text.axes for text in artists if text.axes is not None}:
+        for axis in (axes.xaxis, axes.yaxis):
+            in_view = {id(t) for tick in axis._update_ticks() for t in (tick.label1, tick.label2)}
+            ticks = [*axis.majorTicks, *axis.minorTicks]
+            labels = {id(t) for tick in ticks for t in (tick.label1, tick.label2)}
+            if axes.get_visible() and axes.axison and axis.get_visible():
+                unseen |= labels - in_view
+            else:
+                unseen |= labels | {id(axis.label), id(axis.offsetText)}
+    return [text for text in artists if text.get_visible() and id(text) not in unseen]

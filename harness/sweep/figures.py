@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
+
+from harness.report import style
+from harness.report.labels import Named, place
+from harness.report.style import Style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -12,16 +15,24 @@ if TYPE_CHECKING:
     from harness.sweep.values import Line, Sheet
 
 
+HOW = Style(width=5.0)
+"""Style of the figures of sweeps."""
+
+
 def heatmap(sheet: Sheet) -> bytes:
     """Draw the accuracy of the best complete trial for every pair of values, as PNG.
 
     Cells without a trial are empty. If a dimension has no levels, trials are drawn as points.
     """
-    from matplotlib.figure import Figure
+    with style.applied(HOW):
+        return style.save(heatmap_figure(sheet), "png")
 
+
+def heatmap_figure(sheet: Sheet) -> Figure:
+    """Draw the heat map; within ``harness.report.style.applied``."""
     assert sheet.heatmap is not None
     across, up = sheet.heatmap
-    figure = Figure(figsize=(7, 5.5), layout="constrained")
+    figure = style.new(HOW, 3.4)
     axes = figure.add_subplot()
     levels = sheet.levels[across], sheet.levels[up]
     if levels[0] is not None and levels[1] is not None:
@@ -37,7 +48,7 @@ def heatmap(sheet: Sheet) -> bytes:
     figure.colorbar(mapped, label="validation accuracy (%), best trial")  # type: ignore[arg-type]
     axes.set_xlabel(across)
     axes.set_ylabel(up)
-    return _png(figure, axes, sheet)
+    return figure
 
 
 def _best(trials: tuple[Line, ...], across: str, up: str) -> dict[tuple[object, object], float]:
@@ -74,34 +85,31 @@ def _text(value: float | int | str) -> str:
 
 def pareto(sheet: Sheet) -> bytes:
     """Draw accuracy over training cost as PNG, with the Pareto front."""
-    from matplotlib.figure import Figure
+    with style.applied(HOW):
+        return style.save(pareto_figure(sheet), "png")
 
-    figure = Figure(figsize=(7, 5.5), layout="constrained")
+
+def pareto_figure(sheet: Sheet) -> Figure:
+    """Draw the trials and the front; within ``harness.report.style.applied``."""
+    figure = style.new(HOW, 3.4)
     axes = figure.add_subplot()
     known = [t for t in sheet.complete if t.macs is not None]
     best = sorted((t for t in known if t.front), key=lambda t: t.macs or 0.0)
-    for trials, style, label in ((known, "o", "trials"), (best, "s-", "Pareto front")):
+    for trials, look, label in ((known, "o", "trials"), (best, "s-", "Pareto front")):
         cost = [(t.macs or 0.0) / 1e12 for t in trials]
         accuracy = [100 * (t.accuracy or 0.0) for t in trials]
-        axes.plot(cost, accuracy, style, label=label, alpha=0.7)
-    for trial in best:
-        point = ((trial.macs or 0.0) / 1e12, 100 * (trial.accuracy or 0.0))
-        axes.annotate(
-            str(trial.number), point, xytext=(4, 4), textcoords="offset points", fontsize=7
-        )
+        axes.plot(cost, accuracy, look, label=label, alpha=0.7)
     axes.set_xlabel("FLOPs (T multiply-accumulates, thop-macs), training forwards of all stages")
     axes.set_ylabel("validation accuracy (%)")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    return _png(figure, axes, sheet)
-
-
-def _png(figure: Figure, axes: Axes, sheet: Sheet) -> bytes:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    axes.set_title(" ".join(sheet.caption[:3]), fontsize=8, wrap=True)
-    stream = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(
-        stream, metadata={"Software": None, "Description": sheet.context.command}
-    )
-    return stream.getvalue()
+    axes.grid(visible=True)
+    axes.legend(loc="lower right")
+    named = [
+        Named(
+            x=(trial.macs or 0.0) / 1e12,
+            y=100 * (trial.accuracy or 0.0),
+            text=str(trial.number) if trial in best else "",
+        )
+        for trial in known
+    ]
+    place(axes, named)
+    return figure

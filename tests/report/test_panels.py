@@ -11,7 +11,7 @@ from PIL import Image
 from harness.data.prepared import ImageStore
 from harness.errors import UserError
 from harness.evaluate.segmentation import pack
-from harness.report import panels
+from harness.report import panels, style
 
 NAMES = tuple(f"image {i}" for i in range(30))
 LABELS = np.repeat([0, 1, 2], [20, 8, 2])
@@ -40,11 +40,11 @@ def test_the_same_arrays_give_the_same_bytes(tmp_path: Path) -> None:
     second = panels.draw(*_arrays(), tmp_path / "b.png", names=("one", "two"))
     assert first.read_bytes() == second.read_bytes()
     with Image.open(first) as picture:
-        width, height = (round(panels.INCHES * panels.DPI * n) for n in (4, 2))
-        assert picture.size == (width, height)
+        width, height = picture.size
+        assert width == round(4 * panels.SIDE * 300)
         pixels = np.asarray(picture.convert("L"))
     # The middle of the four columns: a grey image, a lesion, none, a lesion.
-    row = pixels[height // 4 + 5]
+    row = pixels[height // 4 + 50]
     middle = [int(row[round(width * (i + 0.5) / 4)]) for i in range(4)]
     assert middle == [90, 255, 0, 255]
 
@@ -83,7 +83,7 @@ def test_runs_are_compared_from_what_they_kept(tmp_path: Path) -> None:
     bare = tmp_path / "bare.png"
     panels.compare(panels.pick(_store(), 3), {"MAE": kept}, bare, with_images=False)
     with Image.open(bare) as picture:
-        assert picture.size[0] == round(2 * panels.INCHES * panels.DPI)  # truth and prediction
+        assert picture.size[0] == round(300 * style.COLUMN)  # truth and prediction alone
     chosen = panels.pick(_store(), 3)
     panels.compare(chosen, {"MAE": kept}, tmp_path / "a.png")
     assert chosen.names == tuple(NAMES[i] for i in panels.choose(NAMES, LABELS, 3))

@@ -193,7 +193,7 @@ def test_latex_compiles(tmp_path: Path) -> None:
 def test_files_are_written_together_or_not_at_all(tmp_path: Path) -> None:
     paths = write(every_kind(), tmp_path / "out", ("md", "tex"))
     assert [p.name for p in paths] == ["small.md", "small.tex"]
-    with pytest.raises(UserError, match="No format 'pdf'.*csv, json, md, png, tex"):
+    with pytest.raises(UserError, match="No format 'pdf'.*csv, json, md, png, svg, tex, txt"):
         write(every_kind(), tmp_path / "none", ("md", "pdf"))
     assert not (tmp_path / "none").exists()
     (tmp_path / "file").write_text("")
