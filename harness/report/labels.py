@@ -53,6 +53,8 @@ def place(axes: Axes, points: Sequence[Named], *, size: float = 7) -> list[Annot
         points: in any order.
         size: of the letters in points.
     """
+    from matplotlib.text import Text
+
     figure = axes.figure.get_figure(root=True)
     assert figure is not None
     figure.canvas.draw()  # the layout is computed here; what follows must not change it
@@ -77,7 +79,7 @@ def place(axes: Axes, points: Sequence[Named], *, size: float = 7) -> list[Annot
             color=points[number].colour,
             arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": "0.5", "shrinkA": 0},
         )
-        extent = note.get_window_extent()
+        extent = Text.get_window_extent(note)  # without its line
         half = (extent.width / 2, extent.height / 2)
         radius = points[number].radius * scale
         others = [box for n, box in enumerate(taken) if n != number]

@@ -204,7 +204,7 @@ def overlaps(figure: Figure) -> list[tuple[str, str]]:
 
     figure.canvas.draw()
     texts = [t for t in _shown(figure.findobj(Text)) if t.get_text().strip()]
-    boxes = [text.get_window_extent() for text in texts]
+    boxes = [Text.get_window_extent(text) for text in texts]  # of an annotation without its line
     pairs = []
     for i, box in enumerate(boxes):
         for j in range(i):
