@@ -39,7 +39,8 @@ def figure_11(request: Request) -> Made:
 def _make(request: Request, number: str) -> Made:
     for column in datasets(request.plan).values():
         usable: list[Model] = []
-        for model in models.pretrained(request, column):
+        found = list(models.pretrained(request, column))
+        for model in found:
             if isinstance(model, Unusable):
                 why = f"{model.row} on {column.used.name}: {model.why}"
                 yield Missing(name=number, why=why)
@@ -54,10 +55,11 @@ def _make(request: Request, number: str) -> Made:
                 maps[model.cell_run.row.name] = map_
         attending = [model for model in usable if model.cell_run.row.name in maps]
         if shown is None or not attending:
-            yield Missing(
-                name=number,
-                why=f"no row has a pre-trained vision transformer on {column.used.name}",
-            )
+            if len(usable) == len(found):  # else the reasons are told above
+                yield Missing(
+                    name=number,
+                    why=f"no row has a pre-trained vision transformer on {column.used.name}",
+                )
             continue
         means = {name: map_.mean(axis=1) for name, map_ in maps.items()}
         yield Drawing(

@@ -117,7 +117,9 @@ def draw(dataset: DatasetClasses, how: Style) -> Figure:
     across = max(1, min(len(rows), int((how.width - NAMES) / (CELL * count + 0.15))))
     down = -(-len(rows) // across)
     side = (how.width - NAMES) / across - 0.15
-    figure = style.new(how, down * (side + 0.4) + NAMES)
+    # Where the last line is not full, the line before it has names below it, too.
+    named = 1 if len(rows) % across == 0 else min(down, 2)
+    figure = style.new(how, down * (side + 0.45) + named * (NAMES + 0.2))
     grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     for number, axis in enumerate(grid.flat):
         if number >= len(rows):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SMALLEST, LARGEST = 0.5, 1.6
+SMALLEST, LARGEST = 0.3, 1.6
 """Sides of a picture in inches."""
 
 

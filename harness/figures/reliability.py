@@ -86,7 +86,8 @@ def draw(dataset: DatasetClasses, how: Style) -> Figure:
     rows = finished(dataset)
     across, down = panels(rows, how, 1.05)
     side = (how.width - 0.4) / across
-    figure = style.new(how, down * (side + 0.45) + 0.2)
+    named = 1 if len(rows) % across == 0 else min(down, 2)
+    figure = style.new(how, down * (side + 0.6) + 0.35 * named)
     grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     for number, axis in enumerate(grid.flat):
         if number >= len(rows):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,10 +25,17 @@ from harness.figures.values import (
 from harness.figures.values import caption as caption_of
 from harness.plan.columns import ColumnPlan
 from harness.report import panels
+from harness.report.style import Style
 from harness.train.images import pictures_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 IMAGES = {"9": 3, "10": 6}
 """Images of each figure."""
+
+NARROW = 0.7
+"""Inches of a column from which a method's name fits above it."""
 
 
 def figure_9(request: Request) -> Made:
@@ -78,14 +86,14 @@ def _drawing(
     images = pictures_of(chosen, truth.shape[1]) if request.images else None
     heads = [*([] if images is None else ["Image"]), "Ground truth", *predicted]
 
-    def lines() -> list[list[Picture]]:
-        return [
-            [
-                *([] if images is None else [Picture(image=images[i])]),
-                *(Picture(image=white(mask[i])) for mask in (truth, *predicted.values())),
-            ]
-            for i in range(len(chosen))
+    lines = [
+        [
+            *([] if images is None else [Picture(image=images[i])]),
+            *(Picture(image=white(mask[i])) for mask in (truth, *predicted.values())),
         ]
+        for i in range(len(chosen))
+    ]
+    classes = models.classes_of(column, chosen.labels)
 
     return Drawing(
         name=file_name(request, f"figure{number}", column.used.name),
@@ -111,8 +119,18 @@ def _drawing(
             ],
         },
         rows=tuple(_csv(chosen, truth, predicted)),
-        draw=lambda how: pictures.draw(lines(), heads, how),
+        draw=lambda how: draw(lines, heads, classes, how),
     )
+
+
+def draw(
+    lines: Sequence[Sequence[Picture]], heads: Sequence[str], classes: Sequence[str], how: Style
+) -> Figure:
+    """Draw a line per image; where columns are too narrow for their names, one per method."""
+    if how.width / len(heads) >= NARROW:
+        return pictures.draw(lines, heads, how)
+    turned = [list(column) for column in zip(*lines, strict=True)]
+    return pictures.draw(turned, classes, how, names=heads)
 
 
 def white(mask: np.ndarray) -> np.ndarray:
