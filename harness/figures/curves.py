@@ -230,7 +230,7 @@ def draw(shown: Sequence[Panel], how: Style) -> Figure:
     down = -(-len(shown) // across)
     labels = list(dict.fromkeys(line.label for panel in shown for line in panel.lines))
     columns = max(1, int(how.width / 1.6))
-    below = 0.17 * -(-len(labels) // columns) + 0.1
+    below = 0.22 * -(-len(labels) // columns) + 0.1
     figure = style.new(how, PANEL * down + below)
     axes = list(figure.subplots(down, across, squeeze=False).flat)
     for panel, axis in zip(shown, axes, strict=False):
@@ -241,7 +241,9 @@ def draw(shown: Sequence[Panel], how: Style) -> Figure:
     for axis in axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             handles.setdefault(str(label), handle)
-    names = [style.folded(label, round(48 / columns), 2) for label in handles]
+    # Beside the line of an entry, a letter of 7 points takes about a fifteenth of an inch.
+    letters = int(15 * (how.width / columns - 0.4))
+    names = [style.folded(label, letters, 2) for label in handles]
     figure.legend(list(handles.values()), names, loc="outside lower center", ncols=columns)
     return figure
 

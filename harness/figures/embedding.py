@@ -163,7 +163,7 @@ def draw(
                 marker=style.marker(number),
                 linewidths=0,
                 alpha=0.8,
-                label=style.folded(name, 14, 1),
+                label=style.folded(name, 12, 1),
             )
         axis.set_title(style.folded(label, round(14 * how.width / across), 2))
         axis.set(xticks=[], yticks=[])
