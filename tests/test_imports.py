@@ -28,6 +28,7 @@ HOMES = {
     "fvcore": ("harness/cost/",),
     "matplotlib": ("harness/report/", "harness/sweep/figures.py"),
     "timm": ("msmae/", "baselines/"),
+    "jinja2": ("harness/page/render.py",),
 }
 LONGEST_FILE, LONGEST_FUNCTION = 400, 80
 
@@ -49,6 +50,7 @@ ROOMS = (
     "sweep",
     "verdict",
     "audit",
+    "page",
     "api",
     "cli",
 )
@@ -213,6 +215,7 @@ def test_nothing_draws_from_global_randomness(path: Path) -> None:
         ["sweep", "--help"],
         ["cost", "--help"],
         ["audit", "--help"],
+        ["serve", "--help"],
     ],
     ids=" ".join,
 )
@@ -223,7 +226,7 @@ def test_light_commands_import_nothing_heavy(command: list[str], tmp_path: Path)
         "try:\n    code = main(sys.argv[1:])\n"
         "except SystemExit as end:\n    code = end.code\n"
         "heavy = {'torch', 'timm', 'mlflow', 'pandas', 'scipy', 'lightly', 'mmseg', 'optuna'}\n"
-        "heavy |= {'fvcore', 'rich', 'matplotlib'}\n"
+        "heavy |= {'fvcore', 'rich', 'matplotlib', 'jinja2'}\n"
         "print(sorted(heavy & sys.modules.keys()), file=sys.stderr)\n"
         "sys.exit(code)\n"
     )

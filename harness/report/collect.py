@@ -27,9 +27,14 @@ PROBE_TITLES = {"linear": "linear probe", "knn": "k-NN probe"}
 """Titles of probes by name."""
 
 
-def entries(plan: Plan) -> tuple[Entry, ...]:
-    """Return one entry per cell and seed, from records and, if needed, stored predictions."""
-    records = Records(plan.options.runs)
+def entries(plan: Plan, records: Records | None = None) -> tuple[Entry, ...]:
+    """Return one entry per cell and seed, from records and, if needed, stored predictions.
+
+    Args:
+        plan: of the table.
+        records: of the plan's run store; None to open it.
+    """
+    records = records or Records(plan.options.runs)
     measurements = Measurements(records)
     return tuple(
         _entry(cell_run, records, plan.options.rule, measurements) for cell_run in plan.cell_runs

@@ -112,19 +112,41 @@ def _default(table: Table, column: Column) -> Margin:
     return one_image(images) if images and column.metric == "accuracy" else HALF_A_POINT
 
 
-def collect(plan: Plan, *, margin: Margin | None = None) -> Collected:
+@dataclass(frozen=True, kw_only=True)
+class Read:
+    """What was read of a plan's records and counted of its costs, for several readers.
+
+    Attributes:
+        entries: one per cell and seed.
+        costs: by names of row and column.
+        kept: the predictions that are kept.
+    """
+
+    entries: Sequence[Entry]
+    costs: Mapping[tuple[str, str], Costing]
+    kept: KeptPredictions
+
+
+def read(plan: Plan) -> Read:
+    """Read a plan's records; no time is measured or read."""
+    return Read(
+        entries=report_collect.entries(plan), costs=fill(plan, None), kept=KeptPredictions(plan)
+    )
+
+
+def collect(plan: Plan, *, margin: Margin | None = None, known: Read | None = None) -> Collected:
     """Return the cells of a plan with the evidence on each published number.
 
     Args:
         plan: data sets that are not prepared are allowed.
         margin: in place of the table's margins, for all columns.
+        known: what was read of the plan already; None to read it.
     """
-    entries = report_collect.entries(plan)
+    known = known or read(plan)
+    entries, costs, kept = known.entries, known.costs, known.kept
     by_cell: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
         by_cell.setdefault((entry.row, entry.column), []).append(entry)
-    costs = fill(plan, None)
-    kept = KeptPredictions(plan)
     frozen = margins(plan.table)
     cells: dict[tuple[str, str], Cell] = {}
     scale: dict[str, tuple[str, ...]] = {}
