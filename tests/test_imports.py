@@ -63,6 +63,7 @@ SET_FROM_OUTSIDE = {
     ("harness/__main__.py", "sys.excepthook"),
     ("harness/cli/main.py", "parser.description"),
     ("harness/cli/migrate.py", "parser.description"),
+    ("harness/cli/serve.py", "parser.description"),
     ("harness/cli/verdict.py", "parser.description"),
     ("harness/sources/user_files.py", "package.__path__"),
     ("harness/sources/user_files.py", "spec.submodule_search_locations"),

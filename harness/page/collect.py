@@ -83,7 +83,7 @@ def collect(wanted: Wanted, *, title: str, command: str, device: str) -> Collect
             ProfileView(
                 name=name,
                 meaning=MEANINGS.get(name, ""),
-                tables=tuple(table for table in tables if table.profile == name),
+                tables=tuple(sorted((t for t in tables if t.profile == name), key=lambda t: not t.source)),
             )
             for name in sorted(profiles, key=_importance)
         ),
@@ -118,7 +118,8 @@ def _table(
     views: list[GridView] = []
     notes: dict[tuple[str, str], None] = {}
     folded: dict[str, dict[tuple[str, str], None]] = {COMPARED: {}, KEYS: {}}
-    for sheet in outputs.tables(plan):
+    sheets = outputs.tables(plan)
+    for sheet in sheets:
         names = {c.column.name for c in sheet.columns}
         grid = lay_out(
             sheet.table,
@@ -129,7 +130,9 @@ def _table(
             images=images,
         )
         behind.add(sheet, grid, verdicts)
-        views += _grids(sheet, grid, verdicts)
+        views += _grids(
+            sheet, grid, verdicts, sheet_title=sheet.name if len(sheets) > 1 else ""
+        )
         notes |= dict.fromkeys((n.label, n.text) for n in (*grid.footnotes, *grid.notes))
         folded[COMPARED] |= dict.fromkeys((n.label, n.text) for n in grid.compared)
         folded[KEYS] |= dict.fromkeys((n.label, n.text) for n in grid.keys)
@@ -170,11 +173,13 @@ def _tallies(judged: TableVerdict) -> Iterator[Tally]:
     return (tally(what, words) for what, words in kinds if words)
 
 
-def _grids(plan: Plan, grid: Grid, verdicts: Verdicts) -> Iterator[GridView]:
+def _grids(
+    plan: Plan, grid: Grid, verdicts: Verdicts, *, sheet_title: str
+) -> Iterator[GridView]:
     for number, (title, part) in enumerate(grid.tables):
         yield GridView(
             ref=f"{runs.table_ref(plan)}.{number}",
-            title=title or (plan.name if plan.table.table_per_dataset else ""),
+            title=title or sheet_title,
             heads=tuple(part.heads),
             columns=tuple(_column(column, part, verdicts) for column in part.columns),
             groups=tuple(

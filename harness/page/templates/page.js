@@ -240,7 +240,7 @@
       el("button", { type: "button", class: "quiet close", "aria-label": "Close", onclick: close }, "Close"),
       el("span", { class: "eyebrow" }, `${cell.profile} · ${cell.table} · ${cell.column}`),
       el("h2", { id: "panel-title" }, cell.row),
-      el("p", { class: "value" }, cell.text || "–"),
+      el("p", { class: "value" }, cell.text.split(" ", 1)[0] || "–", el("span", { class: "spread" }, cell.text.slice(cell.text.split(" ", 1)[0].length))),
       el("p", { class: "spread" }, `published ${cell.paper}`),
       ...verdict(cell),
       ...(runs.length > 1 ? [tabs(cell, chosen)] : []),
@@ -461,7 +461,14 @@
     for (const input of all("input[data-show]")) input.checked = state.show.has(input.dataset.show);
     if (filter.value !== state.q) filter.value = state.q;
     const focused = document.activeElement;
-    const hits = grids.reduce((sum, grid) => sum + lay(grid), 0);
+    let hits = 0;
+    const shown = new Set();
+    for (const grid of grids) {
+      const found = lay(grid);
+      hits += found;
+      if (found) shown.add(grid.table.closest("article"));
+    }
+    for (const article of all("article.table")) article.hidden = Boolean(state.q) && !shown.has(article);
     if (focused && focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
     document.getElementById("hits").textContent = state.q ? `${hits} row${hits === 1 ? "" : "s"}` : "";
   }
@@ -537,10 +544,10 @@
   apply();
   if (state.open && cells.has(state.open)) {
     const link = all("a.current")[0];
-    if (link) { returnTo = link; link.scrollIntoView({ block: "center" }); }
+    if (link) { returnTo = link; link.scrollIntoView({ block: "center", behavior: "instant" }); }
   } else if (location.hash && !location.hash.includes("=")) {
     const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    if (target) target.scrollIntoView();
+    if (target) target.scrollIntoView({ behavior: "instant" });
   }
   if (data.version) { document.getElementById("live").hidden = false; news(); setInterval(news, 2000); }
 })();
