@@ -83,7 +83,9 @@ def collect(wanted: Wanted, *, title: str, command: str, device: str) -> Collect
             ProfileView(
                 name=name,
                 meaning=MEANINGS.get(name, ""),
-                tables=tuple(sorted((t for t in tables if t.profile == name), key=lambda t: not t.source)),
+                tables=tuple(
+                    sorted((t for t in tables if t.profile == name), key=lambda t: not t.source)
+                ),
             )
             for name in sorted(profiles, key=_importance)
         ),
@@ -130,13 +132,12 @@ def _table(
             images=images,
         )
         behind.add(sheet, grid, verdicts)
-        views += _grids(
-            sheet, grid, verdicts, sheet_title=sheet.name if len(sheets) > 1 else ""
-        )
+        views += _grids(sheet, grid, verdicts, sheet_title=sheet.name if len(sheets) > 1 else "")
         notes |= dict.fromkeys((n.label, n.text) for n in (*grid.footnotes, *grid.notes))
         folded[COMPARED] |= dict.fromkeys((n.label, n.text) for n in grid.compared)
         folded[KEYS] |= dict.fromkeys((n.label, n.text) for n in grid.keys)
-    done = {e.key: e.stale for e in entries if e.status == "done"}
+    probes = {column.column.name for column in plan.columns if column.column.probe is not None}
+    done = {e.key: e.stale for e in entries if e.status == "done" and e.column not in probes}
     return TableView(
         ref=runs.table_ref(plan),
         name=plan.name,
@@ -173,9 +174,7 @@ def _tallies(judged: TableVerdict) -> Iterator[Tally]:
     return (tally(what, words) for what, words in kinds if words)
 
 
-def _grids(
-    plan: Plan, grid: Grid, verdicts: Verdicts, *, sheet_title: str
-) -> Iterator[GridView]:
+def _grids(plan: Plan, grid: Grid, verdicts: Verdicts, *, sheet_title: str) -> Iterator[GridView]:
     for number, (title, part) in enumerate(grid.tables):
         yield GridView(
             ref=f"{runs.table_ref(plan)}.{number}",

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from harness.canonical import canonical, describe
+from harness.errors import shown
 from harness.evaluate import metrics
 from harness.latency import timings
 from harness.page.curves import POINTS, thinned
@@ -32,13 +33,13 @@ from harness.verdict.values import Verdict
 
 
 def table_ref(plan: Plan) -> str:
-    """Return what identifies a table in a page."""
-    return f"{plan.options.profile.name}-{plan.name}"
+    """Return what identifies a table in a page; of characters that are not seen, the codes."""
+    return f"{plan.options.profile.name}-{shown(plan.name)}"
 
 
 def cell_ref(plan: Plan, row: str, column: str) -> str:
     """Return what identifies a cell in a page."""
-    return f"{table_ref(plan)}/{row}/{column}"
+    return f"{table_ref(plan)}/{shown(row)}/{shown(column)}"
 
 
 def timing(plan: Plan, device: str) -> timings.Timing | None:
@@ -236,7 +237,7 @@ def _number(plan: Plan, row: Row, column: GridColumn, cell: Cell) -> dict[str, A
 
 def _seed(plan: Plan, row: Row, column: GridColumn, entry: Entry) -> dict[str, Any]:
     factor = column.metric.factor
-    shown = {
+    known = {
         "seed": entry.seed,
         "key": entry.key,
         "status": entry.status,
@@ -250,7 +251,7 @@ def _seed(plan: Plan, row: Row, column: GridColumn, entry: Entry) -> dict[str, A
         "lacking": entry.lacking,
         "command": command(plan, row, column, entry.seed),
     }
-    return {name: value for name, value in shown.items() if value is not None}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def command(plan: Plan, row: Row, column: GridColumn, seed: int) -> str:

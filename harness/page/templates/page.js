@@ -67,6 +67,11 @@
     history[push ? "pushState" : "replaceState"](null, "", address === "#" ? location.pathname + location.search : address);
   }
 
+  // The element that a fragment without "=" names; none where it is no name.
+  function named(fragment) {
+    try { return document.getElementById(decodeURIComponent(fragment)); } catch { return null; }
+  }
+
   // ---- tables -------------------------------------------------------------------------------
   const grids = all("table[data-grid]").map((table) => ({
     table,
@@ -504,7 +509,7 @@
       write({ push: true });
       show();
     } else if ((link.getAttribute("href") || "").startsWith("#")) {
-      const target = document.getElementById(decodeURIComponent(link.getAttribute("href").slice(1)));
+      const target = named(link.getAttribute("href").slice(1));
       if (!target) return;
       event.preventDefault();
       target.scrollIntoView();
@@ -546,7 +551,7 @@
     const link = all("a.current")[0];
     if (link) { returnTo = link; link.scrollIntoView({ block: "center", behavior: "instant" }); }
   } else if (location.hash && !location.hash.includes("=")) {
-    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const target = named(location.hash.slice(1));
     if (target) target.scrollIntoView({ behavior: "instant" });
   }
   if (data.version) { document.getElementById("live").hidden = false; news(); setInterval(news, 2000); }
