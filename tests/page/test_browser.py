@@ -111,6 +111,9 @@ def test_the_address_holds_the_whole_view(page: Browser, address: str) -> None:
     kept = page.value("location.href")
     shown = page.value(f"{ROWS}.map(r => r.cells[0].textContent)")
     assert len(shown) == 3  # MAE, AMT (MAE), MSMAE
+    page.value("history.back()")
+    page.wait("document.getElementById('panel').hidden")
+    assert page.value("document.getElementById('filter').value") == "mae"
     page.open(kept)
     assert page.value(f"{ROWS}.map(r => r.cells[0].textContent)") == shown
     assert page.value("document.getElementById('filter').value") == "mae"
@@ -121,8 +124,6 @@ def test_the_address_holds_the_whole_view(page: Browser, address: str) -> None:
     assert page.value(
         "document.querySelector('#panel [aria-selected=true]').textContent"
     ).startswith("seed 1")
-    page.value("history.back()")
-    page.wait("document.getElementById('panel').hidden")
 
 
 def test_sorting_puts_numbers_in_order_and_what_is_missing_last(
@@ -311,5 +312,5 @@ def test_a_served_page_shows_new_runs_and_keeps_its_view(chromium: Browser) -> N
         chromium.wait(f"Number({cell}?.textContent) > 0")
         assert chromium.value("document.getElementById('filter').value") == "msmae"
         server.shutdown()
-    chromium.open("about:blank")
+    chromium.call("Page.navigate", url="about:blank")
     assert chromium.errors == []
