@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.page import find, runs
 from harness.page.chips import chip, tally
-from harness.page.find import Wanted
+from harness.page.find import ReadOnce, Wanted
 from harness.page.values import (
     CellView,
     ColumnView,
@@ -33,7 +33,6 @@ from harness.report.numbers import bracket, fixed, signed
 from harness.report.values import COMPARED, KEYS, NOTHING, Cell, ColumnContext, Entry, Grid
 from harness.report.values import GridColumn as Column
 from harness.store import margins as ledger
-from harness.store.record import Records
 from harness.verdict import collect as verdict_collect
 from harness.verdict.effects import Effect
 from harness.verdict.table import TableVerdict, judge_plan
@@ -66,7 +65,7 @@ def collect(wanted: Wanted, *, title: str, command: str, device: str) -> Collect
         UserError: there is nothing to show, or a margin is not the frozen one.
     """
     records = find.ReadOnce(wanted.options.runs)
-    plans = tuple(find.with_probes(plan, records) for plan in find.plans(wanted))
+    plans = tuple(find.with_probes(plan, records) for plan in find.plans(wanted, records))
     behind = runs.Behind(records)
     tables = [_table(plan, records, behind, command=command, device=device) for plan in plans]
     profiles = dict.fromkeys(plan.options.profile.name for plan in plans)
@@ -100,7 +99,7 @@ def _importance(profile: str) -> int:
 
 
 def _table(
-    plan: Plan, records: Records, behind: runs.Behind, *, command: str, device: str
+    plan: Plan, records: ReadOnce, behind: runs.Behind, *, command: str, device: str
 ) -> TableView:
     """Return the view of one plan, and add its runs to those behind the page."""
     entries = report_collect.entries(plan, records)

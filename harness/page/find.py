@@ -14,6 +14,7 @@ from harness.plan import catalog
 from harness.plan.options import Options
 from harness.plan.plan import CellRun, Plan, make_all
 from harness.spec.profile import Profile
+from harness.spec.run import Run
 from harness.spec.table import Table
 from harness.store.record import Record, Records
 
@@ -36,12 +37,20 @@ class ReadOnce(Records):
         """Read nothing yet."""
         super().__init__(folder)
         self._read: dict[str, Record | None] = {}
+        self._keys: dict[int, tuple[Run, list[str]]] = {}
 
     def read(self, key: str) -> Record | None:
         """Return the record of ``key`` as it was when it was first asked for."""
         if key not in self._read:
             self._read[key] = super().read(key)
         return self._read[key]
+
+    def keys(self, run: Run) -> list[str]:
+        """Return the keys of a run's stages, computed once for each run object."""
+        if id(run) not in self._keys:  # the run is kept, so that no other gets its id
+            counts = range(1, len(run.stages) + 1)
+            self._keys[id(run)] = (run, [run.key(count) for count in counts])
+        return self._keys[id(run)][1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +86,7 @@ class Wanted:
         return [catalog.load(name) for name in self.names]
 
 
-def plans(wanted: Wanted) -> list[Plan]:
+def plans(wanted: Wanted, records: ReadOnce) -> list[Plan]:
     """Return a plan for each table and profile with a record, with the seeds that have one.
 
     Without any, the tables that were named are planned under the first profile, so that a page
@@ -96,7 +105,11 @@ def plans(wanted: Wanted) -> list[Plan]:
             options = replace(
                 wanted.options, profile=profile, seeds=seeds, unprepared=True, probes=True
             )
-            found += [n for p in make_all(tables, options) if (n := _narrowed(p, keys)) is not None]
+            found += [
+                n
+                for p in make_all(tables, options)
+                if (n := _narrowed(p, keys, records)) is not None
+            ]
     if found:
         return sorted(found, key=lambda p: [name for name, _ in tables].index(p.name))
     if wanted.everything:
@@ -127,9 +140,9 @@ def _each_seed(runs: Path) -> Iterator[int]:
             yield seed
 
 
-def _narrowed(plan: Plan, keys: set[str]) -> Plan | None:
+def _narrowed(plan: Plan, keys: set[str], records: ReadOnce) -> Plan | None:
     """Return a plan without seeds that have no record; None if it has none at all."""
-    recorded = [c for c in plan.cell_runs if c.run.key() in keys]
+    recorded = [c for c in plan.cell_runs if records.keys(c.run)[-1] in keys]
     seeds = {c.seed for c in recorded if c.column.probe is None}
     if not seeds:
         return None
@@ -145,7 +158,7 @@ def _narrowed(plan: Plan, keys: set[str]) -> Plan | None:
     )
 
 
-def with_probes(plan: Plan, records: Records) -> Plan:
+def with_probes(plan: Plan, records: ReadOnce) -> Plan:
     """Return a plan without the probes that its finished records lack.
 
     Records of encoders without features have none; a column of probes that no record has is left
@@ -162,8 +175,8 @@ def with_probes(plan: Plan, records: Records) -> Plan:
     )
 
 
-def _has(cell_run: CellRun, records: Records) -> bool:
-    record = records.read(cell_run.run.key())
+def _has(cell_run: CellRun, records: ReadOnce) -> bool:
+    record = records.read(records.keys(cell_run.run)[-1])
     if record is None or record.result is None:
         return False
     return (cell_run.column.probe or "") in (record.result.probes or {})

@@ -17,6 +17,7 @@ from harness.errors import shown
 from harness.evaluate import metrics
 from harness.latency import timings
 from harness.page.curves import POINTS, thinned
+from harness.page.find import ReadOnce
 from harness.plan.plan import CellRun, Plan
 from harness.provenance import choose_device
 from harness.report import data, same_run
@@ -26,7 +27,7 @@ from harness.spec.recipe import Stage
 from harness.spec.run import Run
 from harness.spec.table import Row, Table
 from harness.store.predictions import UnusableError
-from harness.store.record import Record, Records
+from harness.store.record import Record
 from harness.store.result import Rule
 from harness.verdict.judge import describe as lines_of
 from harness.verdict.values import Verdict
@@ -54,7 +55,7 @@ def timing(plan: Plan, device: str) -> timings.Timing | None:
 class Behind:
     """Collects what stands behind the numbers of all tables of a page."""
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: ReadOnce) -> None:
         """Begin without any."""
         self._records = records
         self._cells: list[dict[str, Any]] = []
@@ -84,7 +85,7 @@ class Behind:
     def add(self, plan: Plan, grid: Grid, verdicts: Mapping[tuple[str, str], Verdict]) -> None:
         """Add the cells of a table, their runs and the runs' stages."""
         measurements = Measurements(self._records)
-        by_key = {cell_run.run.key(): cell_run for cell_run in plan.cell_runs}
+        by_key = {self._records.keys(c.run)[-1]: c for c in plan.cell_runs}
         for cell_run in by_key.values():
             self._add_run(plan, cell_run, measurements)
         chains = {row.name: self._chain(plan, row) for row in plan.table.rows}
@@ -134,13 +135,11 @@ class Behind:
 
     def _add_run(self, plan: Plan, cell_run: CellRun, measurements: Measurements) -> None:
         run = cell_run.run
-        key = run.key()
+        stages = self._records.keys(run)
+        key = stages[-1]
         if key in self._runs:
             return
-        stages = []
-        for count in range(1, len(run.stages) + 1):
-            stage_key = run.key(count)
-            stages.append(stage_key)
+        for count, stage_key in enumerate(stages, 1):
             if stage_key not in self._stages:
                 self._stages[stage_key] = self._stage(plan, run, count, stage_key)
         record = self._records.read(key)

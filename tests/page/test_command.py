@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.page import find
+from harness.page.find import ReadOnce
 from harness.spec import profiles
 from tests.conftest import Harness
 from tests.page import stores
@@ -83,7 +84,7 @@ def test_only_a_report_writes_pages(harness: Harness) -> None:
 def test_seeds_of_damaged_records_are_not_looked_for() -> None:
     stores.fill(stores.planned(rows=("mae",), seeds=(2,)))
     Path("runs/records/" + "a" * 64 + ".json").write_text("{")
-    (plan,) = find.plans(stores.wanted("table1"))
+    (plan,) = find.plans(stores.wanted("table1"), ReadOnce(Path("runs")))
     assert plan.seeds == (2,)
 
 
@@ -98,5 +99,5 @@ def test_the_runs_of_every_profile_are_found() -> None:
         profiles=tuple(profiles.PROFILES.values()),
         options=stores.options(datasets=brains),
     )
-    found = {p.options.profile.name: p.seeds for p in find.plans(wanted)}
+    found = {p.options.profile.name: p.seeds for p in find.plans(wanted, ReadOnce(Path("runs")))}
     assert found == {"smoke": (0,), "laptop": laptop.seeds}
