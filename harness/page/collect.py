@@ -66,7 +66,7 @@ def collect(wanted: Wanted, *, title: str, command: str, device: str) -> Collect
     """
     records = find.ReadOnce(wanted.options.runs)
     plans = tuple(find.with_probes(plan, records) for plan in find.plans(wanted, records))
-    behind = runs.Behind(records)
+    behind = runs.Behind(records, wanted.typed())
     tables = [_table(plan, records, behind, command=command, device=device) for plan in plans]
     profiles = dict.fromkeys(plan.options.profile.name for plan in plans)
     context = report_collect.context(plans[0], command=command, device=device)
@@ -103,7 +103,7 @@ def _table(
 ) -> TableView:
     """Return the view of one plan, and add its runs to those behind the page."""
     entries = report_collect.entries(plan, records)
-    costs = fill(plan, runs.timing(plan, device))
+    costs = fill(plan, runs.timing(plan, behind.typed(plan)))
     kept = KeptPredictions(plan, records)
     known = verdict_collect.Read(entries=entries, costs=costs, kept=kept)
     ledger.check(plan.options.runs, plan.name, verdict_collect.margins(plan.table))

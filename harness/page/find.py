@@ -72,6 +72,11 @@ class Wanted:
         """Whether the tables are found by their runs, not named."""
         return self.names == (ALL,)
 
+    def typed(self) -> dict[str, str]:
+        """Return how each table was named, a path for a user's file, by the table's name."""
+        named = (n for n in self.names if n != ALL)
+        return {Path(n).stem if n.endswith(".py") or "/" in n else n: n for n in named}
+
     def tables(self) -> list[tuple[str, Table]]:
         """Load the tables.
 

@@ -43,21 +43,32 @@ def cell_ref(plan: Plan, row: str, column: str) -> str:
     return f"{table_ref(plan)}/{shown(row)}/{shown(column)}"
 
 
-def timing(plan: Plan, device: str) -> timings.Timing | None:
-    """Return the stored times of a table's rows on this machine; None if there are none."""
-    if not device or not timings.kinds(plan) or not plan.chains:
+def timing(plan: Plan, typed: str) -> timings.Timing | None:
+    """Return the stored times of a table's rows on this machine; None if there are none.
+
+    Args:
+        plan: of the table.
+        typed: the table's name or path.
+    """
+    if not timings.kinds(plan) or not plan.chains:
         return None
     if not all(column.prepared for column in plan.columns):
         return None
-    return timings.read(plan, plan.name, choose_device())
+    return timings.read(plan, typed, choose_device())
 
 
 class Behind:
     """Collects what stands behind the numbers of all tables of a page."""
 
-    def __init__(self, records: ReadOnce) -> None:
-        """Begin without any."""
+    def __init__(self, records: ReadOnce, typed: Mapping[str, str]) -> None:
+        """Begin without any.
+
+        Args:
+            records: of the run store.
+            typed: how commands name the tables, by their names; those that ship need none.
+        """
         self._records = records
+        self._typed = typed
         self._cells: list[dict[str, Any]] = []
         self._runs: dict[str, dict[str, Any]] = {}
         self._stages: dict[str, dict[str, Any]] = {}
@@ -65,6 +76,10 @@ class Behind:
         self._settings_values: list[Any] = []
         self._versions: dict[str, int] = {}
         self._versions_values: list[Any] = []
+
+    def typed(self, plan: Plan) -> str:
+        """Return how a command names a plan's table."""
+        return self._typed.get(plan.name, plan.name)
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON values."""
@@ -107,7 +122,7 @@ class Behind:
                         "chain": chains[row.row.name],
                         "reference": None if reference is None else reference.label,
                         "compared": [] if reference is None else chains[reference.name],
-                        **_number(plan, row.row, column, cell),
+                        **_number(plan, self.typed(plan), row.row, column, cell),
                         **({} if verdict is None else {"verdict": _verdict(verdict)}),
                     }
                 )
@@ -219,7 +234,7 @@ def _flatten(name: str, value: Any, into: dict[str, Any]) -> None:
         into[name] = value
 
 
-def _number(plan: Plan, row: Row, column: GridColumn, cell: Cell) -> dict[str, Any]:
+def _number(plan: Plan, typed: str, row: Row, column: GridColumn, cell: Cell) -> dict[str, Any]:
     """Return a cell's number and the seeds behind it, in display units and unrounded."""
     metric = column.metric
     values: dict[str, Any] = {
@@ -227,14 +242,17 @@ def _number(plan: Plan, row: Row, column: GridColumn, cell: Cell) -> dict[str, A
         "metric": metric.name,
         "text": cell.number or ", ".join(cell.remarks),
         "paper": cell.paper,
-        "seeds": [_seed(plan, row, column, entry) for entry in cell.entries],
+        "seeds": [
+            {**_seed(column, entry), "command": command(plan, typed, row, column, entry.seed)}
+            for entry in cell.entries
+        ],
     }
     if cell.costing is not None:
         values["cost"] = data.to_cost(cell.costing)
     return values
 
 
-def _seed(plan: Plan, row: Row, column: GridColumn, entry: Entry) -> dict[str, Any]:
+def _seed(column: GridColumn, entry: Entry) -> dict[str, Any]:
     factor = column.metric.factor
     known = {
         "seed": entry.seed,
@@ -248,15 +266,14 @@ def _seed(plan: Plan, row: Row, column: GridColumn, entry: Entry) -> dict[str, A
         "stale": entry.stale or None,
         "error": entry.error,
         "lacking": entry.lacking,
-        "command": command(plan, row, column, entry.seed),
     }
     return {name: value for name, value in known.items() if value is not None}
 
 
-def command(plan: Plan, row: Row, column: GridColumn, seed: int) -> str:
-    """Return the command that trains a run anew."""
+def command(plan: Plan, typed: str, row: Row, column: GridColumn, seed: int) -> str:
+    """Return the command that trains a run of the table that is named ``typed``."""
     options = plan.options
-    words = ["harness", "run", plan.name, "--profile", options.profile.name]
+    words = ["harness", "run", typed, "--profile", options.profile.name]
     words += ["--datasets", column.context.column.dataset, "--rows", row.name]
     words += ["--seeds", str(seed)]
     if options.split is not None:

@@ -256,6 +256,15 @@ def page_of(name: str, *, bad: str) -> Reader:
     return read(str(path))
 
 
+def test_a_users_table_is_named_by_its_path() -> None:
+    Path("mine").mkdir()
+    Path("mine/own table.py").write_text(HOSTILE.format(bad="fine"))
+    stores.fill(stores.planned("mine/own table.py", None, seeds=(0,)))
+    (first, *_) = (c for c in read("mine/own table.py").data["cells"] if c["seeds"])
+    assert first["table"] == "own table"
+    assert first["seeds"][0]["command"].startswith("harness run 'mine/own table.py' --profile")
+
+
 def test_hostile_classes_errors_and_settings_do_not_end_the_data() -> None:
     for bad in NAMES:
         text = embedded({"classes": [bad], bad: bad})
