@@ -8,10 +8,11 @@ from typing import Any
 
 from harness.cli import options
 from harness.console import say
+from harness.interrupt import Stopped
 
 DESCRIPTION = """Show the page of `harness report all --format html` in a browser of this machine,
-and keep it up to date while runs go on. Nothing is trained or written; other machines cannot
-connect."""
+and keep it up to date while runs go on. Nothing is trained, no record or report is written; other
+machines cannot connect."""
 
 
 def add_parser(commands: Any) -> None:
@@ -51,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
         say(f"http://{serve.ADDRESS}:{server.server_address[1]}/  (Ctrl-C ends it)")
         try:
             server.serve_forever()
+        except KeyboardInterrupt as stopped:  # how a server ends: there is nothing to continue
+            return stopped.code if isinstance(stopped, Stopped) else 130
         finally:
             stop.set()
     return 0

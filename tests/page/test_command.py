@@ -7,15 +7,19 @@ from pathlib import Path
 import pytest
 
 from harness.page import find
+from harness.page.build import build
 from harness.page.find import ReadOnce
 from harness.spec import profiles
+from harness.store.record import Records
 from tests.conftest import Harness
 from tests.page import stores
 from tests.page.reading import Reader
+from tests.page.test_page import request
 
 FOLDERS = ("--data", "data", "--runs", "runs")
 
 
+@pytest.mark.slow
 def test_all_shows_every_table_that_has_a_run(harness: Harness) -> None:
     plan = stores.fill(stores.planned(rows=("mae", "msmae"), seeds=(0, 3)))
     assert plan.columns[0].used.name == "phantom-mri"
@@ -101,3 +105,20 @@ def test_the_runs_of_every_profile_are_found() -> None:
     )
     found = {p.options.profile.name: p.seeds for p in find.plans(wanted, ReadOnce(Path("runs")))}
     assert found == {"smoke": (0,), "laptop": laptop.seeds}
+
+
+def test_a_record_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page asks for a record many times; with thousands of runs, reading takes most of it."""
+    plan = stores.fill(stores.planned(seeds=(0, 1)))
+    read: list[str] = []
+    original = Records.read_checked
+
+    def counted(self: Records, key: str) -> object:
+        read.append(key)
+        return original(self, key)
+
+    monkeypatch.setattr(Records, "read_checked", counted)
+    made = build(request("table1"))
+    assert len(made.data["runs"]) == 8  # four chains, and their encoders under the probes
+    present = [key for key in read if key in {s.key for s in plan.stage_runs}]
+    assert sorted(present) == sorted({s.key for s in plan.stage_runs})

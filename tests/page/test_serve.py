@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +22,7 @@ from harness.store import heartbeat
 from harness.store.heartbeat import StageProgress
 from harness.store.status import Running
 from tests.conftest import Harness
+from tests.page import stores
 
 
 @pytest.fixture
@@ -146,6 +150,29 @@ def test_running_stages_are_told(port: int) -> None:
         "running: aaaaaaaaaaaa"
     )
     assert heartbeat.SUFFIX == ".progress"
+
+
+@pytest.mark.slow
+def test_a_signal_ends_it_without_a_word_of_checkpoints() -> None:
+    stores.fill(stores.planned(rows=("mae",), seeds=(0,)))
+    before = sorted((p, p.stat().st_mtime_ns) for p in Path("runs").rglob("*"))
+    words = ["serve", "table1", "--profile", "smoke", "--datasets", "btmd", "--port", "0"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "harness", *words, "--runs", "runs", "--data", "data"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline()]
+        address = next(line for line in lines if line.startswith("http://127.0.0.1:"))
+        port = int(address.split("/")[2].partition(":")[2])
+        assert b"82.46" in ask(port)[2]
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err == ""
+    assert sorted((p, p.stat().st_mtime_ns) for p in Path("runs").rglob("*")) == before
 
 
 def test_the_command_says_what_is_missing(harness: Harness) -> None:
