@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.cli import audit
-from harness.cli import pages
+from harness.cli import audit, pages
 from harness.cli.options import PAGE
 from harness.cli.planning import make_plan
 from harness.cli.sweep import find_studies, page_options

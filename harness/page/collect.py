@@ -22,7 +22,7 @@ from harness.page.values import (
     TableView,
     Tally,
 )
-from harness.plan import outputs
+from harness.plan import catalog, outputs
 from harness.plan.columns import ColumnPlan
 from harness.plan.plan import Plan
 from harness.report import collect as report_collect
@@ -33,9 +33,11 @@ from harness.report.numbers import bracket, fixed, signed
 from harness.report.values import COMPARED, KEYS, NOTHING, Cell, ColumnContext, Entry, Grid
 from harness.report.values import GridColumn as Column
 from harness.store import margins as ledger
+from harness.store.margins import TableFile
 from harness.verdict import collect as verdict_collect
+from harness.verdict import frozen
 from harness.verdict.effects import Effect
-from harness.verdict.table import TableVerdict, judge_plan
+from harness.verdict.table import TableVerdict, judge_plan, remarks
 from harness.verdict.values import Verdict
 
 MEANINGS: Mapping[str, str] = {
@@ -46,6 +48,9 @@ MEANINGS: Mapping[str, str] = {
     "paper": "The paper's image size, encoders and epochs: the reproduction.",
 }
 """What the numbers of the shipped profiles can say."""
+
+MARGINS = "Margins of the verdicts"
+"""Heading of what the ledgers say of each column's margin."""
 
 Verdicts = Mapping[tuple[str, str], Verdict]
 
@@ -106,8 +111,10 @@ def _table(
     costs = fill(plan, runs.timing(plan, behind.typed(plan)))
     kept = KeptPredictions(plan, records)
     known = verdict_collect.Read(entries=entries, costs=costs, kept=kept)
-    ledger.check(plan.options.runs, plan.name, verdict_collect.margins(plan.table))
-    judged = judge_plan(plan, known=known)
+    file = TableFile(name=plan.name, place=catalog.place(behind.typed(plan)))
+    whole = find.without_probes(plan)
+    ledger.check(plan.options.runs, file, frozen.chosen(whole.table))
+    judged = judge_plan(whole, file=file, known=known)
     verdicts = {(cell.row.name, cell.column.name): v for cell, v in judged.numbers}
     context = report_collect.context(plan, command=command, device=device)
     contexts = {column.column.name: _context(plan, column) for column in plan.columns}
@@ -118,7 +125,8 @@ def _table(
 
     views: list[GridView] = []
     notes: dict[tuple[str, str], None] = {}
-    folded: dict[str, dict[tuple[str, str], None]] = {COMPARED: {}, KEYS: {}}
+    margins = {(s.column, s.text.partition(" ")[2]): None for s in judged.standings}
+    folded: dict[str, dict[tuple[str, str], None]] = {MARGINS: margins, COMPARED: {}, KEYS: {}}
     sheets = outputs.tables(plan)
     for sheet in sheets:
         names = {c.column.name for c in sheet.columns}
@@ -143,7 +151,7 @@ def _table(
         profile=plan.options.profile.name,
         title=plan.table.title,
         source=plan.table.source,
-        caption=grid.caption[1:],
+        caption=(*grid.caption[1:], *(line.removeprefix("* ") for line in remarks(judged))),
         tallies=tuple(_tallies(judged)),
         grids=tuple(views),
         lists=tuple(_lists(judged)),

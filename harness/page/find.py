@@ -180,6 +180,17 @@ def with_probes(plan: Plan, records: ReadOnce) -> Plan:
     )
 
 
+def without_probes(plan: Plan) -> Plan:
+    """Return a plan of the table's own columns, which a verdict takes for the whole table."""
+    columns = tuple(c for c in plan.columns if c.column.probe is None)
+    return replace(
+        plan,
+        columns=columns,
+        table=replace(plan.table, columns=tuple(c.column for c in columns)),
+        cell_runs=tuple(c for c in plan.cell_runs if c.column.probe is None),
+    )
+
+
 def _has(cell_run: CellRun, records: ReadOnce) -> bool:
     record = records.read(records.keys(cell_run.run)[-1])
     if record is None or record.result is None:
