@@ -34,9 +34,9 @@ from harness.report.values import COMPARED, KEYS, NOTHING, Cell, ColumnContext, 
 from harness.report.values import GridColumn as Column
 from harness.store import margins as ledger
 from harness.store.margins import TableFile
-from harness.verdict import collect as verdict_collect
 from harness.verdict import frozen
 from harness.verdict.effects import Effect
+from harness.verdict.read import Read
 from harness.verdict.table import TableVerdict, judge_plan, remarks
 from harness.verdict.values import Verdict
 
@@ -110,7 +110,7 @@ def _table(
     entries = report_collect.entries(plan, records)
     costs = fill(plan, runs.timing(plan, behind.typed(plan)))
     kept = KeptPredictions(plan, records)
-    known = verdict_collect.Read(entries=entries, costs=costs, kept=kept)
+    known = Read(entries=entries, costs=costs, kept=kept, records=records)
     file = TableFile(name=plan.name, place=catalog.place(behind.typed(plan)))
     whole = find.without_probes(plan)
     ledger.check(plan.options.runs, file, frozen.chosen(whole.table))

@@ -12,7 +12,6 @@ from harness.evaluate import registry
 from harness.plan.columns import ColumnPlan
 from harness.plan.plan import Plan
 from harness.report import collect as report_collect
-from harness.report.costs import fill
 from harness.report.evidence import ImageEvidence, KeptPredictions
 from harness.report.values import ColumnContext, Costing, Entry
 from harness.spec.claim import HALF_A_POINT, Margin, one_image
@@ -22,6 +21,7 @@ from harness.stats import grid, intervals, variance
 from harness.stats.intervals import Interval
 from harness.store.result import Rule
 from harness.verdict.constant import constant
+from harness.verdict.read import Read, read
 from harness.verdict.values import Basis, Evidence, NamedSd
 
 BASIS: Basis = "draw"
@@ -110,28 +110,6 @@ def _default(table: Table, column: Column) -> Margin:
     if images is None and shipped is not None:
         images = shipped.sizes.get("eval")
     return one_image(images) if images and column.metric == "accuracy" else HALF_A_POINT
-
-
-@dataclass(frozen=True, kw_only=True)
-class Read:
-    """What was read of a plan's records and counted of its costs, for several readers.
-
-    Attributes:
-        entries: one per cell and seed.
-        costs: by names of row and column.
-        kept: the predictions that are kept.
-    """
-
-    entries: Sequence[Entry]
-    costs: Mapping[tuple[str, str], Costing]
-    kept: KeptPredictions
-
-
-def read(plan: Plan) -> Read:
-    """Read a plan's records; no time is measured or read."""
-    return Read(
-        entries=report_collect.entries(plan), costs=fill(plan, None), kept=KeptPredictions(plan)
-    )
 
 
 def collect(plan: Plan, *, margin: Margin | None = None, known: Read | None = None) -> Collected:

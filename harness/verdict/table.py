@@ -12,10 +12,11 @@ from harness.spec.table import Table
 from harness.store.margins import TableFile
 from harness.verdict import effects as effects_of
 from harness.verdict import frozen
-from harness.verdict.collect import Cell, Collected, Read, collect
+from harness.verdict.collect import Cell, Collected, collect
 from harness.verdict.effects import Effect, JudgedClaim, by_word
 from harness.verdict.frozen import Standing
 from harness.verdict.judge import judge
+from harness.verdict.read import Read
 from harness.verdict.units import mixed
 from harness.verdict.values import Evidence, Verdict, Word
 
@@ -132,7 +133,9 @@ def judge_plan(
         numbers=numbers,
         effects=effects_of.effects(collected),
         claims=effects_of.claims(collected),
-        standings=frozen.standings(plan, file or TableFile(name=plan.name)),
+        standings=frozen.standings(
+            plan, file or TableFile(name=plan.name), None if known is None else known.records
+        ),
         narrowing=narrowing(plan),
         margin=margin,
     )
