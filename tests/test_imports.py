@@ -28,6 +28,7 @@ HOMES = {
     "fvcore": ("harness/cost/",),
     "matplotlib": ("harness/report/", "harness/sweep/figures.py", "harness/figures/"),
     "timm": ("msmae/", "baselines/"),
+    "jinja2": ("harness/page/render.py",),
 }
 LONGEST_FILE, LONGEST_FUNCTION = 400, 80
 
@@ -50,6 +51,7 @@ ROOMS = (
     "verdict",
     "audit",
     "figures",
+    "page",
     "api",
     "cli",
 )
@@ -62,6 +64,7 @@ SET_FROM_OUTSIDE = {
     ("harness/__main__.py", "sys.excepthook"),
     ("harness/cli/main.py", "parser.description"),
     ("harness/cli/migrate.py", "parser.description"),
+    ("harness/cli/serve.py", "parser.description"),
     ("harness/cli/verdict.py", "parser.description"),
     ("harness/sources/user_files.py", "package.__path__"),
     ("harness/sources/user_files.py", "spec.submodule_search_locations"),
@@ -214,6 +217,7 @@ def test_nothing_draws_from_global_randomness(path: Path) -> None:
         ["sweep", "--help"],
         ["cost", "--help"],
         ["audit", "--help"],
+        ["serve", "--help"],
     ],
     ids=" ".join,
 )
@@ -224,7 +228,7 @@ def test_light_commands_import_nothing_heavy(command: list[str], tmp_path: Path)
         "try:\n    code = main(sys.argv[1:])\n"
         "except SystemExit as end:\n    code = end.code\n"
         "heavy = {'torch', 'timm', 'mlflow', 'pandas', 'scipy', 'lightly', 'mmseg', 'optuna'}\n"
-        "heavy |= {'fvcore', 'rich', 'matplotlib'}\n"
+        "heavy |= {'fvcore', 'rich', 'matplotlib', 'jinja2'}\n"
         "print(sorted(heavy & sys.modules.keys()), file=sys.stderr)\n"
         "sys.exit(code)\n"
     )

@@ -70,6 +70,8 @@ def test_the_wheel_holds_exactly_the_packages(wheel: Path) -> None:
         assert f"harness/methods/{name}" in names
     assert "harness/py.typed" in names  # of every package below it too
     assert "harness/_experiments/table1.py" in names
+    for name in ("page.html", "page.css", "page.js"):
+        assert f"harness/page/templates/{name}" in names
     assert not [n for n in names if n.endswith((".npy", ".pt", ".db", ".zip"))]
     for needed in ("torch", "timm", "mmsegmentation", "mmengine", "pandas", "optuna", "lightly"):
         assert f"Requires-Dist: {needed}" in text

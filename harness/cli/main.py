@@ -163,8 +163,12 @@ def _parser() -> argparse.ArgumentParser:
 
     report = commands.add_parser("report", help="write the table or the sweep from the records")
     report.add_argument(
-        "experiment", nargs="?", help="a name from `harness list`, or the path of a file"
+        "experiment",
+        nargs="?",
+        help="a name from `harness list`, or the path of a file; for --format html also several, or"
+        " all: every table that ships and has a run",
     )
+    report.add_argument("others", nargs="*", metavar="experiment", help=argparse.SUPPRESS)
     report.add_argument(
         "--check",
         action="store_true",
@@ -172,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
         " the records kept beside them; exit code 1 where a number differs",
     )
     add_narrowing(report)
-    add_output(report)
+    add_output(report, page=True)
     add_study(report)
 
     track = commands.add_parser("track", help="mirror finished records to MLflow")
@@ -192,10 +196,12 @@ def _parser() -> argparse.ArgumentParser:
     from harness.cli.data import add_parser as add_data_parser
     from harness.cli.figures import add_parser as add_figures_parser
     from harness.cli.migrate import add_parser as add_migrate_parser
+    from harness.cli.serve import add_parser as add_serve_parser
     from harness.cli.verdict import add_parser as add_verdict_parser
 
     add_verdict_parser(commands)
     add_figures_parser(commands)
+    add_serve_parser(commands)
     add_data_parser(commands)
     add_cost_parser(commands)
     add_audit_parser(commands)

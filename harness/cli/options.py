@@ -84,6 +84,10 @@ def folder_of(variable: str, default: str) -> Path:
     return Path(os.environ.get(variable) or default)
 
 
+PAGE = "html"
+"""Format of a page, which shows more than a table: verdicts, and the runs behind every number."""
+
+
 def names(text: str) -> tuple[str, ...]:
     """Parse names separated by commas."""
     parsed = tuple(name.strip() for name in text.split(",") if name.strip())
@@ -92,14 +96,14 @@ def names(text: str) -> tuple[str, ...]:
     return parsed
 
 
-def formats(text: str) -> tuple[str, ...]:
-    """Parse table formats separated by commas."""
+def formats(text: str, *more: str) -> tuple[str, ...]:
+    """Parse table formats, and ``more`` ones, separated by commas."""
     from harness.report.write import TABLE_FORMATS  # slow to import, used for --format only
 
     parsed = names(text)
     for name in parsed:
-        if name not in TABLE_FORMATS:
-            known = ", ".join(TABLE_FORMATS)
+        if name not in (*TABLE_FORMATS, *more):
+            known = ", ".join((*TABLE_FORMATS, *more))
             raise argparse.ArgumentTypeError(f"no format {name!r}; known: {known}")
     return parsed
 
@@ -114,6 +118,11 @@ def typed_of(words: Sequence[str], options: Sequence[str]) -> tuple[str, ...]:
         for head in heads
     }
     return tuple(option for option in options if option in found)
+
+
+def page_formats(text: str) -> tuple[str, ...]:
+    """Parse formats of tables and pages separated by commas."""
+    return formats(text, PAGE)
 
 
 def seeds(text: str) -> tuple[int, ...]:
@@ -218,10 +227,18 @@ def add_study(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_output(parser: argparse.ArgumentParser, *, figures: bool = True) -> None:
-    """Add the options of output: folder, formats and figures."""
+def add_output(
+    parser: argparse.ArgumentParser, *, figures: bool = True, page: bool = False
+) -> None:
+    """Add the options of output: folder, formats (also of a page) and figures."""
     parser.add_argument("--out", type=path, help="folder of the tables (default reports/PROFILE)")
-    parser.add_argument("--format", type=formats, default=("md", "tex", "json"), metavar="F,F")
+    parser.add_argument(
+        "--format",
+        type=page_formats if page else formats,
+        default=("md", "tex", "json"),
+        metavar="F,F",
+        help=f"md, tex, json, csv{', or html: one page with the runs behind it' if page else ''}",
+    )
     if figures:
         parser.add_argument(
             "--classes",

@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.cli import audit
+from harness.cli import audit, pages
+from harness.cli.options import PAGE
 from harness.cli.planning import make_plan
 from harness.cli.sweep import find_studies, page_options
 from harness.cli.tables import write_tables, written_plans
 from harness.console import note, say
 from harness.errors import UserError, listed
+from harness.page import build
+from harness.page.find import ALL
 from harness.provenance import choose_device
 from harness.report import check
 from harness.spec import profiles
@@ -27,6 +30,15 @@ def run(args: argparse.Namespace) -> int:
         return _check(args)
     if args.experiment is None:
         raise UserError("Name an experiment from `harness list`, or give --check.")
+    names = (args.experiment, *args.others)
+    if PAGE in args.format or len(names) > 1 or args.experiment == ALL:
+        path = pages.path_of(args, names)
+        build.write(pages.request(args, names), path)
+        say(f"Written: {path}")
+        remaining = tuple(name for name in args.format if name != PAGE)
+        if not remaining:
+            return 0
+        args = argparse.Namespace(**{**vars(args), "format": remaining})
     if studies := find_studies(args):
         if args.classes:
             raise UserError(f"{args.experiment} is a sweep; leave --classes out.")

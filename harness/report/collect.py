@@ -27,23 +27,55 @@ PROBE_TITLES = {"linear": "linear probe", "knn": "k-NN probe"}
 """Titles of probes by name."""
 
 
-def entries(plan: Plan) -> tuple[Entry, ...]:
-    """Return one entry per cell and seed, from records and, if needed, stored predictions."""
-    records = Records(plan.options.runs)
+def entries(plan: Plan, records: Records | None = None) -> tuple[Entry, ...]:
+    """Return one entry per cell and seed, from records and, if needed, stored predictions.
+
+    Args:
+        plan: of the table.
+        records: of the plan's run store; None to open it.
+    """
+    records = records or Records(plan.options.runs)
     measurements = Measurements(records)
+    digests = Digests()
     return tuple(
-        _entry(cell_run, records, plan.options.rule, measurements) for cell_run in plan.cell_runs
+        _entry(cell_run, records, plan.options.rule, measurements, digests)
+        for cell_run in plan.cell_runs
     )
 
 
-def _entry(cell_run: CellRun, records: Records, rule: Rule, measurements: Measurements) -> Entry:
-    record = records.read(cell_run.run.key())
+class Digests:
+    """The digests of the sources that act on the rows of one plan, each computed once.
+
+    They depend on a row's stages alone, not on data or seed.
+    """
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._known: dict[tuple[str, int], str] = {}
+
+    def of(self, cell_run: CellRun, count: int) -> str:
+        """Return the digest of the sources of a run's first ``count`` stages."""
+        name = (cell_run.row.name, count)
+        if name not in self._known:
+            self._known[name] = sources(cell_run.run, count)
+        return self._known[name]
+
+
+def _entry(
+    cell_run: CellRun,
+    records: Records,
+    rule: Rule,
+    measurements: Measurements,
+    digests: Digests,
+) -> Entry:
+    key = cell_run.run.key()
+    record = records.read(key)
     entry = Entry(
         row=cell_run.row.name,
         column=cell_run.column.name,
         seed=cell_run.seed,
         status="missing" if record is None else record.status,
-        key=cell_run.run.key(),
+        key=key,
         error=record.error if record else None,
         commit=record.commit if record else "",
         data=cell_run.run.data,
@@ -63,21 +95,26 @@ def _entry(cell_run: CellRun, records: Records, rule: Rule, measurements: Measur
         lacking=shown.lacking,
         n=evaluation.n,
         collapsed=evaluation.at(rule).collapsed,
-        stale=is_stale(cell_run, records),
+        stale=_is_stale(cell_run, key, records, digests),
     )
 
 
 def is_stale(cell_run: CellRun, records: Records) -> bool:
-    """Whether a finished run was made by other sources than the present ones.
+    """Whether a finished run was made by other sources than the present ones."""
+    return _is_stale(cell_run, cell_run.run.key(), records, Digests())
+
+
+def _is_stale(cell_run: CellRun, key: str, records: Records, digests: Digests) -> bool:
+    """Whether a finished run, with its key, was made by other sources than the present ones.
 
     A stage that was interrupted may have been begun by others than those that its record names.
     """
     run = cell_run.run
     for count in range(1, len(run.stages) + 1):
-        record = records.read(run.key(count))
+        record = records.read(key if count == len(run.stages) else run.key(count))
         if record is None or (count < len(run.stages) and record.provenance.attempts is None):
             continue  # the digest of the last stage is of the sources of the whole chain
-        if not record.provenance.made_by(sources(run, count)):
+        if not record.provenance.made_by(digests.of(cell_run, count)):
             return True
     return False
 

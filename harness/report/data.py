@@ -137,11 +137,11 @@ def _cell(cell: Cell, column: GridColumn) -> dict[str, Any]:
         "marks": list(cell.marks),
         "remarks": list(cell.remarks),
         "seeds": [_entry(entry, column) for entry in cell.entries],
-        **({} if cell.costing is None else {"cost": _costing(cell.costing)}),
+        **({} if cell.costing is None else {"cost": to_cost(cell.costing)}),
     }
 
 
-def _costing(costing: Costing) -> dict[str, Any]:
+def to_cost(costing: Costing) -> dict[str, Any]:
     """Return a cost as JSON values, in natural units."""
     return {
         "value": costing.value,

@@ -94,10 +94,10 @@ Images = Callable[[GridColumn, Sequence[Entry]], ImageEvidence | None]
 class KeptPredictions:
     """The kept predictions of a plan's runs; those of a run are read once."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, records: Records | None = None) -> None:
         """Remember where runs and data are; nothing is read yet."""
         self._plan = plan
-        self._records = Records(plan.options.runs)
+        self._records = records or Records(plan.options.runs)
         self._columns = {column.column.name: column for column in plan.columns}
         self._parts: dict[tuple[str, str], ImageStore] = {}
         self._read: dict[str, Outcomes | str] = {}

@@ -12,7 +12,6 @@ from harness.evaluate import registry
 from harness.plan.columns import ColumnPlan
 from harness.plan.plan import Plan
 from harness.report import collect as report_collect
-from harness.report.costs import fill
 from harness.report.evidence import ImageEvidence, KeptPredictions
 from harness.report.values import ColumnContext, Costing, Entry
 from harness.spec.claim import HALF_A_POINT, Margin, one_image
@@ -22,6 +21,7 @@ from harness.stats import grid, intervals, variance
 from harness.stats.intervals import Interval
 from harness.store.result import Rule
 from harness.verdict.constant import constant
+from harness.verdict.read import Read, read
 from harness.verdict.values import Basis, Evidence, NamedSd
 
 BASIS: Basis = "draw"
@@ -112,19 +112,19 @@ def _default(table: Table, column: Column) -> Margin:
     return one_image(images) if images and column.metric == "accuracy" else HALF_A_POINT
 
 
-def collect(plan: Plan, *, margin: Margin | None = None) -> Collected:
+def collect(plan: Plan, *, margin: Margin | None = None, known: Read | None = None) -> Collected:
     """Return the cells of a plan with the evidence on each published number.
 
     Args:
         plan: data sets that are not prepared are allowed.
         margin: in place of the table's margins, for all columns.
+        known: what was read of the plan already; None to read it.
     """
-    entries = report_collect.entries(plan)
+    known = known or read(plan)
+    entries, costs, kept = known.entries, known.costs, known.kept
     by_cell: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
         by_cell.setdefault((entry.row, entry.column), []).append(entry)
-    costs = fill(plan, None)
-    kept = KeptPredictions(plan)
     frozen = margins(plan.table)
     cells: dict[tuple[str, str], Cell] = {}
     scale: dict[str, tuple[str, ...]] = {}

@@ -52,11 +52,14 @@ def chosen(table: Table) -> dict[str, Chosen]:
     }
 
 
-def standings(plan: Plan, file: TableFile) -> tuple[Standing, ...]:
-    """Return what the ledgers of the plan's store say of each margin of its table."""
+def standings(plan: Plan, file: TableFile, records: Records | None = None) -> tuple[Standing, ...]:
+    """Return what the ledgers of the plan's store say of each margin of its table.
+
+    ``records`` are those of the store; None opens it.
+    """
     ledgers = ledger.read(plan.options.runs, file)
     now = chosen(plan.table)
-    finished = _finished(plan) if now else {}
+    finished = _finished(plan, records or Records(plan.options.runs)) if now else {}
     return tuple(
         _standing(name, margin, ledgers, finished.get(name, ())) for name, margin in now.items()
     )
@@ -125,13 +128,12 @@ def _numbers(now: Chosen, same: Sequence[Frozen]) -> list[str]:
     return [f"{count} of its {len(now.judges)} published numbers were not there then"]
 
 
-def _finished(plan: Plan) -> Mapping[str, list[datetime]]:
+def _finished(plan: Plan, records: Records) -> Mapping[str, list[datetime]]:
     """Return when the finished runs of each column were finished.
 
     Of a run that was interrupted the time is late rather than early. Dates of runs and of margins
     are cut to whole seconds alike, so that no run counts as older than a margin frozen before it.
     """
-    records = Records(plan.options.runs)
     found: dict[str, list[datetime]] = {}
     for cell_run in plan.cell_runs:
         record = records.read(cell_run.run.key())

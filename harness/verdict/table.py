@@ -16,6 +16,7 @@ from harness.verdict.collect import Cell, Collected, collect
 from harness.verdict.effects import Effect, JudgedClaim, by_word
 from harness.verdict.frozen import Standing
 from harness.verdict.judge import judge
+from harness.verdict.read import Read
 from harness.verdict.units import mixed
 from harness.verdict.values import Evidence, Verdict, Word
 
@@ -105,7 +106,11 @@ class TableVerdict:
 
 
 def judge_plan(
-    plan: Plan, *, margin: Margin | None = None, file: TableFile | None = None
+    plan: Plan,
+    *,
+    margin: Margin | None = None,
+    file: TableFile | None = None,
+    known: Read | None = None,
 ) -> TableVerdict:
     """Judge every published number, effect and claim of a plan's table.
 
@@ -113,8 +118,9 @@ def judge_plan(
         plan: with the runs to judge; data sets that are not prepared are allowed.
         margin: in place of the table's margins, for all columns.
         file: of the table, by which its margins were frozen; None where its name says it.
+        known: what was read of the plan already; None to read it.
     """
-    collected = collect(plan, margin=margin)
+    collected = collect(plan, margin=margin, known=known)
     numbers = tuple(
         (cell, judge(_with_units(cell.evidence)))
         for row in plan.table.rows
@@ -127,7 +133,9 @@ def judge_plan(
         numbers=numbers,
         effects=effects_of.effects(collected),
         claims=effects_of.claims(collected),
-        standings=frozen.standings(plan, file or TableFile(name=plan.name)),
+        standings=frozen.standings(
+            plan, file or TableFile(name=plan.name), None if known is None else known.records
+        ),
         narrowing=narrowing(plan),
         margin=margin,
     )
