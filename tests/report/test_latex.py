@@ -67,7 +67,8 @@ def _shipped(style: TableStyle) -> Iterator[Grid]:
 @pytest.mark.parametrize(
     "style",
     [TableStyle(), TableStyle(intervals="none"), PAPER, TableStyle(name="paper", intervals="ci"),
-     TableStyle(name="paper", siunitx=True), TableStyle(name="paper", siunitx=True, intervals="none")],
+     TableStyle(name="paper", siunitx=True),
+     TableStyle(name="paper", siunitx=True, intervals="none")],
     ids=repr,
 )  # fmt: skip
 def test_shipped_tables_fit_two_columns(style: TableStyle, tmp_path: Path) -> None:
