@@ -12,6 +12,7 @@ from harness.evaluate.metrics import METRICS
 from harness.report.division import Division
 from harness.report.evidence import Images
 from harness.report.grid import lay_out
+from harness.report.table_style import FULL, TableStyle
 from harness.report.values import ColumnContext, Context, Entry, Grid
 from harness.spec.quantity import Metric
 from harness.spec.recipe import Recipe, Stage
@@ -115,19 +116,21 @@ def grid(
     metrics: Mapping[str, Metric] = METRICS,
     references: tuple[str, ...] = (),
     images: Images | None = None,
+    style: TableStyle = FULL,
+    source: str = "Table 0",
     **context: Any,
 ) -> Grid:
     """Lay out a table of the given rows, by default with the BTMD column."""
     shown = tuple(columns) if columns is not None else (column(),)
     table = Table(
         title="A table",
-        source="Table 0",
+        source=source,
         rows=tuple(rows),
         columns=tuple(c.column for c in shown),
         references=references,
     )
     made = replace(CONTEXT, **context)
-    return lay_out(table, tuple(entries), shown, made, metrics=metrics, images=images)
+    return lay_out(table, tuple(entries), shown, made, metrics=metrics, images=images, style=style)
 
 
 def every_kind() -> Grid:

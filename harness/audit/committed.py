@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from harness import files
-from harness.audit.page import FORMATS, Page
+from harness.audit.page import Page, to_latex, to_markdown
 from harness.ranges import said
 from harness.report.check_table import equal
+from harness.report.table_style import FULL, TableStyle
 
 MOST = 3
 """Differences of a file that are told one by one."""
@@ -32,14 +33,21 @@ def differences(
     lines = [f"{path}: {line}, `{command}` gives {wanted}" for line, wanted in found[:MOST]]
     if len(found) > MOST:
         lines.append(f"{path}: and {len(found) - MOST} differences more")
-    for form, render in FORMATS.items():
-        beside = path.with_suffix(f".{form}")
+    name = path.stem
+    for file, wanted in {f"{name}.md": to_markdown(page), **_latex(path, page)}.items():
+        beside = path.with_name(file)
         try:
             text = files.read_bytes(beside).decode(errors="replace")
         except FileNotFoundError:
             continue
-        lines += [f"{beside}: {line}" for line in _first(text, render(page), command)]
+        lines += [f"{beside}: {line}" for line in _first(text, wanted, command)]
     return tuple(lines)
+
+
+def _latex(path: Path, page: Page) -> Mapping[str, str]:
+    """Return the LaTeX files in the style that is committed: "paper" has a caption beside it."""
+    has_caption = path.with_name(f"{path.stem}-caption.tex").exists()
+    return to_latex(page, path.stem, TableStyle(name="paper") if has_caption else FULL)
 
 
 def _first(text: str, expected: str, command: str) -> Iterator[str]:

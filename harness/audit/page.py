@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
-from harness.report import latex, markdown
-
-LATEX_ROWS = 12
-"""Lines of a piece of a table in LaTeX: a page holds as many of the longest texts."""
+from harness.report import markdown, tex_page
+from harness.report.table_style import FULL, TableStyle
 
 Cells = tuple[str, ...]
 """Texts of a line of a table."""
@@ -54,7 +51,7 @@ class Page:
 def to_markdown(page: Page) -> str:
     """Return a page as GitHub Markdown."""
     escape = markdown.escape
-    lines = [f"# {escape(page.title)}", "", f"Written by `{page.command}`."]
+    lines = [f"# {escape(page.title)}", "", f"Written by {markdown.code(page.command)}."]
     lines += [text for sentence in page.lead for text in ("", escape(sentence))]
     for section in page.sections:
         lines += ["", f"## {escape(section.title)}"]
@@ -67,29 +64,29 @@ def to_markdown(page: Page) -> str:
     return "\n".join(lines) + "\n"
 
 
-def to_latex(page: Page) -> str:
-    """Return a page as a part of a LaTeX document; long tables come in pieces that fit a page."""
-    escape = latex.escape
-    lines = [
-        f"% Written by: {' '.join(page.command.split())}",
-        "% Needs, in the preamble:",
-        *(f"%   \\usepackage{package}" for package in latex.PACKAGES),
-        rf"\section*{{{escape(page.title)}}}",
+def to_latex(page: Page, name: str, style: TableStyle = FULL) -> Mapping[str, str]:
+    """Return a page as LaTeX files by name: a part of a document, or the bare tables."""
+    sections = [
+        tex_page.Section(
+            title=section.title,
+            text=section.text,
+            picture=section.picture,
+            table=tex_page.table(section.head, section.rows, "l" * len(section.head))
+            if section.head
+            else None,
+        )
+        for section in page.sections
     ]
-    lines += [text for sentence in page.lead for text in (escape(sentence), "")]
-    for section in page.sections:
-        lines += [rf"\subsection*{{{escape(section.title)}}}"]
-        lines += [text for sentence in section.text for text in (escape(sentence), "")]
-        if section.picture:
-            name = rf"\detokenize{{{section.picture}}}"
-            size = r"width=\linewidth,height=0.9\textheight,keepaspectratio"
-            lines += [rf"\noindent\includegraphics[{size}]{{{name}}}", ""]
-        lines += [
-            line
-            for begin in range(0, len(section.rows), LATEX_ROWS)
-            for line in _tabular(section, begin)
-        ]
-    return "\n".join(lines) + "\n"
+    return tex_page.render(
+        tex_page.Page(
+            name=name,
+            caption=(page.title, *page.lead),
+            sections=tuple(sections),
+            comments=(f"Written by: {page.command}",),
+            prose=True,
+        ),
+        style,
+    )
 
 
 def to_lines(page: Page, *, most: int = 12) -> list[str]:
@@ -106,29 +103,6 @@ def to_lines(page: Page, *, most: int = 12) -> list[str]:
             if len(section.rows) > most:
                 lines.append(f"  ... and {len(section.rows) - most} more (--format md has all)")
     return lines
-
-
-FORMATS: Mapping[str, Callable[[Page], str]] = MappingProxyType(
-    {"md": to_markdown, "tex": to_latex}
-)
-"""Renderers of a page by file extension; JSON holds the audit's values, not the page."""
-
-
-def _tabular(section: Section, begin: int) -> list[str]:
-    """Return a piece of a section's table, from one of its lines on."""
-    width = 0.92 / len(section.head)
-    columns = rf"p{{{width:.3f}\linewidth}}" * len(section.head)
-    rows = (section.head, *section.rows[begin : begin + LATEX_ROWS])
-    head, *others = (" & ".join(map(latex.escape, row)) + r" \\" for row in rows)
-    return [
-        rf"{{\footnotesize\setlength{{\tabcolsep}}{{2pt}}\noindent\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        head,
-        r"\midrule",
-        *others,
-        r"\bottomrule",
-        r"\end{tabular}\par}\medskip",
-    ]
 
 
 def _aligned(row: Cells, widths: Sequence[int]) -> str:

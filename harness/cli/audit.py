@@ -53,6 +53,7 @@ def add_parser(commands: Any) -> None:
         parser.add_argument(
             "--out", type=options.path, default=Path("reports"), help="their folder"
         )
+        options.add_style(parser)
 
 
 def _formats(audit: str) -> Any:
@@ -133,8 +134,7 @@ def _data(args: argparse.Namespace) -> int:
 def _show(args: argparse.Namespace, page: Page, values: dict[str, Any], name: str) -> None:
     """Write an audit in the formats that are asked for, and print it."""
     from harness import files
-    from harness.audit.page import FORMATS as RENDERERS
-    from harness.audit.page import to_lines
+    from harness.audit.page import to_latex, to_lines, to_markdown
 
     # Files first: the reader of a pipe may close it before the end.
     written = []
@@ -142,11 +142,14 @@ def _show(args: argparse.Namespace, page: Page, values: dict[str, Any], name: st
         path = args.out / f"{name}.{form}"
         if form == "json":
             files.write_json(path, values)
-        elif form in RENDERERS:
-            files.write_text(path, RENDERERS[form](page))
-        else:
-            continue
-        written.append(path)
+            written.append(path)
+        elif form == "md":
+            files.write_text(path, to_markdown(page))
+            written.append(path)
+        elif form == "tex":
+            for file, text in to_latex(page, name, options.style(args)).items():
+                files.write_text(args.out / file, text)
+                written.append(args.out / file)
     if args.json:
         say_json(values)
         return

@@ -7,9 +7,13 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.ranges import said
 from harness.spec.dataset import PARTS
+
+if TYPE_CHECKING:
+    from harness.report.table_style import TableStyle
 
 MOST_SEEDS = 1000
 """Seeds that one command can name."""
@@ -239,6 +243,7 @@ def add_output(
         metavar="F,F",
         help=f"md, tex, json, csv{', or html: one page with the runs behind it' if page else ''}",
     )
+    add_style(parser, columns=figures)
     if figures:
         parser.add_argument(
             "--classes",
@@ -256,6 +261,56 @@ def add_output(
             action="store_true",
             help="figures show only masks, for data sets whose images may not be redistributed",
         )
+
+
+def add_style(parser: argparse.ArgumentParser, *, columns: bool = False) -> None:
+    """Add the options of how tables are shown; with ``columns`` also those of a table's numbers."""
+    parser.add_argument(
+        "--style",
+        choices=("full", "paper"),
+        default="full",
+        help="of LaTeX: floats with all notes (full), or the bare tabular for a paper, with"
+        " caption and label in NAME-caption.tex (paper)",
+    )
+    if not columns:
+        return
+    parser.add_argument(
+        "--intervals",
+        choices=("none", "sd", "ci"),
+        help="behind a mean over seeds: nothing, the standard deviation, or this and the 95 %%"
+        " interval (default: ci, with --style paper sd)",
+    )
+    parser.add_argument(
+        "--columns",
+        type=names,
+        default=(),
+        metavar="A,B",
+        help="only these columns in texts, by the name of the JSON file, and only these of paper,"
+        " ours, difference; JSON and CSV have all",
+    )
+    parser.add_argument(
+        "--siunitx", action="store_true", help="with --style paper: columns of siunitx"
+    )
+
+
+def style(args: argparse.Namespace) -> TableStyle:
+    """Return how tables are shown.
+
+    Raises:
+        UserError: siunitx is asked for without the style that has it.
+    """
+    from harness.errors import UserError
+    from harness.report.table_style import TableStyle
+
+    siunitx = bool(getattr(args, "siunitx", False))
+    if siunitx and args.style != "paper":
+        raise UserError("--siunitx needs --style paper: the full tables have no such columns.")
+    return TableStyle(
+        name=args.style,
+        intervals=getattr(args, "intervals", None),
+        columns=tuple(getattr(args, "columns", ())),
+        siunitx=siunitx,
+    )
 
 
 def add_narrowing(parser: argparse.ArgumentParser) -> None:

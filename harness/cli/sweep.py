@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from harness.cli.options import style
 from harness.cli.planning import (
     launch_options,
     plan_options,
@@ -56,7 +57,9 @@ def find_studies(args: argparse.Namespace) -> list[Study]:
 
 def page_options(args: argparse.Namespace) -> PageOptions:
     """Return the options of how a study's pages are written."""
-    return PageOptions(folder=args.out, formats=args.format, command=typed_command(args))
+    return PageOptions(
+        folder=args.out, formats=args.format, command=typed_command(args), style=style(args)
+    )
 
 
 def _designs(args: argparse.Namespace, name: str, sweep: Sweep) -> list[Design]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from harness import provenance
+from harness.cli.options import style
 from harness.cli.planning import typed_command
 from harness.console import note, say
 from harness.latency import timings
@@ -29,6 +30,7 @@ from harness.report import (
 from harness.report.costs import fill
 from harness.report.evidence import KeptPredictions
 from harness.report.grid import lay_out
+from harness.report.table_style import FULL, TableStyle
 from harness.report.values import Context, Grid
 from harness.report.write import FIGURE_FORMATS, write
 from harness.store import compact
@@ -62,19 +64,24 @@ def write_tables(
         device: the device that the tables name and the times are of.
         measure: measure the times that a table shows and this machine has not measured.
     """
-    folder = _out(args, plan)
+    folder, shown = _out(args, plan), _style(args, sheets)
     paths: list[Path] = []
     tables: list[keep.Written] = []
     for sheet in sheets:
         grid = _grid(args, sheet, device, measure=measure)
-        formats = tuple(FIGURE_FORMATS) if sheet.is_figure else args.format
-        tables.append(keep.written(grid, write(grid, folder, formats)))
+        if sheet.is_figure:
+            written = write(grid, folder, tuple(FIGURE_FORMATS))
+        else:
+            texts = (
+                grid if shown == FULL else _grid(args, sheet, device, measure=False, style=shown)
+            )
+            written = write(grid, folder, args.format, texts=texts, style=shown)
+            terminal.show(texts)
+        tables.append(keep.written(grid, written))
         paths += tables[-1].paths
-        if not sheet.is_figure:
-            terminal.show(grid)
     if plan.table.curves is not None:
         context = _context(args, plan, device)
-        curves = curves_files.write(plan, context, folder, args.format, say)
+        curves = curves_files.write(plan, context, folder, args.format, say, shown=shown)
         paths += curves
         # They are compared with what was written, as the table's own files are.
         tables[0] = replace(tables[0], paths=(*tables[0].paths, *curves))
@@ -82,7 +89,9 @@ def write_tables(
         context = _context(args, plan, device)
         paths += panels.write(plan, context, folder, with_images=not args.no_images)
     if args.classes:
-        tables.append(classes_page.write(plan, _context(args, plan, device), folder))
+        tables.append(
+            classes_page.write(plan, _context(args, plan, device), folder, args.format, shown)
+        )
         paths += tables[-1].paths
     return [*paths, keep.keep(plan, tables, folder)]
 
@@ -108,7 +117,25 @@ def _out(args: argparse.Namespace, plan: Plan) -> Path:
     return args.out or Path("reports") / plan.options.profile.name
 
 
-def _grid(args: argparse.Namespace, plan: Plan, device: torch.device, *, measure: bool) -> Grid:
+def _style(args: argparse.Namespace, sheets: Sequence[Plan]) -> TableStyle:
+    """Return how the tables are shown.
+
+    Raises:
+        UserError: a column is named that no table has.
+    """
+    shown = style(args)
+    shown.check(list(dict.fromkeys(c.column.name for sheet in sheets for c in sheet.columns)))
+    return shown
+
+
+def _grid(
+    args: argparse.Namespace,
+    plan: Plan,
+    device: torch.device,
+    *,
+    measure: bool,
+    style: TableStyle = FULL,
+) -> Grid:
     context = _context(args, plan, device)
     timing = _timing(args, plan, device, measure=measure)
     timing_notes = () if timing is None else (timing.note,)
@@ -119,6 +146,7 @@ def _grid(args: argparse.Namespace, plan: Plan, device: torch.device, *, measure
         context,
         costings=fill(plan, timing),
         images=KeptPredictions(plan),
+        style=style,
     )
 
 

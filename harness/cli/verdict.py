@@ -72,6 +72,13 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--out", type=options.path, help="folder of the pages (reports/PROFILE)")
+    parser.add_argument(
+        "--format",
+        choices=("md,json", "md,tex,json"),
+        default="md,json",
+        help="files that are written; LaTeX only where it is named",
+    )
+    options.add_style(parser)
     options.add_narrowing(parser)
 
 
@@ -156,7 +163,7 @@ def judge_values(args: argparse.Namespace) -> Verdict:
 
 
 def _tables(args: argparse.Namespace) -> int:
-    from harness.verdict import terminal, write
+    from harness.verdict import latex, terminal, write
     from harness.verdict.table import counted, summary
 
     verdicts = list(_judged(args))
@@ -167,9 +174,14 @@ def _tables(args: argparse.Namespace) -> int:
         folder = args.out or Path("reports") / plan.options.profile.name
         page = write.table_to_json(verdict, context)
         pages.append(page)
-        files.write_text(folder / f"{verdict.page}.md", write.markdown(verdict, context))
+        texts = {f"{verdict.page}.md": write.markdown(verdict, context)}
+        if "tex" in args.format:
+            shown = write.view(verdict, context)
+            texts.update(latex.render(shown, context, verdict.page, options.style(args)))
+        for file, text in texts.items():
+            files.write_text(folder / file, text)
         files.write_json(folder / f"{verdict.page}.json", page)
-        paths += [folder / f"{verdict.page}.md", folder / f"{verdict.page}.json"]
+        paths += [folder / file for file in (*texts, f"{verdict.page}.json")]
     words = [judged.word for verdict in verdicts for _, judged in verdict.numbers]
     if args.json:
         say_json({"summary": counted(words), "tables": pages})

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from harness.report.numbers import bracket, fixed, signed
+from harness.report.table_style import Spread
 from harness.report.values import (
     NOTHING,
     Cell,
@@ -37,7 +38,13 @@ NOISY = "noisy"
 
 
 def make(
-    row: Row, column: ColumnContext, metric: Quantity, runs: Sequence[Entry], context: Context
+    row: Row,
+    column: ColumnContext,
+    metric: Quantity,
+    runs: Sequence[Entry],
+    context: Context,
+    *,
+    spread: Spread = "ci",
 ) -> Cell:
     """Return a cell without rank and footnote marks.
 
@@ -47,6 +54,7 @@ def make(
         metric: the column's metric.
         runs: the entries of this row and column, at most one per seed.
         context: how the table was made.
+        spread: what stands behind the mean.
     """
     printed, paper = _published(row.printed_in(column.column), metric)
     if row.stages is None:
@@ -68,7 +76,8 @@ def make(
     interval = intervals.t_interval(values) if len(values) > 1 else None
     number = fixed(value, metric.digits)
     if sd is not None and interval is not None:
-        number += f" ± {fixed(sd, metric.digits)} {bracket(interval, metric.digits)}"
+        number += f" ± {fixed(sd, metric.digits)}" if spread != "none" else ""
+        number += f" {bracket(interval, metric.digits)}" if spread == "ci" else ""
     return Cell(
         state=state,
         printed=printed,

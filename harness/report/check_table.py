@@ -139,6 +139,14 @@ class Table:
     ties: tuple[dict[str, Any], ...] | None = None
     footnotes: tuple[Note, ...] = ()
     notes: tuple[Note, ...] = ()
+    source: str = ""
+    texts: Mapping[str, Any] | None = None
+
+    @property
+    def own(self) -> bool:
+        """Whether it reproduces nothing, see ``spec.table.Table.own``."""
+        cells = [cell for row in self.rows for cell in row.cells.values()]
+        return not self.source and all(cell.printed is None for cell in cells)
 
     @property
     def computed(self) -> list[Mapping[str, Number]]:

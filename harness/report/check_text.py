@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness import files
 from harness.report import latex, markdown
+from harness.report import tex as typeset
 from harness.report.check_table import Cell, Column, Row, Table
 from harness.report.numbers import bracket, fixed, signed
 from harness.report.values import CHECK, HEADINGS, NOTHING, Part
@@ -34,14 +35,21 @@ def differences(table: Table, path: Path) -> Iterator[str]:
 
     Args:
         table: of the JSON file.
-        path: the page, ``.md`` or ``.tex``; nothing is yielded if there is none.
+        path: the page, ``.md`` or ``.tex``; nothing is yielded if there is none, or if it was
+            written with fewer columns, other intervals or in another style.
     """
+    if table.texts is not None:
+        return
     try:
         text = files.read_bytes(path).decode(errors="replace")
     except FileNotFoundError:
         return
     tex = path.suffix == ".tex"
+    if tex:
+        text = _unbroken(text)
     printed = _latex(text) if tex else _markdown(text)
+    if tex and not table.subtables:
+        printed = _joined(printed)
     if len(printed) != len(table.small):
         yield f"{path}: it has {len(printed)} tables, the JSON file {len(table.small)}"
         return
@@ -50,6 +58,51 @@ def differences(table: Table, path: Path) -> Iterator[str]:
             yield f"{path}: {line}"
     for line in _texts(text, table, tex=tex):
         yield f"{path}: {line}"
+
+
+def _escape(text: str) -> str:
+    return _unbroken(typeset.escape(text))
+
+
+def _unbroken(text: str) -> str:
+    """Return LaTeX without what only breaks lines, and without the commands of former versions."""
+    stacked = re.compile(r"\\begin\{tabular\}\[b\]\{@\{\}[lrc]@\{\}\}(.*?)\\end\{tabular\}")
+    text = stacked.sub(lambda found: found[1].replace(r" \\ ", " "), text)
+    text = text.replace(r"\allowbreak{}", "").replace(r"$\pm$\,", r"$\pm$ ")
+    # The whole number was bold or underlined, now it is the mean alone.
+    return re.sub(r"\\(textbf|underline)\{([^{} ]+)( [^{}]*)?\}( \$\\pm)?", _mean, text)
+
+
+def _mean(found: re.Match[str]) -> str:
+    command, mean, behind, more = found.groups(default="")
+    if not behind.startswith(r" $\pm"):
+        return found[0]
+    return rf"\{command}{{{mean}}}{behind}{more}"
+
+
+def _joined(printed: list[_Printed]) -> list[_Printed]:
+    """Return the tables of a page of which pieces that did not fit together are one."""
+    whole: list[_Printed] = []
+    for piece in printed:
+        if whole and (piece.heads, piece.spans) == (whole[-1].heads, whole[-1].spans):
+            whole[-1].rows.extend(piece.rows)
+        else:
+            whole.append(piece)
+    while len(whole) > 1 and len(whole[0].rows) == len(whole[1].rows):
+        first, second = whole[:2]
+        pairs = zip(first.heads, second.heads, strict=False)
+        labels = next((n for n, (a, b) in enumerate(pairs) if a != b or a in _PARTS), 0)
+        whole[:2] = [
+            _Printed(
+                first.heads + second.heads[labels:],
+                [a + b[labels:] for a, b in zip(first.rows, second.rows, strict=True)],
+                first.spans + second.spans,
+            )
+        ]
+    return whole
+
+
+_PARTS = tuple(typeset.escape(heading) for heading in HEADINGS.values())
 
 
 def _markdown(text: str) -> list[_Printed]:
@@ -89,6 +142,8 @@ def _latex(text: str) -> list[_Printed]:
 
 def _table(found: _Printed, rows: Sequence[Row], table: Table, *, tex: bool) -> Iterator[str]:
     parts = _parts(found.heads, tex=tex)
+    named = bool(parts)
+    parts = parts or (["ours"] * len(table.columns) if table.own else [])
     columns = _columns(parts)
     if len(columns) != len(table.columns):
         yield f"it has {len(columns)} columns of numbers, the JSON file {len(table.columns)}"
@@ -97,7 +152,11 @@ def _table(found: _Printed, rows: Sequence[Row], table: Table, *, tex: bool) -> 
     if len(found.rows) != expected:
         yield f"a table has {len(found.rows)} rows, the JSON file gives {expected}"
         return
-    headings = found.spans if tex else [found.heads[-len(parts) + columns[i][0]] for i in columns]
+    headings = (
+        found.spans
+        if tex and named
+        else [found.heads[-len(parts) + columns[i][0]] for i in columns]
+    )
     yield from _headings(headings, table.columns, tex=tex)
     for row, cells in zip(rows, found.rows, strict=False):
         words, numbers = cells[: -len(parts)], cells[-len(parts) :]
@@ -106,20 +165,32 @@ def _table(found: _Printed, rows: Sequence[Row], table: Table, *, tex: bool) -> 
             for position in columns[number]:
                 yield from _cell(row, column, parts[position], numbers[position], tex=tex)
     for values, cells in zip(table.computed, found.rows[len(rows) :], strict=True):
-        numbers = cells[-len(parts) :]
-        for number, column in enumerate(table.columns):
-            for position in columns[number]:
-                value = values.get(column.name) if parts[position] == "ours" else None
-                shown = _constant(value, column, tex=tex)
-                if numbers[position] != shown:
-                    yield (
-                        f"row {cells[0]!r}, column {column.name}: it shows {numbers[position]!r},"
-                        f" the JSON file gives {shown!r}"
-                    )
+        yield from _computed(values, cells, table, parts, tex=tex)
+
+
+def _computed(
+    values: Mapping[str, float | None],
+    cells: Sequence[str],
+    table: Table,
+    parts: Sequence[Part],
+    *,
+    tex: bool,
+) -> Iterator[str]:
+    """Compare the row of a constant answer."""
+    columns, numbers = _columns(parts), cells[-len(parts) :]
+    for number, column in enumerate(table.columns):
+        for position in columns[number]:
+            value = values.get(column.name) if parts[position] == "ours" else None
+            shown = _constant(value, column, tex=tex)
+            if numbers[position] != shown:
+                yield (
+                    f"row {cells[0]!r}, column {column.name}: it shows {numbers[position]!r},"
+                    f" the JSON file gives {shown!r}"
+                )
 
 
 def _headings(headings: Sequence[str], columns: Sequence[Column], *, tex: bool) -> Iterator[str]:
-    escape = latex.escape if tex else markdown.escape
+    escape = _escape if tex else markdown.escape
     for column, heading in zip(columns, headings, strict=False):
         title = escape(column.title)
         if column.metric not in COSTS and title not in heading:
@@ -128,7 +199,7 @@ def _headings(headings: Sequence[str], columns: Sequence[Column], *, tex: bool) 
 
 def _constant(value: float | None, column: Column, *, tex: bool) -> str:
     """Return what the row of a constant answer shows."""
-    escape = latex.escape if tex else markdown.escape
+    escape = _escape if tex else markdown.escape
     if value is None:
         return escape(NOTHING)
     text = escape(fixed(value, column.digits))
@@ -142,7 +213,7 @@ def _parts(heads: Sequence[str], *, tex: bool) -> list[Part]:
         named = [
             part
             for part in ORDER
-            if (head == latex.escape(HEADINGS[part]) if tex else head.endswith(HEADINGS[part]))
+            if (head == typeset.escape(HEADINGS[part]) if tex else head.endswith(HEADINGS[part]))
         ]
         if not named or (not tex and " " not in head):
             break
@@ -162,7 +233,7 @@ def _columns(parts: Sequence[Part]) -> dict[int, list[int]]:
 
 def _words(row: Row, words: Sequence[str], heads: Sequence[str], *, tex: bool) -> Iterator[str]:
     """Compare a row's label, encoder and check marks."""
-    escape = latex.escape if tex else markdown.escape
+    escape = _escape if tex else markdown.escape
     texts = [escape(word) for word in (row.label, row.backbone) if word]
     for what in dict.fromkeys((row.label, row.backbone)):
         if what and words.count(escape(what)) < texts.count(escape(what)):
@@ -179,7 +250,9 @@ def _cell(row: Row, column: Column, part: Part, text: str, *, tex: bool) -> Iter
         return  # told of the JSON file
     render = latex.shown if tex else markdown.shown
     expected = render(_shown(cell, column), part)
-    if text == expected or (part == "paper" and _is(text, cell.printed)):
+    if text == (_unbroken(expected) if tex else expected) or (
+        part == "paper" and _is(text, cell.printed)
+    ):
         return
     where = "" if part == "ours" else f" ({HEADINGS[part]})"
     yield (
@@ -212,7 +285,7 @@ def _shown(cell: Cell, column: Column) -> Shown:
 
 def _texts(text: str, table: Table, *, tex: bool) -> Iterator[str]:
     """Compare the caption and the notes below the table."""
-    escape = latex.escape if tex else markdown.escape
+    escape = _escape if tex else markdown.escape
     if tex:
         same = f"\\caption{{{escape(table.caption)}}}" in text
     else:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness import files
 from harness.canonical import short
 from harness.evaluate import derived
+from harness.evaluate.derived import ClassFigures
 from harness.plan.plan import Plan
-from harness.report import classes, classes_figure, notes
+from harness.report import classes, classes_figure, notes, tex_page
 from harness.report.cells import COLLAPSED
 from harness.report.classes import DatasetClasses, RowClasses, RunClasses, Spread
 from harness.report.keep import Written
 from harness.report.markdown import escape
 from harness.report.numbers import fixed
-from harness.report.values import NOTHING, Context
+from harness.report.table_style import FULL, TableStyle
+from harness.report.values import NOTHING, Context, Note
 from harness.spec.table import Table, file_name
 
 FORMAT = 1
@@ -39,13 +41,21 @@ def to_json(table: Table, datasets: Sequence[DatasetClasses], context: Context) 
     }
 
 
-def write(plan: Plan, context: Context, folder: Path) -> Written:
+def write(
+    plan: Plan,
+    context: Context,
+    folder: Path,
+    formats: Sequence[str] = (),
+    style: TableStyle = FULL,
+) -> Written:
     """Write ``NAME-classes.md`` and ``.json``, and a PNG per data set.
 
     Args:
         plan: the table's plan.
         context: how the table is made.
         folder: folder of the files.
+        formats: "tex" also writes ``NAME-classes.tex``; others change nothing.
+        style: of LaTeX files.
 
     Raises:
         UserError: no row classifies, or the folder cannot be written.
@@ -62,6 +72,10 @@ def write(plan: Plan, context: Context, folder: Path) -> Written:
     page = render(plan.table, datasets, context, [path.name for path in paths])
     files.write_text(folder / f"{name}.md", page)
     files.write_json(folder / f"{name}.json", to_json(plan.table, datasets, context))
+    if "tex" in formats:
+        for file, text in latex(plan.table, datasets, context, style).items():
+            files.write_text(folder / file, text)
+            paths.append(folder / file)
     runs = {run.key for dataset in datasets for row in dataset.rows for run in row.runs}
     pages = (folder / f"{name}.md", folder / f"{name}.json")
     return Written(name=name, runs=tuple(sorted(runs)), paths=(*pages, *paths))
@@ -123,51 +137,80 @@ def render(
     return "\n".join(lines) + "\n"
 
 
+def latex(
+    table: Table, datasets: Sequence[DatasetClasses], context: Context, style: TableStyle
+) -> Mapping[str, str]:
+    """Return the pages' tables as LaTeX files by name, see ``harness.report.tex_page``."""
+    sections = []
+    for dataset in datasets:
+        rows = [row for row in dataset.rows if row.runs]
+        for title, heads, cells in _tables(dataset, rows) if rows else ():
+            shown = tex_page.table(heads, cells, "l" + "r" * (len(heads) - 1))
+            sections.append(tex_page.Section(title=f"{dataset.title}: {title}", table=shown))
+    return tex_page.render(
+        tex_page.Page(
+            name=f"{context.name}-classes",
+            caption=_caption(table, context),
+            sections=tuple(sections),
+            notes=(Note(label="Made", text=notes.made(context)),),
+            comments=(f"Made by: {context.command}",),
+            prose=True,
+            each=_caption(table, context)[1:],
+        ),
+        style,
+    )
+
+
+def _tables(
+    dataset: DatasetClasses, rows: Sequence[RowClasses]
+) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+    """Yield titles, headings and rows of the tables of a data set, as plain text."""
+    known = derived.known()
+    yield (
+        "all classes",
+        ["Method", "n", "seeds", *(metric.title for metric in known.values())],
+        [
+            [*_who(r), *(_number(r.metric(m), 1.0 * q.factor, q.digits) for m, q in known.items())]
+            for r in rows
+        ],
+    )
+    for title, get in PER_CLASS:
+        yield (
+            title,
+            ["Method", "n", "seeds", *_counted(dataset, rows[0].runs[0])],
+            [
+                [*_who(r), *(_number(r.of_class(k, get)) for k in range(len(dataset.classes)))]
+                for r in rows
+            ],
+        )
+    for row in rows:
+        digits = 0 if len(row.runs) == 1 else 1
+        yield (
+            f"{CONFUSION}, {row.label}",
+            ["label", *dataset.classes],
+            [
+                [name, *(fixed(float(count), digits) for count in line)]
+                for name, line in zip(dataset.classes, row.confusion, strict=True)
+            ],
+        )
+
+
+PER_CLASS: tuple[tuple[str, Callable[[ClassFigures], float | None]], ...] = (
+    ("Recall per class (%)", lambda c: c.recall),
+    ("AUROC per class, one against the rest (%)", lambda c: c.auroc),
+)
+CONFUSION = "Confusion matrix (rows: label; columns: prediction; mean images over seeds)"
+
+
 def _section(dataset: DatasetClasses) -> Iterator[str]:
     rows = [row for row in dataset.rows if row.runs]
     if not rows:
         yield "No finished run."
         return
-    shown = derived.known()
-    heads = [escape(metric.title) for metric in shown.values()]
-    yield from _table(
-        ["Method", "n", "seeds", *heads],
-        [
-            [
-                *_who(row),
-                *(_number(row.metric(m), 1.0 * q.factor, q.digits) for m, q in shown.items()),
-            ]
-            for row in rows
-        ],
-    )
-    for title, get in (
-        ("Recall per class (%)", lambda c: c.recall),
-        ("AUROC per class, one against the rest (%)", lambda c: c.auroc),
-    ):
-        yield from ("", f"{title}:", "")
-        yield from _table(
-            ["Method", "n", "seeds", *map(escape, _counted(dataset, rows[0].runs[0]))],
-            [
-                [*_who(row), *(_number(row.of_class(k, get)) for k in range(len(dataset.classes)))]
-                for row in rows
-            ],
-        )
-    yield from (
-        "",
-        "Confusion matrices (rows: label; columns: prediction; mean images over seeds):",
-    )
-    for row in rows:
-        names = [escape(name) for name in dataset.classes]
-        counts = row.confusion
-        digits = 0 if len(row.runs) == 1 else 1
-        yield ""
-        yield from _table(
-            [escape(row.label), *names],
-            [
-                [name, *(fixed(float(count), digits) for count in line)]
-                for name, line in zip(names, counts, strict=True)
-            ],
-        )
+    for place, (title, heads, cells) in enumerate(_tables(dataset, rows)):
+        if place:
+            yield from ("", f"{escape(title)}:", "")
+        yield from _table(heads, cells)
 
 
 def _counted(dataset: DatasetClasses, run: RunClasses) -> list[str]:
@@ -178,7 +221,7 @@ def _counted(dataset: DatasetClasses, run: RunClasses) -> list[str]:
 def _who(row: RowClasses) -> list[str]:
     counts = sorted({run.n for run in row.runs})
     seeds = ", ".join(str(run.seed) for run in row.runs)
-    return [f"{escape(row.label)}{_collapsed(row)}", " / ".join(map(str, counts)), seeds]
+    return [f"{row.label}{_collapsed(row)}", " / ".join(map(str, counts)), seeds]
 
 
 def _collapsed(row: RowClasses) -> str:
@@ -198,7 +241,8 @@ def _number(spread: Spread | None, factor: float = 100.0, digits: int = 2) -> st
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     rule = [":---", *["---:"] * (len(heads) - 1)]
-    return [f"| {' | '.join(line)} |" for line in (heads, rule, *rows)]
+    escaped = [list(map(escape, line)) for line in (heads, *rows)]
+    return [f"| {' | '.join(line)} |" for line in (escaped[0], rule, *escaped[1:])]
 
 
 def _notes(

@@ -114,7 +114,7 @@ def _page(plan: Plan, curves: Curves, column: ColumnPlan, context: Context, name
     generated = " Generated images." if column.phantom else ""
     caption = (
         f"{curves.title}.",
-        *(["Scaled down: not a reproduction."] if context.scaled_down else []),
+        *([notes.scaled_down(context, own=plan.table.own)] if context.scaled_down else []),
         f"{_named(column)}, {seeds}.{generated}",
     )
     return Page(
@@ -207,13 +207,13 @@ def chance(curve: Curve, line: Line) -> float | None:
     return curve.factor * intervals.mean(values) if values else None
 
 
-def cell(curve: Curve, line: Line) -> str:
+def cell(curve: Curve, line: Line, *, spread: bool = True) -> str:
     """Return a figure at the last epoch as text, with its spread and chance; "" without one."""
     values = [curve.factor * value for value in line.last(curve.name)]
     if not values:
         return ""
     text = f"{intervals.mean(values):.{curve.digits}f}"
-    if len(values) > 1:
+    if len(values) > 1 and spread:
         text += f" ± {intervals.sd(values):.{curve.digits}f}"
     by_chance = chance(curve, line)
     return text if by_chance is None else f"{text} ({by_chance:.{curve.digits}f})"

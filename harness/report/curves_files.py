@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from harness import files
 from harness.plan.plan import Plan
-from harness.report import curves, latex, markdown, style
+from harness.report import curves, markdown, style, tex_page
 from harness.report.curves import Line, Page, Section
 from harness.report.style import Style
+from harness.report.table_style import FULL, TableStyle
 from harness.report.values import NOTHING, Context
 from harness.spec.table import Curve
 from harness.stats import intervals
@@ -32,7 +32,13 @@ TITLE = 24
 
 
 def write(
-    plan: Plan, context: Context, folder: Path, formats: Sequence[str], tell: Callable[[str], None]
+    plan: Plan,
+    context: Context,
+    folder: Path,
+    formats: Sequence[str],
+    tell: Callable[[str], None],
+    *,
+    shown: TableStyle = FULL,
 ) -> list[Path]:
     """Write a table's curves in the table's formats and as PNG; return the paths.
 
@@ -43,6 +49,7 @@ def write(
         formats: keys of ``harness.report.write.TABLE_FORMATS``; those without a form here (CSV)
             are passed over.
         tell: receives a line that names the rows left out because they have no finished stage.
+        shown: how texts are shown.
 
     Raises:
         UserError: the folder cannot be written.
@@ -54,14 +61,15 @@ def write(
         if not page.sections:
             continue
         for name in (n for n in formats if n in RENDERERS):
-            paths.append(folder / f"{page.name}.{name}")
-            files.write_text(paths[-1], RENDERERS[name](page))
+            for file, text in RENDERERS[name](page, shown).items():
+                paths.append(folder / file)
+                files.write_text(paths[-1], text)
         paths.append(folder / f"{page.name}.png")
         files.write_bytes(paths[-1], png(page))
     return paths
 
 
-def to_markdown(page: Page) -> str:
+def to_markdown(page: Page, shown: TableStyle = FULL) -> str:
     """Return the page as GitHub Markdown."""
     title, *rest = page.caption
     lines = [f"# {markdown.escape(title)}", "", markdown.escape(" ".join(rest)), ""]
@@ -69,7 +77,7 @@ def to_markdown(page: Page) -> str:
         heads = [page.heading, *(c.title for c in section.curves)]
         lines += [f"## {markdown.escape(section.title)}", ""]
         lines += [_row(heads), _row([":---"] + ["---:"] * len(section.curves), escape=False)]
-        lines += [_row(_texts(section, line)) for line in section.lines]
+        lines += [_row(_texts(section, line, shown)) for line in section.lines]
         lines.append("")
     lines += [f"- **{markdown.escape(n.label)}:** {markdown.escape(n.text)}" for n in page.notes]
     return "\n".join(lines) + "\n"
@@ -79,42 +87,35 @@ def _row(texts: Sequence[str], *, escape: bool = True) -> str:
     return f"| {' | '.join(markdown.escape(t) if escape else t for t in texts)} |"
 
 
-def _texts(section: Section, line: Line) -> list[str]:
-    return [line.label, *(curves.cell(curve, line) or NOTHING for curve in section.curves)]
+def _texts(section: Section, line: Line, shown: TableStyle) -> list[str]:
+    texts = (curves.cell(c, line, spread=shown.spread != "none") for c in section.curves)
+    return [line.label, *(text or NOTHING for text in texts)]
 
 
-def to_latex(page: Page) -> str:
-    """Return the page as a LaTeX table with one block of rows per phase."""
-    lines = [
-        f"% Made by: {' '.join(page.context.command.split())}",
-        "% Needs, in the preamble:",
-        *(f"%   \\usepackage{package}" for package in latex.PACKAGES),
-        r"\begin{table}",
-        r"  \centering",
-        rf"  \caption{{{latex.escape(' '.join(page.caption))}}}",
+def to_latex(page: Page, shown: TableStyle) -> Mapping[str, str]:
+    """Return the LaTeX files by name: a table per phase."""
+    sections = [
+        tex_page.Section(
+            title=section.title,
+            table=tex_page.table(
+                [page.heading, *(c.title for c in section.curves)],
+                [_texts(section, line, shown) for line in section.lines],
+                "l" + "r" * len(section.curves),
+            ),
+        )
+        for section in page.sections
     ]
-    for section in page.sections:
-        width = len(section.curves)
-        heads = [section.title, *(c.title for c in section.curves)]
-        lines += [
-            r"  \resizebox{\linewidth}{!}{%",
-            rf"  \begin{{tabular}}{{@{{}}l{'r' * width}@{{}}}}",
-            r"  \toprule",
-            f"  {_typeset(heads)}",
-            r"  \midrule",
-            *(f"  {_typeset(_texts(section, line))}" for line in section.lines),
-            r"  \bottomrule",
-            r"  \end{tabular}}\par\medskip",
-        ]
-    lines += [r"  \begin{minipage}{\linewidth}\scriptsize\raggedright"]
-    lines += [
-        rf"  \textbf{{{latex.escape(n.label)}:}} {latex.escape(n.text)}\par" for n in page.notes
-    ]
-    return "\n".join([*lines, r"  \end{minipage}", r"\end{table}"]) + "\n"
-
-
-def _typeset(texts: Sequence[str]) -> str:
-    return " & ".join(latex.escape(text) for text in texts) + r" \\"
+    comments = (f"Made by: {page.context.command}",)
+    return tex_page.render(
+        tex_page.Page(
+            name=page.name,
+            caption=page.caption,
+            sections=tuple(sections),
+            notes=page.notes,
+            comments=comments,
+        ),
+        shown,
+    )
 
 
 def to_json(page: Page) -> str:
@@ -131,7 +132,7 @@ def to_json(page: Page) -> str:
         "sections": [_section_values(section) for section in page.sections],
         "notes": [{"label": n.label, "text": n.text} for n in page.notes],
     }
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return files.json_text(content)
 
 
 def _section_values(section: Section) -> dict[str, Any]:
@@ -228,9 +229,9 @@ def _panel(axis: Axes, curve: Curve, section: Section, order: Mapping[str, int])
     axis.grid(visible=True)
 
 
-RENDERERS: Mapping[str, Callable[[Page], str]] = {
-    "md": to_markdown,
+RENDERERS: Mapping[str, Callable[[Page, TableStyle], Mapping[str, str]]] = {
+    "md": lambda page, shown: {f"{page.name}.md": to_markdown(page, shown)},
     "tex": to_latex,
-    "json": to_json,
+    "json": lambda page, _: {f"{page.name}.json": to_json(page)},
 }
-"""Renderers by file extension."""
+"""Renderers of a page as files by name, by file extension."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import shown
 from harness.report.division import Division
 from harness.report.separation import Ties
 from harness.report.values import (
@@ -39,7 +40,7 @@ def to_json(grid: Grid) -> dict[str, Any]:
         "title": grid.title,
         "source": grid.source,
         "caption": " ".join(grid.caption),
-        "units": "metric times factor, as the paper prints it",
+        "units": "metric times factor" + ("" if grid.own else ", as the paper prints it"),
         "context": {**context, "versions": dict(grid.context.versions)},
         "columns": [_column(column) for column in grid.columns],
         **({"subtables": [_subtable(group) for group in grid.groups]} if grid.separate else {}),
@@ -180,7 +181,8 @@ def _interval(interval: Interval | None) -> list[float] | None:
 def frame(grid: Grid) -> pd.DataFrame:
     """Return one line per run: row, column, seed, values and provenance.
 
-    Rows that are not run or computed have one line per column, without a seed.
+    Rows that are not run or computed have one line per column, without a seed. Characters of texts
+    that a terminal would obey are escaped.
     """
     import pandas as pd
 
@@ -199,6 +201,9 @@ def frame(grid: Grid) -> pd.DataFrame:
         for row in grid.computed
         for column in grid.columns
         if column.name in row.values
+    ]
+    lines = [
+        {name: shown(v) if isinstance(v, str) else v for name, v in line.items()} for line in lines
     ]
     table = pd.DataFrame(lines, columns=[*_cell_names("", "", None), *FIELDS])
     return table.astype({"seed": "Int64", "n": "Int64", **dict.fromkeys(NUMBERS, "Float64")})

@@ -16,6 +16,7 @@ from harness.evaluate import registry
 from harness.report import cells, compare, computed, constant, notes, same_run, ties
 from harness.report.evidence import Images
 from harness.report.separation import Ties
+from harness.report.table_style import FULL, TableStyle
 from harness.report.values import (
     Cell,
     ColumnContext,
@@ -46,6 +47,7 @@ def lay_out(  # noqa: PLR0913 (all that a table is made from)
     metrics: Mapping[str, Quantity] | None = None,
     costings: Mapping[tuple[str, str], Costing] = NO_COSTINGS,
     images: Images | None = None,
+    style: TableStyle = FULL,
 ) -> Grid:
     """Lay out a table and its entries as a grid.
 
@@ -59,20 +61,24 @@ def lay_out(  # noqa: PLR0913 (all that a table is made from)
         costings: values of cost columns, by names of row and column.
         images: gives the kept predictions by which rows are compared image by image; None compares
             them over seeds alone.
+        style: which columns are shown, and what stands behind means.
 
     Raises:
         UserError: a column names an unknown metric.
         ValueError: entries repeat or belong to no row, column or seed.
     """
     by_cell = _by_cell(table, entries, columns, context)
-    grid_columns = _columns(table, columns, registry.known() if metrics is None else metrics)
+    entries, columns = _narrowed(entries, columns, style)
+    grid_columns = _columns(table, columns, metrics or registry.known(), style)
     same = same_run.find(_rivals(table), entries, columns)
 
     def cell(row: Row, column: GridColumn) -> Cell:
-        names = row.name, column.name
+        place = row.name, column.name
         if column.context.column.cost is not None:
-            return cells.cost_cell(row, column, costings.get(names))
-        return cells.make(row, column.context, column.metric, by_cell[names], context)
+            return cells.cost_cell(row, column, costings.get(place))
+        return cells.make(
+            row, column.context, column.metric, by_cell[place], context, spread=style.spread
+        )
 
     found: list[Ties] = []
 
@@ -86,14 +92,10 @@ def lay_out(  # noqa: PLR0913 (all that a table is made from)
 
     by_column = {column.name: column_cells(column) for column in grid_columns}
     low = {
-        column.name: constant.reasons(table.rows, by_column[column.name], column, context)
-        for column in grid_columns
+        c.name: constant.reasons(table.rows, by_column[c.name], c, context) for c in grid_columns
     }
     marks = _marks([*map(cells.reason, entries), *_texts(table, low)])
-    by_column = {
-        name: cells.footnote(by_row, marks, low[name]) for name, by_row in by_column.items()
-    }
-    rows = _rows(table, by_column)
+    rows = _rows(table, {n: cells.footnote(c, marks, low[n]) for n, c in by_column.items()})
     shown = _shown(rows, grid_columns)
     comparisons = compare.compare(table, rows, grid_columns)
     return Grid(
@@ -109,13 +111,22 @@ def lay_out(  # noqa: PLR0913 (all that a table is made from)
         computed=shown.computed,
         footnotes=(*same_run.footnotes(table, same), *notes.footnotes(shown.cells, marks)),
         notes=notes.notes(
-            table, shown, entries, context, ties=ties.notes(table, found, grid_columns)
+            table, shown, entries, context, ties=ties.notes(table, found, grid_columns), style=style
         ),
         comparisons=comparisons,
         compared=compare.notes(table, comparisons),
         ties=tuple(found),
         keys=notes.keys(table, rows, grid_columns),
     )
+
+
+def _narrowed(
+    entries: Sequence[Entry], columns: Sequence[ColumnContext], style: TableStyle
+) -> tuple[Sequence[Entry], Sequence[ColumnContext]]:
+    """Return the columns that are shown, and the entries in them."""
+    names = [c.column.name for c in columns]
+    shown = {name for name in names if style.shows(name, names)}
+    return [e for e in entries if e.column in shown], [c for c in columns if c.column.name in shown]
 
 
 def _rows(table: Table, by_column: Mapping[str, Mapping[str, Cell]]) -> list[GridRow]:
@@ -188,30 +199,39 @@ def _by_cell(
 
 
 def _columns(
-    table: Table, columns: Sequence[ColumnContext], metrics: Mapping[str, Quantity]
+    table: Table,
+    columns: Sequence[ColumnContext],
+    metrics: Mapping[str, Quantity],
+    style: TableStyle,
 ) -> tuple[GridColumn, ...]:
     quantities = [c.column.cost or _metric(c.column.metric, metrics) for c in columns]
     return tuple(
-        _column(table, c, metric, mixed=len(set(quantities)) > 1)
+        _column(table, c, metric, style, mixed=len(set(quantities)) > 1)
         for c, metric in zip(columns, quantities, strict=True)
     )
 
 
-def _column(table: Table, column: ColumnContext, metric: Quantity, *, mixed: bool) -> GridColumn:
+def _column(
+    table: Table, column: ColumnContext, metric: Quantity, style: TableStyle, *, mixed: bool
+) -> GridColumn:
     heading = f"{column.title}, {metric.title}" if mixed else column.title
     return GridColumn(
         context=column,
         metric=metric,
         heading=metric.title if column.column.cost else heading,
-        parts=_parts(table.rows, column, metric),
+        parts=_parts(table.rows, column, metric, style),
     )
 
 
-def _parts(rows: Sequence[Row], column: ColumnContext, metric: Quantity) -> tuple[Part, ...]:
+def _parts(
+    rows: Sequence[Row], column: ColumnContext, metric: Quantity, style: TableStyle
+) -> tuple[Part, ...]:
     if all(row.printed_in(column.column) is None for row in rows):
         return ("ours",)
     comparable = metric.comparable and not column.phantom
-    return ("paper", "ours", "difference") if comparable else ("paper", "ours")
+    parts: tuple[Part, ...] = ("paper", "ours", "difference") if comparable else ("paper", "ours")
+    # A column without any part of those that are asked for shows what it has of the runs.
+    return tuple(part for part in parts if part in style.parts) or ("ours",)
 
 
 def _texts(table: Table, low: Mapping[str, Mapping[str, str]]) -> list[str]:

@@ -19,6 +19,7 @@ from harness.report.values import (
 )
 
 _SPECIAL = re.compile(r"[\\`*_{}\[\]|~#$^]")
+_CODE = re.compile(r"[A-Za-z0-9 ./,:=_-]+")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
@@ -27,6 +28,11 @@ def escape(text: str) -> str:
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     line = "".join(_ENTITIES.get(c, c) for c in line)
     return _SPECIAL.sub(r"\\\g<0>", line)
+
+
+def code(text: str) -> str:
+    """Return text as code; one that Markdown could take for more is escaped and none."""
+    return f"`{text}`" if _CODE.fullmatch(text) else escape(text)
 
 
 def render(grid: Grid) -> str:
@@ -58,7 +64,7 @@ def _tables(grid: Grid) -> list[str]:
 
 def _table(grid: Grid) -> list[str]:
     texts = (["Type"] if grid.grouped else []) + grid.heads
-    heads = [_head(column, part) for column in grid.columns for part in column.parts]
+    heads = [_head(column, part, own=grid.own) for column in grid.columns for part in column.parts]
     lines = [
         _line([*map(escape, texts), *heads]),
         _line([":---"] * len(texts) + ["---:"] * len(heads)),
@@ -78,8 +84,8 @@ def _table(grid: Grid) -> list[str]:
     return lines + [_line(_computed(grid, row)) for row in grid.computed]
 
 
-def _head(column: GridColumn, part: Part) -> str:
-    return f"{escape(column.heading)} {HEADINGS[part]}"
+def _head(column: GridColumn, part: Part, *, own: bool) -> str:
+    return escape(column.heading) if own else f"{escape(column.heading)} {HEADINGS[part]}"
 
 
 def shown(cell: Cell, part: Part) -> str:

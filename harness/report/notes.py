@@ -9,12 +9,20 @@ from dataclasses import dataclass
 from harness.canonical import short
 from harness.report import cells, divided, same_run
 from harness.report.numbers import MINUS
+from harness.report.table_style import FULL, TableStyle
 from harness.report.values import Cell, ComputedRow, Context, Entry, GridColumn, GridRow, Note
 from harness.spec.costs import NOTES
 from harness.spec.table import Table
 
 _OF_THE_PAPER = re.compile(r"(Table|Figure)s? [0-9]+( and [0-9]+)?")
 """Sources that name a table or a figure alone."""
+
+SPREADS: Mapping[str, str] = {
+    "none": "mean over the seeds",
+    "sd": "mean ± standard deviation over the seeds",
+    "ci": "mean ± standard deviation over the seeds, [Student's 95 % interval of the mean]",
+}
+"""What numbers over several seeds are, by ``TableStyle.spread``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +48,24 @@ def headline(table: Table, context: Context) -> tuple[str, ...]:
         whose = " of the paper" if _OF_THE_PAPER.fullmatch(table.source) else ""
         sentences.append(f"Beside {table.source.rstrip('.')}{whose}.")
     if context.scaled_down:
-        sentences.append(f"Scaled down (profile {context.profile}): not a reproduction.")
+        sentences.append(scaled_down(context, own=table.own))
     if context.overrides:
-        sentences.append("Settings were changed, see the notes: not the paper's.")
+        sentences.append(
+            "Settings were changed, see the notes."
+            if table.own
+            else "Settings were changed, see the notes: not the paper's."
+        )
     return tuple(sentences)
+
+
+def scaled_down(context: Context, *, own: bool) -> str:
+    """Return the sentence of a profile that is smaller than the paper's.
+
+    Args:
+        context: how the table was made.
+        own: whether the table reproduces nothing.
+    """
+    return f"Scaled down (profile {context.profile}){'' if own else ': not a reproduction'}."
 
 
 def footnotes(shown: Iterable[Cell], marks: Mapping[str, str]) -> tuple[Note, ...]:
@@ -63,6 +85,7 @@ def notes(
     context: Context,
     *,
     ties: Sequence[Note] = (),
+    style: TableStyle = FULL,
 ) -> tuple[Note, ...]:
     """Return the notes on how the numbers were made; those without a text are left out.
 
@@ -72,11 +95,12 @@ def notes(
         entries: its runs.
         context: how it was made.
         ties: which rows of each column can be told apart.
+        style: what stands behind means.
     """
     columns = shown.columns
     measured = [c for c in columns if not c.context.column.cost]
     pairs = [
-        ("Numbers", _numbers(measured, context, ranked=_ranked(table))),
+        ("Numbers", "; ".join([*numbers(measured, context, style, own=table.own), _ranks(table)])),
         *((note.label, note.text) for note in ties),
         ("Costs", _costs(columns)),
         ("Marks", _marks(shown)),
@@ -86,8 +110,8 @@ def notes(
         ("Changed settings", "; ".join(context.overrides)),
         ("Split", divided.split(measured, context)),
         ("Twins and groups", divided.shared(measured)),
-        ("Data", "; ".join(dict.fromkeys(map(_data, measured)))),
-        ("Phantoms", _phantoms(columns)),
+        ("Data", "; ".join(dict.fromkeys(_data(c, own=table.own) for c in measured))),
+        ("Phantoms", _phantoms(columns, own=table.own)),
         ("Commits of the runs", _commits(entries)),
         ("Made", made(context)),
         *(("Note", text) for text in table.notes),
@@ -95,24 +119,26 @@ def notes(
     return tuple(Note(label=label, text=text) for label, text in pairs if text)
 
 
-def _ranked(table: Table) -> str:
-    return "under a data set in a small table" if table.subtables else "under a data set"
-
-
-def _numbers(columns: Sequence[GridColumn], context: Context, *, ranked: str) -> str:
-    metrics = {c.metric.name: c.metric for c in columns}.values()
-    parts = [", ".join(f"{m.title}, {m.better} is better" for m in metrics)]
-    if len(context.seeds) > 1:
-        parts.append(
-            "ours: mean ± standard deviation over the seeds, [Student's 95 % interval of the mean]"
-        )
-    if any("difference" in c.parts for c in columns):
-        parts.append(f"Δ: ours {MINUS} paper, in points, from unrounded numbers")
-    parts.append(
+def _ranks(table: Table) -> str:
+    ranked = "under a data set in a small table" if table.subtables else "under a data set"
+    return (
         f"bold: tests tell it from every other complete row {ranked}, underlined: from every one"
         " but that; rank: the places that the tests leave, see Ties"
     )
-    return "; ".join(parts)
+
+
+def numbers(
+    columns: Sequence[GridColumn], context: Context, style: TableStyle, *, own: bool
+) -> list[str]:
+    """Return what the numbers of columns are: metrics, what stands behind means, differences."""
+    metrics = {c.metric.name: c.metric for c in columns}.values()
+    parts = [", ".join(f"{m.title}, {m.better} is better" for m in metrics)]
+    if len(context.seeds) > 1:
+        whose = "" if own else "ours: "
+        parts.append(f"{whose}{SPREADS[style.spread]}")
+    if any("difference" in c.parts for c in columns):
+        parts.append(f"Δ: ours {MINUS} paper, in points, from unrounded numbers")
+    return parts
 
 
 def _costs(columns: Sequence[GridColumn]) -> str:
@@ -141,10 +167,10 @@ def _marks(shown: Shown) -> str:
     return "; ".join(texts)
 
 
-def _data(column: GridColumn) -> str:
+def _data(column: GridColumn, *, own: bool) -> str:
     context = column.context
     size = "n unknown" if context.n is None else f"n = {context.n}"
-    if context.printed_n is not None and context.printed_n != context.n:
+    if not own and context.printed_n is not None and context.printed_n != context.n:
         size += f" (the paper: {context.printed_n})"
     facts = [size, f"data {short(context.data) or 'unknown'}"]
     if context.stored_size is not None:
@@ -155,11 +181,12 @@ def _data(column: GridColumn) -> str:
     return f"{context.title}: {', '.join([*facts, *context.remarks])}"
 
 
-def _phantoms(columns: Sequence[GridColumn]) -> str:
+def _phantoms(columns: Sequence[GridColumn], *, own: bool) -> str:
     titles = dict.fromkeys(c.context.title for c in columns if c.context.phantom)
     if not titles:
         return ""
-    return f"{', '.join(titles)}: generated images, not comparable to the paper's numbers"
+    compared = "" if own else ", not comparable to the paper's numbers"
+    return f"{', '.join(titles)}: generated images{compared}"
 
 
 def _commits(entries: Sequence[Entry]) -> str:

@@ -99,3 +99,8 @@ class Ties:
         if not self.of_methods or len(self.rows) < 2:
             return None
         return next((row for row in self.rows if self.place(row) == (rank, rank)), None)
+
+
+def rank_text(low: int, high: int) -> str:
+    """Return the ranks that tests leave to a row in words."""
+    return f"rank {low}" if low == high else f"rank {low}–{high}"

@@ -49,7 +49,8 @@ def table(grid: Grid) -> Table:
     for column in grid.columns:
         for position, part in enumerate(column.parts):
             title = column.heading if position == 0 else ""
-            rich_table.add_column(Text(f"{shown(title)}\n{HEADINGS[part]}"), justify="right")
+            below = "" if grid.own else HEADINGS[part]
+            rich_table.add_column(Text(f"{shown(title)}\n{below}"), justify="right")
     for group in grid.groups:
         if group.title:
             rich_table.add_row(text(group.title, style="italic dim"))

@@ -15,7 +15,7 @@ from dataclasses import replace
 from harness.report import same_run
 from harness.report.evidence import ImageEvidence, Images
 from harness.report.numbers import fixed
-from harness.report.separation import Pair, Ties
+from harness.report.separation import Pair, Ties, rank_text
 from harness.report.values import Cell, Entry, GridColumn, Note
 from harness.spec.table import Table
 from harness.stats import grid, intervals
@@ -195,7 +195,7 @@ def mark(cells: Mapping[str, Cell], ties: Ties | None) -> dict[str, Cell]:
     told_apart = any(pair.better for pair in ties.pairs)
     for name in ties.rows:
         low, high = ties.place(name)
-        remark = f"rank {low}" if low == high else f"rank {low}–{high}"
+        remark = rank_text(low, high)
         cell = cells[name]
         marked[name] = replace(
             cell,

@@ -13,20 +13,12 @@ from typing import Any, Literal
 from harness.report.division import Division
 from harness.report.separation import Ties
 from harness.spec.quantity import Quantity
-from harness.spec.table import Column, Row
+from harness.spec.table import Column, Row, is_own
 from harness.stats.intervals import Interval
 
 Part = Literal["paper", "ours", "difference"]
-State = Literal[
-    "complete",
-    "partial",
-    "undefined",
-    "not measured",
-    "failed",
-    "missing",
-    "not run",
-    "not applicable",
-]
+State = Literal["complete", "partial", "undefined", "not measured", "failed", "missing",
+                "not run", "not applicable"]  # fmt: skip
 
 HEADINGS: Mapping[Part, str] = {"paper": "paper", "ours": "ours", "difference": "Δ"}
 NOTHING = "\N{EN DASH}"
@@ -246,6 +238,11 @@ class Grid:
     def grouped(self) -> bool:
         """Whether any group has a title."""
         return any(group.title for group in self.groups)
+
+    @property
+    def own(self) -> bool:
+        """Whether it reproduces nothing, see ``Table.own``."""
+        return is_own(self.source, [row.row for row in self.rows])
 
     @property
     def backbones(self) -> bool:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from harness import files
 from harness.errors import unknown
-from harness.report import data, latex, markdown, scatter
+from harness.report import data, latex, latex_paper, markdown, scatter
+from harness.report.table_style import FULL, TableStyle
 from harness.report.values import Grid
 
 
 def _json(grid: Grid) -> str:
-    values = data.to_json(grid)
-    return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return files.json_text(data.to_json(grid))
 
 
 def _csv(grid: Grid) -> str:
@@ -43,10 +43,28 @@ FORMATS: Mapping[str, Renderer] = {**TABLE_FORMATS, **FIGURE_FORMATS}
 """Renderers of tables and figures by file extension."""
 
 
-def write(grid: Grid, folder: Path, formats: Sequence[str]) -> list[Path]:
+DATA_FORMATS = ("json", "csv")
+"""Formats that are complete in every style."""
+
+
+def write(
+    grid: Grid,
+    folder: Path,
+    formats: Sequence[str],
+    *,
+    texts: Grid | None = None,
+    style: TableStyle = FULL,
+) -> list[Path]:
     """Write ``NAME.FORMAT`` for every format into the folder and return the paths.
 
     All formats are rendered before the first file is written.
+
+    Args:
+        grid: the whole table.
+        folder: folder of the files.
+        formats: keys of ``FORMATS``.
+        texts: the table as the texts show it, with fewer columns or another spread; None for all.
+        style: the style "paper" makes of "tex" several files.
 
     Raises:
         UserError: a format is unknown, or the folder cannot be written.
@@ -54,10 +72,22 @@ def write(grid: Grid, folder: Path, formats: Sequence[str]) -> list[Path]:
     for name in formats:
         if name not in FORMATS:
             raise unknown("format", name, FORMATS)
-    texts = {folder / f"{grid.context.name}.{name}": FORMATS[name](grid) for name in formats}
-    for path, text in texts.items():
-        if isinstance(text, str):
-            files.write_text(path, text)
+    seen = grid if texts is None else texts
+    rendered: dict[str, str | bytes] = {}
+    for name in formats:
+        if name == "tex" and style.name == "paper":
+            rendered.update(latex_paper.render(seen, style))
         else:
-            files.write_bytes(path, text)
-    return list(texts)
+            laid = grid if name in DATA_FORMATS else seen
+            file = f"{grid.context.name}.{name}"
+            rendered[file] = FORMATS[name](laid)
+            if name == "json" and style != FULL:
+                # Texts that are shown otherwise are not compared with it, see ``check_text``.
+                shown = {**dataclasses.asdict(style), "intervals": style.spread}
+                rendered[file] = files.json_text({**data.to_json(grid), "texts": shown})
+    for name, text in rendered.items():
+        if isinstance(text, str):
+            files.write_text(folder / name, text)
+        else:
+            files.write_bytes(folder / name, text)
+    return [folder / name for name in rendered]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -259,6 +259,16 @@ class Table:
         for row in self.rows:
             if self.subtables and row.group not in self.subtables:
                 raise unknown(f"group of the row {row.name!r}", row.group, self.subtables)
+
+    @property
+    def own(self) -> bool:
+        """Whether it reproduces nothing: no source is named and no number of a paper printed."""
+        return is_own(self.source, self.rows)
+
+
+def is_own(source: str, rows: Iterable[Row]) -> bool:
+    """Whether a table of this source and these rows has nothing of a paper to reproduce."""
+    return not source and not any(row.printed for row in rows)
 
 
 def file_name(name: str, dataset: str, own: str) -> str:

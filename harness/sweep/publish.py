@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.console import note, say
 from harness.provenance import choose_device
 from harness.report import tracking, tracking_ledger
+from harness.report.table_style import FULL, TableStyle
 from harness.report.tracking import Mirrored
 from harness.spec.table import file_name
 from harness.sweep import collect, report
@@ -22,13 +23,15 @@ class PageOptions:
 
     Attributes:
         folder: folder of the files; None for ``reports/PROFILE``.
-        formats: keys of ``harness.sweep.report.FORMATS``.
+        formats: "md", "tex", "json", "csv".
         command: the command as typed, without the options that affect no result.
+        style: of LaTeX files.
     """
 
     folder: Path | None
     formats: Sequence[str]
     command: str
+    style: TableStyle = FULL
 
 
 def write_pages(study: Study, options: PageOptions) -> list[Path]:
@@ -38,7 +41,7 @@ def write_pages(study: Study, options: PageOptions) -> list[Path]:
     name = file_name(design.name, design.base.columns[0].asked.name, dataset)
     folder = options.folder or Path("reports") / design.options.profile.name
     sheet = collect.lay_out(study, choose_device(), name=name, command=options.command)
-    paths = report.write(sheet, folder, options.formats)
+    paths = report.write(sheet, folder, options.formats, options.style)
     for doubt in sheet.notes[len(design.sweep.notes) :]:
         note(f"harness: {doubt}")
     counts = ", ".join(f"{sheet.count(s)} {s}" for s in ("complete", "pruned", "fail"))

@@ -9,17 +9,17 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness import files
 from harness.canonical import short
-from harness.errors import unknown
-from harness.report import latex, markdown
+from harness.errors import shown, unknown
+from harness.report import markdown, tex_page
 from harness.report.numbers import fixed
-from harness.report.values import NOTHING
+from harness.report.table_style import FULL, TableStyle
+from harness.report.values import NOTHING, Note
 from harness.stats import intervals
 from harness.sweep.figures import heatmap, pareto
 from harness.sweep.values import PART, Line, Sheet
@@ -94,7 +94,7 @@ def _markdown(sheet: Sheet) -> str:
     title, *rest = sheet.caption
     heads, rows = _table(sheet)
     lines = [f"# {markdown.escape(title)}", "", markdown.escape(" ".join(rest)), ""]
-    lines.append(_piped(heads))
+    lines.append(_piped(list(map(markdown.escape, heads))))
     lines.append(_piped(["---:"] * len(heads)))
     lines += [_piped([markdown.escape(cell) for cell in row]) for row in rows]
     notes = _notes(sheet)
@@ -109,29 +109,20 @@ def _piped(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _latex(sheet: Sheet) -> str:
+def latex(sheet: Sheet, style: TableStyle) -> Mapping[str, str]:
+    """Return the best trials as LaTeX files by name, see ``harness.report.tex_page``."""
     heads, rows = _table(sheet)
-    lines = [
-        f"% Made by: {sheet.context.command}",
-        *(f"% Needs \\usepackage{package}" for package in latex.PACKAGES),
-        r"\begin{table}",
-        r"  \centering",
-        rf"  \caption{{{latex.escape(' '.join(sheet.caption))}}}",
-        r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-        rf"    \begin{{tabular}}{{@{{}}{'r' * len(heads)}@{{}}}}",
-        r"    \toprule",
-        rf"    {' & '.join(map(latex.escape, heads))} \\",
-        r"    \midrule",
-        *(rf"    {' & '.join(map(latex.escape, row))} \\" for row in rows),
-        r"    \bottomrule",
-        r"    \end{tabular}}",
-        r"  \par\smallskip",
-        r"  \begin{minipage}{\linewidth}\scriptsize\raggedright",
-        *(rf"  \textbf{{{latex.escape(a)}:}} {latex.escape(b)}\par" for a, b in _notes(sheet)),
-        r"  \end{minipage}",
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
+    table = tex_page.table(heads, rows, "r" * len(heads))
+    return tex_page.render(
+        tex_page.Page(
+            name=sheet.context.name,
+            caption=sheet.caption,
+            sections=(tex_page.Section(table=table),),
+            notes=tuple(Note(label=label, text=text) for label, text in _notes(sheet)),
+            comments=(f"Made by: {sheet.context.command}",),
+        ),
+        style,
+    )
 
 
 def to_json(sheet: Sheet) -> dict[str, Any]:
@@ -166,27 +157,23 @@ def _interval(trial: Line, n: int) -> list[float] | None:
 
 
 def _json(sheet: Sheet) -> str:
-    return json.dumps(to_json(sheet), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return files.json_text(to_json(sheet))
 
 
 def _csv(sheet: Sheet) -> str:
     fields = [f.name for f in dataclasses.fields(Line) if f.name != "values"]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([*fields, *sheet.dimensions])
+    writer.writerow([*fields, *map(shown, sheet.dimensions)])
     for trial in sheet.trials:
         values = [trial.values.get(d, "") for d in sheet.dimensions]
-        writer.writerow([getattr(trial, name) for name in fields] + values)
+        cells = [getattr(trial, name) for name in fields] + values
+        writer.writerow([shown(c) if isinstance(c, str) else c for c in cells])
     return stream.getvalue()
 
 
-FORMATS: Mapping[str, Callable[[Sheet], str]] = {
-    "md": _markdown,
-    "tex": _latex,
-    "json": _json,
-    "csv": _csv,
-}
-"""Renderers by file extension."""
+FORMATS: Mapping[str, Callable[[Sheet], str]] = {"md": _markdown, "json": _json, "csv": _csv}
+"""Renderers by file extension, but for LaTeX, which may be several files."""
 
 
 def _figures(sheet: Sheet) -> list[str]:
@@ -195,17 +182,22 @@ def _figures(sheet: Sheet) -> list[str]:
     return [*mapped, *(["pareto"] if any(t.front for t in sheet.trials) else [])]
 
 
-def write(sheet: Sheet, folder: Path, formats: Sequence[str]) -> list[Path]:
+def write(
+    sheet: Sheet, folder: Path, formats: Sequence[str], style: TableStyle = FULL
+) -> list[Path]:
     """Write the report as ``NAME.FORMAT`` for every format, and its figures; return the paths.
 
     Raises:
         UserError: a format is unknown, or the folder cannot be written.
     """
     for name in formats:
-        if name not in FORMATS:
-            raise unknown("format", name, FORMATS)
+        if name not in (*FORMATS, "tex"):
+            raise unknown("format", name, (*FORMATS, "tex"))
     stem = sheet.context.name
-    texts = {folder / f"{stem}.{name}": FORMATS[name](sheet) for name in formats}
+    texts: dict[Path, str] = {}
+    for name in formats:
+        made = latex(sheet, style) if name == "tex" else {f"{stem}.{name}": FORMATS[name](sheet)}
+        texts.update({folder / file: text for file, text in made.items()})
     draw = {"heat": heatmap, "pareto": pareto}
     pictures = {folder / f"{stem}-{name}.png": draw[name](sheet) for name in _figures(sheet)}
     for path, text in texts.items():

@@ -97,7 +97,7 @@ class Sheet:
     @property
     def caption(self) -> tuple[str, ...]:
         """Sentences of the caption; the first is the title."""
-        small = f"Scaled down (profile {self.context.profile}): not a reproduction."
+        small = f"Scaled down (profile {self.context.profile})."
         return (
             f"{self.title}.",
             f"Accuracy (%) on the {PART} of {self.dataset} (n = {self.n}), last epoch, seed"

@@ -177,9 +177,7 @@ def test_a_report_format_is_written(copy: Copy) -> None:
         copy.write(name, text)
     registry = "harness/report/write.py"
     copy.replace(registry, '    "csv": _csv,\n', '    "csv": _csv,\n    "txt": plain.render,\n')
-    copy.replace(
-        registry, "import data, latex, markdown, ", "import data, latex, markdown, plain, "
-    )
+    copy.replace(registry, "latex_paper, markdown, ", "latex_paper, markdown, plain, ")
     assert _counted(copy, "A report format") == ["report/plain.py", "report/write.py"]
     for command in shown.commands:
         copy.run(*command)

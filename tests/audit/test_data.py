@@ -404,9 +404,8 @@ def test_the_gallery_says_how_many_of_how_many_it_shows(tmp_path: Path, breast: 
     )
     assert "label conflicts: 12 of 13 shown" in text
     assert "](<audit_busi.png>)" in text
-    assert r"\detokenize{audit_busi.png}" in page.to_latex(
-        data_page.page(found, picture="audit_busi.png")
-    )
+    drawn = page.to_latex(data_page.page(found, picture="audit_busi.png"), "audit_busi")
+    assert r"\detokenize{audit_busi.png}" in drawn["audit_busi.tex"]
     assert ".png" not in page.to_markdown(data_page.page(found))
 
 

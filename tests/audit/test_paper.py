@@ -27,6 +27,7 @@ from harness.audit.paper import PaperAudit, audit, repeated
 from harness.audit.published import Number, find
 from harness.data import registry
 from harness.methods.msmae import paper
+from harness.report.table_style import TableStyle
 from harness.spec.printed import Printed
 from harness.verdict import constant
 from harness.verdict.grim import CONVENTIONS, grim
@@ -294,8 +295,9 @@ def test_the_committed_pages_are_those_of_the_tables(audited: PaperAudit) -> Non
     """``harness audit paper --format md,tex,json`` writes them anew."""
     reports = ROOT / "reports"
     written = paper_page.page(audited)
-    for form, render in page.FORMATS.items():
-        assert (reports / f"audit_paper.{form}").read_text("utf-8") == render(written)
+    texts = {"audit_paper.md": page.to_markdown(written), **page.to_latex(written, "audit_paper")}
+    for name, text in texts.items():
+        assert (reports / name).read_text("utf-8") == text
     values = json.loads((reports / "audit_paper.json").read_text("utf-8"))
     assert values == json.loads(json.dumps(audited.to_json()))
 
@@ -303,5 +305,10 @@ def test_the_committed_pages_are_those_of_the_tables(audited: PaperAudit) -> Non
 def test_the_latex_page_compiles(audited: PaperAudit, tmp_path: Path) -> None:
     if reason := typesetting.lacking():
         pytest.skip(reason)
-    ran = typesetting.compile_document(tmp_path, page.to_latex(paper_page.page(audited)))
+    made = page.to_latex(paper_page.page(audited), "audit_paper")
+    ran = typesetting.compile_document(tmp_path, made["audit_paper.tex"], two_columns=True)
     assert ran.returncode == 0, ran.stdout[-2000:]
+    assert typesetting.faults(ran) == []
+    bare = page.to_latex(paper_page.page(audited), "audit_paper", TableStyle(name="paper"))
+    ran = typesetting.compile_document(tmp_path, typesetting.floated(bare), two_columns=True)
+    assert (ran.returncode, typesetting.faults(ran)) == (0, [])

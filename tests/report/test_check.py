@@ -371,7 +371,8 @@ def test_a_page_follows_from_its_json_file(
 ) -> None:
     path = FOLDER / name
     text = path.read_text()
-    old, new = (x.replace("±", r"$\pm$") if name.endswith("tex") else x for x in (old, new))
+    if name.endswith("tex"):
+        old, new = (x.replace("± ", r"$\pm$\,") for x in (old, new))
     assert old in text
     path.write_text(text.replace(old, new, 1))
     _forge()

@@ -189,7 +189,8 @@ def test_markdown_has_a_heading_and_a_table_each() -> None:
 
 def test_latex_has_a_tabular_and_a_caption_each() -> None:
     text = latex.render(_pieces())
-    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 1
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 2
+    assert text.count(r"\caption{") == text.count(r"\caption[]{(continued)}") == 1
     assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 2
     assert r"{\small (a) First\_thing\par}" in text
     assert r"{\small (b) Second\par}" in text

@@ -7,15 +7,18 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
-from harness.report import latex
+from harness.report import tex
 
 SAMPLE = (
     r"\begin{table}\caption{\textbf{a} \textit{b} \texttt{c}}\begin{tabular}{lr}\toprule"
     r"\textbf{é} & {\small $\lambda\leq\pm\surd$} \\ \midrule {\footnotesize ß} & "
     r"\textquotedbl{}\textit{x}\textsuperscript{\dag{}} \ding{51} \\ \bottomrule"
-    r"\end{tabular}\end{table}"
+    r"\end{tabular}{\small\textit{a}\textbf{b}$\kappa$}{\footnotesize\textit{a}\textbf{b}$\pm$}"
+    r"{\scriptsize\textit{a}\textbf{b}\textperiodcentered{}$\Delta$\textsuperscript{c}}"
+    r"\begin{tabular}{S[table-format=2.1]}1.2\\\end{tabular}\end{table}\section*{a}\subsection*{b}"
 )
 """Every font and package that a table takes."""
 
@@ -28,9 +31,11 @@ LACKS = (
 """What pdflatex says, in one line, of a file or font that is not installed."""
 
 
-def compile_document(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
+def compile_document(
+    folder: Path, text: str, *, two_columns: bool = False
+) -> subprocess.CompletedProcess[str]:
     """Compile a document's body to table.pdf in a folder, with the preamble of the harness."""
-    (folder / "table.tex").write_text(latex.document(text))
+    (folder / "table.tex").write_text(tex.document(text, two_columns=two_columns))
     return subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "table.tex"],
         cwd=folder,
@@ -67,7 +72,7 @@ def _packages_not_found() -> list[str]:
     """Return the packages of the preamble that kpsewhich does not find."""
     if shutil.which("kpsewhich") is None:
         return []
-    packages = re.findall(r"\\usepackage(?:\[[^]]*\])?\{(\w+)\}", latex.document(""))
+    packages = re.findall(r"\\usepackage(?:\[[^]]*\])?\{(\w+)\}", tex.document(""))
     files = ["article.cls", *(f"{name}.sty" for name in packages)]
     return [name for name in files if not _is_found(name)]
 
@@ -75,3 +80,22 @@ def _packages_not_found() -> list[str]:
 def _is_found(name: str) -> bool:
     ran = subprocess.run(["kpsewhich", name], capture_output=True, text=True, check=False)
     return ran.returncode == 0 and bool(ran.stdout.strip())
+
+
+def floated(files: Mapping[str, str]) -> str:
+    """Return the files of the style "paper" as floats, in the way of a paper's author."""
+    texts = []
+    for name in (name for name in files if not name.endswith("-caption.tex")):
+        caption = files[name.replace(".tex", "-caption.tex")]
+        texts.append(
+            f"\\begin{{table*}}\\centering\n{caption}{files[name]}\\end{{table*}}\\clearpage\n"
+        )
+    return "".join(texts)
+
+
+def faults(ran: subprocess.CompletedProcess[str]) -> list[str]:
+    """Return what is too wide, too high or not typeset in a document, and errors."""
+    wrong = re.compile(
+        r"(?m)^(?:!.*|Overfull \\[hv]box.*|.*Float too large.*|Missing character.*|l\.\d+.*)"
+    )
+    return wrong.findall(ran.stdout)
