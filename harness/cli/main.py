@@ -20,6 +20,7 @@ from harness.cli import options
 from harness.cli.options import (
     add_execution,
     add_folders,
+    add_models,
     add_narrowing,
     add_output,
     add_overrides,
@@ -36,6 +37,9 @@ Start with `harness list`, then `harness run table1`."""
 
 ANY_STORE_FORM = ("doctor", "migrate")
 """Commands that accept a run store of any form; others need the form of this version."""
+
+TRACKING = ("run", "sweep", "track", "report", "status", "verdict")
+"""Commands that look after what killed ones have left in MLflow."""
 
 LEAVING = ("list", "plan", "status", "doctor", "run", "sweep")
 """Commands that have nothing to clean up when a signal ends them; the last two, until they train
@@ -131,7 +135,18 @@ def _dispatch(
     # An exception would not do where packages are imported late, see ``interrupt.leave``.
     with leaving_on_signals() if is_process and args.command in LEAVING else nullcontext():
         code: int = module.run(args)
+    _end_abandoned(args)
     return code
+
+
+def _end_abandoned(args: argparse.Namespace) -> None:
+    """End the runs in MLflow that killed processes have left RUNNING, where the command may."""
+    off = getattr(args, "track", "on") == "off" or getattr(args, "worker", False)
+    if args.command not in TRACKING or off or not (args.runs / "claims").is_dir():
+        return
+    from harness.report import tracking
+
+    tracking.end_abandoned(args.runs)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -156,6 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--fresh", action="store_true", help="train everything anew")
     add_execution(run)
     options.add_keep(run)
+    add_models(run)
     add_output(run)
 
     _plan(commands.add_parser("plan", help="show the unique stages and what is missing"))
@@ -182,6 +198,7 @@ def _parser() -> argparse.ArgumentParser:
     track = commands.add_parser("track", help="mirror finished records to MLflow")
     add_selection(track)
     add_study(track)
+    add_models(track)
 
     commands.add_parser("list", help="list experiments, methods, data sets and profiles")
     doctor = commands.add_parser("doctor", help="show versions, device and prepared data")

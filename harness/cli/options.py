@@ -195,7 +195,18 @@ def add_execution(parser: argparse.ArgumentParser) -> None:
         " rounding",
     )
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--track", choices=("on", "off"), default="on", help="mirror to MLflow")
+    parser.add_argument(
+        "--track", choices=("on", "off"), default="on", help="log to MLflow while training"
+    )
+
+
+def add_models(parser: argparse.ArgumentParser) -> None:
+    """Add the option of what MLflow gets besides figures."""
+    parser.add_argument(
+        "--log-models",
+        action="store_true",
+        help="also log every pre-trained encoder to MLflow as a model (safetensors)",
+    )
 
 
 def add_keep(parser: argparse.ArgumentParser) -> None:

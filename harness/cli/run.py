@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import AbstractContextManager, nullcontext
 
 from harness.cli.planning import launch_options, make_plan, table_file, warn_of_small_stores
-from harness.cli.tables import mirror_runs, write_tables, written_plans
+from harness.cli.tables import mirror_runs, source_of, write_tables, written_plans
 from harness.console import note, say
 from harness.execute.stage import ExecutionOptions
+from harness.execute.watch import NoWatch, StageWatch
 from harness.execute.workers import train_plan, work_on_plan
 from harness.interrupt import Stop
 from harness.plan.plan import Plan
 from harness.provenance import choose_device
+from harness.report.tracking_live import Live
 from harness.store import margins as ledger
 from harness.store.margins import TableFile
 from harness.verdict.frozen import chosen
-from harness.verdict.table import judge_plan, remarks, summary
+from harness.verdict.table import TableVerdict, judge_plan, remarks, summary
 
 
 def run(args: argparse.Namespace) -> int:
@@ -23,33 +26,42 @@ def run(args: argparse.Namespace) -> int:
     launch = launch_options(args)
     plan, device = make_plan(args), choose_device()
     if args.worker:
-        return work_on_plan(
-            plan, device, ExecutionOptions(micro_batch=args.micro_batch, keep=args.keep)
-        )
+        with _watch(args, plan) as watch:
+            execution = ExecutionOptions(micro_batch=args.micro_batch, keep=args.keep, watch=watch)
+            return work_on_plan(plan, device, execution)
     # Before any number is seen: a margin that is chosen afterwards decides nothing.
     file = table_file(plan.name, args.experiment)
     ledger.freeze(plan.options.runs, file, chosen(plan.table))
     warn_of_small_stores([plan])
     with Stop() as stop:
         sheets = written_plans(args, plan)
-        execution = ExecutionOptions(micro_batch=args.micro_batch, stop=stop, keep=args.keep)
-        outcome = train_plan(plan, device, execution, launch, fresh=args.fresh)
+        with _watch(args, plan) as watch:
+            execution = ExecutionOptions(
+                micro_batch=args.micro_batch, stop=stop, keep=args.keep, watch=watch
+            )
+            outcome = train_plan(plan, device, execution, launch, fresh=args.fresh)
         paths = write_tables(args, plan, sheets, device, measure=True)
         say(
             f"{outcome.trained} stages trained, {outcome.found} found done,"
             f" {len(outcome.failed)} failed. Written: {', '.join(str(p) for p in paths)}"
         )
-        _say_verdict(plan, file, args.experiment)
+        verdict = judge_plan(plan, file=file)
+        _say_verdict(verdict, args.experiment)
         if args.track == "on":
-            mirror_runs(plan, paths)
+            trained = bool(outcome.trained or outcome.failed)
+            mirror_runs(source_of(args, plan, verdict), paths, trained=trained)
     for record in outcome.failed:
         note(f"failed: {record.key[:12]}: {record.error}")
     return 1 if outcome.failed else 0
 
 
-def _say_verdict(plan: Plan, file: TableFile, experiment: str) -> None:
+def _watch(args: argparse.Namespace, plan: Plan) -> AbstractContextManager[StageWatch]:
+    """Return what shows stages in MLflow while they train; under ``--track off``, nothing."""
+    return Live(source_of(args, plan)) if args.track == "on" else nullcontext(NoWatch())
+
+
+def _say_verdict(verdict: TableVerdict, experiment: str) -> None:
     """Print how many published numbers, gains and claims the runs reproduce."""
-    verdict = judge_plan(plan, file=file)
     lines = summary(verdict)
     if lines:
         say("Verdict:", *(f"  {line}" for line in (*lines, *remarks(verdict))))

@@ -26,14 +26,17 @@ from harness.report import (
     terminal,
     tracking,
     tracking_ledger,
+    tracking_plan,
 )
 from harness.report.costs import fill
 from harness.report.evidence import KeptPredictions
 from harness.report.grid import lay_out
 from harness.report.table_style import FULL, TableStyle
+from harness.report.tracking_plan import Source
 from harness.report.values import Context, Grid
 from harness.report.write import FIGURE_FORMATS, write
 from harness.store import compact
+from harness.verdict.table import TableVerdict
 
 
 def written_plans(args: argparse.Namespace, plan: Plan) -> tuple[Plan, ...]:
@@ -96,19 +99,42 @@ def write_tables(
     return [*paths, keep.keep(plan, tables, folder)]
 
 
-def mirror_runs(plan: Plan, paths: Sequence[Path]) -> None:
+def source_of(args: argparse.Namespace, plan: Plan, verdict: TableVerdict | None = None) -> Source:
+    """Return what MLflow's runs of a plan are made from.
+
+    Args:
+        args: the command line's options.
+        plan: of the experiment.
+        verdict: on the published numbers, where the runs are all there.
+    """
+    numbers = () if verdict is None else verdict.numbers
+    return Source(
+        plan=plan,
+        command=typed_command(args).replace("harness track ", "harness run ", 1),
+        verdicts={(cell.row.name, cell.column.name): v.text for cell, v in numbers},
+        models=args.log_models,
+    )
+
+
+def mirror_runs(source: Source, paths: Sequence[Path], *, trained: bool) -> None:
     """Mirror a plan's finished runs to MLflow, and attach the files to their table.
 
     A failure of MLflow is a warning: the command's own work is done and recorded.
+
+    Args:
+        source: of the runs.
+        paths: the files.
+        trained: whether the command has trained stages, so that MLflow is asked in any case.
     """
     # The records of a whole folder belong to no table; each run has its own.
     paths = [path for path in paths if path.name != compact.NAME]
-    runs = collect.mirrors(plan)
-    if not tracking_ledger.pending(runs, plan.options.runs):
+    plan, runs = source.plan, tracking_plan.mirrors(source)
+    known = not trained and not source.models
+    if not runs or (known and not tracking_ledger.pending(runs, plan.options.runs)):
         return
     profile = plan.options.profile.name
     mirrored = tracking.publish(plan.name, profile, runs, paths, folder=plan.options.runs)
-    if mirrored is not None and not mirrored.busy:
+    if mirrored is not None and mirrored.written:
         say(f"{mirrored.written} runs mirrored to MLflow.")
 
 

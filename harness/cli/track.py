@@ -7,11 +7,13 @@ from pathlib import Path
 
 from harness.cli.planning import make_plan
 from harness.cli.sweep import find_studies
+from harness.cli.tables import source_of
 from harness.console import say
 from harness.plan import outputs
-from harness.report import collect, tracking
+from harness.report import tracking, tracking_plan
 from harness.report.tracking import Mirrored
 from harness.sweep import publish
+from harness.verdict.table import judge_plan
 
 
 def run(args: argparse.Namespace) -> int:
@@ -24,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     plan = make_plan(args)
     folder = Path("reports") / plan.options.profile.name
     paths = [p for sheet in outputs.tables(plan) for p in sorted(folder.glob(f"{sheet.name}.*"))]
-    runs = collect.mirrors(plan)
+    runs = tracking_plan.mirrors(source_of(args, plan, judge_plan(plan)))
     mirrored = Mirrored()
     if runs:
         profile = plan.options.profile.name

@@ -13,6 +13,7 @@ from harness import files
 from harness.errors import Damaged
 from harness.execute.failure import DeviceLostError
 from harness.execute.stage import ExecutionOptions, Trainer
+from harness.execute.watch import StageWatch, watched
 from harness.plan.options import Options
 from harness.plan.plan import Plan, StageRun
 from harness.progress import Progress
@@ -90,6 +91,7 @@ class Executor:
             records=records,
             trainer=self._trainer(plan.options),
             progress=progress,
+            watch=self._execution.watch,
             retried=failures(steps, records) if retried is None else retried,
         )
         trained = finished_before = 0
@@ -145,6 +147,7 @@ class _StageRunner:
         records: the run store's records.
         trainer: trains a stage.
         progress: shows each stage.
+        watch: is told of each stage.
         retried: digests by key of the failed records that are trained again; a failed record with
             another digest is a result of this command and is not.
         again: keys of the finished stages that were trained once more.
@@ -154,6 +157,7 @@ class _StageRunner:
     records: Records
     trainer: StageTrainer
     progress: Progress
+    watch: StageWatch
     retried: Mapping[str, str]
     again: list[str] = field(default_factory=list)
 
@@ -200,8 +204,11 @@ class _StageRunner:
             for aside in self.records.set_aside(step.key):
                 self.progress.line(f"a damaged file is kept as {aside}; its stage is trained again")
             try:
-                with self.progress.stage(step.title, position, total):
-                    return self.trainer.train(step, self.progress, ours), True
+                shown = self.progress.stage(step.title, position, total)
+                with shown, watched(self.watch, step) as ended:
+                    made = self.trainer.train(step, self.progress, ours)
+                    ended(made)
+                return made, True
             except ClaimLost:
                 self.progress.line(f"another process has taken over {step.title}")
                 return None, False

@@ -1,19 +1,23 @@
-"""Where the progress of a stage goes: the terminal, and by its heartbeat other processes."""
+"""Where the progress of a stage goes: the terminal, other processes, and the command's watch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.execute.watch import StageWatch
+from harness.plan.plan import StageRun
 from harness.progress import Progress
 from harness.store.heartbeat import Heartbeat
 
 
 @dataclass(frozen=True)
 class StageReporter:
-    """Reports a stage's progress on the terminal and, by its heartbeat, to other processes."""
+    """Reports a stage's progress: on the terminal, by a heartbeat to other processes, to a watch."""
 
     progress: Progress
     heartbeat: Heartbeat
+    step: StageRun
+    watch: StageWatch
 
     def line(self, text: str) -> None:
         """Show a line of text."""
@@ -22,4 +26,5 @@ class StageReporter:
     def epoch(self, epoch: int, epochs: int, figures: dict[str, float]) -> None:
         """Show a finished epoch (0-based)."""
         self.heartbeat.epoch(epoch, epochs)
+        self.watch.epoch(self.step, epoch, figures)
         self.progress.epoch(epoch, epochs, figures)

@@ -29,6 +29,7 @@ from harness.execute.failure import (
 )
 from harness.execute.map_keeper import MapKeeper
 from harness.execute.reporter import StageReporter
+from harness.execute.watch import NoWatch, StageWatch
 from harness.interrupt import EndsStage, Stop
 from harness.latency.single import latency
 from harness.plan.options import Options
@@ -61,12 +62,14 @@ class ExecutionOptions:
         stop: ends the training early when it is set.
         keep: what is kept for figures besides records, weights and predictions: "maps", see
             ``harness.store.maps``.
+        watch: is told of every stage and epoch.
     """
 
     micro_batch: AnyCount | None = None
     failed: Mapping[str, str] | None = None
     stop: Stop = field(default_factory=Stop)
     keep: tuple[Literal["maps"], ...] = ()
+    watch: StageWatch = field(default_factory=NoWatch)
 
     def __post_init__(self) -> None:
         ranges.check(self)
@@ -139,7 +142,7 @@ class Trainer:
         with heartbeat:
             try:
                 data = self._data(step.run)
-                reporter = StageReporter(progress, heartbeat)
+                reporter = StageReporter(progress, heartbeat, step, self.execution.watch)
                 result, measured = self._result(step, data, reporter, checkpoints)
             except (UserError, EndsStage):
                 raise

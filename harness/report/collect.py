@@ -1,4 +1,4 @@
-"""Entries, column contexts and MLflow runs of a plan, collected from its records."""
+"""Entries and column contexts of a plan, collected from its records."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ from harness.plan.columns import ColumnPlan
 from harness.plan.plan import CellRun, Plan
 from harness.report import division
 from harness.report.measure import Measurements
-from harness.report.tracking_ledger import Mirror
 from harness.report.values import ColumnContext, Context, Entry
-from harness.spec.run import parameters, sources
-from harness.store.record import Record, Records
-from harness.store.result import Provenance, Result, Rule, StageCost, to_json
+from harness.spec.run import sources
+from harness.store.record import Records
+from harness.store.result import Rule
 
 PROBE_TITLES = {"linear": "linear probe", "knn": "k-NN probe"}
 """Titles of probes by name."""
@@ -184,84 +183,4 @@ def context(plan: Plan, *, command: str, device: str) -> Context:
         versions=environment.versions(),
         device=device or platform.machine(),
         created=datetime.now(UTC).date().isoformat(),
-    )
-
-
-def mirrors(plan: Plan) -> list[Mirror]:
-    """Return every done or failed run of a plan as an MLflow run."""
-    records = Records(plan.options.runs)
-    runs = []
-    for cell_run in {
-        (cell_run.row.name, cell_run.run.key()): cell_run for cell_run in plan.cell_runs
-    }.values():
-        record = records.read(cell_run.run.key())
-        if record is not None:
-            runs.append(_mirror(plan, cell_run, record, records))
-    return runs
-
-
-def _costs(cost: StageCost) -> dict[str, float]:
-    """Return a stage's costs by MLflow metric name.
-
-    "cost/thop_macs" is per image, of the deployed forward pass (of training if nothing is
-    deployed); names of other passes contain the pass. Bytes are of a training step at its batch.
-    """
-    default = "training" if cost.deployed is None else "deployed"
-    passes = {"deployed": cost.deployed, "training": cost.training, "step": cost.step}
-    memory = {} if cost.memory is None else to_json(cost.memory)
-    bytes_ = {f"cost/{name}": float(n) for name, n in memory.items() if name != "batch"}
-    return bytes_ | {
-        f"cost/{'' if name == default else name + '_'}{convention.replace('-', '_')}": number
-        for name, counted in passes.items()
-        for convention, number in (counted or {}).items()
-    }
-
-
-def _latency(measured: Provenance) -> dict[str, float]:
-    """Return a run's latency (ms) and peak GPU memory of training by MLflow metric name."""
-    figures: dict[str, float] = {}
-    if (latency := measured.latency) is not None:
-        times = {"p50": latency.p50, "p90": latency.p90, "p99": latency.p99, "iqr": latency.iqr}
-        figures = {f"cost/latency_{name}_ms": 1000 * value for name, value in times.items()}
-    if measured.peak_bytes is not None:
-        figures["cost/measured_peak_bytes"] = float(measured.peak_bytes)
-    return figures
-
-
-def _figures(result: Result) -> dict[str, float]:
-    """Return a run's metrics, numbers of parameters and costs by MLflow metric name."""
-    figures: dict[str, float] = {}
-    if (evaluation := result.evaluation) is not None:
-        figures = {
-            f"{rule}/{name}": value
-            for rule, point in (("last", evaluation.last), ("best", evaluation.best))
-            for name, value in point.metrics.items()
-            if value is not None
-        }
-    counts = result.parameters
-    figures["parameters/total"] = float(counts.total)
-    figures["parameters/trainable"] = float(counts.trainable)
-    return figures | _costs(result.cost)
-
-
-def _mirror(plan: Plan, cell_run: CellRun, record: Record, records: Records) -> Mirror:
-    figures = {} if record.result is None else _figures(record.result)
-    return Mirror(
-        table=plan.name,
-        name=f"{cell_run.row.name} / {cell_run.run.dataset} / seed {cell_run.seed}",
-        key=record.key,
-        status=record.status,
-        parameters=parameters(cell_run.run),
-        metrics=figures | _latency(record.provenance),
-        history=() if record.result is None else record.result.history,
-        tags={
-            "key": record.key,
-            "commit": record.commit,
-            "data": cell_run.run.data,
-            "profile": plan.options.profile.name,
-            "row": cell_run.row.name,
-            **({"error": record.error} if record.error else {}),
-        },
-        artifacts=(records.path(record.key),),
-        digest=record.digest,
     )

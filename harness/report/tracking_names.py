@@ -6,6 +6,9 @@ import hashlib
 import posixpath
 import re
 
+EXPERIMENT = "msmae-harness"
+"""Begins the names of all experiments."""
+
 NAME_LIMIT = 250
 """Characters of the name of a metric, parameter, tag or run, MLflow's limit."""
 
@@ -62,6 +65,11 @@ def text(value: str, limit: int = TAG_LIMIT) -> str:
         value,
     )
     return _within(safe, limit)
+
+
+def experiment(table: str, profile: str) -> str:
+    """Return the name of the experiment of a table or study under a profile."""
+    return text(f"{EXPERIMENT} / {table} / {profile}", NAME_LIMIT)
 
 
 def _within(value: str, limit: int) -> str:

@@ -21,8 +21,8 @@ from harness.waiting import NoAnswer, within
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-EXPERIMENT = "msmae-harness"
-"""Name of the MLflow experiment of all runs."""
+KIND = ("mlflow.experimentKind", "custom_model_development")
+"""Tag of an experiment that MLflow's pages show as the training of models, with its charts."""
 
 DATABASE = "mlflow.db"
 """Local database in the run store."""
@@ -102,8 +102,8 @@ class _Limited:
         return lambda *args, **kwargs: within(limit(), lambda: method(*args, **kwargs))
 
 
-def connect(folder: Path) -> tuple[MlflowClient, str]:
-    """Return a client and the id of the experiment, made if there is none.
+def connect(folder: Path, name: str) -> tuple[MlflowClient, str]:
+    """Return a client and the id of the experiment of a name, made if there is none.
 
     A deleted experiment is restored: MLflow keeps its name taken, so no other one can be made.
 
@@ -119,26 +119,40 @@ def connect(folder: Path) -> tuple[MlflowClient, str]:
         if not local.exists() or local.stat().st_size == 0:
             _make_database(local)
         _wait_until_free(local)
-        client = MlflowClient(tracking_uri=uri)
-        return client, _experiment(client, folder)
+        own = MlflowClient(tracking_uri=uri)
+        return own, _experiment(own, folder, name)
 
     def opened() -> tuple[MlflowClient, str]:
         made = MlflowClient(tracking_uri=uri)
-        return made, _experiment(made, folder)
+        return made, _experiment(made, folder, name)
 
-    client, experiment = within(limit(), opened)
-    return cast("MlflowClient", _Limited(client)), experiment
+    asked, experiment = within(limit(), opened)
+    return cast("MlflowClient", _Limited(asked)), experiment
 
 
-def _experiment(client: MlflowClient, folder: Path) -> str:
-    existing = client.get_experiment_by_name(EXPERIMENT)
+def client(folder: Path) -> MlflowClient | None:
+    """Return a client of what is there already; None where the local database is not."""
+    from mlflow import MlflowClient
+
+    uri, local = uri_of(folder), local_file(folder)
+    if local is not None:
+        if not local.exists():
+            return None
+        _wait_until_free(local)
+        return MlflowClient(tracking_uri=uri)
+    made = within(limit(), lambda: MlflowClient(tracking_uri=uri))
+    return cast("MlflowClient", _Limited(made))
+
+
+def _experiment(opened: MlflowClient, folder: Path, name: str) -> str:
+    existing = opened.get_experiment_by_name(name)
     if existing is None:
         database = uri_of(folder).startswith("sqlite")
         artifacts = (folder.resolve() / "mlartifacts").as_uri() if database else None
-        return str(client.create_experiment(EXPERIMENT, artifact_location=artifacts))
+        return str(opened.create_experiment(name, artifact_location=artifacts, tags=dict([KIND])))
     if existing.lifecycle_stage == "deleted":
-        client.restore_experiment(existing.experiment_id)
-        announce(f"MLflow's experiment {EXPERIMENT} had been deleted; it is restored.")
+        opened.restore_experiment(existing.experiment_id)
+        announce(f"MLflow's experiment {name} had been deleted; it is restored.")
     return str(existing.experiment_id)
 
 

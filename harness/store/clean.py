@@ -26,7 +26,7 @@ SETTLED = claim.EXPIRY
 KEY = r"[0-9a-f]{64}"
 """Pattern of a stage's key."""
 
-CLAIMED = rf"(?:{KEY}|trial-[0-9a-f]{{16}}-[0-9]+|mlflow|optuna|migrate)"
+CLAIMED = rf"(?:{KEY}|trial-[0-9a-f]{{16}}-[0-9]+|mlflow|mlflow-live-[0-9a-f]{{16}}|optuna|migrate)"
 """Pattern of what is claimed: stages, trials, databases, migrations."""
 
 KEYED = re.compile(rf"({KEY})\.(?:json|pt|npz|safetensors|txt)")

@@ -12,7 +12,7 @@ from harness.canonical import digest, short
 from harness.data.parts import part_of
 from harness.data.prepared import open_store
 from harness.report import collect, division
-from harness.report.tracking_ledger import Mirror
+from harness.report.tracking_ledger import DataInput, Mirror
 from harness.spec.run import parameters
 from harness.spec.space import Choice, Space
 from harness.store.record import Record, Records
@@ -182,9 +182,11 @@ def _mirrored(design: Design, trial: Trial, records: Records) -> Mirror:
     }
     values = {f"space.{name}": value for name, value in trial.values.items()}
     metrics = {n: v for n, v in named.items() if v is not None}
+    scale = (f"{run.split} split", run.profile.name)
     return Mirror(
         table=design.study,
         name=f"trial {trial.number}",
+        title=" / ".join((f"trial {trial.number}", run.dataset, *scale, f"seed {run.seed}")),
         key=trial.key or f"trial-{trial.number}",
         status=status,
         parameters={**parameters(run), **values},
@@ -193,4 +195,8 @@ def _mirrored(design: Design, trial: Trial, records: Records) -> Mirror:
         tags=tags,
         artifacts=(records.path(trial.key),) if record else (),
         digest=digest([tags, values, metrics, record.digest if record else ""]),
+        kind="trial",
+        command=f"harness sweep {design.name}",
+        commit=record.commit if record else "",
+        data=DataInput(name=run.dataset, fingerprint=run.data, split=run.split),
     )

@@ -41,6 +41,12 @@ TAKEN = ("complete", "pruned", "running")
 DIRECTIONS: tuple[Literal["maximize", "minimize"], ...] = ("maximize", "minimize")
 """Optimisation directions of ``harness.spec.sweep.OBJECTIVES``, in their order."""
 
+NAMES = {"accuracy": "validation accuracy", "training_macs": "MACs of training"}
+"""Axes of plots, by objective."""
+
+METRIC_NAMES = "study:metric_names"
+"""Optuna's own attribute of a study with the names of its objectives."""
+
 POLL = 0.2
 """Seconds between attempts to take the lock, which is held while a trial is sampled."""
 
@@ -100,6 +106,11 @@ class Study:
             )
             if len(self.study.directions) != len(design.sweep.objectives):
                 raise Damaged(name_of(url), "(the Optuna storage) lacks an objective", stored.KEPT)
+            # Names the axes of optuna-dashboard; Optuna's own call warns that it is experimental.
+            names = [NAMES[objective] for objective in design.sweep.objectives]
+            known = storage.get_study_system_attrs(self.study._study_id)
+            if make and known.get(METRIC_NAMES) != names:
+                storage.set_study_system_attr(self.study._study_id, METRIC_NAMES, names)
             if text is None:
                 self.study.set_user_attr("definition", definition)
             failed = [t.number for t in self._in_state("fail")]
