@@ -18,7 +18,7 @@ PACKAGES = ("harness", "msmae", "baselines", "experiments")
 SOURCES = sorted(p for package in PACKAGES for p in (ROOT / package).rglob("*.py"))
 
 HOMES = {
-    "mlflow": ("harness/report/tracking.py", "harness/report/tracking_server.py"),
+    "mlflow": ("harness/report/tracking",),
     "optuna": ("harness/sweep/study.py", "harness/sweep/storage.py", "harness/sweep/stored.py"),
     "pandas": ("harness/report/", "harness/store/record.py"),
     "mmseg": ("msmae/setr.py",),

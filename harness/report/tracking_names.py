@@ -69,7 +69,8 @@ def text(value: str, limit: int = TAG_LIMIT) -> str:
 
 def experiment(table: str, profile: str) -> str:
     """Return the name of the experiment of a table or study under a profile."""
-    return text(f"{EXPERIMENT} / {table} / {profile}", NAME_LIMIT)
+    # MLflow shows of a name with slashes the last part alone.
+    return text(f"{EXPERIMENT}: {table} ({profile})", NAME_LIMIT)
 
 
 def _within(value: str, limit: int) -> str:

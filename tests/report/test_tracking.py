@@ -8,10 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,37 +17,22 @@ from harness.errors import UserError
 from harness.report import tracking, tracking_ledger, tracking_server
 from tests.conftest import ROOT, Harness
 from tests.report.mirrors import mirror
+from tests.report.tracked import client_of, nested, runs
 
 pytestmark = pytest.mark.slow
 
 
-def _store(folder: Path) -> Any:
-    from mlflow import MlflowClient
-
-    return MlflowClient(tracking_uri=tracking_server.uri_of(folder))
-
-
-def _runs(folder: Path) -> list[Any]:
-    client = _store(folder)
-    experiment = client.get_experiment_by_name(tracking_server.EXPERIMENT)
-    return list(client.search_runs([experiment.experiment_id]))
-
-
-def _children(folder: Path) -> Iterator[Any]:
-    return (run for run in _runs(folder) if "mlflow.parentRunId" in run.data.tags)
-
-
 def test_one_parent_a_table_and_one_child_a_run(store: Path) -> None:
-    runs = [
+    mirrors = [
         mirror(store),
         mirror(store, name="amt / btmd / seed 0", key="cd" * 32, status="failed"),
     ]
     table = store / "table1.md"
     table.write_text("| |")
-    assert tracking.mirror("table1", "smoke", runs, [table], folder=store).written == 2
-    found = _runs(store)
+    assert tracking.mirror("table1", "smoke", mirrors, [table], folder=store).written == 2
+    found = runs(store)
     parents = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
-    children = {run.data.tags["harness.name"]: run for run in _children(store)}
+    children = {run.data.tags["harness.name"]: run for run in nested(store)}
     assert len(parents) == 1
     assert parents[0].info.status == "FINISHED"
     assert {run.data.tags["mlflow.parentRunId"] for run in children.values()} == {
@@ -61,7 +44,7 @@ def test_one_parent_a_table_and_one_child_a_run(store: Path) -> None:
     assert child.data.params["pretrain.recipe.base_lr"] == "0.001"
     assert child.data.metrics == {"last/accuracy": 0.75, "loss/total": 1.5}
     assert child.data.tags["harness.commit"] == "c" * 40
-    client = _store(store)
+    client = client_of(store)
     history = client.get_metric_history(child.info.run_id, "loss/total")
     assert [(m.step, m.value) for m in history] == [(0, 2.0), (1, 1.5)]
     assert [f.path for f in client.list_artifacts(child.info.run_id)] == ["record.json"]
@@ -75,11 +58,11 @@ def test_again_adds_nothing_and_changes_replace(store: Path) -> None:
     assert tracking.mirror("table1", "smoke", [run], [], folder=store).written == 1
     assert tracking_ledger.pending([run], store) == []
     assert tracking.mirror("table1", "smoke", [run], [], folder=store).written == 0
-    assert len(_runs(store)) == 2
+    assert len(runs(store)) == 2
     changed = replace(run, digest="2", metrics={"last/accuracy": 0.5})
     assert tracking_ledger.pending([changed], store) == [changed]
     assert tracking.mirror("table1", "smoke", [changed], [], folder=store).written == 1
-    (child,) = _children(store)
+    (child,) = nested(store)
     assert child.data.metrics["last/accuracy"] == 0.5
 
 
@@ -89,7 +72,7 @@ def test_a_lost_ledger_makes_no_duplicates(store: Path) -> None:
     (store / tracking_ledger.LEDGER).write_text("{ trunc")
     assert tracking_ledger.pending([run], store) == [run]
     assert tracking.mirror("table1", "smoke", [run], [], folder=store).written == 0
-    assert len(_runs(store)) == 2
+    assert len(runs(store)) == 2
 
 
 def test_another_server_gets_its_own_copy(
@@ -108,17 +91,17 @@ def test_another_server_gets_its_own_copy(
 KILLED = """
 import sys
 from pathlib import Path
-from harness.report import tracking as track
+from harness.report import tracking, tracking_runs
 from tests.report.mirrors import mirror
 folder = Path(sys.argv[1])
-finish = track._log
+finish = tracking_runs.log
 def slow(client, run_id, run):
     finish(client, run_id, run)
     (folder / "inside").write_text("")
     import time
     time.sleep(60)
-track._log = slow
-track.mirror("table1", "smoke", [mirror(folder)], [], folder=folder)
+tracking_runs.log = slow
+tracking.mirror("table1", "smoke", [mirror(folder)], [], folder=folder)
 """
 
 
@@ -131,9 +114,9 @@ def test_a_kill_in_the_middle_leaves_nothing_running(tmp_path: Path) -> None:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert {run.info.status for run in _runs(tmp_path)} == {"RUNNING"}
+    assert {run.info.status for run in runs(tmp_path)} == {"RUNNING"}
     assert tracking.mirror("table1", "smoke", [mirror(tmp_path)], [], folder=tmp_path).written == 1
-    assert [run.info.status for run in _runs(tmp_path)] == ["FINISHED", "FINISHED"]
+    assert [run.info.status for run in runs(tmp_path)] == ["FINISHED", "FINISHED"]
 
 
 def test_a_server_that_cannot_be_reached_is_one_line(
@@ -158,13 +141,13 @@ def test_the_command_mirrors_later_and_only_once(tmp_path: Path, harness: Harnes
 
     said("run", *select, "--track", "off")
     assert not (tmp_path / "runs/mlflow.db").exists()
-    assert "1 runs mirrored" in said("track", *select)
-    assert "MLflow has all 1 finished runs, nothing to mirror" in said("track", *select)
+    assert "2 runs mirrored" in said("track", *select)
+    assert "MLflow has all 2 finished runs, nothing to mirror" in said("track", *select)
     assert "mirrored" not in said("run", *select)
-    statuses = [run.info.status for run in _runs(tmp_path / "runs")]
-    assert statuses == ["FINISHED", "FINISHED"]
-    (child,) = _children(tmp_path / "runs")
-    artifacts = _store(tmp_path / "runs").list_artifacts(child.info.run_id)
+    statuses = [run.info.status for run in runs(tmp_path / "runs")]
+    assert statuses == ["FINISHED"] * 3  # of the table, the row and its stage
+    (child,) = nested(tmp_path / "runs", "run")
+    artifacts = client_of(tmp_path / "runs").list_artifacts(child.info.run_id)
     assert [a.path.endswith(".json") for a in artifacts] == [True]
     assert not (tmp_path / "mlruns").exists()
 
@@ -189,7 +172,7 @@ def test_a_kill_while_the_database_is_made_leaves_no_half_of_it(tmp_path: Path) 
     process.wait()
     assert not (tmp_path / tracking_server.DATABASE).exists()
     assert tracking.mirror("table1", "smoke", [mirror(tmp_path)], [], folder=tmp_path).written == 1
-    assert len(list(_children(tmp_path))) == 1
+    assert len(list(nested(tmp_path))) == 1
     assert not list(tmp_path.glob("*.new*"))
 
 

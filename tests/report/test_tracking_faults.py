@@ -24,9 +24,17 @@ from hypothesis import strategies as st
 
 from harness import sqlite
 from harness.errors import UserError
-from harness.report import tracking, tracking_ledger, tracking_names, tracking_server
+from harness.report import (
+    tracking,
+    tracking_job,
+    tracking_ledger,
+    tracking_names,
+    tracking_runs,
+    tracking_server,
+)
 from harness.report.tracking_ledger import Mirror
 from tests.report.mirrors import mirror
+from tests.report.tracked import client_of, nested, runs
 
 NAMES = (
     "it's",
@@ -60,19 +68,15 @@ def _write(folder: Path, *runs: Mirror, table: str = "table1", **options: Any) -
 
 
 def _client(folder: Path) -> tuple[Any, str]:
-    from mlflow import MlflowClient
-
-    client = MlflowClient(tracking_uri=tracking_server.uri_of(folder))
-    experiment = client.get_experiment_by_name(tracking_server.EXPERIMENT)
+    client = client_of(folder)
+    experiment = client.get_experiment_by_name(tracking_names.experiment("table1", "smoke"))
     assert experiment is not None
     return client, experiment.experiment_id
 
 
 def _children(folder: Path) -> list[Any]:
-    client, experiment = _client(folder)
-    runs = client.search_runs([experiment])
-    assert {run.info.status for run in runs} <= {"FINISHED", "FAILED"}
-    return [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    assert {run.info.status for run in runs(folder)} <= {"FINISHED", "FAILED"}
+    return nested(folder)
 
 
 @settings(deadline=None)  # the first one imports mlflow
@@ -385,7 +389,7 @@ def test_sound_databases_are_never_set_aside(store: Path, monkeypatch: pytest.Mo
 
     full = sqlite3.OperationalError("database or disk is full")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tracking, "_log", lambda *_: (_ for _ in ()).throw(full))
+        patch.setattr(tracking_runs, "log", lambda *_: (_ for _ in ()).throw(full))
         with pytest.raises(UserError, match="cannot be used: database or disk is full"):
             _write(store, changed)
     assert not list(store.glob("*.damaged*"))
@@ -429,7 +433,7 @@ def test_what_the_server_lost_is_written_again(
     _write(store, *runs)
     assert tracking_ledger.pending(runs, store) == []
     (line,) = capfd.readouterr().err.splitlines()
-    assert "experiment msmae-harness had been deleted; it is restored" in line
+    assert "experiment msmae-harness: table1 (smoke) had been deleted; it is restored" in line
     (store / "mlflow.db").unlink()
     shutil.copy(empty_database, store / "mlflow.db")  # replaced by another one
     whole(4)
@@ -517,7 +521,7 @@ def test_a_command_with_nothing_to_do_imports_no_mlflow(store: Path) -> None:
 def test_more_runs_than_one_answer_holds_are_compared(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracking, "PAGE", 3)
+    monkeypatch.setattr(tracking_job, "PAGE", 3)
     runs = [
         mirror(store, f"{n}", key=f"{n:064x}", artifacts=(), history=(), parameters={})
         for n in range(10)

@@ -17,11 +17,11 @@ import optuna
 import pytest
 
 from harness.execute import workers
-from harness.report import tracking_server
 from harness.sweep import study
 from harness.sweep.trial import Trial, front
 from tests import prepared
 from tests.conftest import Harness
+from tests.report import tracked
 from tests.sweep.sweeps import QUICK, SWEEP
 
 POINTS = 10  # mask 0.3: three throw ratios, mask 0.6: two; two intervals each
@@ -53,14 +53,8 @@ def _pretrainings(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _children(folder: Path) -> Iterator[Any]:
-    from mlflow import MlflowClient
-
-    client = MlflowClient(tracking_uri=tracking_server.uri_of(folder / "runs"))
-    experiment = client.get_experiment_by_name(tracking_server.EXPERIMENT)
-    assert experiment is not None
-    runs = client.search_runs([experiment.experiment_id])
-    assert not [run for run in runs if run.info.status == "RUNNING"]
-    return (run for run in runs if "mlflow.parentRunId" in run.data.tags)
+    assert not [run for run in tracked.runs(folder / "runs") if run.info.status == "RUNNING"]
+    return iter(tracked.nested(folder / "runs"))
 
 
 @pytest.mark.slow
