@@ -196,11 +196,12 @@ class Job:
                 for tag, value in own.items():
                     client.set_tag(run_id, tag, value)
                 return run_id
+        source = tracking_runs.source_of(self.runs[0]) if self.runs else {}
         begun = min((run.begun for run in self.runs if run.begun is not None), default=None)
         made = client.create_run(
             experiment,
             start_time=None if begun is None else int(1000 * begun),
-            tags=tags | own | {tracking_owner.STORE: tracking_owner.store_of(self.folder)},
+            tags=tags | own | source | {tracking_owner.STORE: tracking_owner.store_of(self.folder)},
             run_name=tracking_names.text(
                 f"{self.table} ({self.profile})", tracking_names.NAME_LIMIT
             ),

@@ -335,7 +335,7 @@ class Live:
 
     def _monitor(self, stage: _Open) -> None:
         """Log the load of the machine where the user has asked MLflow for it."""
-        if os.environ.get(SYSTEM, "").lower() not in ("true", "1"):
+        if stage.monitor is not None or os.environ.get(SYSTEM, "").lower() not in ("true", "1"):
             return
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 

@@ -45,15 +45,23 @@ def tags_of(run: Mirror, folder: Path) -> dict[str, str]:
         "harness.name": run.name,
         "harness.key": run.key,
         tracking_owner.STORE: tracking_owner.store_of(folder),
+    }
+    tags |= marks_of(run, {})
+    safe = {tracking_names.key(n): tracking_names.text(v) for n, v in tags.items()}
+    return safe | source_of(run)
+
+
+def source_of(run: Mirror) -> dict[str, str]:
+    """Return MLflow's own tags of what made a run, and who."""
+    tags = {
         "mlflow.source.type": "LOCAL",
-        "mlflow.source.name": run.command or f"harness {run.table}",
-        "mlflow.user": _user(),
+        "mlflow.source.name": tracking_names.text(run.command or f"harness {run.table}"),
+        "mlflow.user": tracking_names.text(_user()),
     }
     # A release has a version in the place of a commit.
     if found := re.match(r"[0-9a-f]{40}", run.commit):
         tags["mlflow.source.git.commit"] = found.group()
-    tags |= marks_of(run, {})
-    return {tracking_names.key(n): tracking_names.text(v) for n, v in tags.items()}
+    return tags
 
 
 def marks_of(run: Mirror, present: Mapping[str, str]) -> dict[str, str]:
