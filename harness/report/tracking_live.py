@@ -79,6 +79,33 @@ class _Open:
     record: Record | None = None
     monitor: Any = None
 
+    def opened(self, run_id: str, known: frozenset[int]) -> None:
+        """Keep the MLflow run and the epochs that it has."""
+        self.run_id, self.known = run_id, known
+
+    def lost(self) -> None:
+        """Look for the MLflow run again."""
+        self.run_id = ""
+
+    def finish(self, record: Record | None) -> None:
+        """Keep that the training is over."""
+        self.ended, self.record = True, record
+
+    def watch_machine(self, uri: str) -> None:
+        """Log the load of the machine where the user has asked MLflow for it."""
+        if self.monitor is not None or os.environ.get(SYSTEM, "").lower() not in ("true", "1"):
+            return
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        self.monitor = SystemMetricsMonitor(self.run_id, resume_logging=True, tracking_uri=uri)
+        self.monitor.start()
+
+    def leave_machine(self) -> None:
+        """Stop logging the load of the machine."""
+        if self.monitor is not None:
+            self.monitor.finish()
+            self.monitor = None
+
 
 class Live:
     """A watch (see ``harness.execute.watch``) that shows stages in MLflow while they train."""
@@ -139,7 +166,7 @@ class Live:
         """Complete the run of a stage and end it; it is KILLED where it was interrupted."""
         with self._lock:
             for stage in self._of(step):
-                stage.ended, stage.record = True, record
+                stage.finish(record)
         self._wake.set()
 
     def _of(self, step: StageRun) -> Iterator[_Open]:
@@ -171,7 +198,7 @@ class Live:
         except Exception as error:  # noqa: BLE001  # whatever MLflow and its drivers raise
             self._retry_at = time.monotonic() + PAUSE
             for stage in stages:
-                stage.run_id = ""
+                stage.lost()
             self._say(error)
 
     def _end_interrupted(self) -> None:
@@ -204,9 +231,7 @@ class Live:
             del stage.values[: len(values)]
         if not ended:
             return
-        if stage.monitor is not None:
-            stage.monitor.finish()
-            stage.monitor = None
+        stage.leave_machine()
         if stage.record is None:
             self._kill(client, stage.run_id)
             self._interrupted = True
@@ -264,12 +289,12 @@ class Live:
             record = Records(self._folder).read(of_row.key)
             done = record is not None and record.status == "done"
             row = self._continued(client, experiment, of_row, table, done=done)
-            stage.run_id = self._continued(client, experiment, of_stage, row)
-            client.set_tag(row, f"harness.stage.{of_stage.name}", stage.run_id)
+            run_id = self._continued(client, experiment, of_stage, row)
+            client.set_tag(row, f"harness.stage.{of_stage.name}", run_id)
             self._above |= {row, table}
-        existing = client.get_run(stage.run_id)
-        stage.known = frozenset(at for _, at, _ in tracking_runs.logged(client, existing))
-        self._monitor(stage)
+        had = tracking_runs.logged(client, client.get_run(run_id))
+        stage.opened(run_id, frozenset(epoch for _, epoch, _ in had))
+        stage.watch_machine(tracking_server.uri_of(self._folder))
 
     def _begun(self, stage: _Open) -> tuple[Mirror, Mirror]:
         """Return the runs of a stage's row, the first that needs it, and of the stage."""
@@ -332,13 +357,3 @@ class Live:
         run = client.get_run(run_id)
         if run.info.status == "RUNNING" and run.data.tags.get(tracking_owner.OWNER) == self._owner:
             client.set_terminated(run_id, "KILLED")
-
-    def _monitor(self, stage: _Open) -> None:
-        """Log the load of the machine where the user has asked MLflow for it."""
-        if stage.monitor is not None or os.environ.get(SYSTEM, "").lower() not in ("true", "1"):
-            return
-        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
-
-        uri = tracking_server.uri_of(self._folder)
-        stage.monitor = SystemMetricsMonitor(stage.run_id, resume_logging=True, tracking_uri=uri)
-        stage.monitor.start()

@@ -123,12 +123,12 @@ def _trials() -> list[Any]:
 
 
 def _children() -> dict[tuple[str, str], Any]:
-    """Return the mirrored runs by parent and name; none is doubled, none is running."""
+    """Return the mirrored runs by experiment and name; none is doubled, none is running."""
     runs = tracked.runs(Path("runs"))
     assert {run.info.status for run in runs} <= {"FINISHED", "KILLED"}
     children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
     assert len(runs) - len(children) == 2  # one parent for the table, one for the sweep
-    named = {(r.data.tags["mlflow.parentRunId"], r.data.tags["harness.name"]): r for r in children}
+    named = {(r.data.tags["harness.table"], r.data.tags["harness.name"]): r for r in children}
     assert len(named) == len(children)
     return named
 
