@@ -16,7 +16,6 @@ from harness.plan.plan import Plan
 from harness.provenance import choose_device
 from harness.report.tracking_live import Live
 from harness.store import margins as ledger
-from harness.store.margins import TableFile
 from harness.verdict.frozen import chosen
 from harness.verdict.table import TableVerdict, judge_plan, remarks, summary
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.cli.planning import make_plan
+from harness.cli.planning import make_plan, table_file
 from harness.cli.sweep import find_studies
 from harness.cli.tables import source_of
 from harness.console import say
@@ -26,7 +26,8 @@ def run(args: argparse.Namespace) -> int:
     plan = make_plan(args)
     folder = Path("reports") / plan.options.profile.name
     paths = [p for sheet in outputs.tables(plan) for p in sorted(folder.glob(f"{sheet.name}.*"))]
-    runs = tracking_plan.mirrors(source_of(args, plan, judge_plan(plan)))
+    verdict = judge_plan(plan, file=table_file(plan.name, args.experiment))
+    runs = tracking_plan.mirrors(source_of(args, plan, verdict))
     mirrored = Mirrored()
     if runs:
         profile = plan.options.profile.name

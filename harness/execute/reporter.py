@@ -12,7 +12,7 @@ from harness.store.heartbeat import Heartbeat
 
 @dataclass(frozen=True)
 class StageReporter:
-    """Reports a stage's progress: on the terminal, by a heartbeat to other processes, to a watch."""
+    """Reports a stage's progress on the terminal, to other processes, and to a watch."""
 
     progress: Progress
     heartbeat: Heartbeat
