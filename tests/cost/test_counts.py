@@ -22,7 +22,7 @@ from harness.data import registry
 from harness.errors import UserError
 from harness.plan import catalog, plan
 from harness.plan.options import Options
-from harness.report import collect
+from harness.report.tracking_plan import Source, mirrors
 from harness.spec.profiles import PAPER, PROFILES, SMOKE
 
 FIVE = registry.find("messidor2")
@@ -257,7 +257,7 @@ def test_every_run_has_its_cost_in_the_record_and_as_metrics(tmp_path: Path) -> 
         data=tmp_path / "data",
         runs=tmp_path / "runs",
     )
-    (run,) = collect.mirrors(plan.make(*catalog.load("table1"), options))
+    run, *_ = mirrors(Source(plan=plan.make(*catalog.load("table1"), options)))
     found = {name: value for name, value in run.metrics.items() if name.startswith("cost/")}
     counted = measure(models.find("mae.finetune"), registry.find("phantom-mri"), SMOKE.backbones)
     deployed, training = counted.passes
@@ -298,7 +298,7 @@ def test_a_stage_that_cannot_be_counted_is_trained_and_says_why(
     assert record["result"]["cost"] == {"error": "UncountedError: The operator x.y has no formula."}
     options = Options(profile=SMOKE, datasets=("phantom-mri",), rows=("resnet50",))
     options = replace(options, overrides=("recipe.epochs=1",))
-    (run,) = collect.mirrors(plan.make(*catalog.load("table1"), options))
+    run, *_ = mirrors(Source(plan=plan.make(*catalog.load("table1"), options)))
     assert all("latency" in name for name in run.metrics if name.startswith("cost/"))
 
 

@@ -19,7 +19,8 @@ from harness.execute.executor import Executor
 from harness.plan import plan, summary
 from harness.plan.options import Options
 from harness.progress import Progress as Shown
-from harness.report import collect
+from harness.report import collect, tracking_plan
+from harness.report.tracking_plan import Source
 from harness.spec import profiles
 from harness.spec.recipe import Recipe, Stage
 from harness.spec.table import Column, Row, Table
@@ -204,8 +205,8 @@ def test_a_table_of_masks_is_run_and_every_metric_is_found(folder: Path) -> None
     assert values == record.evaluation().last.metrics
     with np.load(Records(folder / "runs").predictions_path(record.key)) as kept:
         assert kept["last"].shape == (24, 32 * 32 // 8)
-    mirrored = collect.mirrors(made)
-    assert len(mirrored) == 1
+    mirrored = tracking_plan.mirrors(Source(plan=made))
+    assert [run.kind for run in mirrored] == ["run", "stage"]
     assert "last/iou" in mirrored[0].metrics
     facts = summary.overview([made], Records(folder / "runs"))
     assert (facts["runs"], facts["naive_trainings"]) == (1, 1)
@@ -218,7 +219,7 @@ def test_undefined_distances_are_kept_as_none(folder: Path) -> None:
     assert values["hd95"].value is None
     assert values["f1_pooled"].value == 0
     assert values["f1"].collapsed
-    assert "last/hd95" not in collect.mirrors(made)[0].metrics
+    assert "last/hd95" not in tracking_plan.mirrors(Source(plan=made))[0].metrics
 
 
 def test_columns_must_fit_what_is_evaluated(folder: Path) -> None:

@@ -227,8 +227,8 @@ def test_a_server_that_refuses_neither_ends_nor_slows_a_training(
         (tmp_path / "runs/claims").glob("mlflow-live-*")
     )
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    out = harness("track", *RUN[1:], "--set", "recipe.epochs=1", "--set", "recipe.warmup_epochs=0")
-    assert "2 runs mirrored" in out[1]
+    later = ("track", *RUN[1:], "--set", "recipe.epochs=1", "--set", "recipe.warmup_epochs=0")
+    assert "2 runs mirrored" in harness(*later)[1]
 
 
 def test_a_run_that_a_living_process_has_open_is_left_alone(store: Path) -> None:
