@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
-from harness.cli.planning import launch_options, make_plan, table_file, warn_of_small_stores
+from harness.cli.planning import (
+    launch_options,
+    make_plan,
+    resuming_command,
+    table_file,
+    warn_of_small_stores,
+)
 from harness.cli.tables import mirror_runs, write_tables, written_plans
 from harness.console import note, say
 from harness.execute.stage import ExecutionOptions
@@ -22,18 +29,19 @@ def run(args: argparse.Namespace) -> int:
     """Train what is missing, write the table, print it and mirror it to MLflow."""
     launch = launch_options(args)
     plan, device = make_plan(args), choose_device()
+    execution = ExecutionOptions(
+        micro_batch=args.micro_batch, keep=args.keep, command=resuming_command(args)
+    )
     if args.worker:
-        return work_on_plan(
-            plan, device, ExecutionOptions(micro_batch=args.micro_batch, keep=args.keep)
-        )
+        return work_on_plan(plan, device, execution)
     # Before any number is seen: a margin that is chosen afterwards decides nothing.
     file = table_file(plan.name, args.experiment)
     ledger.freeze(plan.options.runs, file, chosen(plan.table))
     warn_of_small_stores([plan])
     with Stop() as stop:
         sheets = written_plans(args, plan)
-        execution = ExecutionOptions(micro_batch=args.micro_batch, stop=stop, keep=args.keep)
-        outcome = train_plan(plan, device, execution, launch, fresh=args.fresh)
+        stopping = replace(execution, stop=stop)
+        outcome = train_plan(plan, device, stopping, launch, fresh=args.fresh)
         paths = write_tables(args, plan, sheets, device, measure=True)
         say(
             f"{outcome.trained} stages trained, {outcome.found} found done,"

@@ -1,11 +1,17 @@
-"""Where the progress of a stage goes: the terminal, and by its heartbeat other processes."""
+"""Where the progress of a stage goes: the terminal, and by heartbeat and state other processes."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from pathlib import Path
 
+from harness.plan.plan import StageRun
 from harness.progress import Progress
+from harness.store.claim import Claim
 from harness.store.heartbeat import Heartbeat
+from harness.store.interrupted import By
+from harness.store.owner import this_process
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,27 @@ class StageReporter:
         """Show a line of text."""
         self.progress.line(text)
 
+    def begin(self, epochs: int) -> None:
+        """Say that training begins now, after some epochs of an earlier process."""
+        self.heartbeat.begin(epochs)
+        self.progress.begin(epochs)
+
     def epoch(self, epoch: int, epochs: int, figures: dict[str, float]) -> None:
         """Show a finished epoch (0-based)."""
         self.heartbeat.epoch(epoch, epochs)
+        begin = time.monotonic()
         self.progress.epoch(epoch, epochs, figures)
+        self.heartbeat.skip(time.monotonic() - begin)
+
+
+def written_by(step: StageRun, claim: Claim | None, command: str) -> By:
+    """Return what the states of a stage say of this process, for when it is interrupted."""
+    here = this_process() if claim is None else claim.owner
+    return By(
+        title=step.title,
+        rows=step.rows,
+        host=here.host,
+        pid=here.pid,
+        command=command,
+        folder=str(Path.cwd()),
+    )

@@ -28,7 +28,7 @@ from harness.execute.failure import (
     one_line,
 )
 from harness.execute.map_keeper import MapKeeper
-from harness.execute.reporter import StageReporter
+from harness.execute.reporter import StageReporter, written_by
 from harness.interrupt import EndsStage, Stop
 from harness.latency.single import latency
 from harness.plan.options import Options
@@ -61,12 +61,14 @@ class ExecutionOptions:
         stop: ends the training early when it is set.
         keep: what is kept for figures besides records, weights and predictions: "maps", see
             ``harness.store.maps``.
+        command: the command line that goes on after an interruption, for ``harness status``.
     """
 
     micro_batch: AnyCount | None = None
     failed: Mapping[str, str] | None = None
     stop: Stop = field(default_factory=Stop)
     keep: tuple[Literal["maps"], ...] = ()
+    command: str = ""
 
     def __post_init__(self) -> None:
         ranges.check(self)
@@ -129,17 +131,19 @@ class Trainer:
         begin = time.monotonic()
         # Before the training: a source file that is edited meanwhile is not the one that runs.
         initial = self._provenance(step)
-        checkpoints = self._checkpoints(step, initial, Writer(claim=claim, tell=progress.line))
+        epochs = step.stage.recipe.epochs
+        heartbeat = Heartbeat(self.options.runs, step.key, step.title, epochs, claim)
+        reporter = StageReporter(progress, heartbeat)
+        by = written_by(step, claim, self.execution.command)
+        writer = Writer(claim=claim, tell=progress.line, began=reporter.begin, by=by)
+        checkpoints = self._checkpoints(step, initial, writer)
         result: Result | None = None
         measured = _Measured()
         error: str | None = None
         lost = False
-        epochs = step.stage.recipe.epochs
-        heartbeat = Heartbeat(self.options.runs, step.key, step.title, epochs, claim)
         with heartbeat:
             try:
                 data = self._data(step.run)
-                reporter = StageReporter(progress, heartbeat)
                 result, measured = self._result(step, data, reporter, checkpoints)
             except (UserError, EndsStage):
                 raise

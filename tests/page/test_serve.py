@@ -143,7 +143,7 @@ def test_running_stages_are_told(port: int) -> None:
     code, _, content = ask(port, "/status.json")
     assert code == 200
     assert json.loads(content)["running"] == []
-    place = StageProgress(title="pretrain mae", started=0, updated=10, epoch=5, epochs=20, first=0)
+    place = StageProgress(title="pretrain mae", started=0, updated=10, epoch=5, epochs=20, each=2.0)
     stage = Running(key="a" * 64, host="h", pid=1, place=place)
     assert serve.line(stage, 10.0) == "running: pretrain mae, epoch 5 of 20, about 30 s left"
     assert serve.line(Running(key="a" * 64, host="h", pid=1, place=None), 10.0) == (
