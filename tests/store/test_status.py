@@ -106,8 +106,7 @@ def test_failures_and_the_dead(capsys: pytest.CaptureFixture[str]) -> None:
     planted.dead(Path("runs"), "dead")
     out = _show(capsys)
     assert out.splitlines() == [
-        f"dead     dead; process 4194305 on {socket.gethostname()} has ended,"
-        " no heartbeat for 0 s",
+        f"dead     dead; process 4194305 on {socket.gethostname()} has ended, no heartbeat for 0 s",
         f"failed   supervised finetune / phantom-mri / seed 0 ({step.key[:12]}):"
         " DivergedError: loss 'total' is nan",
         "runs: 0 running, 1 dead, 0 interrupted, 1 failed.",
@@ -122,7 +121,9 @@ def test_failures_and_the_dead(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_an_empty_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "nothing"
-    assert _show(capsys, "--runs", str(folder)) == f"{folder}: 0 running, 0 interrupted, 0 failed.\n"
+    assert (
+        _show(capsys, "--runs", str(folder)) == f"{folder}: 0 running, 0 interrupted, 0 failed.\n"
+    )
     assert json.loads(_show(capsys, "--runs", str(folder), "--json")) == {
         "running": [],
         "dead": [],
