@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from harness.store import owner as owners
-from harness.store.owner import Owner
+from harness.store import claim as claims
+from harness.store.claim import Owner
 
 
 def dead(folder: Path, key: str) -> Path:
@@ -29,7 +29,7 @@ def elsewhere(folder: Path, key: str, *, age: float = 0.0, **changes: Any) -> Pa
 
 
 def _here() -> Owner:
-    return owners.this_process()
+    return claims.this_process()
 
 
 def _write(folder: Path, key: str, owner: Owner) -> Path:

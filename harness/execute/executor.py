@@ -21,7 +21,8 @@ from harness.progress import Progress
 from harness.spec.recipe import Prepared
 from harness.store import maps, weights
 from harness.store.checkpoint import Checkpoints
-from harness.store.claim import Claim, ClaimLost, claim, holder_of
+from harness.store.claim import Claim, ClaimLost, claim
+from harness.store.owner import holder_of
 from harness.store.record import Record, Records
 
 POLL = 2.0

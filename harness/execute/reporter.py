@@ -8,10 +8,9 @@ from pathlib import Path
 
 from harness.plan.plan import StageRun
 from harness.progress import Progress
-from harness.store.claim import Claim
+from harness.store.claim import Claim, this_process
 from harness.store.heartbeat import Heartbeat
 from harness.store.interrupted import By
-from harness.store.owner import this_process
 
 
 @dataclass(frozen=True)

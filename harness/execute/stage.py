@@ -40,6 +40,7 @@ from harness.spec.run import Run, sources
 from harness.store.checkpoint import Checkpoints, Writer
 from harness.store.claim import Claim
 from harness.store.heartbeat import Heartbeat
+from harness.store.interrupted import SignedCheckpoints
 from harness.store.record import Record, Records
 from harness.store.result import Device, Latency, ParameterCount, Provenance, Result, StageCost
 from harness.store.weights import load
@@ -135,8 +136,8 @@ class Trainer:
         heartbeat = Heartbeat(self.options.runs, step.key, step.title, epochs, claim)
         reporter = StageReporter(progress, heartbeat)
         by = written_by(step, claim, self.execution.command)
-        writer = Writer(claim=claim, tell=progress.line, began=reporter.begin, by=by)
-        checkpoints = self._checkpoints(step, initial, writer)
+        checkpoints = self._checkpoints(step, initial, Writer(claim=claim, tell=progress.line))
+        checkpoints.sign(by, reporter.begin)
         result: Result | None = None
         measured = _Measured()
         error: str | None = None
@@ -179,13 +180,13 @@ class Trainer:
             raise DeviceLostError(record)
         return record
 
-    def _checkpoints(self, step: StageRun, made: Provenance, writer: Writer) -> Checkpoints:
+    def _checkpoints(self, step: StageRun, made: Provenance, writer: Writer) -> SignedCheckpoints:
         """Return the states of a stage; those of a failure of other sources are put away.
 
         What failed is trained from the beginning by sources that were changed since; what was
         merely interrupted goes on, and its record names both.
         """
-        checkpoints = Checkpoints(
+        checkpoints = SignedCheckpoints(
             self.options.runs,
             step.key,
             definition=step.run.definition(step.num_stages),

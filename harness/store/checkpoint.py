@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from harness import console, files
 from harness.errors import Damaged
 from harness.store import form, weights
 from harness.store.claim import Claim
-from harness.store.interrupted import By
 from harness.store.result import Attempt, to_json
 from harness.store.state import fence_of, read, write
 
@@ -37,15 +36,11 @@ class Writer:
         claim: of this process on the stage; without it nothing prevents two writers.
         attempt: what trains from now on, with no epochs; None writes no attempts.
         tell: receives a line about a state that cannot be used.
-        began: receives, when a state has been looked for, the number of its epochs, 0 without.
-        by: whose stage it is, who trains it and what goes on with it, for ``harness status``.
     """
 
     claim: Claim | None = None
     attempt: Attempt | None = None
     tell: Callable[[str], None] = console.warn
-    began: Callable[[int], None] | None = None
-    by: By | None = None
 
 
 class Checkpoints:
@@ -98,13 +93,6 @@ class Checkpoints:
         Raises:
             UserError: the disk failed.
         """
-        state = self._newest()
-        if self._writer.began is not None:
-            history = () if state is None else state.get("history", ())
-            self._writer.began(len(history))
-        return state
-
-    def _newest(self) -> dict[str, Any] | None:
         there = [path for path in (self.state_path, self.previous_path) if path.exists()]
         fences = {path: fence_of(path) for path in there}
         self._fence = 1
@@ -142,8 +130,6 @@ class Checkpoints:
         content = {**state, "owner": None if claim is None else claim.token}
         if self.definition is not None:
             content["definition"] = self.definition
-        if self._writer.by is not None:
-            content["by"] = asdict(self._writer.by)
         if self._writer.attempt is not None:
             made = self.attempts(len(state["history"]))
             content["attempts"] = [to_json(attempt) for attempt in made]

@@ -13,12 +13,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import socket
 import threading
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import filelock
 import msgspec
@@ -27,7 +29,9 @@ from harness import files
 from harness.errors import UserError
 from harness.interrupt import EndsStage
 from harness.store import form
-from harness.store.owner import HEARTBEAT, Holder, Owner, started_at, this_process
+
+HEARTBEAT = 10.0
+"""Seconds between two renewals of a claim."""
 
 EXPIRY = 90.0
 """Seconds without a renewal after which a claim of another machine expires."""
@@ -38,6 +42,27 @@ NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 
 class ClaimLost(EndsStage):
     """Another process has taken this one's claim over; its work goes on there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    """The content of a claim's file.
+
+    Attributes:
+        host: name of the owner's machine.
+        pid: its process id, in its own namespace of process ids.
+        token: a random name of this claim.
+        boot: identifies the running kernel, and with it the machine; None where unknown.
+        pid_namespace: in which ``pid`` counts; None where unknown.
+        started: when the process started, in the kernel's ticks since boot; None where unknown.
+    """
+
+    host: str
+    pid: Annotated[int, msgspec.Meta(ge=0)]
+    token: str = ""
+    boot: str | None = None
+    pid_namespace: str | None = None
+    started: int | None = None
 
 
 class Claim:
@@ -131,29 +156,13 @@ def living(folder: Path) -> set[str]:
 
 def owners(folder: Path) -> dict[str, Owner]:
     """Return the living owners of all claims by key."""
-    return {key: holder.owner for key, holder in holders(folder).items() if holder.lives}
-
-
-def holders(folder: Path) -> dict[str, Holder]:
-    """Return the owners of all claims by key, also those who have ended."""
-    paths = sorted(folder.glob("claims/[!.]*.json"))
-    now = _now(folder / "claims") if paths else 0.0
-    return {path.stem: holder for path in paths if (holder := _holder(path, now)) is not None}
-
-
-def holder_of(folder: Path, key: str) -> Holder | None:
-    """Return the owner of a claim, also one who has ended; None where there is no claim."""
-    path = folder / "claims" / f"{key}.json"
-    return _holder(path, _now(path.parent)) if path.exists() else None
-
-
-def _holder(path: Path, now: float) -> Holder | None:
-    with contextlib.suppress(OSError):
-        owner, renewed = _read(path), path.stat().st_mtime
-        if owner is not None:
-            lives = is_locked(_lock_path(path)) or not _expired(path, owner)
-            return Holder(owner=owner, lives=lives, silent=max(0.0, now - renewed))
-    return None
+    found = {}
+    for path in folder.glob("claims/[!.]*.json"):
+        with contextlib.suppress(OSError):
+            owner = _read(path)
+            if owner is not None and (is_locked(_lock_path(path)) or not _expired(path, owner)):
+                found[path.stem] = owner
+    return found
 
 
 def _acquire(path: Path) -> Claim | None:
@@ -318,7 +327,7 @@ def _expired(path: Path, owner: Owner, *, exclusive: bool = True) -> bool:
         if exclusive:
             return True  # of this kernel, which has freed its lock
         if owner.pid_namespace is not None and owner.pid_namespace == here.pid_namespace:
-            return started_at(owner.pid) != owner.started
+            return _started(owner.pid) != owner.started
     try:
         return _now(path.parent) - path.stat().st_mtime > EXPIRY
     except FileNotFoundError:
@@ -338,3 +347,36 @@ def _now(folder: Path) -> float:
     except OSError:
         return time.time()  # the folder cannot be written
     return now
+
+
+def this_process() -> Owner:
+    """Return this process as the owner of a new claim."""
+    return Owner(
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        token=uuid.uuid4().hex,
+        boot=_text("/proc/sys/kernel/random/boot_id"),
+        pid_namespace=_link("/proc/self/ns/pid"),
+        started=_started(os.getpid()),
+    )
+
+
+def _text(path: str) -> str | None:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").strip() or None
+    except OSError:
+        return None
+
+
+def _link(path: str) -> str | None:
+    try:
+        return str(Path(path).readlink())
+    except OSError:
+        return None
+
+
+def _started(pid: int) -> int | None:
+    """Return when a process started, in the kernel's ticks since boot; None if there is none."""
+    text = _text(f"/proc/{pid}/stat")
+    # The name in brackets may hold blanks; the start is the 22nd field of all, proc(5).
+    return None if text is None else int(text.rpartition(")")[2].split()[19])

@@ -5,17 +5,23 @@ A state names who wrote it (``By``); one of a version before this one does not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import io
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
-from harness.errors import Damaged
+from harness import files
+from harness.errors import Damaged, UserError
 from harness.spec.run import stage_title
 from harness.store import form, state
+from harness.store.checkpoint import Checkpoints
 from harness.store.clean import KEYED
 
 
@@ -38,6 +44,30 @@ class By:
     pid: int = 0
     command: str = ""
     folder: str = ""
+
+
+class SignedCheckpoints(Checkpoints):
+    """States of a stage that say who wrote them; whoever goes on from one is told its epochs."""
+
+    def sign(self, by: By, began: Callable[[int], None]) -> Self:
+        """Let states name their writer.
+
+        Args:
+            by: this process.
+            began: receives, when a state has been looked for, the number of its epochs, else 0.
+        """
+        self._by, self._began_at = by, began
+        return self
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the state to resume from; see ``Checkpoints.load``."""
+        found = super().load()
+        self._began_at(0 if found is None else len(found.get("history", ())))
+        return found
+
+    def save(self, state: Mapping[str, Any], *, always: bool = False) -> bool:
+        """Write the state with its writer; see ``Checkpoints.save``."""
+        return super().save({**state, "by": asdict(self._by)}, always=always)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +146,7 @@ def _read(path: Path) -> Interrupted | None:
     """Return what a state says; None where the file is gone."""
     try:
         written = path.stat().st_mtime
-        content = state.look(path)
+        content = look(path)
         return _of(path.stem, content, written)
     except FileNotFoundError:
         return None
@@ -155,3 +185,39 @@ def _last_stage(definition: Mapping[str, Any]) -> Mapping[str, Any]:
     stages = definition.get("stages")
     last = stages[-1] if isinstance(stages, list) and stages else None
     return last if isinstance(last, dict) else {}
+
+
+def look(path: Path) -> dict[str, Any]:
+    """Return the plain values of a state without its tensors, which are None; it is not checked.
+
+    Reads some kilobytes of gigabytes. No class of the file is imported.
+
+    Raises:
+        Damaged: it is no state.
+    """
+    try:
+        with files.open_regular(path) as stream, zipfile.ZipFile(stream) as archive:
+            name = next(n for n in archive.namelist() if n.endswith("/data.pkl"))
+            content = _Plain(io.BytesIO(archive.read(name))).load()
+    except UserError:
+        raise
+    except (*state.UNREADABLE, StopIteration) as error:
+        raise Damaged(f"The checkpoint {path}", "cannot be read (truncated?)") from error
+    if not isinstance(content, dict):
+        raise Damaged(f"The checkpoint {path}", "is no checkpoint of this version")
+    return content
+
+
+class _Plain(pickle.Unpickler):
+    """Reads numbers, texts and their containers; everything else is None."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        known = (module, name) == ("collections", "OrderedDict")
+        return OrderedDict if known else _nothing
+
+    def persistent_load(self, pid: Any) -> None:
+        del pid
+
+
+def _nothing(*_: Any) -> None:
+    return None

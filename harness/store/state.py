@@ -7,7 +7,6 @@ import io
 import pickle
 import zipfile
 import zlib
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -134,42 +133,6 @@ def _checked(stream: io.BufferedReader, name: str) -> int:
     if line[len(MAGIC) + DIGITS :] != BETWEEN + found.encode() + b"\n":
         raise Damaged(name, "was changed after it was written: its SHA-256 is another")
     return HEADER
-
-
-def look(path: Path) -> dict[str, Any]:
-    """Return the plain values of a state without its tensors, which are None; it is not checked.
-
-    Reads some kilobytes of gigabytes. No class of the file is imported.
-
-    Raises:
-        Damaged: it is no state.
-    """
-    try:
-        with files.open_regular(path) as stream, zipfile.ZipFile(stream) as archive:
-            name = next(n for n in archive.namelist() if n.endswith("/data.pkl"))
-            state = _Plain(io.BytesIO(archive.read(name))).load()
-    except UserError:
-        raise
-    except (*UNREADABLE, StopIteration) as error:
-        raise Damaged(f"The checkpoint {path}", "cannot be read (truncated?)") from error
-    if not isinstance(state, dict):
-        raise Damaged(f"The checkpoint {path}", "is no checkpoint of this version")
-    return state
-
-
-class _Plain(pickle.Unpickler):
-    """Reads numbers, texts and their containers; everything else is None."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        known = (module, name) == ("collections", "OrderedDict")
-        return OrderedDict if known else _nothing
-
-    def persistent_load(self, pid: Any) -> None:
-        del pid
-
-
-def _nothing(*_: Any) -> None:
-    return None
 
 
 def fence_of(path: Path) -> int | None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.store import claim, heartbeat, interrupted
+from harness.store import claim, heartbeat, interrupted, owner
 from harness.store.heartbeat import StageProgress
 from harness.store.interrupted import Interrupted
 from harness.store.owner import Holder
@@ -83,7 +83,7 @@ def claimed(folder: Path) -> list[Running]:
     places = dict(heartbeat.read(folder))
     return [
         Running(key=key, holder=holder, place=places.get(key))
-        for key, holder in sorted(claim.holders(folder).items())
+        for key, holder in sorted(owner.holders(folder).items())
     ]
 
 

@@ -14,9 +14,8 @@ from harness import files, sealed
 from harness.canonical import digest
 from harness.errors import Damaged, UserError
 from harness.spec.run import stage_title
-from harness.store import checkpoint, form, maps, margins, weights
+from harness.store import checkpoint, claim, form, maps, margins, weights
 from harness.store.clean import FORMER, KEYED, own
-from harness.store.owner import Owner
 from harness.store.record import Record, Records
 
 DATABASES = {
@@ -154,7 +153,7 @@ def _others(folder: Path, count: Count) -> Iterator[Finding]:
         for path, _ in own(folder, maps.FOLDER, KEYED, regular=False)
     ]
     readers += [
-        (path, lambda path: files.read_as(path, Owner), "nothing: it expires")
+        (path, lambda path: files.read_as(path, claim.Owner), "nothing: it expires")
         for path in sorted(folder.glob("claims/[!.]*.json"))
     ]
     readers += [

@@ -19,8 +19,9 @@ from harness.errors import UserError
 from harness.page import serve
 from harness.page.serve import Pages
 from harness.store import heartbeat
+from harness.store.claim import Owner
 from harness.store.heartbeat import StageProgress
-from harness.store.owner import Holder, Owner
+from harness.store.owner import Holder
 from harness.store.status import Running
 from tests.conftest import Harness
 from tests.page import stores

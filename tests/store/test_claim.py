@@ -18,7 +18,6 @@ from harness import files
 from harness.errors import UserError
 from harness.store import claim as claims
 from harness.store.claim import ClaimLost, claim
-from harness.store.owner import Owner
 from tests import claims as planted
 from tests.survival import small
 
@@ -71,7 +70,7 @@ def test_the_same_host_name_on_another_machine_is_not_robbed(tmp_path: Path) -> 
 def test_a_recycled_process_id_does_not_block(tmp_path: Path) -> None:
     """Also of this very process: a container's program is always process 1."""
     path = planted.dead(tmp_path, "a")
-    owner = files.read_as(path, Owner)
+    owner = files.read_as(path, claims.Owner)
     for pid in (os.getpid(), 1):
         path.write_bytes(msgspec.json.encode(replace(owner, pid=pid)))
         with claim(tmp_path, "a") as ours:
@@ -137,7 +136,7 @@ def test_a_robbed_owner_stops_and_removes_nothing(
             thief.check()
             robbed.release()
             thief.check()
-            assert files.read_as(path, Owner).token == thief.token
+            assert files.read_as(path, claims.Owner).token == thief.token
     assert not list((tmp_path / "claims").glob("*.json"))
 
 

@@ -21,7 +21,7 @@ from harness.execute.stage import ExecutionOptions
 from harness.interrupt import Stop, Stopped
 from harness.plan.plan import Plan
 from harness.progress import Progress
-from harness.store import heartbeat, state
+from harness.store import heartbeat, interrupted
 from harness.store.checkpoint import Checkpoints
 from harness.store.heartbeat import Heartbeat, StageProgress
 from harness.store.record import Records
@@ -233,7 +233,7 @@ def test_looking_at_a_state_runs_none_of_its_code(tmp_path: Path) -> None:
 
     path = tmp_path / "state.pt"
     torch.save({"history": [{"loss": 1.0}], "evil": Evil(), "w": torch.ones(2)}, path)
-    looked = state.look(path)
+    looked = interrupted.look(path)
     assert looked["history"] == [{"loss": 1.0}] and looked["w"] is None
     assert not (tmp_path / "made").exists()
 
