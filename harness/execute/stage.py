@@ -135,9 +135,8 @@ class Trainer:
         epochs = step.stage.recipe.epochs
         heartbeat = Heartbeat(self.options.runs, step.key, step.title, epochs, claim)
         reporter = StageReporter(progress, heartbeat)
-        by = written_by(step, claim, self.execution.command)
         checkpoints = self._checkpoints(step, initial, Writer(claim=claim, tell=progress.line))
-        checkpoints.sign(by, reporter.begin)
+        checkpoints.sign(written_by(step, claim, self.execution.command), reporter.begin)
         result: Result | None = None
         measured = _Measured()
         error: str | None = None

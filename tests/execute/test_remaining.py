@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def _done(step: StageRun, seconds: float, *, failed: str | None = None) -> Recor
     return made
 
 
-def _counts(monkeypatch: pytest.MonkeyPatch, flops: dict[str, float | None]) -> list[str]:
+def _counts(monkeypatch: pytest.MonkeyPatch, flops: Mapping[str, float | None]) -> list[str]:
     """Let stages have these FLOPs per image, by title; return the titles that are counted."""
     counted: list[str] = []
 

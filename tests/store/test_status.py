@@ -77,7 +77,7 @@ def test_time_left_counts_from_where_this_process_began(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = SimpleNamespace(now=1e9)
-    monkeypatch.setattr(heartbeat.time, "time", lambda: clock.now)
+    monkeypatch.setattr("harness.store.heartbeat.time.time", lambda: clock.now)
     with Heartbeat(tmp_path, "k", "title", 43) as beat:
         clock.now += 500  # its data are loaded
         beat.begin(20)
