@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.console import bars, note
@@ -21,6 +22,35 @@ if TYPE_CHECKING:
 LOG_EVERY = 30.0
 """Seconds between plain lines of one stage; its last epoch always has a line."""
 
+Rest = Callable[[float, int], float | None]
+"""From a stage's seconds per epoch and its epochs left to the seconds left of the whole plan."""
+
+
+@dataclass
+class Pace:
+    """Time per epoch of this process, from the moment when the first of them began.
+
+    The first epoch holds the slow first step (kernels are chosen, memory is taken), so that it
+    counts only until a second one has ended. Times are in seconds of one clock, whichever.
+    """
+
+    began: float
+    done: int = 0
+    after_first: float = 0.0
+
+    def epoch(self, now: float) -> float:
+        """Count an epoch that ended now; return the mean seconds of an epoch."""
+        self.done += 1
+        if self.done == 1:
+            self.after_first = now
+            return now - self.began
+        return (now - self.after_first) / (self.done - 1)
+
+    def skip(self, seconds: float) -> None:
+        """Leave out seconds since the last epoch that were not spent on training."""
+        self.began += seconds
+        self.after_first += seconds
+
 
 class Progress:
     """Shows the current stage, its epochs and its figures (loss, accuracy, IoU)."""
@@ -31,32 +61,46 @@ class Progress:
         self._rich: RichProgress | None = None
         self._task: TaskID | None = None
         self._logged = 0.0
-        self._began = 0.0
-        self._resumed_at: int | None = None
+        self._pace = Pace(0.0)
+        self._rest: Rest | None = None
         self._title = ""
+
+    def foresee(self, rest: Rest | None) -> None:
+        """Show also the time left of the whole plan, as ``rest`` estimates it; None ends that."""
+        self._rest = rest
+
+    def begin(self, epochs: int) -> None:
+        """Start the clock of the stage's epochs, after its data and its state have been read.
+
+        Args:
+            epochs: that an earlier process has trained, from whose state this one goes on.
+        """
+        self._pace = Pace(time.monotonic())
+        if epochs:
+            self.line(f"{self._title}: goes on at epoch {epochs + 1}")
 
     @contextmanager
     def stage(self, title: str, position: int, total: int) -> Iterator[None]:
         """Show one stage during the block, as number ``position`` (from 0) of ``total``."""
         self._title = f"[{position + 1}/{total}] {title}"
-        self._began, self._resumed_at = time.monotonic(), None
+        self._pace = Pace(time.monotonic())
         self._logged = 0.0
         if not self._live:
             yield
             return
-        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             TextColumn("{task.completed:.0f}/{task.total:.0f} epochs", markup=False),
             TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[left]}", markup=False),
             TextColumn("{task.fields[figures]}", markup=False),
         )
         with bars(*columns) as shown_bars:
             self._rich = shown_bars
-            self._task = shown_bars.add_task(shown(self._title), total=1, figures="")
+            self._task = shown_bars.add_task(shown(self._title), total=1, figures="", left="")
             try:
                 yield
             finally:
@@ -64,19 +108,24 @@ class Progress:
 
     def epoch(self, epoch: int, epochs: int, figures: dict[str, float]) -> None:
         """Show the figures of a finished epoch."""
-        text = _figures(figures)
+        text, now = _figures(figures), time.monotonic()
+        each, remaining = self._pace.epoch(now), epochs - epoch - 1
         if self._rich is not None and self._task is not None:
-            self._rich.update(self._task, completed=epoch + 1, total=epochs, figures=text)
-            return
-        now = time.monotonic()
-        if self._resumed_at is None:
-            self._resumed_at = epoch
-        # Time left from the epochs trained in this process, not those before a resumption.
-        done = epoch + 1 - self._resumed_at
-        if epoch + 1 == epochs or now - self._logged >= LOG_EVERY:
-            left = seconds_left(now - self._began, done, epochs - epoch - 1)
-            self.line(f"{self._title}: epoch {epoch + 1}/{epochs}, {text}, {left:.0f} s left")
+            left = self._left(each, remaining)
+            self._rich.update(
+                self._task, completed=epoch + 1, total=epochs, figures=text, left=left
+            )
+        elif remaining == 0 or now - self._logged >= LOG_EVERY:
+            left = self._left(each, remaining)
+            self.line(f"{self._title}: epoch {epoch + 1}/{epochs}, {text}, {left}")
             self._logged = now
+        self._pace.skip(time.monotonic() - now)  # an estimate of the plan takes time
+
+    def _left(self, each: float, remaining: int) -> str:
+        """Return how long the stage and the plan take yet, from the seconds of an epoch."""
+        text = f"{duration(each * remaining)} left"
+        rest = None if self._rest is None else self._rest(each, remaining)
+        return text if rest is None else f"{text}, of the plan {duration(rest)}"
 
     def line(self, text: str) -> None:
         """Write one line."""
@@ -86,9 +135,16 @@ class Progress:
             note(text)
 
 
-def seconds_left(elapsed: float, done: int, remaining: int) -> float:
-    """Return the seconds that remaining epochs take, each as long as those done so far."""
-    return elapsed / done * remaining
+def duration(seconds: float) -> str:
+    """Return a time for people: "45 s", "3 min 07 s", "2 h 05 min", "3 d 04 h"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours:02} h"
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
 def _figures(figures: dict[str, float]) -> str:

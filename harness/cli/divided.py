@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.console import note, say
 from harness.data import registry
-from harness.errors import UserError, shown
+from harness.errors import Damaged, UserError, shown
 
 if TYPE_CHECKING:
     from harness.data.prepared import Manifest
@@ -63,7 +63,10 @@ def warnings(manifest: Manifest, dataset: Dataset) -> list[str]:
 
 
 def verify(args: argparse.Namespace) -> int:
-    """Check stores against their manifests, print who has twins where, and return the exit code."""
+    """Check stores against their manifests, print who has twins where, and return the exit code.
+
+    It is 1 where something is damaged, as that of ``harness verify``.
+    """
     from harness import files
     from harness.data import verify as verifying
 
@@ -72,7 +75,7 @@ def verify(args: argparse.Namespace) -> int:
         wrong, lines = _verify(args.root, dataset)
         if wrong:
             note(f"{dataset.name}: {'; '.join(wrong)}")
-            code = 2
+            code = 1
             continue
         for line in lines:
             say(line)
@@ -93,8 +96,11 @@ def _verify(root: Path, dataset: Dataset) -> tuple[list[str], list[str]]:
     from harness.data import verify as verifying
     from harness.data.prepared import advice_for, open_store, read_manifest
 
-    manifest = read_manifest(root, dataset.name)
-    if manifest is None:
+    try:
+        manifest = read_manifest(root, dataset.name)
+    except Damaged as error:
+        return [f"{shown(error.path)} {error.what}", advice_for(dataset.name)], []
+    if manifest is None and root / dataset.name not in verifying.stores(root):
         raise UserError(
             f"Data set {dataset.name!r} is not prepared under {root}; run"
             f" `harness data prepare {dataset.name}`."
@@ -102,6 +108,7 @@ def _verify(root: Path, dataset: Dataset) -> tuple[list[str], list[str]]:
     damaged = [f"{shown(path)} {what}" for path, what in verifying.damage(root / dataset.name)]
     if damaged:
         return [*damaged, advice_for(dataset.name)], []
+    assert manifest is not None, "a missing manifest is damage"
     store = open_store(root, dataset.name)
     found = verifying.recount(store)
     wrong = verifying.problems(store, found)

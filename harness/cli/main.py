@@ -204,7 +204,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="show versions, device and prepared data")
     add_folders(doctor)
 
-    _status(commands.add_parser("status", help="show what is being trained, and what failed"))
+    _status(commands.add_parser("status", help="show what is trained, interrupted and failed"))
     _verify(commands.add_parser("verify", help="check every file against its checksum"))
     _clean(commands.add_parser("clean", help="remove checkpoints that nobody can want any more"))
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
+from harness.cli.options import typed_of
 from harness.console import note, say
 from harness.execute.launch import LaunchOptions
 from harness.plan import catalog, plan
@@ -87,6 +89,25 @@ def typed_command(args: argparse.Namespace) -> str:
     does affect results on a CPU; every record contains it.
     """
     return shlex.join(["harness", *_without(args.words, UNRECORDED)])
+
+
+def resuming_command(args: argparse.Namespace) -> str:
+    """Return the command line that goes on with an interrupted training, on any machine.
+
+    Folders and the profile are named also where the environment or the machine chose them, and
+    ``--fresh``, which would train anew, is left out. The URL of a database, which may contain a
+    password, is replaced by three dots.
+    """
+    words = [w for w in _without(args.words, ("--storage",)) if w not in ("--fresh", "--worker")]
+    if typed_of(args.words, ("--storage",)):
+        words += ["--storage", "..."]
+    given = typed_of(words, ("--profile", "--data", "--runs"))
+    if "--profile" not in given:
+        words += ["--profile", _profile(args.profile)[0]]
+    for option, folder in (("--data", args.data), ("--runs", args.runs)):
+        if option not in given and folder != Path(option.removeprefix("--")):
+            words += [option, str(folder)]
+    return shlex.join(["harness", *words])
 
 
 def launch_options(args: argparse.Namespace) -> LaunchOptions:

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import argparse
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
-from harness.cli.planning import launch_options, make_plan, table_file, warn_of_small_stores
+from harness.cli.planning import (
+    launch_options,
+    make_plan,
+    resuming_command,
+    table_file,
+    warn_of_small_stores,
+)
 from harness.cli.tables import mirror_runs, source_of, write_tables, written_plans
 from harness.console import note, say
 from harness.execute.stage import ExecutionOptions
@@ -24,10 +31,12 @@ def run(args: argparse.Namespace) -> int:
     """Train what is missing, write the table, print it and mirror it to MLflow."""
     launch = launch_options(args)
     plan, device = make_plan(args), choose_device()
+    execution = ExecutionOptions(
+        micro_batch=args.micro_batch, keep=args.keep, command=resuming_command(args)
+    )
     if args.worker:
         with _watch(args, plan) as watch:
-            execution = ExecutionOptions(micro_batch=args.micro_batch, keep=args.keep, watch=watch)
-            return work_on_plan(plan, device, execution)
+            return work_on_plan(plan, device, replace(execution, watch=watch))
     # Before any number is seen: a margin that is chosen afterwards decides nothing.
     file = table_file(plan.name, args.experiment)
     ledger.freeze(plan.options.runs, file, chosen(plan.table))
@@ -35,10 +44,8 @@ def run(args: argparse.Namespace) -> int:
     with Stop() as stop:
         sheets = written_plans(args, plan)
         with _watch(args, plan) as watch:
-            execution = ExecutionOptions(
-                micro_batch=args.micro_batch, stop=stop, keep=args.keep, watch=watch
-            )
-            outcome = train_plan(plan, device, execution, launch, fresh=args.fresh)
+            watched = replace(execution, stop=stop, watch=watch)
+            outcome = train_plan(plan, device, watched, launch, fresh=args.fresh)
         paths = write_tables(args, plan, sheets, device, measure=True)
         say(
             f"{outcome.trained} stages trained, {outcome.found} found done,"

@@ -1,52 +1,115 @@
-"""``harness status``: show what is being trained, and what failed."""
+"""``harness status``: show what is being trained, what was interrupted, and what failed."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from harness.console import say, say_json
+from harness.progress import duration
 from harness.spec.run import stage_title
-from harness.store.status import Running, failures, running
+from harness.store.interrupted import Interrupted
+from harness.store.record import Record
+from harness.store.status import Running, claimed, failures, resumable
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the stages that are being trained and those that failed."""
+    """Print the stages that are trained, that were interrupted and that failed."""
     now = time.time()
-    active, failed = running(args.runs), failures(args.runs)
+    stages = claimed(args.runs)
+    active = [stage for stage in stages if stage.holder.lives]
+    dead = [stage for stage in stages if not stage.holder.lives]
+    left, failed = resumable(args.runs), failures(args.runs)
+    states = {one.key: one for one in left}
+    left = [one for one in left if one.key not in {record.key for record in failed}]
     if args.json:
         facts = {
             "running": [stage.to_json(now) for stage in active],
-            "failed": [
-                {"key": r.key, "title": stage_title(r.definition), "error": r.error} for r in failed
-            ],
+            "dead": [stage.to_json(now) for stage in dead],
+            "interrupted": [one.to_json() for one in left],
+            "failed": [_failed_json(r, states.get(r.key)) for r in failed],
         }
         say_json(facts)
         return 0
     for stage in active:
         say(_line(stage, now))
+    for stage in dead:
+        say(_dead(stage))
+    for one in left:
+        say(*_interrupted(one, now))
     for record in failed:
-        say(f"failed   {stage_title(record.definition)} ({record.key[:12]}): {record.error}")
-    say(f"{args.runs}: {len(active)} running, {len(failed)} failed.")
+        state = states.get(record.key)
+        epoch = "" if state is None or state.epoch is None else f"; tried again after {_at(state)}"
+        say(f"failed   {_title(record, state)} ({record.key[:12]}): {record.error}{epoch}")
+    ended = f"{len(dead)} dead, " if dead else ""
+    counts = f"{len(active)} running, {ended}{len(left)} interrupted, {len(failed)} failed"
+    say(f"{args.runs}: {counts}.")
     return 0
+
+
+def _title(record: Record, state: Interrupted | None) -> str:
+    return stage_title(record.definition) if state is None else state.title
+
+
+def _failed_json(record: Record, state: Interrupted | None) -> dict[str, Any]:
+    return {
+        "key": record.key,
+        "title": _title(record, state),
+        "error": record.error,
+        "epoch": state and state.epoch,
+    }
+
+
+def _at(one: Interrupted) -> str:
+    """Return the last epoch of a state, of how many."""
+    return f"epoch {one.epoch}" + ("" if one.epochs is None else f"/{one.epochs}")
 
 
 def _line(stage: Running, now: float) -> str:
     """Return the line of a stage that is being trained."""
     owner = f"on {stage.host}, process {stage.pid}"
+    head = "stale   " if stage.holder.stale else "running "
+    silent = stage.holder.silent
+    wrong = f"; no heartbeat for {duration(silent)}" if stage.holder.stale else ""
     if stage.place is None:
-        return f"running  {stage.key[:12]}, {owner}"
+        return f"{head} {stage.key[:12]}, {owner}{wrong}"
     seconds_left = stage.seconds_left(now)
-    remaining = "" if seconds_left is None else f", about {_duration(seconds_left)} left"
+    remaining = ""
+    if seconds_left is not None and not wrong:
+        remaining = f", about {duration(seconds_left)} left"
+        if (slow := stage.slow(now)) is not None:
+            remaining = f", no epoch for {duration(slow)}"
     return (
-        f"running  {stage.place.title}: epoch {stage.place.epoch}/{stage.place.epochs}{remaining};"
-        f" {owner}, for {_duration(now - stage.place.started)}"
+        f"{head} {stage.place.title}: epoch {stage.place.epoch}/{stage.place.epochs}{remaining};"
+        f" {owner}, for {duration(now - stage.place.started)}{wrong}"
     )
 
 
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02} min"
-    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+def _dead(stage: Running) -> str:
+    """Return the line of a stage whose owner has ended without giving it back."""
+    what, place = stage.key[:12], stage.place
+    if place is not None:
+        what = f"{place.title}: epoch {place.epoch}/{place.epochs}"
+    owner = f"process {stage.pid} on {stage.host}"
+    return f"dead     {what}; {owner} has ended, no heartbeat for {duration(stage.holder.silent)}"
+
+
+def _interrupted(one: Interrupted, now: float) -> Iterator[str]:
+    """Yield the lines of a stage that can go on."""
+    by = one.by
+    writer = "" if by is None else f", by process {by.pid} on {by.host}"
+    written = f"written {duration(max(0.0, now - one.written))} ago{writer}"
+    if one.problem is not None:
+        yield f"interrupted {one.key[:12]}: its state {one.problem}; {written}"
+        return
+    yield f"interrupted {one.title} ({one.key[:12]}): after {_at(one)}, {written}"
+    if by is not None and by.command:
+        elsewhere = by.folder and Path(by.folder) != Path.cwd()
+        place = f"cd {shlex.quote(by.folder)} && " if elsewhere else ""
+        yield f"         goes on with: {place}{by.command}"
+    else:
+        yield "         the command that began it goes on"

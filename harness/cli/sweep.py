@@ -8,6 +8,7 @@ from harness.cli.options import style
 from harness.cli.planning import (
     launch_options,
     plan_options,
+    resuming_command,
     typed_command,
     warn_of_small_stores,
 )
@@ -35,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
         track=args.track == "on",
         launch=launch,
         pages=page_options(args),
+        command=resuming_command(args),
     )
     return (search.work_on_sweep if args.worker else search.search)(designs, request)
 

@@ -12,6 +12,8 @@ import torch
 from harness import files
 from harness.errors import Damaged
 from harness.execute.failure import DeviceLostError
+from harness.execute.others import Others
+from harness.execute.remaining import PlanTime
 from harness.execute.stage import ExecutionOptions, Trainer
 from harness.execute.watch import StageWatch, watched
 from harness.plan.options import Options
@@ -21,6 +23,7 @@ from harness.spec.recipe import Prepared
 from harness.store import maps, weights
 from harness.store.checkpoint import Checkpoints
 from harness.store.claim import Claim, ClaimLost, claim
+from harness.store.owner import holder_of
 from harness.store.record import Record, Records
 
 POLL = 2.0
@@ -84,19 +87,27 @@ class Executor:
                 machine lacks what a method needs.
         """
         steps, records = _in_data_order(plan), Records(plan.options.runs)
-        check(pending(steps, records))
+        missing = pending(steps, records)
+        check(missing)
         retried = self._execution.failed
+        if retried is None:
+            retried = failures(steps, records)
+        rest = PlanTime(
+            plan, steps, records, self._device, {**retried, **_damaged(missing, records)}
+        )
+        progress.foresee(rest.left)
         runner = _StageRunner(
             steps={step.key: step for step in steps},
             records=records,
             trainer=self._trainer(plan.options),
             progress=progress,
             watch=self._execution.watch,
-            retried=failures(steps, records) if retried is None else retried,
+            retried=retried,
+            rest=rest,
         )
         trained = finished_before = 0
         failed: list[Record] = []
-        waiting, announced = list(enumerate(steps)), False
+        waiting, announced = list(enumerate(steps)), Others(plan.options.runs, progress)
         while waiting:
             postponed, unrecorded = [], {step.key for _, step in waiting}
             for position, step in waiting:
@@ -120,9 +131,7 @@ class Executor:
                     if ours:  # the command lists all failures at its end
                         progress.line(f"failed: {step.title}: {record.error}")
             if len(postponed) == len(waiting):  # other processes train all that are left
-                if not announced:
-                    progress.line(f"waiting: another process trains {postponed[0][1].title}")
-                announced = True
+                announced.look([step for _, step in postponed])
                 time.sleep(POLL)
             waiting = postponed
         again = len(set(runner.again))  # found done, and trained once more for their weights
@@ -150,6 +159,7 @@ class _StageRunner:
         watch: is told of each stage.
         retried: digests by key of the failed records that are trained again; a failed record with
             another digest is a result of this command and is not.
+        rest: estimates the time left of the plan, from the stage that is trained.
         again: keys of the finished stages that were trained once more.
     """
 
@@ -159,6 +169,7 @@ class _StageRunner:
     progress: Progress
     watch: StageWatch
     retried: Mapping[str, str]
+    rest: PlanTime
     again: list[str] = field(default_factory=list)
 
     def record_of(
@@ -196,16 +207,19 @@ class _StageRunner:
         self, step: StageRun, position: int, total: int, *, anew: bool = False
     ) -> tuple[Record | None, bool]:
         """Train a stage unless another process does; ``anew`` even if it has a record."""
+        before = holder_of(self.records.folder, step.key)
         with claim(self.records.folder, step.key) as ours:
             if ours is None:
                 return None, False
+            if before is not None and not before.lives:
+                self.progress.line(f"taken over: {step.title}, from {before.said()}")
             if not anew and (record := self._final_record(step.key)) is not None:
                 return record, False
             for aside in self.records.set_aside(step.key):
                 self.progress.line(f"a damaged file is kept as {aside}; its stage is trained again")
             try:
                 shown = self.progress.stage(step.title, position, total)
-                with shown, watched(self.watch, step) as ended:
+                with shown, self.rest.of(step), watched(self.watch, step) as ended:
                     made = self.trainer.train(step, self.progress, ours)
                     ended(made)
                 return made, True
@@ -252,6 +266,12 @@ def failures(steps: Sequence[StageRun], records: Records) -> dict[str, str]:
     """Return the digests of the stages' failed records by key."""
     by_key = {step.key: records.read(step.key) for step in steps}
     return {k: r.digest for k, r in by_key.items() if r is not None and r.status == "failed"}
+
+
+def _damaged(missing: Sequence[StageRun], records: Records) -> dict[str, str]:
+    """Return the digests by key of finished records whose stages are trained again."""
+    by_key = {step.key: records.read(step.key) for step in missing}
+    return {key: r.digest for key, r in by_key.items() if r is not None and r.status == "done"}
 
 
 def check(steps: Sequence[StageRun]) -> None:

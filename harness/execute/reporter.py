@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.execute.watch import StageWatch
 from harness.plan.plan import StageRun
 from harness.progress import Progress
+from harness.store.claim import Claim, this_process
 from harness.store.heartbeat import Heartbeat
+from harness.store.interrupted import By
 
 
 @dataclass(frozen=True)
@@ -23,8 +27,28 @@ class StageReporter:
         """Show a line of text."""
         self.progress.line(text)
 
+    def begin(self, epochs: int) -> None:
+        """Say that training begins now, after some epochs of an earlier process."""
+        self.heartbeat.begin(epochs)
+        self.progress.begin(epochs)
+
     def epoch(self, epoch: int, epochs: int, figures: dict[str, float]) -> None:
         """Show a finished epoch (0-based)."""
         self.heartbeat.epoch(epoch, epochs)
         self.watch.epoch(self.step, epoch, figures)
+        begin = time.monotonic()
         self.progress.epoch(epoch, epochs, figures)
+        self.heartbeat.skip(time.monotonic() - begin)
+
+
+def written_by(step: StageRun, claim: Claim | None, command: str) -> By:
+    """Return what the states of a stage say of this process, for when it is interrupted."""
+    here = this_process() if claim is None else claim.owner
+    return By(
+        title=step.title,
+        rows=step.rows,
+        host=here.host,
+        pid=here.pid,
+        command=command,
+        folder=str(Path.cwd()),
+    )

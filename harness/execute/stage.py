@@ -28,7 +28,7 @@ from harness.execute.failure import (
     one_line,
 )
 from harness.execute.map_keeper import MapKeeper
-from harness.execute.reporter import StageReporter
+from harness.execute.reporter import StageReporter, written_by
 from harness.execute.watch import NoWatch, StageWatch
 from harness.interrupt import EndsStage, Stop
 from harness.latency.single import latency
@@ -41,6 +41,7 @@ from harness.spec.run import Run, sources
 from harness.store.checkpoint import Checkpoints, Writer
 from harness.store.claim import Claim
 from harness.store.heartbeat import Heartbeat
+from harness.store.interrupted import SignedCheckpoints
 from harness.store.record import Record, Records
 from harness.store.result import Device, Latency, ParameterCount, Provenance, Result, StageCost
 from harness.store.weights import load
@@ -63,6 +64,7 @@ class ExecutionOptions:
         keep: what is kept for figures besides records, weights and predictions: "maps", see
             ``harness.store.maps``.
         watch: is told of every stage and epoch.
+        command: the command line that goes on after an interruption, for ``harness status``.
     """
 
     micro_batch: AnyCount | None = None
@@ -70,6 +72,7 @@ class ExecutionOptions:
     stop: Stop = field(default_factory=Stop)
     keep: tuple[Literal["maps"], ...] = ()
     watch: StageWatch = field(default_factory=NoWatch)
+    command: str = ""
 
     def __post_init__(self) -> None:
         ranges.check(self)
@@ -132,17 +135,18 @@ class Trainer:
         begin = time.monotonic()
         # Before the training: a source file that is edited meanwhile is not the one that runs.
         initial = self._provenance(step)
+        epochs = step.stage.recipe.epochs
+        heartbeat = Heartbeat(self.options.runs, step.key, step.title, epochs, claim)
+        reporter = StageReporter(progress, heartbeat, step, self.execution.watch)
         checkpoints = self._checkpoints(step, initial, Writer(claim=claim, tell=progress.line))
+        checkpoints.sign(written_by(step, claim, self.execution.command), reporter.begin)
         result: Result | None = None
         measured = _Measured()
         error: str | None = None
         lost = False
-        epochs = step.stage.recipe.epochs
-        heartbeat = Heartbeat(self.options.runs, step.key, step.title, epochs, claim)
         with heartbeat:
             try:
                 data = self._data(step.run)
-                reporter = StageReporter(progress, heartbeat, step, self.execution.watch)
                 result, measured = self._result(step, data, reporter, checkpoints)
             except (UserError, EndsStage):
                 raise
@@ -178,13 +182,13 @@ class Trainer:
             raise DeviceLostError(record)
         return record
 
-    def _checkpoints(self, step: StageRun, made: Provenance, writer: Writer) -> Checkpoints:
+    def _checkpoints(self, step: StageRun, made: Provenance, writer: Writer) -> SignedCheckpoints:
         """Return the states of a stage; those of a failure of other sources are put away.
 
         What failed is trained from the beginning by sources that were changed since; what was
         merely interrupted goes on, and its record names both.
         """
-        checkpoints = Checkpoints(
+        checkpoints = SignedCheckpoints(
             self.options.runs,
             step.key,
             definition=step.run.definition(step.num_stages),

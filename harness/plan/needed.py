@@ -45,7 +45,8 @@ def find(data: Path, records: Records, named: Named) -> Needs:
     paths = _record_files(records)
     existing = {p.stem: r for p in paths if (r := records.read(p.stem)) is not None}
     _check_data(data, records.folder, existing.values())
-    done = {key for key, record in existing.items() if record.status == "done"}
+    # Not those that are trained again because a file of theirs is damaged.
+    done = {key for key in existing if records.finished(key) is not None}
     seeds = {*named.seeds, *(seed for r in existing.values() for seed in _seeds(r))}
     needs = Needs()
     for experiment_plan in _plans(data, records.folder, named, seeds):

@@ -43,11 +43,13 @@ class StageRun:
         run: the first run that contains the stage.
         num_stages: length of the run's chain up to the stage, itself included.
         key: of the stage and those before it.
+        rows: names of the rows that use it, in the table's order.
     """
 
     run: Run
     num_stages: int
     key: str
+    rows: tuple[str, ...] = ()
 
     @property
     def stage(self) -> Stage:
@@ -56,8 +58,13 @@ class StageRun:
 
     @property
     def title(self) -> str:
-        """Phase, method, data set and seed in one line, for progress."""
-        return stage_title(self.run.definition(self.num_stages))
+        """Phase, row, data set and seed in one line: "pretrain msmae +2 rows / busi / seed 0"."""
+        if not self.rows:
+            return stage_title(self.run.definition(self.num_stages))
+        more = len(self.rows) - 1
+        shared = "" if not more else f" +{more} row{'s' if more > 1 else ''}"
+        place = f"{self.run.dataset} / seed {self.run.seed}"
+        return f"{self.stage.phase} {self.rows[0]}{shared} / {place}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,11 +99,13 @@ class Plan:
     def stage_runs(self) -> tuple[StageRun, ...]:
         """The unique stages, each after the stages that it starts from."""
         unique: dict[str, StageRun] = {}
+        rows: dict[str, dict[str, None]] = {}
         for cell_run in self.cell_runs:
             for num_stages in range(1, len(cell_run.run.stages) + 1):
                 key = cell_run.run.key(num_stages)
                 unique.setdefault(key, StageRun(run=cell_run.run, num_stages=num_stages, key=key))
-        return tuple(unique.values())
+                rows.setdefault(key, {})[cell_run.row.name] = None
+        return tuple(replace(step, rows=tuple(rows[key])) for key, step in unique.items())
 
 
 def make(name: str, table: Table, options: Options) -> Plan:

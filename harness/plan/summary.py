@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness import console
+from harness.errors import Damaged
 from harness.plan.plan import Plan, StageRun, training_images
+from harness.store import weights
 from harness.store.record import Records
 
 
@@ -16,8 +20,9 @@ class StageWork:
 
     Attributes:
         step: the stage.
-        status: "done", "failed", "missing", or "unknown" where its data are not prepared: its key
-            then cannot be computed. An unknown stage counts as missing.
+        status: "done", "failed", "missing", "damaged" where `harness run` trains a finished stage
+            again because of its files, or "unknown" where its data are not prepared: its key then
+            cannot be computed. All but "done" count as missing.
         images: trained on in an epoch.
         epochs: of the stage.
     """
@@ -30,20 +35,47 @@ class StageWork:
 
 def loads(plan: Plan, records: Records) -> tuple[StageWork, ...]:
     """Return status, images and epochs of every unique stage of a plan."""
-    work = []
+    steps = plan.stage_runs
     unprepared = {c.used.name for c in plan.columns if not c.prepared}
-    for stage_run in plan.stage_runs:
-        unknown = stage_run.run.dataset in unprepared
-        record = None if unknown else records.read(stage_run.key)
-        work.append(
-            StageWork(
-                step=stage_run,
-                status=record.status if record else "unknown" if unknown else "missing",
-                images=training_images(plan, stage_run.run),
-                epochs=stage_run.stage.recipe.epochs,
-            )
+    statuses = {
+        step.key: "unknown" if step.run.dataset in unprepared else _status(step.key, records)
+        for step in steps
+    }
+    for step in steps:
+        if step.num_stages > 1 and statuses[step.key] not in ("done", "unknown"):
+            before = step.run.key(step.num_stages - 1)
+            if statuses[before] == "done" and not _has_weights(before, records):
+                statuses[before] = "damaged"
+    return tuple(
+        StageWork(
+            step=step,
+            status=statuses[step.key],
+            images=training_images(plan, step.run),
+            epochs=step.stage.recipe.epochs,
         )
-    return tuple(work)
+        for step in steps
+    )
+
+
+def _status(key: str, records: Records) -> str:
+    record = records.read(key)
+    if record is None:
+        return "damaged" if os.path.lexists(records.path(key)) else "missing"
+    if record.status == "done" and records.finished(key) is None:
+        return "damaged"
+    return record.status
+
+
+def _has_weights(key: str, records: Records) -> bool:
+    """Whether the stage after a finished one can start from its weights."""
+    record = records.read(key)
+    try:
+        if record is not None:
+            weights.check(records.folder, key, record.finished.weights)
+    except Damaged as damaged:
+        console.warn_once(str(damaged))
+        return False
+    return True
 
 
 def published(plan: Plan) -> int:

@@ -83,14 +83,16 @@ class Run:
 
 
 def stage_title(definition: Mapping[str, Any]) -> str:
-    """Return a title for the last stage of a definition: phase, method, data set and seed.
+    """Return a title for the last stage of a definition: phase, methods, data set and seed.
 
-    A definition that was not made by this program, and lacks one of them, has no title.
+    The methods are those of the chain, so that fine-tuning of MAE is not that of SimMIM: "finetune
+    mae > finetune". A definition that was not made by this program, and lacks one of them, has no
+    title.
     """
     try:
-        stage = definition["stages"][-1]
-        method = stage["method"]["type"]
-        return f"{stage['phase']} {method} / {definition['dataset']} / seed {definition['seed']}"
+        phase = definition["stages"][-1]["phase"]
+        methods = " > ".join(stage["method"]["type"] for stage in definition["stages"])
+        return f"{phase} {methods} / {definition['dataset']} / seed {definition['seed']}"
     except (LookupError, TypeError):
         return "a stage without a title"
 

@@ -16,7 +16,7 @@ from typing import Self
 
 from harness import files
 from harness.errors import UserError
-from harness.progress import seconds_left
+from harness.progress import Pace
 from harness.store.claim import Claim, ClaimLost
 from harness.store.result import Count, Seconds
 
@@ -38,6 +38,7 @@ class StageProgress:
         epoch: number of completed epochs.
         epochs: of the whole stage.
         first: epochs completed before this process began; None until it has completed one.
+        each: mean seconds of this process's epochs, see ``Pace``; None until it has completed one.
     """
 
     title: str
@@ -46,14 +47,12 @@ class StageProgress:
     epoch: Count
     epochs: Count
     first: Count | None = None
+    each: Seconds | None = None
 
     @property
     def left(self) -> float | None:
         """Estimated seconds from ``updated`` to the end, at this process's mean time per epoch."""
-        done = 0 if self.first is None else self.epoch - self.first
-        if done <= 0:
-            return None
-        return seconds_left(self.updated - self.started, done, self.epochs - self.epoch)
+        return None if self.each is None else self.each * (self.epochs - self.epoch)
 
 
 class Heartbeat:
@@ -68,6 +67,7 @@ class Heartbeat:
         now = time.time()
         self.place = StageProgress(title=title, started=now, updated=now, epoch=0, epochs=epochs)
         self._written = 0.0
+        self._pace = Pace(now)
 
     def __enter__(self) -> Self:
         """Write the file, with no epoch completed."""
@@ -81,11 +81,23 @@ class Heartbeat:
                 self._claim.check()  # else the file is another process's by now
             self.path.unlink(missing_ok=True)
 
+    def begin(self, epochs: int) -> None:
+        """Start the clock of the epochs, of which an earlier process has trained some."""
+        self._pace = Pace(time.time())
+        self.place = replace(self.place, epoch=epochs, updated=time.time())
+        self._write()
+
+    def skip(self, seconds: float) -> None:
+        """Leave out seconds since the last epoch that were not spent on training."""
+        self._pace.skip(seconds)
+
     def epoch(self, epoch: int, epochs: int) -> None:
         """Update the file after a finished epoch (0-based)."""
+        now = time.time()
         first = epoch if self.place.first is None else self.place.first
+        each = max(0.0, self._pace.epoch(now))  # this clock may be set meanwhile
         self.place = replace(
-            self.place, epoch=epoch + 1, epochs=epochs, first=first, updated=time.time()
+            self.place, epoch=epoch + 1, epochs=epochs, first=first, each=each, updated=now
         )
         if time.monotonic() - self._written >= EVERY:
             self._write()

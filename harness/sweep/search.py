@@ -50,6 +50,7 @@ class SweepRequest:
         track: whether trials are copied to MLflow.
         launch: how the work is started.
         pages: how reports are written.
+        command: see ``ExecutionOptions``.
     """
 
     url: str
@@ -60,6 +61,7 @@ class SweepRequest:
     track: bool
     launch: LaunchOptions
     pages: PageOptions
+    command: str = ""
 
     def wanted(self, sweep: Sweep) -> int:
         """Return the total number of finished trials that are wanted.
@@ -196,7 +198,9 @@ def _search_all(
     studies: Sequence[Study], request: SweepRequest, stop: Stop, *, plain: bool
 ) -> WorkerEnd:
     """Search one study after the other in this process; ``plain`` prints lines, no bars."""
-    execution = ExecutionOptions(micro_batch=request.micro_batch, stop=stop)
+    execution = ExecutionOptions(
+        micro_batch=request.micro_batch, stop=stop, command=request.command
+    )
     executor = Executor(choose_device(), execution)
     for study in studies:
         if not _search(study, request, executor, plain=plain):

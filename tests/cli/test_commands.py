@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import resource
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from contextlib import chdir, redirect_stdout
@@ -13,9 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from harness import sealed
 from harness.cli.main import main
+from harness.cli.planning import resuming_command
+from harness.interrupt import Stopped
+from harness.store.checkpoint import Checkpoints
 from tests import prepared
 from tests.conftest import Harness
 
@@ -382,7 +389,7 @@ def test_a_store_that_was_changed_is_not_trained_on(ran: Harness) -> None:
     assert "images.npy has changed since it was prepared" in err
     assert "harness data prepare phantom-mri" in err
     code, _, err = ran("data", "verify", "phantom-mri")
-    assert code == 2
+    assert code == 1
     assert "images.npy has changed" in err
 
 
@@ -533,3 +540,53 @@ def test_data_list_prepare_and_verify(harness: Harness) -> None:
     code, out, _ = harness("data", "verify", "phantom")
     assert code == 0
     assert out.count("verified") == 4
+
+
+@pytest.mark.parametrize("lost", ["images.npy", "manifest.json", "blocks.json"])
+def test_both_checks_of_data_have_one_exit_code_for_damage(harness: Harness, lost: str) -> None:
+    for spoil in (Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-3])):
+        shutil.rmtree("data")
+        prepared.ensure(Path("data"))
+        spoil(Path("data/phantom-mri") / lost)
+        for words in (("data", "verify", "phantom-mri"), ("verify",)):
+            code, out, err = harness(*words)
+            assert code == 1, (words, out, err)
+            assert lost in out + err
+    # A name that does not exist, and data that are not prepared, are no damage.
+    assert harness("data", "verify", "nothing")[0] == 2
+    assert harness("data", "verify", "btmd")[0] == 2
+
+
+def test_an_interrupted_run_tells_the_command_that_goes_on(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_RUNS", "my runs")
+    options = ("run", "table1", "--datasets", "phantom-mri", "--rows", "vit", "--track", "off")
+    words = (*options, "--fresh", "--set", "recipe.epochs=3", "--set", "recipe.warmup_epochs=0")
+    real = Checkpoints.save
+
+    def save(self: Checkpoints, state: dict[str, Any], *, always: bool = False) -> bool:
+        real(self, state, always=True)
+        raise Stopped(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", save)
+        assert harness(*words)[0] == 143
+    (told,) = json.loads(harness("status", "--json")[1])["interrupted"]
+    assert told["title"] == "supervised vit / phantom-mri / seed 0"
+    assert (told["epoch"], told["epochs"]) == (1, 3)
+    command = shlex.split(told["command"])
+    profile = "paper" if torch.cuda.is_available() else "smoke"
+    expected = [w for w in words if w != "--fresh"]
+    assert command == ["harness", *expected, "--profile", profile, "--runs", "my runs"]
+    monkeypatch.delenv("HARNESS_RUNS")
+    code, _, err = harness(*command[1:])
+    assert code == 0
+    assert "[1/1] supervised vit / phantom-mri / seed 0: goes on at epoch 2\n" in err
+    assert json.loads(harness("status", "--runs", "my runs", "--json")[1])["interrupted"] == []
+
+
+def test_a_password_is_not_part_of_the_command_that_goes_on() -> None:
+    words = ("sweep", "s", "--storage", "postgresql://me:secret@host/db", "--profile", "smoke")
+    args = argparse.Namespace(words=words, profile="smoke", data=Path("data"), runs=Path("runs"))
+    assert resuming_command(args) == "harness sweep s --profile smoke --storage ..."

@@ -19,7 +19,9 @@ from harness.errors import UserError
 from harness.page import serve
 from harness.page.serve import Pages
 from harness.store import heartbeat
+from harness.store.claim import Owner
 from harness.store.heartbeat import StageProgress
+from harness.store.owner import Holder
 from harness.store.status import Running
 from tests.conftest import Harness
 from tests.page import stores
@@ -143,10 +145,11 @@ def test_running_stages_are_told(port: int) -> None:
     code, _, content = ask(port, "/status.json")
     assert code == 200
     assert json.loads(content)["running"] == []
-    place = StageProgress(title="pretrain mae", started=0, updated=10, epoch=5, epochs=20, first=0)
-    stage = Running(key="a" * 64, host="h", pid=1, place=place)
+    place = StageProgress(title="pretrain mae", started=0, updated=10, epoch=5, epochs=20, each=2.0)
+    holder = Holder(owner=Owner(host="h", pid=1), lives=True, silent=0.0)
+    stage = Running(key="a" * 64, holder=holder, place=place)
     assert serve.line(stage, 10.0) == "running: pretrain mae, epoch 5 of 20, about 30 s left"
-    assert serve.line(Running(key="a" * 64, host="h", pid=1, place=None), 10.0) == (
+    assert serve.line(Running(key="a" * 64, holder=holder, place=None), 10.0) == (
         "running: aaaaaaaaaaaa"
     )
     assert heartbeat.SUFFIX == ".progress"
