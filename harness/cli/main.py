@@ -157,6 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     add_execution(run)
     options.add_keep(run)
     add_output(run)
+    options.add_naming(run)
 
     _plan(commands.add_parser("plan", help="show the unique stages and what is missing"))
     _sweep(commands.add_parser("sweep", help="search the settings of one row with Optuna"))
@@ -177,6 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_narrowing(report)
     add_output(report, page=True)
+    options.add_naming(report)
     add_study(report)
 
     track = commands.add_parser("track", help="mirror finished records to MLflow")

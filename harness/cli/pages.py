@@ -69,4 +69,5 @@ def path_of(args: argparse.Namespace, names: Sequence[str]) -> Path:
     folder: Path = args.out or Path("reports")
     if args.profile is not None and args.out is None:
         folder /= profiles.find(args.profile).name
-    return folder / (f"{Path(names[0]).stem}.html" if single else "report.html")
+    name = args.name or (Path(names[0]).stem if single else "report")
+    return folder / f"{name}.html"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 
 from harness.cli.planning import launch_options, make_plan, table_file, warn_of_small_stores
-from harness.cli.tables import mirror_runs, write_tables, written_plans
+from harness.cli.tables import mirror_runs, named_plan, write_tables, written_plans
 from harness.console import note, say
 from harness.execute.stage import ExecutionOptions
 from harness.execute.workers import train_plan, work_on_plan
 from harness.interrupt import Stop
+from harness.plan import finished
 from harness.plan.plan import Plan
 from harness.provenance import choose_device
 from harness.store import margins as ledger
@@ -26,20 +27,23 @@ def run(args: argparse.Namespace) -> int:
         return work_on_plan(
             plan, device, ExecutionOptions(micro_batch=args.micro_batch, keep=args.keep)
         )
+    # Before anything is trained: what is in the way of its files.
+    written_plans(args, named_plan(args, plan, tell=False))
     # Before any number is seen: a margin that is chosen afterwards decides nothing.
     file = table_file(plan.name, args.experiment)
     ledger.freeze(plan.options.runs, file, chosen(plan.table))
     warn_of_small_stores([plan])
     with Stop() as stop:
-        sheets = written_plans(args, plan)
         execution = ExecutionOptions(micro_batch=args.micro_batch, stop=stop, keep=args.keep)
         outcome = train_plan(plan, device, execution, launch, fresh=args.fresh)
-        paths = write_tables(args, plan, sheets, device, measure=True)
+        # Seeds that have been finished meanwhile, by this command or by others, are shown as well.
+        shown = named_plan(args, plan)
+        paths = write_tables(args, shown, written_plans(args, shown), device, measure=True)
         say(
             f"{outcome.trained} stages trained, {outcome.found} found done,"
             f" {len(outcome.failed)} failed. Written: {', '.join(str(p) for p in paths)}"
         )
-        _say_verdict(plan, file, args.experiment)
+        _say_verdict(finished.shown(plan), file, args.experiment)
         if args.track == "on":
             mirror_runs(plan, paths)
     for record in outcome.failed:

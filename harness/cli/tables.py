@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from harness import provenance
-from harness.cli.planning import typed_command
+from harness.cli.planning import typed_command, with_finished
 from harness.console import note, say
 from harness.latency import timings
-from harness.plan import outputs
+from harness.plan import naming, outputs
 from harness.plan.plan import Plan
 from harness.report import (
     classes,
     classes_page,
     collect,
     curves_files,
+    existing,
     keep,
     panels,
     terminal,
@@ -31,18 +32,56 @@ from harness.report.evidence import KeptPredictions
 from harness.report.grid import lay_out
 from harness.report.values import Context, Grid
 from harness.report.write import FIGURE_FORMATS, write
+from harness.spec.table import file_name
 from harness.store import compact
 
 
+def named_plan(args: argparse.Namespace, plan: Plan, *, tell: bool = True) -> Plan:
+    """Return the plan that is written, with all finished seeds, under the name of its files."""
+    whole = with_finished(args, plan, tell=tell)
+    return naming.named(whole, args.experiment, folder_of(args, plan), args.name)
+
+
 def written_plans(args: argparse.Namespace, plan: Plan) -> tuple[Plan, ...]:
-    """Return one plan per table and figure that is written.
+    """Return one plan per table and figure that is written, and look at what is overwritten.
+
+    Args:
+        args: the command line's options.
+        plan: of the whole experiment, see ``named_plan``.
 
     Raises:
-        UserError: figures or classes are asked for that the experiment has not.
+        UserError: figures or classes are asked for that the experiment has not, or files of
+            something else are in the way.
     """
     if args.classes:
         classes.check(plan)
-    return (*outputs.tables(plan), *(outputs.figures(plan) if args.figures else ()))
+    sheets = (*outputs.tables(plan), *(outputs.figures(plan) if args.figures else ()))
+    if not args.force:
+        folder = folder_of(args, plan)
+        existing.look(sheets, _paths(args, plan, sheets, folder), folder)
+    return sheets
+
+
+def _paths(
+    args: argparse.Namespace, plan: Plan, sheets: Sequence[Plan], folder: Path
+) -> Iterator[Path]:
+    """Yield every file that is written, of some kinds also ones that may not be."""
+    stems: list[tuple[str, Iterable[str]]] = [
+        (sheet.name, FIGURE_FORMATS if sheet.is_figure else args.format) for sheet in sheets
+    ]
+    table = plan.table
+    for dataset in outputs.by_dataset(plan):
+        if table.curves is not None:
+            name = file_name(f"{plan.name}-{table.curves.name}", dataset, plan.own)
+            stems.append((name, (*args.format, "png")))
+        if args.figures and table.panels is not None:
+            name = file_name(plan.figure_name.format(table.panels.name), dataset, plan.own)
+            stems.append((name, ("png", "txt")))
+        if args.classes:
+            stems.append((file_name(f"{plan.name}-classes", dataset, plan.own), ("png",)))
+    if args.classes:
+        stems.append((f"{plan.name}-classes", ("md", "json")))
+    return (folder / f"{stem}.{ending}" for stem, endings in stems for ending in endings)
 
 
 def write_tables(
@@ -57,12 +96,12 @@ def write_tables(
 
     Args:
         args: the command line's options.
-        plan: the plan of the whole experiment.
+        plan: the plan of the whole experiment, see ``named_plan``.
         sheets: a plan per table and figure, see ``written_plans``.
         device: the device that the tables name and the times are of.
         measure: measure the times that a table shows and this machine has not measured.
     """
-    folder = _out(args, plan)
+    folder = folder_of(args, plan)
     paths: list[Path] = []
     tables: list[keep.Written] = []
     for sheet in sheets:
@@ -93,7 +132,7 @@ def mirror_runs(plan: Plan, paths: Sequence[Path]) -> None:
     A failure of MLflow is a warning: the command's own work is done and recorded.
     """
     # The records of a whole folder belong to no table; each run has its own.
-    paths = [path for path in paths if path.name != compact.NAME]
+    paths = [path for path in paths if not compact.is_records(path.name)]
     runs = collect.mirrors(plan)
     if not tracking_ledger.pending(runs, plan.options.runs):
         return
@@ -103,7 +142,7 @@ def mirror_runs(plan: Plan, paths: Sequence[Path]) -> None:
         say(f"{mirrored.written} runs mirrored to MLflow.")
 
 
-def _out(args: argparse.Namespace, plan: Plan) -> Path:
+def folder_of(args: argparse.Namespace, plan: Plan) -> Path:
     """Return the folder of the written files."""
     return args.out or Path("reports") / plan.options.profile.name
 

@@ -6,7 +6,7 @@ Every file of a folder is compared with something, named in its list ``unchecked
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,9 +97,9 @@ def check(root: Path, name: str | None = None, others: Sequence[Pages] = ()) -> 
 
 
 def _folders(root: Path) -> Iterator[Path]:
-    names = (compact.NAME, unchecked.NAME)
     for path in root.rglob("*"):
-        if path.suffix in SHOWN or path.name in names:
+        known = path.name == unchecked.NAME or compact.is_records(path.name)
+        if path.suffix in SHOWN or known:
             yield path.parent
 
 
@@ -114,7 +114,12 @@ class _Folder:
         self.differences: list[str] = []
         self.unchecked: list[str] = []
         self.pictures: list[str] = []
-        self.archive, self.damage = _archive(path)
+        self.archives: list[Archive] = []
+        self.damage: list[str] = []
+        for file in compact.paths(path):
+            archive, damage = _archive(file)
+            self.archives.append(archive)
+            self.damage += damage
         self.listed = Unchecked()
         try:
             self.listed = unchecked.read(path)
@@ -124,12 +129,19 @@ class _Folder:
         self.units = self._units()
 
     def _kept(self) -> Mapping[str, KeptTable]:
-        return {} if self.archive is None else self.archive.tables
+        return {name: table for a in reversed(self.archives) for name, table in a.tables.items()}
+
+    def _archive(self, unit: str, keys: Set[str] = frozenset()) -> Archive | None:
+        """Return the records of a table: those beside its line, or else those of its runs."""
+        own = (archive for archive in self.archives if unit in archive.tables)
+        of_runs = (archive for archive in self.archives if keys & archive.records.keys())
+        return next(own, None) or next(of_runs, None)
 
     def _units(self) -> dict[str, list[str]]:
         """Return the files of each table or page, which the folder has or should have, by name."""
-        own = (compact.NAME, unchecked.NAME, *APART)
-        there = {p.name for p in self.path.iterdir() if p.is_file() and p.name not in own}
+        own = (unchecked.NAME, *APART)
+        names = {path.name for path in self.path.iterdir() if path.is_file()}
+        there = {name for name in names if name not in own and not compact.is_records(name)}
         there = {name for name in there if Path(name).suffix in (*SHOWN, ".png")}
         units: dict[str, list[str]] = {}
         for name in sorted(there | self.owners.keys() | self.listed.files.keys()):
@@ -169,7 +181,7 @@ class _Folder:
         content: Table | Classes | None = None
         if page is not None:
             content = _content(path, value, page)
-            if kept is not None or (self.archive and content.keys() & self.archive.records.keys()):
+            if self._archive(unit, content.keys()) is not None:
                 self._table(path, content, kept, names)
                 return
         elif kept is not None:
@@ -194,7 +206,8 @@ class _Folder:
         names: Sequence[str],
     ) -> None:
         """Compare a table with its records, its pages with it, and all files with their hashes."""
-        archive = self.archive or Archive()
+        keys = frozenset() if content is None else content.keys()
+        archive = self._archive(path.stem, keys) or Archive()
         told: dict[Path, list[str]] = {}
         if content is not None:
             told[path] = [*_numbers(content, archive, kept)]
@@ -274,7 +287,7 @@ class _Folder:
 
     def _alone(self, unit: str, names: Sequence[str]) -> str:
         records = self.path / compact.NAME
-        what = "does not name them" if self.archive is not None else "is not there"
+        what = "does not name them" if self.archives else "is not there"
         return (
             f"{self.path / unit}: no records are kept for {listed(names)}: {records} {what}. Write"
             " the table anew with `harness report`, take the records from the repository's history,"
@@ -282,15 +295,12 @@ class _Folder:
         )
 
 
-def _archive(folder: Path) -> tuple[Archive | None, list[str]]:
-    """Return a folder's compact records, and what is wrong with them."""
-    path = folder / compact.NAME
+def _archive(path: Path) -> tuple[Archive, list[str]]:
+    """Return a file's compact records, and what is wrong with them."""
     try:
-        archive = compact.read(folder)
+        archive = compact.read_file(path)
     except Damaged as error:
         return Archive(), [str(error)]
-    if archive is None:
-        return None, []
     damage = [f"{path}: {what}" for what in archive.damage]
     for record in archive.records.values():
         if digest(record.definition) != record.key:

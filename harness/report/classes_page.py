@@ -64,7 +64,7 @@ def write(plan: Plan, context: Context, folder: Path) -> Written:
     files.write_json(folder / f"{name}.json", to_json(plan.table, datasets, context))
     runs = {run.key for dataset in datasets for row in dataset.rows for run in row.runs}
     pages = (folder / f"{name}.md", folder / f"{name}.json")
-    return Written(name=name, runs=tuple(sorted(runs)), paths=(*pages, *paths))
+    return Written(name=name, runs=tuple(sorted(runs)), paths=(*pages, *paths), made=context.made)
 
 
 def _dataset(dataset: DatasetClasses) -> dict[str, Any]:

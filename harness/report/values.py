@@ -15,6 +15,7 @@ from harness.report.separation import Ties
 from harness.spec.quantity import Quantity
 from harness.spec.table import Column, Row
 from harness.stats.intervals import Interval
+from harness.store.made import Made
 
 Part = Literal["paper", "ours", "difference"]
 State = Literal[
@@ -382,6 +383,7 @@ class Context:
         versions: versions of Python and packages by name.
         device: the device in words.
         created: ISO date; an argument, so that rendering is deterministic.
+        made: what the files are of, by which they are told from others; None if not known.
     """
 
     name: str
@@ -397,3 +399,4 @@ class Context:
     versions: Mapping[str, str]
     device: str = ""
     created: str = ""
+    made: Made | None = None

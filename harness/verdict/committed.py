@@ -62,27 +62,40 @@ def _converted(path: Path, value: Any, kind: type[Any]) -> Any:
 
 
 def _numbers(page: Verdicts, path: Path) -> Iterator[str]:
-    beside = path.with_name(f"{page.name}.json")
-    try:
-        table = _converted(beside, files.read_json(beside), Table)
-    except FileNotFoundError:
-        table = None
-        if any(number.values for number in page.numbers):
-            yield f"there is no table {beside.name} beside it, whose records hold its values"
+    tables = [*_tables(page, path)]
+    if not tables and any(number.values for number in page.numbers) and not page.tables[1:]:
+        beside = f"{(page.tables or (page.name,))[0]}.json"
+        yield f"there is no table {beside} beside it, whose records hold its values"
     for number in page.numbers:
-        if table is not None:
-            yield from _values(number, table, beside.name)
+        if tables:
+            yield from _values(number, tables)
         yield from _judged(number)
 
 
-def _values(number: Number, table: Table, name: str) -> Iterator[str]:
-    """Compare a number's values with those of the table."""
-    row = next((row for row in table.rows if row.name == number.row), None)
-    cell = row.cells.get(number.column) if row is not None else None
+def _tables(page: Verdicts, path: Path) -> Iterator[Table]:
+    """Yield the tables beside a page that have its numbers, the closest first."""
+    for name in page.tables or (page.name,):
+        beside = path.with_name(f"{name}.json")
+        try:
+            yield _converted(beside, files.read_json(beside), Table)
+        except FileNotFoundError:
+            continue
+
+
+def _values(number: Number, tables: Sequence[Table]) -> Iterator[str]:
+    """Compare a number's values with those of the closest table that has its cell.
+
+    A page may have been written before seeds were added to its table.
+    """
+    found = ((t.name, row) for t in tables for row in t.rows if row.name == number.row)
+    cells = ((name, row.cells[number.column]) for name, row in found if number.column in row.cells)
+    name, cell = next(cells, ("", None))
     if cell is None:
         if number.values:
-            yield f"{number.where}: {name} has no such cell"
+            names = " or ".join(f"{table.name}.json" for table in tables)
+            yield f"{number.where}: {names} has no such cell"
         return
+    name = f"{name}.json"
     if cell.printed is not None and not equal(cell.printed, float(number.published)):
         yield f"{number.where}: published is {number.published}, {name} says {cell.printed}"
     if number.metric in COSTS:
@@ -93,7 +106,7 @@ def _values(number: Number, table: Table, name: str) -> Iterator[str]:
     theirs = {entry.seed: entry.value for entry in cell.seeds if entry.value is not None}
     if len(ours) != len(number.values):
         yield f"{number.where}: it has {len(number.values)} values of {len(number.seeds)} seeds"
-    elif ours.keys() != theirs.keys():
+    elif not ours.keys() <= theirs.keys():
         yield f"{number.where}: seeds are {[*ours]}, {name} says {[*theirs]}"
     for seed in ours.keys() & theirs.keys():
         if not equal(ours[seed], theirs[seed]):

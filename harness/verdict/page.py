@@ -124,6 +124,7 @@ class Verdicts:
         subject: name of the row whose gains are judged; "" for none.
         remarks: what holds for all verdicts.
         summary: one line each on numbers, gains and claims.
+        tables: names of the tables that have its numbers, the closest first.
         scales: what is not the paper's, by name of the column.
         numbers, effects, claims, margins: the verdicts, in the table's order.
         how: levels, margins, seeds and commit.
@@ -140,6 +141,7 @@ class Verdicts:
     claims: tuple[Sentence, ...]
     margins: tuple[Frozen, ...]
     how: str
+    tables: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
