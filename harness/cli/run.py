@@ -56,5 +56,6 @@ def _say_verdict(plan: Plan, file: TableFile, experiment: str) -> None:
     verdict = judge_plan(plan, file=file)
     lines = summary(verdict)
     if lines:
-        say("Verdict:", *(f"  {line}" for line in (*lines, *remarks(verdict))))
+        answers = (verdict.answer,) if verdict.answer else ()
+        say("Verdict:", *(f"  {line}" for line in (*lines, *answers, *remarks(verdict))))
         say(f"`harness verdict {experiment}` with the same options says why.")

@@ -34,9 +34,14 @@ APART = ("README.md",)
 
 OTHER = "it is not the file that was written with the records"
 
+
+class Remark(str):
+    """A line on what a reader should know, although nothing differs."""
+
+
 Pages = Callable[[Path, Any], "Sequence[str] | None"]
-"""Returns what differs of a JSON file, and of the pages beside it, which is made from other things
-than records; None if it is of another kind. Called with the path and the value of the JSON file."""
+"""Returns lines on what differs of a JSON file, and of the pages beside it, which is made from
+other things than records; None if it is of another kind. Called with the path and the value of the JSON file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +194,8 @@ class _Folder:
             return
         elif (found := self._made(path, value)) is not None:
             self.tables.append(str(path.with_suffix("")))
-            self.differences += found
+            self.differences += [line for line in found if not isinstance(line, Remark)]
+            self.warnings += [line for line in found if isinstance(line, Remark)]
             return
         self._without(unit, names, content if isinstance(content, Table) else None)
 

@@ -17,11 +17,13 @@ import msgspec
 from harness import files
 from harness.errors import Damaged, UserError
 from harness.evaluate import registry
+from harness.report.check import Remark
 from harness.report.check_table import Table, equal
 from harness.spec.costs import COSTS
 from harness.spec.printed import MOST, Printed
 from harness.stats import grid
 from harness.verdict import gains
+from harness.verdict.answer import answer
 from harness.verdict.grim import grim
 from harness.verdict.judge import judge, sensitivity
 from harness.verdict.page import Gain, Number, Verdicts, markdown
@@ -50,7 +52,24 @@ def differences(path: Path, value: Any) -> tuple[str, ...] | None:
     page_path = path.with_suffix(".md")
     # The Markdown shows the JSON's numbers, which are compared by themselves.
     texts = [] if lines else [*_markdown(page, page_path)]
-    return (*(f"{path}: {line}" for line in lines), *(f"{page_path}: {line}" for line in texts))
+    return (
+        *(f"{path}: {line}" for line in lines),
+        *(f"{page_path}: {line}" for line in texts),
+        *(Remark(f"{path}: {line}") for line in _uncompared(page, path)),
+    )
+
+
+def _uncompared(page: Verdicts, path: Path) -> Iterator[str]:
+    """Yield that the values have no table beside them, so that none were compared.
+
+    A verdict can be on more than any table that was written: on all rows after a run of some.
+    """
+    has_values = any(number.values for number in page.numbers)
+    if has_values and not [*_tables(page, path)]:
+        yield (
+            f"there is no table {page.name}.json beside it: what follows from its values was"
+            " compared, not the values; `harness report` with the same options writes the table"
+        )
 
 
 def _converted(path: Path, value: Any, kind: type[Any]) -> Any:
@@ -63,9 +82,6 @@ def _converted(path: Path, value: Any, kind: type[Any]) -> Any:
 
 def _numbers(page: Verdicts, path: Path) -> Iterator[str]:
     tables = [*_tables(page, path)]
-    if not tables and any(number.values for number in page.numbers) and not page.tables[1:]:
-        beside = f"{(page.tables or (page.name,))[0]}.json"
-        yield f"there is no table {beside} beside it, whose records hold its values"
     for number in page.numbers:
         if tables:
             yield from _values(number, tables)
@@ -208,6 +224,9 @@ def _summary(page: Verdicts) -> Iterator[str]:
     expected = [counted(words) for words in lists if words]
     if len(expected) != len(page.summary):
         yield f"its summary has {len(page.summary)} lines, its verdicts give {len(expected)}"
+    said = answer(page.what, lists[0], sum(number.mean is None for number in page.numbers))
+    if page.answer and page.answer != said:
+        yield f"it answers {page.answer!r}, its verdicts give {said!r}"
     for line, counts in zip(page.summary, expected, strict=False):
         if not line.removesuffix(SCALED).endswith(f": {counts}"):
             yield f"the summary says {line!r}, its verdicts give {counts!r}"
