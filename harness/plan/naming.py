@@ -43,10 +43,12 @@ def named(plan: Plan, experiment: str, folder: Path, given: str | None = None) -
     of_one = without(whole, "columns")
     own = of_one if _is_per_dataset(plan) else whole
     figure = "{}" if of_one is None else of_one.name("{}")
+    if given is not None:  # that of the whole table names its figures, too
+        figure = "{}" if given == plan.name else f"{given}-{{}}"
     return replace(
         plan,
         name=given or (plan.name if own is None else own.name(plan.name)),
-        figure_name=figure if given is None else f"{given}-{{}}",
+        figure_name=figure,
         made=Made(
             experiment=plan.name,
             file=_file(experiment, folder),

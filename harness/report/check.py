@@ -41,7 +41,7 @@ class Remark(str):
 
 Pages = Callable[[Path, Any], "Sequence[str] | None"]
 """Returns lines on what differs of a JSON file, and of the pages beside it, which is made from
-other things than records; None if it is of another kind. Called with the path and the value of the JSON file."""
+other things than records; None if it is of another kind. Called with the file's path and value."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -371,15 +371,13 @@ class Context:
 
     Attributes:
         name: name of the experiment and of its files ("table1").
-        profile: name of the profile.
-        scaled_down: whether the profile is smaller than the paper's.
+        profile, scaled_down: name of the profile, and whether it is smaller than the paper's.
         split: names of the splits of the columns ("paper", "clean", "given"), joined by "and".
         rule: the epoch that is reported, "last" or "best".
         seeds: seeds in order.
         overrides: values of ``--set``.
         command: the command that wrote the table.
-        commit: the present commit.
-        dirty: whether the present sources differ from the commit.
+        commit, dirty: the present commit, and whether the sources differ from it.
         versions: versions of Python and packages by name.
         device: the device in words.
         created: ISO date; an argument, so that rendering is deterministic.

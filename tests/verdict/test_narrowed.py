@@ -88,12 +88,12 @@ def test_part_says_its_family_in_title_and_first_lines(tmp_path: Path) -> None:
     verdict = judge_plan(made)
     says = "Narrowed to rows ours, near: the family of Holm's adjustment is these 1 of 2 effects."
     context = report_collect.context(made, command="", device="some CPU")
-    title, _, first, *_ = write.markdown(verdict, context).splitlines()
+    title, *lines = write.markdown(verdict, context).splitlines()
     assert title.endswith(", narrowed")
-    assert says in first
-    title, first, *_ = terminal.table_lines(verdict)
+    assert any(says in line for line in lines[:6])
+    title, *lines = terminal.table_lines(verdict)
     assert title.endswith(", narrowed:")
-    assert says in first
+    assert any(says in line for line in lines[:4])
     page = write.table_to_json(verdict, context)
     assert page["narrowed"]["parts"] == {"rows": ["ours", "near"]}
     assert (page["narrowed"]["gains"], page["narrowed"]["gains_of_the_table"]) == (1, 2)
