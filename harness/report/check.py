@@ -197,6 +197,9 @@ class _Folder:
             self.differences += [line for line in found if not isinstance(line, Remark)]
             self.warnings += [line for line in found if isinstance(line, Remark)]
             return
+        elif _is_drawing(value) and not self.listed.files.keys() & set(names):
+            self.pictures += [str(self.path / name) for name in names]
+            return
         self._without(unit, names, content if isinstance(content, Table) else None)
 
     def _made(self, path: Path, value: Any) -> Sequence[str] | None:
@@ -328,6 +331,11 @@ def _page(value: Any) -> type[Table] | type[Classes] | None:
         return Classes
     table = {"name", "columns", "rows", "context"} <= value.keys() and "study" not in value
     return Table if table else None
+
+
+def _is_drawing(value: Any) -> bool:
+    """Whether a JSON file is the data of a picture of ``harness figures``."""
+    return isinstance(value, dict) and {"name", "caption", "experiment", "rule"} <= value.keys()
 
 
 def _content(path: Path, value: Any, page: type[Table] | type[Classes]) -> Table | Classes:
