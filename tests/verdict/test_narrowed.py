@@ -173,7 +173,7 @@ def test_lines_show_ours_and_the_published_number(tmp_path: Path) -> None:
     made = _made(tmp_path)
     _plant(made, {"ours": (115, 116, 118), "near": (102,)})
     verdict = judge_plan(made)
-    title, *lines = terminal.table_lines(verdict)
+    _, *lines = terminal.table_lines(verdict)
     counts = summary(verdict)
     assert lines[: len(counts)] == [f"  {line}" for line in counts]
     assert lines[len(counts)] == f"  {verdict.answer}"
