@@ -12,6 +12,7 @@ from harness.errors import UserError
 from harness.plan import catalog, finished
 from harness.plan.narrowing import Narrowing, narrowing
 from harness.plan.plan import Plan
+from harness.ranges import said
 from harness.store.made import Made
 
 ALLOWED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
@@ -34,11 +35,7 @@ def named(plan: Plan, experiment: str, folder: Path, given: str | None = None) -
     Raises:
         UserError: the given name is none of a file.
     """
-    if given is not None and not ALLOWED.fullmatch(given):
-        raise UserError(
-            f"--name {given!r} is no name of files; give letters, digits, dots, dashes and"
-            " underscores, without a folder (--out names it)."
-        )
+    given = checked(given)
     whole = narrowing(plan)
     of_one = without(whole, "columns")
     own = of_one if _is_per_dataset(plan) else whole
@@ -57,6 +54,20 @@ def named(plan: Plan, experiment: str, folder: Path, given: str | None = None) -
             seeds=finished.seeds(plan, plan.seeds),
         ),
     )
+
+
+def checked(given: str | None) -> str | None:
+    """Return a name that was given for files.
+
+    Raises:
+        UserError: it is none.
+    """
+    if given is not None and not ALLOWED.fullmatch(given):
+        raise UserError(
+            f"--name {said(given)} is no name of files; give letters, digits, dots, dashes and"
+            " underscores, without a folder (--out names it)."
+        )
+    return given
 
 
 def without(found: Narrowing | None, part: str) -> Narrowing | None:

@@ -133,6 +133,19 @@ def test_a_name_can_be_given(harness: Harness) -> None:
     assert err.startswith("harness: --name 'a/b' is no name of files; ")
 
 
+def test_a_page_of_a_part_is_another_page(harness: Harness) -> None:
+    words = ("report", "table1", "--profile", "smoke", "--format", "html")
+    assert harness(*words)[0] == 0
+    for _ in range(2):
+        assert harness(*words, *ROWS)[0] == 0
+    assert harness(*words, *ROWS, "--name", "mine")[0] == 0
+    part = _only("table1-part-*.html").name
+    assert {path.name for path in FOLDER.iterdir()} == {"table1.html", part, "mine.html"}
+    _commit()
+    _refused(harness(*words, *ROWS))
+    assert harness(*words, *ROWS, "--force")[0] == 0
+
+
 def test_a_part_of_a_table_per_data_set_is_named_by_its_data_set(harness: Harness) -> None:
     assert harness("report", "table3", *ONE, "--format", "json")[0] == 0
     assert [path.stem for path in FOLDER.glob("*.json")] == ["table3-phantom-mri"]
