@@ -44,6 +44,15 @@ def _git(root: Path, *arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
+def tracked(folder: Path) -> frozenset[str]:
+    """Return the names of the files of a folder that git tracks; none outside of a repository."""
+    try:
+        found = _git(folder, "ls-files", "-z")
+    except (OSError, subprocess.CalledProcessError):
+        return frozenset()
+    return frozenset(name for name in found.split("\0") if name and "/" not in name)
+
+
 def versions() -> dict[str, str]:
     """Return the versions of Python and of ``PACKAGES`` by name."""
     versions_by_name = {"python": platform.python_version()}

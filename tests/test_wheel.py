@@ -115,7 +115,7 @@ def test_own_data_need_nothing_but_the_wheel(
     added = _run(folder, *command, "mine", *options, *columns, "--group-column", "patient")
     assert added.returncode == 0, added.stderr
     table = [command[0], "run", "table1", "--profile", "smoke", "--datasets", "plain,mine"]
-    table += ["--rows", "mae,msmae", "--track", "off"]
+    table += ["--rows", "mae,msmae", "--track", "off", "--name", "table1"]
     for setting in ("epochs=1", "warmup_epochs=0", "batch_size=16"):
         table += ["--set", f"recipe.{setting}"]
     ran = _run(folder, *table)

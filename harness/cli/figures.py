@@ -19,10 +19,10 @@ kept, one line says what to run. docs/figures.md describes every figure."""
 UNITS = {"in": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4, "pt": 1 / 72.27}
 """Inches per unit; a point is TeX's, as \\columnwidth is printed."""
 
-WITH_VALUES = ("--figures", "--width", "--format", "--out", "--font")
+WITH_VALUES = ("--figures", "--width", "--format", "--out", "--font", "--name")
 """Options that ``harness run`` does not take, or takes otherwise, with their values."""
 
-WITHOUT_VALUES = ("--data-images", "--no-images")
+WITHOUT_VALUES = ("--data-images", "--no-images", "--force")
 
 
 def width(text: str) -> float:
@@ -88,20 +88,24 @@ def add_parser(commands: Any) -> None:
         "--format", type=formats, default=("svg", "pdf", "png"), metavar="svg,pdf,png"
     )
     parser.add_argument("--out", type=options.path, help="folder (default reports/PROFILE/figures)")
+    options.add_naming(parser)
     options.add_narrowing(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Draw figures; return 1 where nothing could be drawn."""
-    from harness.cli.planning import make_plan, typed_command
+    from harness.cli.planning import make_plan, typed_command, with_finished
     from harness.figures import registry, write
     from harness.figures.values import Missing, Request
+    from harness.plan import naming
     from harness.provenance import choose_device, device_facts
     from harness.report import collect
     from harness.report.style import Style
 
     registry.chosen(args.figures)  # a wrong name is told before anything is read
     plan, device = make_plan(args), choose_device()
+    folder: Path = args.out or Path("reports") / plan.options.profile.name / "figures"
+    plan = naming.named(with_finished(args, plan), args.experiment, folder, args.name)
     facts = device_facts(device)
     request = Request(
         plan=plan,
@@ -113,13 +117,14 @@ def run(args: argparse.Namespace) -> int:
         images=args.images,
         again=again(args.words),
     )
-    folder: Path = args.out or Path("reports") / plan.options.profile.name / "figures"
     how = Style(width=args.width, font=args.font)
     drawn = 0
     for made in registry.drawings(request, args.figures):
         if isinstance(made, Missing):
             note(f"figure {made.name}: {made.why}.")
             continue
+        if not args.force:
+            write.look(made, plan, folder, args.format)
         paths = write.write(made, folder, how, args.format)
         say(f"{paths[0].with_suffix('')}: {', '.join(path.suffix[1:] for path in paths)}")
         drawn += 1

@@ -173,6 +173,7 @@ def _parser() -> argparse.ArgumentParser:
     options.add_keep(run)
     add_models(run)
     add_output(run)
+    options.add_naming(run)
 
     _plan(commands.add_parser("plan", help="show the unique stages and what is missing"))
     _sweep(commands.add_parser("sweep", help="search the settings of one row with Optuna"))
@@ -193,6 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_narrowing(report)
     add_output(report, page=True)
+    options.add_naming(report)
     add_study(report)
 
     track = commands.add_parser("track", help="mirror finished records to MLflow")

@@ -242,6 +242,20 @@ def add_study(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_naming(parser: argparse.ArgumentParser) -> None:
+    """Add the name of the files, and whether others are overwritten."""
+    parser.add_argument(
+        "--name",
+        metavar="NAME",
+        help="name of the files (default: that of the table, NAME-part-XXXXXXXX for a part of it)",
+    )
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="overwrite files of another table or part, of more seeds, or that git tracks",
+    )
+
+
 def add_output(
     parser: argparse.ArgumentParser, *, figures: bool = True, page: bool = False
 ) -> None:

@@ -7,13 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness import provenance
+from harness.canonical import digest
 from harness.cli.planning import typed_command
 from harness.errors import UserError
 from harness.page.build import Request
 from harness.page.find import ALL, Wanted
+from harness.plan import naming
 from harness.plan.options import Options
 from harness.provenance import choose_device
+from harness.report import existing
 from harness.spec import profiles
+
+SELECTING = ("rows", "datasets", "metrics", "seeds", "split", "set")
+"""Options that select a part of a page's tables, or change it."""
 
 
 def request(args: argparse.Namespace, names: Sequence[str]) -> Request:
@@ -57,8 +63,10 @@ def request(args: argparse.Namespace, names: Sequence[str]) -> Request:
 def path_of(args: argparse.Namespace, names: Sequence[str]) -> Path:
     """Return the page's file: NAME.html for one table, report.html for several or all.
 
+    What options select is a page of its own, NAME-part-XXXXXXXX.html; ``--name`` replaces all.
+
     Raises:
-        UserError: several tables are asked for in another format than HTML.
+        UserError: several tables are asked for in another format than HTML, or git tracks the file.
     """
     single = len(names) == 1 and names[0] != ALL
     if not single and tuple(args.format) != ("html",):
@@ -69,4 +77,13 @@ def path_of(args: argparse.Namespace, names: Sequence[str]) -> Path:
     folder: Path = args.out or Path("reports")
     if args.profile is not None and args.out is None:
         folder /= profiles.find(args.profile).name
-    return folder / (f"{Path(names[0]).stem}.html" if single else "report.html")
+    name = naming.checked(args.name) or (Path(names[0]).stem if single else "report")
+    parts = {part: getattr(args, part) for part in SELECTING if getattr(args, part)}
+    if args.rule != "last":
+        parts["rule"] = args.rule
+    if parts and args.name is None:
+        name = f"{name}-part-{digest(parts)[:8]}"
+    path = folder / f"{name}.html"
+    if not args.force:
+        existing.refuse_tracked((path,))
+    return path

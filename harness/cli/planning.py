@@ -12,7 +12,7 @@ import torch
 from harness.cli.options import typed_of
 from harness.console import note, say
 from harness.execute.launch import LaunchOptions
-from harness.plan import catalog, plan
+from harness.plan import catalog, finished, plan
 from harness.plan.columns import small_stores
 from harness.plan.options import Options
 from harness.plan.plan import Plan
@@ -30,6 +30,17 @@ def make_plan(args: argparse.Namespace) -> Plan:
     """Return the plan of the experiment that the command line names."""
     options = plan_options(args)
     return plan.make(*catalog.load(args.experiment), options)
+
+
+def with_finished(args: argparse.Namespace, plan: Plan, *, tell: bool = True) -> Plan:
+    """Return a plan with all finished seeds where the command names none; a line says which."""
+    whole = finished.shown(plan)
+    further = ", ".join(map(str, whole.seeds[len(plan.seeds) :]))
+    if tell and further:
+        (note if _prints_json(args) else say)(
+            f"{plan.name}: finished runs of seeds {further} are shown, too; --seeds selects."
+        )
+    return whole
 
 
 def table_file(name: str, experiment: str) -> TableFile:
@@ -88,7 +99,8 @@ def typed_command(args: argparse.Namespace) -> str:
     The URL of a database is left out also because it may contain a password. The number of threads
     does affect results on a CPU; every record contains it.
     """
-    return shlex.join(["harness", *_without(args.words, UNRECORDED)])
+    words = [word for word in args.words if word != "--force"]
+    return shlex.join(["harness", *_without(words, UNRECORDED)])
 
 
 def resuming_command(args: argparse.Namespace) -> str:

@@ -9,7 +9,7 @@ from harness.cli import audit, pages
 from harness.cli.options import PAGE
 from harness.cli.planning import make_plan
 from harness.cli.sweep import find_studies, page_options
-from harness.cli.tables import write_tables, written_plans
+from harness.cli.tables import named_plan, write_tables, written_plans
 from harness.console import note, say
 from harness.errors import UserError, listed
 from harness.page import build
@@ -42,14 +42,22 @@ def run(args: argparse.Namespace) -> int:
     if studies := find_studies(args):
         if args.classes:
             raise UserError(f"{args.experiment} is a sweep; leave --classes out.")
+        if args.name is not None:
+            raise UserError(f"{args.experiment} is a sweep; --study names its files, not --name.")
         for study in studies:
             publish.write_pages(study, page_options(args))
         return 0
-    plan = make_plan(args)
+    plan = named_plan(args, make_plan(args))
     sheets = written_plans(args, plan)
     paths = write_tables(args, plan, sheets, choose_device(), measure=False)
     say(f"Written: {', '.join(str(p) for p in paths)}")
     return 0
+
+
+def _checked(args: argparse.Namespace) -> str | None:
+    """Return the name of the files to compare; of an own table that of its file."""
+    name: str | None = args.name or args.experiment
+    return Path(name).stem if name is not None and name.endswith(".py") else name
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -57,7 +65,7 @@ def _check(args: argparse.Namespace) -> int:
     root: Path = args.out or Path("reports")
     if args.profile is not None and args.out is None:
         root /= profiles.find(args.profile).name
-    checked = check.check(root, args.experiment, (audit.committed, committed.differences))
+    checked = check.check(root, _checked(args), (audit.committed, committed.differences))
     note(*(f"warning: {text}" for text in checked.warnings))
     note(*checked.differences)
     for why, paths in checked.listed.items():

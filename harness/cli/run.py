@@ -13,12 +13,13 @@ from harness.cli.planning import (
     table_file,
     warn_of_small_stores,
 )
-from harness.cli.tables import mirror_runs, source_of, write_tables, written_plans
+from harness.cli.tables import mirror_runs, named_plan, source_of, write_tables, written_plans
 from harness.console import note, say
 from harness.execute.stage import ExecutionOptions
 from harness.execute.watch import NoWatch, StageWatch
 from harness.execute.workers import train_plan, work_on_plan
 from harness.interrupt import Stop
+from harness.plan import finished
 from harness.plan.plan import Plan
 from harness.provenance import choose_device
 from harness.report.tracking_live import Live
@@ -37,21 +38,24 @@ def run(args: argparse.Namespace) -> int:
     if args.worker:
         with _watch(args, plan) as watch:
             return work_on_plan(plan, device, replace(execution, watch=watch))
+    # Before anything is trained: what is in the way of its files.
+    written_plans(args, named_plan(args, plan, tell=False))
     # Before any number is seen: a margin that is chosen afterwards decides nothing.
     file = table_file(plan.name, args.experiment)
     ledger.freeze(plan.options.runs, file, chosen(plan.table))
     warn_of_small_stores([plan])
     with Stop() as stop:
-        sheets = written_plans(args, plan)
         with _watch(args, plan) as watch:
             watched = replace(execution, stop=stop, watch=watch)
             outcome = train_plan(plan, device, watched, launch, fresh=args.fresh)
-        paths = write_tables(args, plan, sheets, device, measure=True)
+        # Seeds that have been finished meanwhile, by this command or by others, are shown as well.
+        shown = named_plan(args, plan)
+        paths = write_tables(args, shown, written_plans(args, shown), device, measure=True)
         say(
             f"{outcome.trained} stages trained, {outcome.found} found done,"
             f" {len(outcome.failed)} failed. Written: {', '.join(str(p) for p in paths)}"
         )
-        verdict = judge_plan(plan, file=file)
+        verdict = judge_plan(finished.shown(plan), file=file)
         _say_verdict(verdict, args.experiment)
         if args.track == "on":
             trained = bool(outcome.trained or outcome.failed)
@@ -70,5 +74,6 @@ def _say_verdict(verdict: TableVerdict, experiment: str) -> None:
     """Print how many published numbers, gains and claims the runs reproduce."""
     lines = summary(verdict)
     if lines:
-        say("Verdict:", *(f"  {line}" for line in (*lines, *remarks(verdict))))
+        answers = (verdict.answer,) if verdict.answer else ()
+        say("Verdict:", *(f"  {line}" for line in (*lines, *answers, *remarks(verdict))))
         say(f"`harness verdict {experiment}` with the same options says why.")

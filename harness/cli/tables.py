@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,16 +11,17 @@ import torch
 
 from harness import provenance
 from harness.cli.options import style
-from harness.cli.planning import typed_command
+from harness.cli.planning import typed_command, with_finished
 from harness.console import note, say
 from harness.latency import timings
-from harness.plan import outputs
+from harness.plan import naming, outputs
 from harness.plan.plan import Plan
 from harness.report import (
     classes,
     classes_page,
     collect,
     curves_files,
+    existing,
     keep,
     panels,
     terminal,
@@ -35,19 +36,57 @@ from harness.report.table_style import FULL, TableStyle
 from harness.report.tracking_plan import Source
 from harness.report.values import Context, Grid
 from harness.report.write import FIGURE_FORMATS, write
+from harness.spec.table import file_name
 from harness.store import compact
 from harness.verdict.table import TableVerdict
 
 
+def named_plan(args: argparse.Namespace, plan: Plan, *, tell: bool = True) -> Plan:
+    """Return the plan that is written, with all finished seeds, under the name of its files."""
+    whole = with_finished(args, plan, tell=tell)
+    return naming.named(whole, args.experiment, folder_of(args, plan), args.name)
+
+
 def written_plans(args: argparse.Namespace, plan: Plan) -> tuple[Plan, ...]:
-    """Return one plan per table and figure that is written.
+    """Return one plan per table and figure that is written, and look at what is overwritten.
+
+    Args:
+        args: the command line's options.
+        plan: of the whole experiment, see ``named_plan``.
 
     Raises:
-        UserError: figures or classes are asked for that the experiment has not.
+        UserError: figures or classes are asked for that the experiment has not, or files of
+            something else are in the way.
     """
     if args.classes:
         classes.check(plan)
-    return (*outputs.tables(plan), *(outputs.figures(plan) if args.figures else ()))
+    sheets = (*outputs.tables(plan), *(outputs.figures(plan) if args.figures else ()))
+    if not args.force:
+        folder = folder_of(args, plan)
+        existing.look(sheets, _paths(args, plan, sheets, folder), folder)
+    return sheets
+
+
+def _paths(
+    args: argparse.Namespace, plan: Plan, sheets: Sequence[Plan], folder: Path
+) -> Iterator[Path]:
+    """Yield every file that is written, of some kinds also ones that may not be."""
+    stems: list[tuple[str, Iterable[str]]] = [
+        (sheet.name, FIGURE_FORMATS if sheet.is_figure else args.format) for sheet in sheets
+    ]
+    table = plan.table
+    for dataset in outputs.by_dataset(plan):
+        if table.curves is not None:
+            name = file_name(f"{plan.name}-{table.curves.name}", dataset, plan.own)
+            stems.append((name, (*args.format, "png")))
+        if args.figures and table.panels is not None:
+            name = file_name(plan.figure_name.format(table.panels.name), dataset, plan.own)
+            stems.append((name, ("png", "txt")))
+        if args.classes:
+            stems.append((file_name(f"{plan.name}-classes", dataset, plan.own), ("png",)))
+    if args.classes:
+        stems.append((f"{plan.name}-classes", ("md", "json")))
+    return (folder / f"{stem}.{ending}" for stem, endings in stems for ending in endings)
 
 
 def write_tables(
@@ -62,12 +101,12 @@ def write_tables(
 
     Args:
         args: the command line's options.
-        plan: the plan of the whole experiment.
+        plan: the plan of the whole experiment, see ``named_plan``.
         sheets: a plan per table and figure, see ``written_plans``.
         device: the device that the tables name and the times are of.
         measure: measure the times that a table shows and this machine has not measured.
     """
-    folder, shown = _out(args, plan), _style(args, sheets)
+    folder, shown = folder_of(args, plan), _style(args, sheets)
     paths: list[Path] = []
     tables: list[keep.Written] = []
     for sheet in sheets:
@@ -127,7 +166,7 @@ def mirror_runs(source: Source, paths: Sequence[Path], *, trained: bool) -> None
         trained: whether the command has trained stages, so that MLflow is asked in any case.
     """
     # The records of a whole folder belong to no table; each run has its own.
-    paths = [path for path in paths if path.name != compact.NAME]
+    paths = [path for path in paths if not compact.is_records(path.name)]
     plan, runs = source.plan, tracking_plan.mirrors(source)
     known = not trained and not source.models
     if not runs or (known and not tracking_ledger.pending(runs, plan.options.runs)):
@@ -138,7 +177,7 @@ def mirror_runs(source: Source, paths: Sequence[Path], *, trained: bool) -> None
         say(f"{mirrored.written} runs mirrored to MLflow.")
 
 
-def _out(args: argparse.Namespace, plan: Plan) -> Path:
+def folder_of(args: argparse.Namespace, plan: Plan) -> Path:
     """Return the folder of the written files."""
     return args.out or Path("reports") / plan.options.profile.name
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.cli.planning import make_plan, table_file
+from harness.cli.planning import make_plan, table_file, with_finished
 from harness.cli.sweep import find_studies
 from harness.cli.tables import source_of
 from harness.console import say
-from harness.plan import outputs
+from harness.plan import naming, outputs
 from harness.report import tracking, tracking_plan
 from harness.report.tracking import Mirrored
 from harness.sweep import publish
@@ -23,9 +23,10 @@ def run(args: argparse.Namespace) -> int:
             count, mirrored = publish.compare(study)
             _say(study.design.study, count, mirrored)
         return 0
-    plan = make_plan(args)
+    plan = with_finished(args, make_plan(args))
     folder = Path("reports") / plan.options.profile.name
-    paths = [p for sheet in outputs.tables(plan) for p in sorted(folder.glob(f"{sheet.name}.*"))]
+    written = outputs.names(naming.named(plan, args.experiment, folder))
+    paths = [path for name in written for path in sorted(folder.glob(f"{name}.*"))]
     verdict = judge_plan(plan, file=table_file(plan.name, args.experiment))
     runs = tracking_plan.mirrors(source_of(args, plan, verdict))
     mirrored = Mirrored()

@@ -26,7 +26,7 @@ trained. The words and their order stand in docs/verdict.md."""
 
 OF_TABLES = (
     *("--profile", "--datasets", "--rows", "--metrics", "--seeds", "--split", "--rule"),
-    *("--probes", "--set", "--data", "--runs", "--out"),
+    *("--probes", "--set", "--data", "--runs", "--out", "--name", "--force"),
 )
 """Options that say nothing about values that are typed in."""
 
@@ -79,6 +79,7 @@ def add_parser(commands: Any) -> None:
         help="files that are written; LaTeX only where it is named",
     )
     options.add_style(parser)
+    options.add_naming(parser)
     options.add_narrowing(parser)
 
 
@@ -163,25 +164,32 @@ def judge_values(args: argparse.Namespace) -> Verdict:
 
 
 def _tables(args: argparse.Namespace) -> int:
-    from harness.verdict import latex, terminal, write
+    from harness.verdict import existing, latex, terminal, write
     from harness.verdict.table import counted, summary
 
+    if args.name is not None and len(args.experiments) > 1:
+        raise UserError("--name names the page of one table; name one, or leave --name out.")
     verdicts = list(_judged(args))
+    named = [
+        existing.named(verdict, experiment, _folder(args, verdict.plan), args.name)
+        for verdict, experiment in zip(verdicts, args.experiments, strict=True)
+    ]
     paths, pages = [], []
-    for verdict in verdicts:
-        plan = verdict.plan
-        context = _context(args, plan)
-        folder = args.out or Path("reports") / plan.options.profile.name
-        page = write.table_to_json(verdict, context)
-        pages.append(page)
-        texts = {f"{verdict.page}.md": write.markdown(verdict, context)}
+    if not args.force:
+        for page in named:
+            existing.look(page)
+    for verdict, page in zip(verdicts, named, strict=True):
+        context = _context(args, page.plan)
+        values = write.table_to_json(verdict, context)
+        pages.append(values)
+        texts = {f"{page.path.stem}.md": write.markdown(verdict, context)}
         if "tex" in args.format:
             shown = write.view(verdict, context)
-            texts.update(latex.render(shown, context, verdict.page, options.style(args)))
+            texts.update(latex.render(shown, context, page.path.stem, options.style(args)))
         for file, text in texts.items():
-            files.write_text(folder / file, text)
-        files.write_json(folder / f"{verdict.page}.json", page)
-        paths += [folder / file for file in (*texts, f"{verdict.page}.json")]
+            files.write_text(page.path.with_name(file), text)
+        files.write_json(page.path, values)
+        paths += [*(page.path.with_name(file) for file in texts), page.path]
     words = [judged.word for verdict in verdicts for _, judged in verdict.numbers]
     if args.json:
         say_json({"summary": counted(words), "tables": pages})
@@ -195,13 +203,18 @@ def _tables(args: argparse.Namespace) -> int:
     return 0
 
 
+def _folder(args: argparse.Namespace, plan: Plan) -> Path:
+    """Return the folder of the pages."""
+    return args.out or Path("reports") / plan.options.profile.name
+
+
 def _judged(args: argparse.Namespace) -> Iterator[TableVerdict]:
     """Yield the verdicts on each table, with its frozen margins or with ``--margin``.
 
     Raises:
         UserError: a table has no published number, or a margin is not the frozen one.
     """
-    from harness.cli.planning import plan_options, table_file
+    from harness.cli.planning import plan_options, table_file, with_finished
     from harness.plan import catalog
     from harness.plan.plan import make_all
     from harness.spec.claim import Margin
@@ -214,7 +227,8 @@ def _judged(args: argparse.Namespace) -> Iterator[TableVerdict]:
     if args.margin is not None:
         given = Margin(value=args.margin, source="given with --margin")
     plans = make_all(tables, replace(plan_options(args), unprepared=True))
-    for plan, experiment in zip(plans, args.experiments, strict=True):
+    for asked, experiment in zip(plans, args.experiments, strict=True):
+        plan = with_finished(args, asked)
         own, file = chosen(plan.table), table_file(plan.name, experiment)
         if not own and not plan.table.claims:
             raise UserError(

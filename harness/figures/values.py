@@ -12,6 +12,7 @@ from harness.plan.columns import ColumnPlan
 from harness.plan.plan import CellRun, Plan
 from harness.report.style import Style
 from harness.report.values import Context
+from harness.store.result import to_json
 
 if TYPE_CHECKING:
     import torch
@@ -178,6 +179,7 @@ def facts(request: Request, column: ColumnPlan | None = None) -> dict[str, Any]:
         "overrides": list(context.overrides),
         "commit": context.commit,
         "changes": context.dirty,
+        **({} if context.made is None else {"context": {"made": to_json(context.made)}}),
         **of_data,
     }
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from harness import files
 from harness.figures.values import Drawing
-from harness.report import style
+from harness.plan.plan import Plan
+from harness.report import existing, style
 from harness.report.style import Style
 
 
@@ -38,6 +39,18 @@ def write(drawing: Drawing, folder: Path, how: Style, formats: Sequence[str]) ->
         paths.append(folder / f"{drawing.name}.{form}")
         files.write_bytes(paths[-1], content)
     return paths
+
+
+def look(drawing: Drawing, plan: Plan, folder: Path, formats: Sequence[str]) -> None:
+    """Look at the files that a drawing would overwrite.
+
+    Raises:
+        UserError: they are of something else, or git tracks them.
+    """
+    path = folder / f"{drawing.name}.json"
+    existing.check(path, plan, existing.made_of(path))
+    endings = dict.fromkeys((*formats, "json", "csv", "txt"))
+    existing.refuse_tracked(path.with_name(f"{drawing.name}.{ending}") for ending in endings)
 
 
 def to_json(drawing: Drawing) -> str:

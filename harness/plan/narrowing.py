@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from harness.canonical import digest
 from harness.errors import listed
+from harness.plan import finished
 from harness.plan.plan import Plan
-from harness.store.record import Records
-
-SEARCHED = 32
-"""Seeds below this number are looked for among the finished runs, besides the default ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +73,4 @@ def _left_out(plan: Plan) -> tuple[int, ...]:
     """Return the seeds that have finished runs of this plan and are not asked for."""
     if plan.options.seeds is None:
         return ()
-    default = plan.whole.seeds or plan.options.profile.seeds
-    others = sorted({*default, *range(SEARCHED)} - set(plan.seeds))
-    records = Records(plan.options.runs)
-    kept = {path.stem for path in (records.folder / "records").glob("*.json")}
-    runs = {cell_run.run.key(): cell_run.run for cell_run in plan.cell_runs}
-    one_seed = [run for run in runs.values() if run.seed == plan.seeds[0]] if kept else []
-    return tuple(
-        seed for seed in others if any(replace(run, seed=seed).key() in kept for run in one_seed)
-    )
+    return tuple(seed for seed in finished.seeds(plan) if seed not in plan.seeds)

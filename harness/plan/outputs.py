@@ -32,6 +32,13 @@ def tables(plan: Plan) -> tuple[Plan, ...]:
     )
 
 
+def names(plan: Plan) -> tuple[str, ...]:
+    """Return the names of the tables' files."""
+    if not plan.table.table_per_dataset:
+        return (plan.name,)
+    return tuple(file_name(plan.name, dataset, plan.own) for dataset in by_dataset(plan))
+
+
 def figures(plan: Plan) -> tuple[Plan, ...]:
     """Return a plan for each scatter figure, one per data set; empty for figures of panels.
 
@@ -48,7 +55,7 @@ def figures(plan: Plan) -> tuple[Plan, ...]:
     plans = []
     for dataset, columns in by_dataset(plan).items():
         shown = [replace(columns[0], column=c) for c in scatter.columns(dataset)]
-        name = file_name(scatter.name, dataset, scatter.dataset)
+        name = file_name(plan.figure_name.format(scatter.name), dataset, scatter.dataset)
         table = replace(plan.table, title=scatter.title, source=scatter.source, notes=())
         plans.append(_narrowed(replace(plan, table=table, is_figure=True), name, shown))
     return tuple(plans)

@@ -23,6 +23,7 @@ from harness.spec.profile import Profile, Scale
 from harness.spec.recipe import Checked, Continues, Stage, masks_needed_by
 from harness.spec.run import Run, stage_title
 from harness.spec.table import Column, Row, Table
+from harness.store.made import Made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +83,8 @@ class Plan:
         own: the data set of the experiment's first column, whichever are selected.
         chains: stages by name of the row, scaled and overridden; rows without stages have none.
         is_figure: drawn as a figure, not printed as a table.
+        figure_name: name of a figure's files, {} standing for the figure.
+        made: what the files are of, see ``harness.plan.naming``; None where none are written.
     """
 
     name: str
@@ -94,6 +97,8 @@ class Plan:
     own: str
     chains: Mapping[str, tuple[Stage, ...]]
     is_figure: bool = False
+    figure_name: str = "{}"
+    made: Made | None = None
 
     @property
     def stage_runs(self) -> tuple[StageRun, ...]:

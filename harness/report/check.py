@@ -6,7 +6,7 @@ Every file of a folder is compared with something, named in its list ``unchecked
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,14 @@ APART = ("README.md",)
 
 OTHER = "it is not the file that was written with the records"
 
+
+class Remark(str):
+    """A line on what a reader should know, although nothing differs."""
+
+
 Pages = Callable[[Path, Any], "Sequence[str] | None"]
-"""Returns what differs of a JSON file, and of the pages beside it, which is made from other things
-than records; None if it is of another kind. Called with the path and the value of the JSON file."""
+"""Returns lines on what differs of a JSON file, and of the pages beside it, which is made from
+other things than records; None if it is of another kind. Called with the file's path and value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +102,9 @@ def check(root: Path, name: str | None = None, others: Sequence[Pages] = ()) -> 
 
 
 def _folders(root: Path) -> Iterator[Path]:
-    names = (compact.NAME, unchecked.NAME)
     for path in root.rglob("*"):
-        if path.suffix in SHOWN or path.name in names:
+        known = path.name == unchecked.NAME or compact.is_records(path.name)
+        if path.suffix in SHOWN or known:
             yield path.parent
 
 
@@ -114,7 +119,12 @@ class _Folder:
         self.differences: list[str] = []
         self.unchecked: list[str] = []
         self.pictures: list[str] = []
-        self.archive, self.damage = _archive(path)
+        self.archives: list[Archive] = []
+        self.damage: list[str] = []
+        for file in compact.paths(path):
+            archive, damage = _archive(file)
+            self.archives.append(archive)
+            self.damage += damage
         self.listed = Unchecked()
         try:
             self.listed = unchecked.read(path)
@@ -124,12 +134,19 @@ class _Folder:
         self.units = self._units()
 
     def _kept(self) -> Mapping[str, KeptTable]:
-        return {} if self.archive is None else self.archive.tables
+        return {name: table for a in reversed(self.archives) for name, table in a.tables.items()}
+
+    def _archive(self, unit: str, keys: Set[str] = frozenset()) -> Archive | None:
+        """Return the records of a table: those beside its line, or else those of its runs."""
+        own = (archive for archive in self.archives if unit in archive.tables)
+        of_runs = (archive for archive in self.archives if keys & archive.records.keys())
+        return next(own, None) or next(of_runs, None)
 
     def _units(self) -> dict[str, list[str]]:
         """Return the files of each table or page, which the folder has or should have, by name."""
-        own = (compact.NAME, unchecked.NAME, *APART)
-        there = {p.name for p in self.path.iterdir() if p.is_file() and p.name not in own}
+        own = (unchecked.NAME, *APART)
+        names = {path.name for path in self.path.iterdir() if path.is_file()}
+        there = {name for name in names if name not in own and not compact.is_records(name)}
         there = {name for name in there if Path(name).suffix in (*SHOWN, ".png")}
         units: dict[str, list[str]] = {}
         for name in sorted(there | self.owners.keys() | self.listed.files.keys()):
@@ -169,7 +186,7 @@ class _Folder:
         content: Table | Classes | None = None
         if page is not None:
             content = _content(path, value, page)
-            if kept is not None or (self.archive and content.keys() & self.archive.records.keys()):
+            if self._archive(unit, content.keys()) is not None:
                 self._table(path, content, kept, names)
                 return
         elif kept is not None:
@@ -177,7 +194,11 @@ class _Folder:
             return
         elif (found := self._made(path, value)) is not None:
             self.tables.append(str(path.with_suffix("")))
-            self.differences += found
+            self.differences += [line for line in found if not isinstance(line, Remark)]
+            self.warnings += [line for line in found if isinstance(line, Remark)]
+            return
+        elif _is_drawing(value) and not self.listed.files.keys() & set(names):
+            self.pictures += [str(self.path / name) for name in names]
             return
         self._without(unit, names, content if isinstance(content, Table) else None)
 
@@ -194,7 +215,8 @@ class _Folder:
         names: Sequence[str],
     ) -> None:
         """Compare a table with its records, its pages with it, and all files with their hashes."""
-        archive = self.archive or Archive()
+        keys = frozenset() if content is None else content.keys()
+        archive = self._archive(path.stem, keys) or Archive()
         told: dict[Path, list[str]] = {}
         if content is not None:
             told[path] = [*_numbers(content, archive, kept)]
@@ -274,7 +296,7 @@ class _Folder:
 
     def _alone(self, unit: str, names: Sequence[str]) -> str:
         records = self.path / compact.NAME
-        what = "does not name them" if self.archive is not None else "is not there"
+        what = "does not name them" if self.archives else "is not there"
         return (
             f"{self.path / unit}: no records are kept for {listed(names)}: {records} {what}. Write"
             " the table anew with `harness report`, take the records from the repository's history,"
@@ -282,15 +304,12 @@ class _Folder:
         )
 
 
-def _archive(folder: Path) -> tuple[Archive | None, list[str]]:
-    """Return a folder's compact records, and what is wrong with them."""
-    path = folder / compact.NAME
+def _archive(path: Path) -> tuple[Archive, list[str]]:
+    """Return a file's compact records, and what is wrong with them."""
     try:
-        archive = compact.read(folder)
+        archive = compact.read_file(path)
     except Damaged as error:
         return Archive(), [str(error)]
-    if archive is None:
-        return None, []
     damage = [f"{path}: {what}" for what in archive.damage]
     for record in archive.records.values():
         if digest(record.definition) != record.key:
@@ -312,6 +331,11 @@ def _page(value: Any) -> type[Table] | type[Classes] | None:
         return Classes
     table = {"name", "columns", "rows", "context"} <= value.keys() and "study" not in value
     return Table if table else None
+
+
+def _is_drawing(value: Any) -> bool:
+    """Whether a JSON file is the data of a picture of ``harness figures``."""
+    return isinstance(value, dict) and {"name", "caption", "experiment", "rule"} <= value.keys()
 
 
 def _content(path: Path, value: Any, page: type[Table] | type[Classes]) -> Table | Classes:

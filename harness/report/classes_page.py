@@ -78,7 +78,7 @@ def write(
             paths.append(folder / file)
     runs = {run.key for dataset in datasets for row in dataset.rows for run in row.runs}
     pages = (folder / f"{name}.md", folder / f"{name}.json")
-    return Written(name=name, runs=tuple(sorted(runs)), paths=(*pages, *paths))
+    return Written(name=name, runs=tuple(sorted(runs)), paths=(*pages, *paths), made=context.made)
 
 
 def _dataset(dataset: DatasetClasses) -> dict[str, Any]:

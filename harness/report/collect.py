@@ -183,4 +183,5 @@ def context(plan: Plan, *, command: str, device: str) -> Context:
         versions=environment.versions(),
         device=device or platform.machine(),
         created=datetime.now(UTC).date().isoformat(),
+        made=plan.made,
     )

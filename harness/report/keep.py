@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import files
+from harness import files, provenance
 from harness.data.parts import part_of
 from harness.data.prepared import open_store
 from harness.errors import Damaged
@@ -21,6 +21,7 @@ from harness.report.measure import Measurements
 from harness.report.values import Grid
 from harness.store import compact
 from harness.store.compact import KeptImages, KeptRecord, KeptResult, KeptTable, Line
+from harness.store.made import Made
 from harness.store.predictions import Arrays, UnusableError
 from harness.store.record import Record, Records
 from harness.store.result import Rule
@@ -39,34 +40,56 @@ class Written:
         name: of its files.
         runs: keys of the runs that it shows.
         paths: its files.
+        made: what they are of.
     """
 
     name: str
     runs: tuple[str, ...]
     paths: tuple[Path, ...]
+    made: Made | None = None
 
 
 def written(grid: Grid, paths: Sequence[Path]) -> Written:
     """Return what a table that was written shows."""
     cells = [cell for row in grid.rows for cell in row.cells.values()]
     runs = {e.key for cell in cells for e in cell.entries if e.status != "missing"}
-    return Written(name=grid.context.name, runs=tuple(sorted(runs)), paths=tuple(paths))
+    return Written(
+        name=grid.context.name,
+        runs=tuple(sorted(runs)),
+        paths=tuple(paths),
+        made=grid.context.made,
+    )
 
 
 def keep(plan: Plan, tables: Sequence[Written], folder: Path) -> Path:
     """Add a plan's records, and the tables made from them, to the folder's file; return its path.
 
+    Where git tracks that file, but none of the tables, they have a file of their own beside it.
+
     Raises:
         UserError: the folder cannot be written.
     """
-    before = _readable(folder)
-    return compact.merge(folder, [*_records(plan), *(_table(table, before) for table in tables)])
+    name = _file(plan, [path for table in tables for path in table.paths], folder)
+    before = _readable(folder / name)
+    lines = [*_records(plan), *(_table(table, before) for table in tables)]
+    return compact.merge(folder, lines, name)
 
 
-def _readable(folder: Path) -> compact.Archive:
+def _file(plan: Plan, paths: Sequence[Path], folder: Path) -> str:
+    """Return the name of the file of records: that of the folder, unless git tracks it.
+
+    Then only tables that git tracks as well have their records in it.
+    """
+    tracked = provenance.tracked(folder)
+    if compact.NAME not in tracked or any(path.name in tracked for path in paths):
+        return compact.NAME
+    return f"{plan.name}{compact.ENDING}"
+
+
+def _readable(path: Path) -> compact.Archive:
     try:
-        return compact.read(folder) or compact.Archive()
-    except Damaged:
+        return compact.read_file(path)
+    except (FileNotFoundError, Damaged):
         return compact.Archive()  # the merge tells it
 
 
@@ -75,7 +98,7 @@ def _table(table: Written, before: compact.Archive) -> KeptTable:
     former = before.tables.get(table.name)
     hashed = {path.name: files.sha256(path) for path in table.paths}
     kept = {} if former is None else former.files
-    return KeptTable(key=table.name, runs=table.runs, files={**kept, **hashed})
+    return KeptTable(key=table.name, runs=table.runs, files={**kept, **hashed}, made=table.made)
 
 
 def _records(plan: Plan) -> Iterator[Line]:

@@ -182,7 +182,8 @@ def write(
     for dataset, columns in outputs.by_dataset(plan).items():
         # One column is enough: columns of other metrics show the same runs, costs none.
         shown = next(c for c in columns if c.column.cost is None and c.column.probe is None)
-        path = folder / f"{file_name(panels.name, dataset, plan.own)}.png"
+        name = file_name(plan.figure_name.format(panels.name), dataset, plan.own)
+        path = folder / f"{name}.png"
         found, missing = predictions(plan, shown)
         if missing:
             tell(f"{path.name} leaves out rows without a finished run: {', '.join(missing)}.")

@@ -15,6 +15,7 @@ from harness.report.separation import Ties
 from harness.spec.quantity import Quantity
 from harness.spec.table import Column, Row, is_own
 from harness.stats.intervals import Interval
+from harness.store.made import Made
 
 Part = Literal["paper", "ours", "difference"]
 State = Literal["complete", "partial", "undefined", "not measured", "failed", "missing",
@@ -367,18 +368,17 @@ class Context:
 
     Attributes:
         name: name of the experiment and of its files ("table1").
-        profile: name of the profile.
-        scaled_down: whether the profile is smaller than the paper's.
+        profile, scaled_down: name of the profile, and whether it is smaller than the paper's.
         split: names of the splits of the columns ("paper", "clean", "given"), joined by "and".
         rule: the epoch that is reported, "last" or "best".
         seeds: seeds in order.
         overrides: values of ``--set``.
         command: the command that wrote the table.
-        commit: the present commit.
-        dirty: whether the present sources differ from the commit.
+        commit, dirty: the present commit, and whether the sources differ from it.
         versions: versions of Python and packages by name.
         device: the device in words.
         created: ISO date; an argument, so that rendering is deterministic.
+        made: what the files are of, by which they are told from others; None if not known.
     """
 
     name: str
@@ -394,3 +394,4 @@ class Context:
     versions: Mapping[str, str]
     device: str = ""
     created: str = ""
+    made: Made | None = None

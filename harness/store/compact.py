@@ -24,10 +24,14 @@ import numpy as np
 from harness import console, files
 from harness.canonical import short
 from harness.errors import Damaged
+from harness.store.made import Made
 from harness.store.result import Count, Evaluation, ParameterCount, Provenance, Rule, to_json
 
 NAME = "records.jsonl.gz"
 """Name of the file in a folder of tables."""
+
+ENDING = f".{NAME}"
+"""Ending of the name of a file that has the records of one command's tables alone."""
 
 FORMAT = 1
 """Version of a line's layout."""
@@ -123,11 +127,13 @@ class KeptTable:
         key: name of the table.
         runs: keys of the records that it shows.
         files: SHA-256 of the table's files by name.
+        made: what it is of; None of tables of earlier versions.
     """
 
     key: str
     runs: tuple[str, ...]
     files: Mapping[str, str]
+    made: Made | None = None
 
 
 Line = KeptImages | KeptRecord | KeptTable
@@ -250,12 +256,31 @@ def read(folder: Path) -> Archive | None:
         Damaged: the file is no gzip, is truncated, or is too large; a line that was changed is
             told in ``Archive.damage`` instead.
     """
-    path = folder / NAME
     try:
-        packed = files.read_bytes(path)
+        return read_file(folder / NAME)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return _archive(_unpacked(packed, path))
+
+
+def read_file(path: Path) -> Archive:
+    """Return the compact records of a file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        Damaged: as by ``read``.
+    """
+    return _archive(_unpacked(files.read_bytes(path), path))
+
+
+def paths(folder: Path) -> list[Path]:
+    """Return the files of compact records in a folder, the one of all tables first."""
+    found = [path for path in folder.glob(f"*{NAME}") if is_records(path.name)]
+    return sorted(found, key=lambda path: (path.name != NAME, path.name))
+
+
+def is_records(name: str) -> bool:
+    """Whether a file of that name holds compact records."""
+    return name == NAME or name.endswith(ENDING)
 
 
 def _unpacked(packed: bytes, path: Path) -> bytes:
@@ -295,7 +320,7 @@ def _archive(text: bytes) -> Archive:
     )
 
 
-def merge(folder: Path, lines: Iterable[Line]) -> Path:
+def merge(folder: Path, lines: Iterable[Line], name: str = NAME) -> Path:
     """Add lines to a folder's file, or replace those of their kind and key; return its path.
 
     All other lines stay, those that cannot be used included. The same lines give the same bytes.
@@ -304,14 +329,16 @@ def merge(folder: Path, lines: Iterable[Line]) -> Path:
     Raises:
         UserError: the folder cannot be written.
     """
-    path = folder / NAME
+    path = folder / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise files.cannot_write(folder, error) from error
     with files.held(folder):
         try:
-            before = read(folder) or Archive()
+            before = read_file(path)
+        except FileNotFoundError:
+            before = Archive()
         except Damaged as error:
             console.warn_once(f"{error} It is set aside as {files.set_aside(path).name}.")
             before = Archive()

@@ -17,11 +17,13 @@ import msgspec
 from harness import files
 from harness.errors import Damaged, UserError
 from harness.evaluate import registry
+from harness.report.check import Remark
 from harness.report.check_table import Table, equal
 from harness.spec.costs import COSTS
 from harness.spec.printed import MOST, Printed
 from harness.stats import grid
 from harness.verdict import gains
+from harness.verdict.answer import answer
 from harness.verdict.grim import grim
 from harness.verdict.judge import judge, sensitivity
 from harness.verdict.page import Gain, Number, Verdicts, markdown
@@ -50,7 +52,24 @@ def differences(path: Path, value: Any) -> tuple[str, ...] | None:
     page_path = path.with_suffix(".md")
     # The Markdown shows the JSON's numbers, which are compared by themselves.
     texts = [] if lines else [*_markdown(page, page_path)]
-    return (*(f"{path}: {line}" for line in lines), *(f"{page_path}: {line}" for line in texts))
+    return (
+        *(f"{path}: {line}" for line in lines),
+        *(f"{page_path}: {line}" for line in texts),
+        *(Remark(f"{path}: {line}") for line in _uncompared(page, path)),
+    )
+
+
+def _uncompared(page: Verdicts, path: Path) -> Iterator[str]:
+    """Yield that the values have no table beside them, so that none were compared.
+
+    A verdict can be on more than any table that was written: on all rows after a run of some.
+    """
+    has_values = any(number.values for number in page.numbers)
+    if has_values and not [*_tables(page, path)]:
+        yield (
+            f"there is no table {page.name}.json beside it: what follows from its values was"
+            " compared, not the values; `harness report` with the same options writes the table"
+        )
 
 
 def _converted(path: Path, value: Any, kind: type[Any]) -> Any:
@@ -62,27 +81,37 @@ def _converted(path: Path, value: Any, kind: type[Any]) -> Any:
 
 
 def _numbers(page: Verdicts, path: Path) -> Iterator[str]:
-    beside = path.with_name(f"{page.name}.json")
-    try:
-        table = _converted(beside, files.read_json(beside), Table)
-    except FileNotFoundError:
-        table = None
-        if any(number.values for number in page.numbers):
-            yield f"there is no table {beside.name} beside it, whose records hold its values"
+    tables = [*_tables(page, path)]
     for number in page.numbers:
-        if table is not None:
-            yield from _values(number, table, beside.name)
+        if tables:
+            yield from _values(number, tables)
         yield from _judged(number)
 
 
-def _values(number: Number, table: Table, name: str) -> Iterator[str]:
-    """Compare a number's values with those of the table."""
-    row = next((row for row in table.rows if row.name == number.row), None)
-    cell = row.cells.get(number.column) if row is not None else None
+def _tables(page: Verdicts, path: Path) -> Iterator[Table]:
+    """Yield the tables beside a page that have its numbers, the closest first."""
+    for name in page.tables or (page.name,):
+        beside = path.with_name(f"{name}.json")
+        try:
+            yield _converted(beside, files.read_json(beside), Table)
+        except FileNotFoundError:
+            continue
+
+
+def _values(number: Number, tables: Sequence[Table]) -> Iterator[str]:
+    """Compare a number's values with those of the closest table that has its cell.
+
+    A page may have been written before seeds were added to its table.
+    """
+    found = ((t.name, row) for t in tables for row in t.rows if row.name == number.row)
+    cells = ((name, row.cells[number.column]) for name, row in found if number.column in row.cells)
+    name, cell = next(cells, ("", None))
     if cell is None:
         if number.values:
-            yield f"{number.where}: {name} has no such cell"
+            names = " or ".join(f"{table.name}.json" for table in tables)
+            yield f"{number.where}: {names} has no such cell"
         return
+    name = f"{name}.json"
     if cell.printed is not None and not equal(cell.printed, float(number.published)):
         yield f"{number.where}: published is {number.published}, {name} says {cell.printed}"
     if number.metric in COSTS:
@@ -93,7 +122,7 @@ def _values(number: Number, table: Table, name: str) -> Iterator[str]:
     theirs = {entry.seed: entry.value for entry in cell.seeds if entry.value is not None}
     if len(ours) != len(number.values):
         yield f"{number.where}: it has {len(number.values)} values of {len(number.seeds)} seeds"
-    elif ours.keys() != theirs.keys():
+    elif not ours.keys() <= theirs.keys():
         yield f"{number.where}: seeds are {[*ours]}, {name} says {[*theirs]}"
     for seed in ours.keys() & theirs.keys():
         if not equal(ours[seed], theirs[seed]):
@@ -195,6 +224,9 @@ def _summary(page: Verdicts) -> Iterator[str]:
     expected = [counted(words) for words in lists if words]
     if len(expected) != len(page.summary):
         yield f"its summary has {len(page.summary)} lines, its verdicts give {len(expected)}"
+    said = answer(page.what, lists[0], sum(number.mean is None for number in page.numbers))
+    if page.answer and page.answer != said:
+        yield f"it answers {page.answer!r}, its verdicts give {said!r}"
     for line, counts in zip(page.summary, expected, strict=False):
         if not line.removesuffix(SCALED).endswith(f": {counts}"):
             yield f"the summary says {line!r}, its verdicts give {counts!r}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,6 +124,10 @@ class Verdicts:
         subject: name of the row whose gains are judged; "" for none.
         remarks: what holds for all verdicts.
         summary: one line each on numbers, gains and claims.
+        tables: names of the tables that have its numbers, the closest first.
+        what: the table in words.
+        answer: one plain sentence on whether it is reproduced.
+        families: why tests of the same two rows can end differently.
         scales: what is not the paper's, by name of the column.
         numbers, effects, claims, margins: the verdicts, in the table's order.
         how: levels, margins, seeds and commit.
@@ -140,6 +144,10 @@ class Verdicts:
     claims: tuple[Sentence, ...]
     margins: tuple[Frozen, ...]
     how: str
+    tables: tuple[str, ...] = ()
+    what: str = ""
+    answer: str = ""
+    families: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,8 +211,12 @@ def markdown(page: Verdicts) -> str:
 def _markdown(page: Verdicts) -> Iterator[str]:
     yield f"# {escape(page.title)}"
     yield ""
-    yield from (f"- **{escape(remark)}**" for remark in page.remarks)
-    yield from (f"- {escape(line)}" for line in page.summary)
+    if page.answer:
+        yield from [f"**{escape(page.answer)}**", ""]
+    said = [f"- **{escape(remark)}**" for remark in page.remarks]
+    counts = [f"- {escape(line)}" for line in page.summary]
+    # Pages of earlier versions, without an answer, are compared with what they were made as.
+    yield from (*counts, *said) if page.answer else (*said, *counts)
     for section in sections(page):
         yield from ["", f"## {escape(section.title)}", "", f"| {' | '.join(section.heads)} |"]
         yield f"|{'|'.join('---' for _ in section.heads)}|"
@@ -213,6 +225,8 @@ def _markdown(page: Verdicts) -> Iterator[str]:
             yield from ["", escape(title), "", *(f"- {escape(line)}" for line in lines)]
     yield from ["", "## How", ""]
     yield from (f"- *{word}*: {escape(text)}." for word, text in meanings(page))
+    if page.families:
+        yield f"- {escape(page.families)}"
     yield f"- {escape(page.how)}"
 
 
@@ -223,7 +237,7 @@ def _number_cells(number: Number, page: Verdicts) -> tuple[str, ...]:
         number.label,
         number.column,
         number.published,
-        _ours(number),
+        ours(number.published, number.metric, number.values, number.mean, number.sd),
         f"{number.verdict} ({number.side})" if number.side else number.verdict,
         "; ".join([*why, *(["see above (*)"] if number.scaled else [])]),
         number.sensitivity or NOTHING,
@@ -244,12 +258,15 @@ def _claim_cells(claim: Sentence) -> tuple[str, ...]:
     return (f"{claim.name}: {claim.text}", claim.source, claim.verdict, claim.reason, scale)
 
 
-def _ours(number: Number) -> str:
-    if number.mean is None:
+def ours(
+    published: str, metric: str, values: Sequence[float], mean: float | None, sd: float | None
+) -> str:
+    """Return our number with its spread and seeds, with the decimals of the published one."""
+    if mean is None:
         return NOTHING
-    digits = Printed(number.published).digits
-    if number.metric in COSTS:
-        return fixed(number.mean, digits)
-    spread = f" ± {fixed(number.sd, digits)}" if number.sd is not None else ""
-    count = len(number.values)
-    return f"{fixed(number.mean, digits)}{spread} ({count} seed{'' if count == 1 else 's'})"
+    digits = Printed(published).digits
+    if metric in COSTS:
+        return fixed(mean, digits)
+    spread = f" ± {fixed(sd, digits)}" if sd is not None else ""
+    count = len(values)
+    return f"{fixed(mean, digits)}{spread} ({count} seed{'' if count == 1 else 's'})"

@@ -12,6 +12,7 @@ from harness.spec.table import Table
 from harness.store.margins import TableFile
 from harness.verdict import effects as effects_of
 from harness.verdict import frozen
+from harness.verdict.answer import answer
 from harness.verdict.collect import Cell, Collected, collect
 from harness.verdict.effects import Effect, JudgedClaim, by_word
 from harness.verdict.frozen import Standing
@@ -94,6 +95,18 @@ class TableVerdict:
         all_of_whole = gains(self.plan.table) <= gains(self.plan.whole)
         of = f" of {whole} effects" if all_of_whole else f" effects, not the table's {whole}"
         return f"{sentence}: the family of Holm's adjustment is these {count}{of}."
+
+    @property
+    def what(self) -> str:
+        """The table in words, for a sentence."""
+        what = self.plan.table.source or self.plan.name
+        return f"this part of {what}" if self.narrowing is not None else what
+
+    @property
+    def answer(self) -> str:
+        """One plain sentence on whether the table is reproduced; "" without published numbers."""
+        words = [judged.word for _, judged in self.numbers]
+        return answer(self.what, words, sum(judged.mean is None for _, judged in self.numbers))
 
     def is_scaled(self, cell: Cell, judged: Verdict) -> bool:
         """Whether a number is kept from being compared by something that ``scale`` says."""

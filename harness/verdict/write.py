@@ -10,7 +10,8 @@ import msgspec
 from harness.canonical import short
 from harness.report.values import Context
 from harness.stats.intervals import Interval
-from harness.verdict import page
+from harness.verdict import existing, page
+from harness.verdict.answer import FAMILIES
 from harness.verdict.effects import JudgedClaim
 from harness.verdict.frozen import Standing
 from harness.verdict.judge import sensitivity
@@ -61,6 +62,10 @@ def table_to_json(verdict: TableVerdict, context: Context) -> dict[str, Any]:
         "source": verdict.plan.table.source,
         "subject": verdict.plan.table.subject,
         "remarks": list(remarks(verdict)),
+        "what": verdict.what,
+        "answer": verdict.answer,
+        "families": FAMILIES if verdict.effects else "",
+        "tables": list(existing.tables(verdict, context.name)),
         "summary": list(summary(verdict)),
         "margin": None if verdict.margin is None else dataclasses.asdict(verdict.margin),
         "margins": [_standing(standing) for standing in verdict.standings],

@@ -26,6 +26,8 @@ WORDS = (
     "recipe.warmup_epochs=0",
     "--seeds",
     "0",
+    "--name",
+    "table1",
     "--track",
     "off",
 )

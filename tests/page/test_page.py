@@ -105,7 +105,7 @@ def test_the_numbers_are_those_of_the_table_and_of_the_verdict(
     shared: Path, page: Reader, harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(shared)
-    options = (*PAGE, "--seeds", "0,1", "--out", "out")
+    options = (*PAGE, "--seeds", "0,1", "--out", "out", "--name", "table1")
     assert harness("report", "table1", *options, "--format", "json")[0] == 0
     table = json.loads(Path("out/table1.json").read_text())
     cells = {cell["id"]: cell for cell in page.data["cells"]}

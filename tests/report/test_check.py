@@ -26,7 +26,7 @@ from tests import plans, planted
 from tests.conftest import ROOT, Harness
 
 SELECTION = ("--profile", "smoke", "--datasets", "phantom-mri", "--rows", "vit,resnet50")
-COMMAND = ("report", "table1", *SELECTION, "--seeds", "0,1")
+COMMAND = ("report", "table1", *SELECTION, "--seeds", "0,1", "--name", "table1")
 FOLDER = Path("reports/smoke")
 TABLE, RECORDS = FOLDER / "table1.json", FOLDER / "records.jsonl.gz"
 CELL = ("rows", 0, "cells", "phantom-mri")
@@ -456,7 +456,7 @@ def test_names_and_folders_choose_what_is_compared(written: Plan, harness: Harne
 
 
 def test_chosen_metrics_agree_too(written: Plan, harness: Harness) -> None:
-    code, _, _ = harness(*COMMAND, "--metrics", "accuracy,cohen_kappa,ece,kappa")
+    code, _, _ = harness(*COMMAND, "--force", "--metrics", "accuracy,cohen_kappa,ece,kappa")
     assert code == 0
     assert _check(harness)[:2] == (0, [])
     _change(lambda c: _at(c, ("rows", 1, "cells", "phantom-mri.ece", "seeds", 0)).update(value=1.0))

@@ -146,7 +146,8 @@ def test_a_table_of_masks_is_refused(tmp_path: Path) -> None:
 def test_the_command_writes_them_beside_the_table(
     made: Plan, own_folder: Path, harness: Harness
 ) -> None:
-    code, out, err = harness("report", "table1", *SELECTION, "--seeds", "0,1", "--classes")
+    words = ("report", "table1", *SELECTION, "--name", "table1")
+    code, out, err = harness(*words, "--seeds", "0,1", "--classes")
     assert (code, err) == (0, "")
     for ending in ("md", "json"):
         assert Path(f"reports/smoke/table1-classes.{ending}").is_file()
@@ -154,11 +155,11 @@ def test_the_command_writes_them_beside_the_table(
 
 
 def test_metrics_are_columns_and_nothing_is_trained(made: Plan, harness: Harness) -> None:
-    chosen = ("--metrics", "balanced_accuracy,cohen_kappa", "--seeds", "0,1", "--track", "off")
-    code, out, err = harness("run", "table1", *SELECTION, *chosen)
+    chosen = ("--metrics", "balanced_accuracy,cohen_kappa", "--seeds", "0,1", "--name", "chosen")
+    code, out, err = harness("run", "table1", *SELECTION, *chosen, "--track", "off")
     assert code == 0, err
     assert "0 stages trained, 4 found done, 0 failed" in out
-    content = json.loads(Path("reports/smoke/table1.json").read_text())
+    content = json.loads(Path("reports/smoke/chosen.json").read_text())
     names = ["phantom-mri.balanced_accuracy", "phantom-mri.cohen_kappa"]
     assert [column["name"] for column in content["columns"]] == names
     for number, row in enumerate(content["rows"]):

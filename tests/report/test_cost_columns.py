@@ -98,6 +98,7 @@ def test_rows_are_timed_once_together_and_found_again(
     asked: list[Request], capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["table3", *MRI, *SHORT, "--rows", "random-plain,random-sam"]
+    words += ["--name", "table3"]
     assert main(["run", *words, "--track", "off"]) == 0
     assert len(asked) == 3  # processes
     assert [(s.model, s.kind) for s in asked[0].subjects] == [
@@ -143,7 +144,7 @@ def test_equal_stages_are_timed_once(asked: list[Request]) -> None:
 @pytest.mark.slow
 def test_every_data_set_has_a_table_of_its_own() -> None:
     words = ["report", "table3", "--profile", "smoke", "--datasets", "phantom-mri,phantom-fundus"]
-    assert main([*words, "--rows", "random-plain"]) == 0
+    assert main([*words, "--rows", "random-plain", "--name", "table3"]) == 0
     names = {path.name for path in Path("reports/smoke").glob("*.md")}
     assert names == {"table3-phantom-mri.md", "table3-phantom-fundus.md"}
     options = Options(profile=SMOKE)
@@ -154,6 +155,7 @@ def test_every_data_set_has_a_table_of_its_own() -> None:
 @pytest.mark.slow
 def test_figure7_is_drawn_over_the_rows_that_are_done(asked: list[Request]) -> None:
     words = ["run", "table1", *MRI, *SHORT, "--rows", "vit,resnet50", "--track", "off"]
+    words += ["--name", "table1"]
     assert main([*words, "--figures"]) == 0
     assert asked[0].batch == 64 and {s.kind for s in asked[0].subjects} == {"training"}
     assert Path("reports/smoke/figure7-phantom-mri.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"

@@ -164,10 +164,10 @@ def test_the_experiment_runs_on_generated_images(tmp_path: Path) -> None:
         *("--set", "recipe.epochs=2", "--set", "recipe.warmup_epochs=1"),
         *("--set", "pretrain.method.random_epochs=1"),
     ]
-    rows = ("--rows", "sam,oracle,f-hints", "--datasets", "busi", "--track", "off")
+    rows = ("--rows", "sam,oracle,f-hints", "--datasets", "busi", "--name", "lesions")
     prepared.ensure(tmp_path / "data", "phantom-ultrasound")
     with chdir(tmp_path):
-        assert main(["run", "lesions", "--profile", "smoke", *short, *rows]) == 0
+        assert main(["run", "lesions", "--profile", "smoke", *short, *rows, "--track", "off"]) == 0
     written = {path.name for path in (tmp_path / "reports/smoke").iterdir()}
     names = [f"{n}.{s}" for n in ("lesions", "lesions-curves") for s in ("md", "tex", "json")]
     assert written == {*names, "lesions-curves.png", "records.jsonl.gz"}

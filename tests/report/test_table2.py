@@ -47,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ran(folder: Path) -> Path:
-    rows = ("--rows", "baseline,msmae")
+    rows = ("--rows", "baseline,msmae", "--name", "table2")
     written = ("--format", "md,tex,json,csv", "--figures", "--track", "off")
     with chdir(folder):
         assert main(["run", "table2", *SHORT, *rows, *written]) == 0

@@ -16,7 +16,9 @@ from harness.report.markdown import escape
 from harness.spec import profiles
 from harness.spec.table import Column
 from harness.verdict import terminal, write
+from harness.verdict.answer import answer
 from harness.verdict.table import judge_plan, summary
+from harness.verdict.values import Word
 from tests.conftest import Harness
 from tests.verdict.test_tables import FAMILY, _plan, _plant, _row, _table
 
@@ -88,12 +90,12 @@ def test_part_says_its_family_in_title_and_first_lines(tmp_path: Path) -> None:
     verdict = judge_plan(made)
     says = "Narrowed to rows ours, near: the family of Holm's adjustment is these 1 of 2 effects."
     context = report_collect.context(made, command="", device="some CPU")
-    title, _, first, *_ = write.markdown(verdict, context).splitlines()
+    title, *lines = write.markdown(verdict, context).splitlines()
     assert title.endswith(", narrowed")
-    assert says in first
-    title, first, *_ = terminal.table_lines(verdict)
+    assert any(says in line for line in lines[:6])
+    title, *lines = terminal.table_lines(verdict)
     assert title.endswith(", narrowed:")
-    assert says in first
+    assert any(says in line for line in lines[:4])
     page = write.table_to_json(verdict, context)
     assert page["narrowed"]["parts"] == {"rows": ["ours", "near"]}
     assert (page["narrowed"]["gains"], page["narrowed"]["gains_of_the_table"]) == (1, 2)
@@ -165,3 +167,69 @@ def test_terminal_shows_the_facts_of_the_page_short(tmp_path: Path) -> None:
         assert fact.partition(":")[0] in line
     assert "otherwise" in line
     assert "equivalence within" not in line
+
+
+def test_lines_show_ours_and_the_published_number(tmp_path: Path) -> None:
+    made = _made(tmp_path)
+    _plant(made, {"ours": (115, 116, 118), "near": (102,)})
+    verdict = judge_plan(made)
+    _, *lines = terminal.table_lines(verdict)
+    counts = summary(verdict)
+    assert lines[: len(counts)] == [f"  {line}" for line in counts]
+    assert lines[len(counts)] == f"  {verdict.answer}"
+    # 115, 116 and 118 of 128 images.
+    (ours,) = (line for line in lines if line.startswith(f"  ours / {FAMILY}:"))
+    assert f"ours / {FAMILY}: 90.89 ± 1.19 (3 seeds) against 90.63: " in ours
+    (near,) = (line for line in lines if line.startswith(f"  near / {FAMILY}:"))
+    assert "79.69 (1 seed) against 80.47: undecidable" in near
+    (far,) = (line for line in lines if line.startswith(f"  far / {FAMILY}:"))
+    assert far == f"  far / {FAMILY}: published 70.31: not run. no finished run"
+
+
+def test_what_is_not_run_is_folded(tmp_path: Path) -> None:
+    rows = [_row(f"r{i}", {FAMILY: "80.47"}, 0.1 + i / 10) for i in range(5)]
+    made = _plan(tmp_path, _table(rows, subject="r0"))
+    lines = list(terminal.table_lines(judge_plan(made)))
+    assert "  numbers not run: 5 of 5 (no finished run)" in lines
+    assert "  gains not run: 4 of 4 (one of the two rows has no finished run)" in lines
+    assert not any("r1" in line for line in lines)
+    said = "Nothing of Table 0 is reproduced so far: 5 of 5 numbers have no run."
+    assert f"  {said}" in lines
+    context = report_collect.context(made, command="", device="some CPU")
+    page = write.markdown(judge_plan(made), context).splitlines()
+    assert page[2] == f"**{said}**"
+    assert any("other families of tests" in line for line in page)
+    assert sum(line.startswith("| r") for line in page) == 5 + 4
+
+
+@pytest.mark.parametrize(
+    ("words", "without_run", "said"),
+    [
+        (["reproduced"] * 2, 0, "T is reproduced: all 2 numbers are."),
+        (
+            ["reproduced", "different", "not run"],
+            1,
+            "1 of 3 numbers of T are reproduced: 1 is different, 1 has no run.",
+        ),
+        (
+            ["different", "undecidable", "undecidable"],
+            0,
+            "Nothing of T is reproduced: of 3 numbers, 2 are undecidable, 1 is different.",
+        ),
+        (
+            ["not run", "not run", "not comparable"],
+            2,
+            "Whether T is reproduced, cannot be told: of 3 numbers, 2 have no run, 1 is not"
+            " comparable.",
+        ),
+        (
+            ["not run", "unattainable"],
+            2,
+            "Nothing of T is reproduced so far: 2 of 2 numbers have no run; without any run, 1 is"
+            " unattainable.",
+        ),
+        ([], 0, ""),
+    ],
+)
+def test_one_sentence_answers(words: list[Word], without_run: int, said: str) -> None:
+    assert answer("T", words, without_run) == said
