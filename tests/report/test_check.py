@@ -73,6 +73,22 @@ def test_what_was_written_agrees(written: Plan, harness: Harness) -> None:
     assert "2 tables and pages compared with what they are made from, 0 differences, 0" in out
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--metrics", "kappa", "--classes"), "--metrics, --classes would change nothing"),
+        (("--form", "md"), "--format would change nothing"),
+        (("table1", "table2"), "2 were given"),
+    ],
+)
+def test_what_a_comparison_does_not_use_is_refused(
+    harness: Harness, words: tuple[str, ...], says: str
+) -> None:
+    code, lines, _ = _check(harness, *words)
+    assert code == 2
+    assert len(lines) == 1 and says in lines[0]
+
+
 def test_nothing_but_the_folder_is_needed(written: Plan, harness: Harness) -> None:
     shutil.rmtree("runs")
     shutil.rmtree("data")
