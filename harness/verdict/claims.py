@@ -175,8 +175,7 @@ def _ordering(part: Ordering, ours: Cell, theirs: Cell) -> _Part:
     remark = f"; {old}" if old else ""
     if part.by is not None:
         return _sized(part, gain, f"{name}: {gain.text}", remark)
-    evidence = ours.evidence or theirs.evidence
-    room = evidence.margin.value if evidence and part.holds == "not worse" else 0.0
+    room = ours.margin.value if part.holds == "not worse" else 0.0
     p = gain.p_of_no_gain(room)
     allowed = f" (worse by {room:.4g} at most)" if room else ""
     in_favour = gain.mean + room > 0
@@ -198,7 +197,9 @@ def _direction(p: float, *, in_favour: bool) -> Word:
 def _sized(part: Ordering, gain: Gain, name: str, remark: str) -> _Part:
     """Judge a comparison whose size the sentence states, as the gain of the same rows is judged."""
     assert part.by is not None
-    published = gains.Published(size=part.by.value, draw=1 / part.by.runs)
+    published = gains.Published(
+        size=part.by.value, draw=1 / part.by.runs, rounding=part.by.resolution
+    )
     (judged,) = gains.judge_all([(gain, published)])
     printed = signed(part.by.value, part.by.digits)
     opposite = gain.mean <= 0

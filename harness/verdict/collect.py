@@ -14,7 +14,7 @@ from harness.plan.plan import Plan
 from harness.report import collect as report_collect
 from harness.report.evidence import ImageEvidence, KeptPredictions
 from harness.report.values import ColumnContext, Costing, Entry
-from harness.spec.claim import HALF_A_POINT, Margin, one_image
+from harness.spec.claim import HALF_A_POINT, Margin, Ordering, one_image
 from harness.spec.quantity import CostQuantity, Quantity
 from harness.spec.table import Column, Row, Table
 from harness.stats import grid, intervals, variance
@@ -42,6 +42,10 @@ class Cell:
         step: distance of neighbouring values that ours can have, see ``harness.stats.grid``.
         stale: number of runs that were made by other sources than the present ones.
         own_size: of a cost that is counted at the profile's size: why that is not the paper's.
+        margin: of the column.
+        collapsed: number of our runs that predict one class alone.
+        absent: why there is no finished run; "" if there is.
+        lacking: why a finished run has no number that can be checked; "" if none lacks one.
     """
 
     row: Row
@@ -53,6 +57,10 @@ class Cell:
     step: float = 0.0
     stale: int = 0
     own_size: tuple[str, ...] = ()
+    margin: Margin = HALF_A_POINT
+    collapsed: int = 0
+    absent: str = ""
+    lacking: str = ""
 
     @property
     def name(self) -> str:
@@ -76,11 +84,23 @@ class Collected:
 
 
 def margins(table: Table) -> dict[str, Margin]:
-    """Return the margin of each column with published numbers: the table's, else a default."""
+    """Return the margin of each column that needs one: the table's, else a default.
+
+    Published numbers need one, and claims that a row is not worse than another.
+    """
+    claimed = {
+        part.column
+        for claim in table.claims
+        for part in claim.decided_by
+        if isinstance(part, Ordering) and part.holds == "not worse"
+    }
     names = {
         column.name: column
         for column in table.columns
-        if column.cost is None and any(row.printed_in(column) is not None for row in table.rows)
+        if column.cost is None
+        and (
+            column.name in claimed or any(row.printed_in(column) is not None for row in table.rows)
+        )
     }
     return {
         name: table.margins.get(name) or _default(table, column) for name, column in names.items()
@@ -188,7 +208,15 @@ def _cell(
         step=step,
         stale=stale,
         own_size=column.own_size,
+        margin=column.margin,
     )
+    if cell.column.cost is None:
+        cell = replace(
+            cell,
+            collapsed=sum(e.collapsed for e in done),
+            absent=_absent(row, column, entries),
+            lacking=_lacking(entries, column),
+        )
     printed = row.printed_in(column.column.column)
     if printed is None:
         return cell
@@ -214,10 +242,10 @@ def _cell(
             is_share=counted and printed.exact_decimals,
             # Of other images than the data set's own, the constant answer's share is not known.
             constants=_constants(column) if counted and printed.images in (None, own) else (),
-            collapsed=sum(e.collapsed for e in done),
-            absent=_absent(row, column, entries),
+            collapsed=cell.collapsed,
+            absent=cell.absent,
             foreign=(*column.scale, *_other_images(column.context, printed.images or own)),
-            lacking=_lacking(entries, column),
+            lacking=cell.lacking,
             sd=column.sd,
             between_images=_of_images(done, column),
             remarks=_remarks(column, stale, len(done)),

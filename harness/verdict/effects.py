@@ -125,7 +125,10 @@ def _published(blank: Effect, subject: Cell, rival: Cell) -> Published:
     assert blank.published is not None
     runs = [cell.evidence.printed.runs for cell in (subject, rival) if cell.evidence]
     # Of rows that vary alike, one run each has the variance of one of our differences.
-    return Published(size=blank.published, draw=sum(1 / k for k in runs) / len(runs))
+    rounding = sum(cell.evidence.printed.resolution for cell in (subject, rival) if cell.evidence)
+    return Published(
+        size=blank.published, draw=sum(1 / k for k in runs) / len(runs), rounding=rounding
+    )
 
 
 def _judged(blank: Effect, gain: Gain, judged: Judged) -> Effect:

@@ -155,11 +155,11 @@ def view(verdict: TableVerdict, context: Context) -> page.Verdicts:
 
 
 def _how(verdict: TableVerdict, context: Context) -> str:
+    named = {standing.column for standing in verdict.standings}
     margins = {
-        f"{cell.column.name} ± {judged.evidence.margin.value:.4g}"
-        f" ({judged.evidence.margin.source})": None
-        for cell, judged in verdict.numbers
-        if cell.column.cost is None
+        f"{cell.column.name} ± {cell.margin.value:.4g} ({cell.margin.source})": None
+        for cell in verdict.collected.cells.values()
+        if cell.column.name in named
     }
     changed = " with changes" if context.dirty else ""
     return (
