@@ -13,7 +13,7 @@ from harness.report.numbers import bracket, signed
 from harness.stats import grid, intervals, location, multiple
 from harness.stats.intervals import Interval
 from harness.stats.multiple import significant
-from harness.verdict.collect import Cell
+from harness.verdict.cell import Cell
 from harness.verdict.seeds import within
 from harness.verdict.values import Word
 

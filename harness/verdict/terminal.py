@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.verdict.judge import describe
-from harness.verdict.table import TableVerdict, remarks, summary
+from harness.verdict.table import TableVerdict, is_scaled, remarks, summary
 from harness.verdict.values import Verdict
 
 OTHERWISE = "otherwise "
@@ -29,7 +29,7 @@ def table_lines(verdict: TableVerdict) -> Iterator[str]:
         yield f"  Margin {standing.text}"
     for cell, judged in verdict.numbers:
         name = f"{cell.row.name} / {cell.column.name}"
-        mark = " *" if verdict.is_scaled(cell, judged) else ""
+        mark = " *" if is_scaled(cell, judged, verdict.collected) else ""
         yield _line(name, f"{judged.text}{mark}", "; ".join(map(_short, verdict.why(cell, judged))))
     for effect in verdict.effects:
         name = f"gain of {effect.row} over {effect.rival} / {effect.column}"
