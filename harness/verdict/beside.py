@@ -20,7 +20,7 @@ from harness.verdict import facts
 from harness.verdict.cell import Cell, Gathered, stated_images
 from harness.verdict.collect import BASIS
 from harness.verdict.constant import constant
-from harness.verdict.values import Evidence
+from harness.verdict.values import Evidence, NamedSd
 
 _SEEDS = re.compile(r"seed ([0-9]+(?:, [0-9]+)*): .")
 """Beginning of what is said of finished runs whose predictions are missing or do not fit."""
@@ -53,7 +53,7 @@ def differences(
         where = f"row {row_name}, column {name}"
         found = rows[row_name].cells.get(name) if row_name in rows else None
         if found is None or name not in columns:
-            if cell.values:
+            if cell.values and cell.evidence is None:
                 yield f"{where}: the table has no such cell"
             continue
         yield from (
@@ -73,39 +73,50 @@ def own(gathered: Gathered) -> Iterator[str]:
         # Rows without an answer have no values, and none that has one of several is left out.
         pooled = facts.pooled(name, [[*cell.values.values()] for cell in cells])
         for cell in cells:
-            where = f"row {cell.row.name}, column {name}"
-            evidence = cell.evidence
-            if cell.absent and cell.values:
-                yield f"{where}: it says {cell.absent!r}, and has {len(cell.values)} values"
-            if cell.absent == "" and not cell.values and not cell.lacking and not cell.column.cost:
-                yield f"{where}: it has no values, and says of no run why"
-            if cell.collapsed > len(cell.values):
-                yield f"{where}: {cell.collapsed} of {len(cell.values)} runs are said to collapse"
-            if evidence is None:
-                continue
-            facts_of = {
-                "values": (evidence.values, tuple(cell.values.values())),
-                "seeds": (evidence.seeds, tuple(cell.values)),
-                "margin": (evidence.margin, cell.margin),
-                "basis": (evidence.basis, BASIS),
-                "step": (evidence.step, cell.step),
-            }
-            if cell.column.cost is None:
-                facts_of |= {
-                    "collapsed": (evidence.collapsed, cell.collapsed),
-                    "absent": (evidence.absent, cell.absent),
-                    "lacking": (evidence.lacking, cell.lacking),
-                    "counted": (evidence.counted, None),
-                    "step, by its images": (cell.step, _step(cell, evidence)),
-                }
-                yield from _pooled(where, evidence, pooled)
-                yield from _foreign(where, evidence, gathered.scale.get(name, ()))
-                yield from _share(where, evidence, cell)
-            else:
-                facts_of |= _of_cost(evidence, cell)
-            for what, (stated, expected) in facts_of.items():
-                if not equal(stated, expected):
-                    yield f"{where}: {what} is {stated!r}, its cell gives {expected!r}"
+            yield from (
+                f"row {cell.row.name}, column {name}: {line}"
+                for line in _own(cell, pooled, gathered.scale.get(name, ()))
+            )
+
+
+def _own(cell: Cell, pooled: NamedSd | None, scale: Sequence[str]) -> Iterator[str]:
+    runs, evidence = len(cell.values), cell.evidence
+    if cell.absent and runs:
+        yield f"it says {cell.absent!r}, and has {runs} values"
+    if not (cell.absent or runs or cell.lacking or cell.column.cost):
+        yield "it has no values, and says of no run why"
+    if cell.collapsed > runs:
+        yield f"{cell.collapsed} of {runs} runs are said to collapse"
+    if evidence is None:
+        return
+    for what, (stated, expected) in _copied(evidence, cell).items():
+        if not equal(stated, expected):
+            yield f"{what} is {stated!r}, its cell gives {expected!r}"
+    if cell.column.cost is None:
+        if not _same_sd(evidence.sd, pooled):
+            yield f"the spread of other rows is {evidence.sd!r}, their values give {pooled!r}"
+        yield from _foreign(evidence, scale)
+        yield from _share(evidence, cell)
+
+
+def _copied(evidence: Evidence, cell: Cell) -> dict[str, tuple[object, object]]:
+    """Return what is stated of a published number, with what its cell gives."""
+    facts_of: dict[str, tuple[object, object]] = {
+        "values": (evidence.values, tuple(cell.values.values())),
+        "seeds": (evidence.seeds, tuple(cell.values)),
+        "margin": (evidence.margin, cell.margin),
+        "basis": (evidence.basis, BASIS),
+        "step": (evidence.step, cell.step),
+    }
+    if cell.column.cost is not None:
+        return facts_of | _of_cost(evidence, cell)
+    return facts_of | {
+        "collapsed": (evidence.collapsed, cell.collapsed),
+        "absent": (evidence.absent, cell.absent),
+        "lacking": (evidence.lacking, cell.lacking),
+        "counted": (evidence.counted, None),
+        "step, by its images": (cell.step, _step(cell, evidence)),
+    }
 
 
 def _step(cell: Cell, evidence: Evidence) -> float:
@@ -113,39 +124,34 @@ def _step(cell: Cell, evidence: Evidence) -> float:
     return grid.step_of(metric.name, evidence.n, factor=metric.factor, digits=metric.digits)
 
 
-def _pooled(where: str, evidence: Evidence, pooled: object) -> Iterator[str]:
-    stated, expected = evidence.sd, pooled
-    if (stated is None) != (expected is None) or (
-        stated is not None
-        and isinstance(expected, type(stated))
-        and (not equal(stated.value, expected.value) or stated.source != expected.source)
-    ):
-        yield f"{where}: the spread of other rows is {stated!r}, their values give {expected!r}"
+def _same_sd(stated: NamedSd | None, expected: NamedSd | None) -> bool:
+    if stated is None or expected is None:
+        return stated is expected
+    return stated.source == expected.source and equal(stated.value, expected.value)
 
 
-def _foreign(where: str, evidence: Evidence, scale: Sequence[str]) -> Iterator[str]:
+def _foreign(evidence: Evidence, scale: Sequence[str]) -> Iterator[str]:
     """Yield that a number is kept from comparison by something that is not so."""
     other = facts.other_images(evidence.n, evidence.printed_n)
     common = tuple(text for text in scale if not text.startswith("evaluated on "))
     # Of data that are not prepared the number of images is not known.
     if evidence.foreign not in ((*common, *other), common if evidence.absent else None):
         yield (
-            f"{where}: not the paper's is {list(evidence.foreign)}, its column's scale gives"
+            f"not the paper's is {list(evidence.foreign)}, its column's scale gives"
             f" {[*common, *other]}"
         )
 
 
-def _share(where: str, evidence: Evidence, cell: Cell) -> Iterator[str]:
+def _share(evidence: Evidence, cell: Cell) -> Iterator[str]:
     """Yield what is wrong of a number as a share of images."""
     counted = cell.metric.name == "accuracy"
     if evidence.is_share != (counted and evidence.printed.exact_decimals):
-        yield f"{where}: it is{'' if evidence.is_share else ' not'} taken as a share of images"
+        yield f"it is{'' if evidence.is_share else ' not'} taken as a share of images"
     if evidence.constants and not counted:
-        yield f"{where}: it has constant answers, but is no accuracy"
+        yield "it has constant answers, but is no accuracy"
     if evidence.printed.images is not None and evidence.printed_n != evidence.printed.images:
         yield (
-            f"{where}: published on {evidence.printed_n} images, the number says"
-            f" {evidence.printed.images}"
+            f"published on {evidence.printed_n} images, the number says {evidence.printed.images}"
         )
     between, values = evidence.between_images, evidence.values
     if between is None:
@@ -161,7 +167,7 @@ def _share(where: str, evidence: Evidence, cell: Cell) -> Iterator[str]:
     # Over groups of images it needs their numbers, which no page holds; the value lies inside.
     inside = any(between.low <= value <= between.high for value in values[:1])
     if not (wilson or (inside and math.isfinite(between.high - between.low))):
-        yield f"{where}: the interval of images [{between.low}, {between.high}] is not of its value"
+        yield f"the interval of images [{between.low}, {between.high}] is not of its value"
 
 
 def _of_cost(evidence: Evidence, cell: Cell) -> dict[str, tuple[object, object]]:
@@ -200,7 +206,8 @@ def _cell(
         valued = [e for e in done if e.value is not None]
         facts_of["factor"] = cell.metric.factor, column.factor
         facts_of["digits"] = cell.metric.digits, column.digits
-        facts_of["values"] = dict(cell.values), {e.seed: e.value for e in valued}
+        if evidence is None:  # those of published numbers are compared by themselves
+            facts_of["values"] = dict(cell.values), {e.seed: e.value for e in valued}
         facts_of["collapsed runs"] = cell.collapsed, sum(e.collapsed for e in valued)
         facts_of["runs of other sources"] = cell.stale, sum(e.stale for e in valued)
         facts_of["whether a run is finished"] = not cell.absent, bool(done)
@@ -254,7 +261,6 @@ def _constants(cell: Cell, evidence: Evidence, column: Column, gathered: Gathere
 def _scale(gathered: Gathered, column: Column, table: Table) -> Iterator[str]:
     """Yield that a column's scale is not what the table says of it."""
     expected = facts.scale(
-        phantom=column.phantom,
         used=column.dataset,
         asked=column.asked_for,
         profile=table.context.profile,

@@ -193,7 +193,6 @@ def _absent(row: Row, column: _Surroundings, entries: Sequence[Entry]) -> str:
 def _scale(plan: Plan, column: ColumnPlan) -> tuple[str, ...]:
     """Return what is not the paper's in a column, but for the number of images."""
     return facts.scale(
-        phantom=column.phantom,
         used=column.used.name,
         asked=column.asked.name,
         profile=plan.options.profile.name,

@@ -14,7 +14,6 @@ from harness.verdict.values import Evidence, NamedSd
 
 def scale(
     *,
-    phantom: bool,
     used: str,
     asked: str,
     profile: str,
@@ -24,15 +23,14 @@ def scale(
     """Return what is not the paper's in a column, but for the number of images.
 
     Args:
-        phantom: whether generated images stand in for the paper's.
-        used: name of the data set that is evaluated.
+        used: name of the data set that is evaluated; generated images where it is another.
         asked: name of the paper's.
         profile: name of the profile.
         split: name of the split.
         overrides: what ``--set`` changes.
     """
     reasons = []
-    if phantom:
+    if used != asked:
         reasons.append(f"generated images ({used}) in place of {asked}")
     if profile != "paper":
         reasons.append(f"profile {profile!r}, not the paper's size and epochs")
