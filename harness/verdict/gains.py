@@ -91,8 +91,8 @@ def obstacle(first: Cell, second: Cell) -> Obstacle | None:
     """Return what keeps two rows from being compared; None if nothing does."""
     for cell in (first, second):
         if not cell.values:
-            lacking = f"no finished run has a number{cell.lacking and ': '}{cell.lacking}"
-            return Obstacle(word="not run", reason=f"{cell.row.name}: {cell.absent or lacking}")
+            none = f"no finished run has a number{cell.lacking and ': '}{cell.lacking}"
+            return Obstacle(word="not run", reason=f"{cell.row.name}: {cell.absent or none}")
     # More seeds of a row that does not learn would decide nothing: it comes before their number.
     if collapsed := [c.row.name for c in (first, second) if c.collapsed >= len(c.values)]:
         reason = f"every run of {' and of '.join(collapsed)} predicts one class alone"
