@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 OF_WRITING = (
     *("--datasets", "--rows", "--metrics", "--seeds", "--split", "--rule", "--probes", "--set"),
     *("--data", "--runs", "--format", "--classes", "--figures", "--no-images"),
-    *("--storage", "--study", "--objectives"),
+    *("--storage", "--study", "--objectives", "--style", "--intervals", "--columns", "--siunitx"),
 )
 """Options that say what is written, and from which runs; a comparison takes files as they are."""
 
