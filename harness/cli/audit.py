@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import ranges
 from harness.cli import options
 from harness.console import say, say_json
 from harness.errors import UserError
@@ -58,12 +57,7 @@ def add_parser(commands: Any) -> None:
 
 def _formats(audit: str) -> Any:
     def parse(text: str) -> tuple[str, ...]:
-        parsed = options.names(text)
-        for name in parsed:
-            if name not in FORMATS[audit]:
-                known = ", ".join(FORMATS[audit])
-                raise argparse.ArgumentTypeError(f"no format {ranges.said(name)}; known: {known}")
-        return parsed
+        return options.names_of(text, FORMATS[audit])
 
     return parse
 

@@ -104,11 +104,18 @@ def formats(text: str, *more: str) -> tuple[str, ...]:
     """Parse table formats, and ``more`` ones, separated by commas."""
     from harness.report.write import TABLE_FORMATS  # slow to import, used for --format only
 
-    parsed = names(text)
+    return names_of(text, (*TABLE_FORMATS, *more))
+
+
+def names_of(text: str, known: Sequence[str], what: str = "format") -> tuple[str, ...]:
+    """Parse names of a list separated by commas, each once; an empty one is refused."""
+    parsed = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    allowed = f"known: {', '.join(known)}"
+    if "" in parsed:
+        raise argparse.ArgumentTypeError(f"give at least one name, and no empty one; {allowed}")
     for name in parsed:
-        if name not in (*TABLE_FORMATS, *more):
-            known = ", ".join((*TABLE_FORMATS, *more))
-            raise argparse.ArgumentTypeError(f"no format {name!r}; known: {known}")
+        if name not in known:
+            raise argparse.ArgumentTypeError(f"no {what} {said(name)}; {allowed}")
     return parsed
 
 

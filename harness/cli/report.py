@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from harness.cli import audit, pages
-from harness.cli.options import PAGE
+from harness.cli.options import PAGE, typed_of
 from harness.cli.planning import make_plan
 from harness.cli.sweep import find_studies, page_options
 from harness.cli.tables import named_plan, write_tables, written_plans
@@ -54,6 +54,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+OF_WRITING = (
+    *("--datasets", "--rows", "--metrics", "--seeds", "--split", "--rule", "--probes", "--set"),
+    *("--data", "--runs", "--format", "--classes", "--figures", "--no-images"),
+    *("--storage", "--study", "--objectives", "--style", "--intervals", "--columns", "--siunitx"),
+)
+"""Options that say what is written, and from which runs; a comparison takes files as they are."""
+
+
 def _checked(args: argparse.Namespace) -> str | None:
     """Return the name of the files to compare; of an own table that of its file."""
     name: str | None = args.name or args.experiment
@@ -62,6 +70,16 @@ def _checked(args: argparse.Namespace) -> str | None:
 
 def _check(args: argparse.Namespace) -> int:
     """Print what of the tables contradicts the records beside them; return 1 if anything does."""
+    if given := typed_of(args.words, OF_WRITING):
+        raise UserError(
+            f"{', '.join(given)} would change nothing about --check, which compares the files of a"
+            " folder with the records beside them; leave them out."
+        )
+    if args.others:
+        raise UserError(
+            f"--check compares all tables or those of one name, but {len(args.others) + 1} were"
+            " given; name one, or none."
+        )
     root: Path = args.out or Path("reports")
     if args.profile is not None and args.out is None:
         root /= profiles.find(args.profile).name

@@ -16,6 +16,7 @@ import msgspec
 from harness import files
 from harness.canonical import digest, short
 from harness.errors import Damaged, UserError, listed
+from harness.ranges import said
 from harness.report import check_classes, check_table, check_text, check_ties, unchecked
 from harness.report.check_classes import Classes
 from harness.report.check_table import Table
@@ -31,6 +32,9 @@ SHOWN = (".json", *TEXTS, ".csv")
 
 APART = ("README.md",)
 """Files of a folder of tables that no command writes."""
+
+ERRORS = (ArithmeticError, ValueError, LookupError, TypeError, AttributeError)
+"""What a comparison raises on values that no file of a table can hold; ``UserError`` is one."""
 
 OTHER = "it is not the file that was written with the records"
 
@@ -177,6 +181,10 @@ class _Folder:
                 self._unit(unit, names)
             except Damaged as error:
                 self.differences.append(str(error))
+            # A file that was edited may hold anything; it is told, and the rest is compared.
+            except ERRORS as error:
+                path = self.path / f"{unit}.json"
+                self.differences.append(f"{path}: it cannot be compared: {said(str(error))}")
 
     def _unit(self, unit: str, names: Sequence[str]) -> None:
         kept = self._kept().get(unit)

@@ -36,6 +36,8 @@ class Column:
     digits: int
     title: str = ""
     n: Count | None = None
+    printed_n: Count | None = None
+    dataset: str = ""
     data: str = ""
     split: str = "paper"
     phantom: bool = False
@@ -63,6 +65,7 @@ class Entry:
     commit: str
     data: str
     lacking: str | None = None
+    stale: bool = False
     interval_of_images: tuple[float, float] | None = None
 
 
@@ -120,6 +123,8 @@ class Context:
     """The part of a table's context that is needed."""
 
     rule: Rule
+    profile: str = ""
+    overrides: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

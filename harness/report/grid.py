@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from harness.errors import unknown
 from harness.evaluate import registry
-from harness.report import cells, compare, computed, constant, notes, same_run, ties
+from harness.report import bounds, cells, compare, computed, constant, notes, same_run, ties
 from harness.report.evidence import Images
 from harness.report.separation import Ties
 from harness.report.table_style import FULL, TableStyle
@@ -139,7 +139,12 @@ def _rows(table: Table, by_column: Mapping[str, Mapping[str, Cell]]) -> list[Gri
 
 def _shown(rows: Sequence[GridRow], columns: Sequence[GridColumn]) -> notes.Shown:
     all_cells = [cell for row in rows for cell in row.cells.values()]
-    return notes.Shown(columns=columns, cells=all_cells, computed=computed.rows(columns))
+    return notes.Shown(
+        columns=columns,
+        cells=all_cells,
+        computed=computed.rows(columns),
+        beyond=bounds.beyond(columns, rows),
+    )
 
 
 def _rivals(table: Table) -> list[list[Row]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.report import notes, tex
+from harness.report import bounds, notes, tex
 from harness.report.latex import block, lasting
 from harness.report.table_style import TableStyle
 from harness.report.tex_page import PAPER_SIZES, files
@@ -53,6 +53,7 @@ def _legend(grid: Grid, style: TableStyle) -> list[str]:
     """Return the sentences that say what numbers and marks are."""
     measured = [c for c in grid.columns if c.context.column.cost is None]
     texts = notes.numbers(measured, grid.context, style, own=grid.own) if measured else []
+    texts += [bounds.beyond(measured, grid.rows)] if style.spread == "ci" else []
     sentences = ["; ".join(text for text in texts if text) + "."] if texts else []
     cells = [cell for row in grid.rows for cell in row.cells.values()]
     ranks = {cell.rank for cell in cells} - {None}

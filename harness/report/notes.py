@@ -27,11 +27,12 @@ SPREADS: Mapping[str, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """Contents of a table that its notes describe."""
+    """Contents of a table that its notes describe; ``beyond``: see ``harness.report.bounds``."""
 
     columns: Sequence[GridColumn]
     cells: Sequence[Cell]
     computed: tuple[ComputedRow, ...]
+    beyond: str = ""
 
 
 def caption(table: Table, context: Context) -> tuple[str, ...]:
@@ -100,7 +101,10 @@ def notes(
     columns = shown.columns
     measured = [c for c in columns if not c.context.column.cost]
     pairs = [
-        ("Numbers", "; ".join([*numbers(measured, context, style, own=table.own), _ranks(table)])),
+        (
+            "Numbers",
+            "; ".join([*_numbers(measured, shown, context, style, own=table.own), _ranks(table)]),
+        ),
         *((note.label, note.text) for note in ties),
         ("Costs", _costs(columns)),
         ("Marks", _marks(shown)),
@@ -139,6 +143,13 @@ def numbers(
     if any("difference" in c.parts for c in columns):
         parts.append(f"Δ: ours {MINUS} paper, in points, from unrounded numbers")
     return parts
+
+
+def _numbers(
+    columns: Sequence[GridColumn], shown: Shown, context: Context, style: TableStyle, *, own: bool
+) -> list[str]:
+    past = [shown.beyond] if shown.beyond and style.spread == "ci" else []
+    return [*numbers(columns, context, style, own=own), *past]
 
 
 def _costs(columns: Sequence[GridColumn]) -> str:

@@ -21,7 +21,7 @@ from harness import files, provenance, sealed
 from harness.canonical import digest, short
 from harness.console import warn
 from harness.errors import Damaged, UserError
-from harness.spec.claim import Margin
+from harness.spec.claim import Margin, Ordering
 from harness.spec.table import Column, Table
 from harness.store import form
 
@@ -80,8 +80,9 @@ class Chosen:
 
     Attributes:
         margin: value and source.
-        judges: a digest of each row's number, with data set, metric and name of the row.
-        together: digest of all numbers of the column without the rows' names.
+        judges: a digest of each row's number, with data set, metric and name of the row; where
+            nothing is printed, of each pair of rows of which one is claimed not to be worse.
+        together: digest of all numbers of the column without the rows' names, or of all pairs.
     """
 
     margin: Margin
@@ -150,7 +151,8 @@ def chosen(table: Table, column: Column, margin: Margin) -> Chosen:
     """Return a column's margin with digests of the numbers that it judges.
 
     By the digest of each row's number a part of a table is found, too; by that of all numbers
-    together one whose rows have other names.
+    together one whose rows have other names. Where nothing is printed, the margin judges the
+    table's claims that a row is not worse than another.
     """
     what = [column.dataset, column.probe, column.metric]
     numbers = {
@@ -158,6 +160,22 @@ def chosen(table: Table, column: Column, margin: Margin) -> Chosen:
         for row in table.rows
         if (printed := row.printed_in(column)) is not None
     }
+    if not numbers:
+        pairs = sorted(
+            {
+                (part.row, part.than)
+                for claim in table.claims
+                for part in claim.decided_by
+                if isinstance(part, Ordering)
+                and part.holds == "not worse"
+                and part.column == column.name
+            }
+        )
+        return Chosen(
+            margin=margin,
+            judges=frozenset(digest([*what, "not worse", *pair]) for pair in pairs),
+            together=digest([*what, "not worse", *map(list, pairs)]),
+        )
     return Chosen(
         margin=margin,
         judges=frozenset(digest([*what, name, number]) for name, number in numbers.items()),

@@ -14,7 +14,7 @@ from harness.spec.claim import Change, Claim, Ordering
 from harness.stats import multiple
 from harness.stats.multiple import significant
 from harness.verdict import gains
-from harness.verdict.collect import Cell, Collected
+from harness.verdict.cell import Cell, Gathered
 from harness.verdict.gains import Gain, p_text
 from harness.verdict.values import Word
 
@@ -64,23 +64,23 @@ class _Part:
     against: float = 1.0
 
 
-def claims(collected: Collected) -> tuple[JudgedClaim, ...]:
+def claims(gathered: Gathered) -> tuple[JudgedClaim, ...]:
     """Judge the table's claims, each at the level by itself."""
-    return tuple(_claim(claim, collected) for claim in collected.plan.table.claims)
+    return tuple(_claim(claim, gathered) for claim in gathered.table.claims)
 
 
-def _claim(claim: Claim, collected: Collected) -> JudgedClaim:
+def _claim(claim: Claim, gathered: Gathered) -> JudgedClaim:
     if not claim.decided_by:
         reason = claim.instead or "no cell of a table decides it"
         return JudgedClaim(claim=claim, word="undecidable", reason=reason)
-    parts = [_part(part, collected) for part in claim.decided_by]
+    parts = [_part(part, gathered) for part in claim.decided_by]
     groups = _groups(claim, parts)
     # All must hold: the largest p; a contrary is one that fails, so that Bonferroni's counts.
     p = multiple.partial_conjunction([group.p for group in groups], claim.least)
     contrary = len(groups) - claim.least + 1
     against = multiple.partial_conjunction([group.against for group in groups], contrary)
     columns = dict.fromkeys(p.column for p in claim.decided_by if isinstance(p, Ordering))
-    scale = dict.fromkeys(s for c in columns for s in collected.scale.get(c, ()))
+    scale = dict.fromkeys(s for c in columns for s in gathered.scale.get(c, ()))
     judged = any(part.word not in OBSTACLES for part in parts)
     return JudgedClaim(
         claim=claim,
@@ -152,8 +152,8 @@ def _reason(
     )
 
 
-def _part(part: Ordering | Change, collected: Collected) -> _Part:
-    cells = [collected.cells.get((row, part.column)) for row in (part.row, part.than)]
+def _part(part: Ordering | Change, gathered: Gathered) -> _Part:
+    cells = [gathered.cells.get((row, part.column)) for row in (part.row, part.than)]
     ours, theirs = cells
     if ours is None or theirs is None:
         text = f"{part.row} against {part.than} ({part.column}): not part of this view"
@@ -175,8 +175,7 @@ def _ordering(part: Ordering, ours: Cell, theirs: Cell) -> _Part:
     remark = f"; {old}" if old else ""
     if part.by is not None:
         return _sized(part, gain, f"{name}: {gain.text}", remark)
-    evidence = ours.evidence or theirs.evidence
-    room = evidence.margin.value if evidence and part.holds == "not worse" else 0.0
+    room = ours.margin.value if part.holds == "not worse" else 0.0
     p = gain.p_of_no_gain(room)
     allowed = f" (worse by {room:.4g} at most)" if room else ""
     in_favour = gain.mean + room > 0
@@ -198,7 +197,9 @@ def _direction(p: float, *, in_favour: bool) -> Word:
 def _sized(part: Ordering, gain: Gain, name: str, remark: str) -> _Part:
     """Judge a comparison whose size the sentence states, as the gain of the same rows is judged."""
     assert part.by is not None
-    published = gains.Published(size=part.by.value, draw=1 / part.by.runs)
+    published = gains.Published(
+        size=part.by.value, draw=1 / part.by.runs, rounding=part.by.resolution
+    )
     (judged,) = gains.judge_all([(gain, published)])
     printed = signed(part.by.value, part.by.digits)
     opposite = gain.mean <= 0

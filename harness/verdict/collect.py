@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.console import warn
@@ -14,102 +13,29 @@ from harness.plan.plan import Plan
 from harness.report import collect as report_collect
 from harness.report.evidence import ImageEvidence, KeptPredictions
 from harness.report.values import ColumnContext, Costing, Entry
-from harness.spec.claim import HALF_A_POINT, Margin, one_image
-from harness.spec.quantity import CostQuantity, Quantity
-from harness.spec.table import Column, Row, Table
+from harness.spec.claim import HALF_A_POINT, Margin
+from harness.spec.quantity import Quantity
+from harness.spec.table import Row
 from harness.stats import grid, intervals, variance
 from harness.stats.intervals import Interval
 from harness.store.result import Rule
+from harness.verdict import facts
+from harness.verdict.cell import Cell, Gathered, margins, stated_images
 from harness.verdict.constant import constant
 from harness.verdict.read import Read, read
 from harness.verdict.values import Basis, Evidence, NamedSd
+
+__all__ = ["Cell", "Collected", "collect", "margins"]
 
 BASIS: Basis = "draw"
 """A paper that prints one number per cell prints one run's: it is itself a draw."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
-    """A row in a column, with the evidence on its published number.
-
-    Attributes:
-        row: of the table.
-        column: of the table.
-        metric: what the column shows.
-        values: ours by seed, in the units of the table.
-        evidence: on the published number; None where the paper prints none.
-        counted: a cost that is computed; None for other columns.
-        step: distance of neighbouring values that ours can have, see ``harness.stats.grid``.
-        stale: number of runs that were made by other sources than the present ones.
-        own_size: of a cost that is counted at the profile's size: why that is not the paper's.
-    """
-
-    row: Row
-    column: Column
-    metric: Quantity
-    values: Mapping[int, float]
-    evidence: Evidence | None
-    counted: float | None = None
-    step: float = 0.0
-    stale: int = 0
-    own_size: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """Row and column, by which a verdict is found."""
-        return f"{self.row.name} / {self.column.name}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Collected:
-    """All cells of a table with what is common to them.
-
-    Attributes:
-        plan: the plan that was read.
-        cells: by names of row and column.
-        scale: what is not the paper's, by name of the column; judged effects are marked with it.
-    """
+class Collected(Gathered):
+    """The cells of a plan; its table is the plan's."""
 
     plan: Plan
-    cells: Mapping[tuple[str, str], Cell]
-    scale: Mapping[str, tuple[str, ...]]
-
-
-def margins(table: Table) -> dict[str, Margin]:
-    """Return the margin of each column with published numbers: the table's, else a default."""
-    names = {
-        column.name: column
-        for column in table.columns
-        if column.cost is None and any(row.printed_in(column) is not None for row in table.rows)
-    }
-    return {
-        name: table.margins.get(name) or _default(table, column) for name, column in names.items()
-    }
-
-
-def _other_images(context: ColumnContext | None, expected: int | None) -> tuple[str, ...]:
-    """Return that ours are evaluated on another number of images than the published number."""
-    n = context.n if context is not None else None
-    if n is None or not expected or n == expected:
-        return ()
-    return (f"evaluated on {n} images, published on {expected}",)
-
-
-def _stated_images(table: Table, column: Column) -> int | None:
-    """Return the number of images that all published numbers of a column state; None if not."""
-    printed = [number for row in table.rows if (number := row.printed_in(column)) is not None]
-    stated = {number.images for number in printed}
-    return stated.pop() if len(stated) == 1 else None
-
-
-def _default(table: Table, column: Column) -> Margin:
-    from harness.data import registry as data_registry
-
-    shipped = data_registry.shipped().get(column.dataset)
-    images = _stated_images(table, column)
-    if images is None and shipped is not None:
-        images = shipped.sizes.get("eval")
-    return one_image(images) if images and column.metric == "accuracy" else HALF_A_POINT
 
 
 def collect(plan: Plan, *, margin: Margin | None = None, known: Read | None = None) -> Collected:
@@ -134,23 +60,24 @@ def collect(plan: Plan, *, margin: Margin | None = None, known: Read | None = No
         metric = cost if cost is not None else registry.find(column.column.metric)
         context = report_collect.column_context(plan, column) if column.prepared else None
         common = _scale(plan, column)
-        stated = _stated_images(plan.table, column.column) or column.asked.sizes.get("eval")
-        scale[name] = (*common, *_other_images(context, stated))
+        n = context.n if context is not None else None
+        stated = stated_images(plan.table, column.column) or column.asked.sizes.get("eval")
+        scale[name] = (*common, *facts.other_images(n, stated))
         surroundings = _Surroundings(
             column=column,
             metric=metric,
             context=context,
             margin=margin or frozen.get(name) or HALF_A_POINT,
             scale=common,
-            sd=_pooled(plan, column, metric, by_cell),
+            sd=facts.pooled(name, _by_row(plan, column, metric, by_cell)),
             images=_images(kept, column, by_cell),
             rule=plan.options.rule,
-            own_size=_own_size(plan, metric),
+            own_size=facts.own_size(metric, plan.options.profile.name, plan.options.overrides),
         )
         for row in plan.table.rows:
             found = by_cell.get((row.name, name), [])
             cells[row.name, name] = _cell(row, surroundings, found, costs.get((row.name, name)))
-    return Collected(plan=plan, cells=cells, scale=scale)
+    return Collected(plan=plan, table=plan.table, cells=cells, scale=scale)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +115,15 @@ def _cell(
         step=step,
         stale=stale,
         own_size=column.own_size,
+        margin=column.margin,
     )
+    if cell.column.cost is None:
+        cell = replace(
+            cell,
+            collapsed=sum(e.collapsed for e in done),
+            absent=_absent(row, column, entries),
+            lacking=_lacking(entries, column),
+        )
     printed = row.printed_in(column.column.column)
     if printed is None:
         return cell
@@ -201,9 +136,10 @@ def _cell(
         step=step,
     )
     if column.column.column.cost is not None:
-        return replace(cell, evidence=_of_cost(evidence, cell))
+        return replace(cell, evidence=facts.of_cost(evidence, cell))
     own = column.column.asked.sizes.get("eval")
     counted = column.metric.name == "accuracy"
+    size = column.context.n if column.context is not None else None
     return replace(
         cell,
         evidence=replace(
@@ -214,10 +150,10 @@ def _cell(
             is_share=counted and printed.exact_decimals,
             # Of other images than the data set's own, the constant answer's share is not known.
             constants=_constants(column) if counted and printed.images in (None, own) else (),
-            collapsed=sum(e.collapsed for e in done),
-            absent=_absent(row, column, entries),
-            foreign=(*column.scale, *_other_images(column.context, printed.images or own)),
-            lacking=_lacking(entries, column),
+            collapsed=cell.collapsed,
+            absent=cell.absent,
+            foreign=(*column.scale, *facts.other_images(size, printed.images or own)),
+            lacking=cell.lacking,
             sd=column.sd,
             between_images=_of_images(done, column),
             remarks=_remarks(column, stale, len(done)),
@@ -242,27 +178,6 @@ def _counted(column: _Surroundings, costing: Costing | None) -> float | None:
     return column.metric.factor * costing.value
 
 
-def _of_cost(evidence: Evidence, cell: Cell) -> Evidence:
-    """Return the evidence on a published cost: a count is computed, a time is of a machine."""
-    if cell.counted is not None:
-        return replace(evidence, counted=cell.counted, foreign=cell.own_size)
-    if cell.metric.comparable:
-        return replace(evidence, absent="the row has no stages whose cost could be counted")
-    return replace(evidence, foreign=("a time on another machine, of another code",))
-
-
-def _own_size(plan: Plan, metric: Quantity) -> tuple[str, ...]:
-    """Return why a count at the profile's size is not the paper's; empty for other quantities."""
-    if not isinstance(metric, CostQuantity) or metric.size == "paper":
-        return ()
-    profile, reasons = plan.options.profile.name, []
-    if profile != "paper":
-        reasons.append(f"counted at the size of profile {profile!r}, not the paper's")
-    if plan.options.overrides:
-        reasons.append(f"settings changed by --set {' '.join(plan.options.overrides)}")
-    return tuple(reasons)
-
-
 def _absent(row: Row, column: _Surroundings, entries: Sequence[Entry]) -> str:
     """Return why a cell has no finished run, "" if it has one."""
     if any(e.status == "done" for e in entries):
@@ -277,16 +192,13 @@ def _absent(row: Row, column: _Surroundings, entries: Sequence[Entry]) -> str:
 
 def _scale(plan: Plan, column: ColumnPlan) -> tuple[str, ...]:
     """Return what is not the paper's in a column, but for the number of images."""
-    profile, reasons = plan.options.profile, []
-    if column.phantom:
-        reasons.append(f"generated images ({column.used.name}) in place of {column.asked.name}")
-    if profile.name != "paper":
-        reasons.append(f"profile {profile.name!r}, not the paper's size and epochs")
-    if column.split != "paper":
-        reasons.append(f"split {column.split!r}, not the paper's sizes")
-    if plan.options.overrides:
-        reasons.append(f"settings changed by --set {' '.join(plan.options.overrides)}")
-    return tuple(reasons)
+    return facts.scale(
+        used=column.used.name,
+        asked=column.asked.name,
+        profile=plan.options.profile.name,
+        split=column.split,
+        overrides=plan.options.overrides,
+    )
 
 
 def _constants(column: _Surroundings) -> tuple[int, ...]:
@@ -351,34 +263,12 @@ def _of_images(done: Sequence[Entry], column: _Surroundings) -> Interval | None:
     return Interval(factor * interval.low, factor * interval.high)
 
 
-def _pooled(
+def _by_row(
     plan: Plan,
     column: ColumnPlan,
     metric: Quantity,
     by_cell: Mapping[tuple[str, str], Sequence[Entry]],
-) -> NamedSd | None:
-    """Return the spread over seeds of the column's rows that have several, None if none has."""
-    squares, freedom, rows = 0.0, 0, 0
-    for values in _several(plan, column, metric, by_cell):
-        squares += (len(values) - 1) * intervals.sd(values) ** 2
-        freedom += len(values) - 1
-        rows += 1
-    if not freedom or not squares:
-        return None
-    return NamedSd(
-        value=math.sqrt(squares / freedom),
-        source=f"the {rows} rows of {column.column.name} with several seeds, pooled",
-    )
-
-
-def _several(
-    plan: Plan,
-    column: ColumnPlan,
-    metric: Quantity,
-    by_cell: Mapping[tuple[str, str], Sequence[Entry]],
-) -> Iterator[list[float]]:
-    for row in plan.table.rows:
-        entries = by_cell.get((row.name, column.column.name), [])
-        values = [metric.factor * e.value for e in entries if e.value is not None]
-        if len(values) > 1:
-            yield values
+) -> list[list[float]]:
+    """Return the values of each row of a column, in display units."""
+    entries = [by_cell.get((row.name, column.column.name), []) for row in plan.table.rows]
+    return [[metric.factor * e.value for e in of if e.value is not None] for of in entries]

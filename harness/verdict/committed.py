@@ -1,37 +1,109 @@
 """Compare a committed page of verdicts with the table beside it, whose numbers the records hold.
 
-Our values are those of the table's JSON file, by row, column and seed. From them means, intervals,
-tests and the gains are computed again, and the words that rest on tests; then the summary, and the
-Markdown from the JSON. What a word says of profile, data or settings is not judged again.
+The page's cells are compared with the table's JSON file (``harness.verdict.beside``). From the
+cells every number, gain and claim is judged again, with all that the page says of it; then the
+summary, and the Markdown from the JSON.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from harness import files
-from harness.errors import Damaged, UserError
-from harness.evaluate import registry
+from harness.errors import Damaged
+from harness.ranges import said
 from harness.report.check import Remark
 from harness.report.check_table import Table, equal
+from harness.spec.claim import Margin
 from harness.spec.costs import COSTS
-from harness.spec.printed import MOST, Printed
-from harness.stats import grid
-from harness.verdict import gains
-from harness.verdict.answer import answer
-from harness.verdict.grim import grim
-from harness.verdict.judge import judge, sensitivity
-from harness.verdict.page import Gain, Number, Verdicts, markdown
-from harness.verdict.table import SCALED, counted
-from harness.verdict.values import Evidence, Word
+from harness.verdict import cell as cell_of
+from harness.verdict import claims as claims_of
+from harness.verdict import effects as effects_of
+from harness.verdict import stored, write
+from harness.verdict import table as table_of
+from harness.verdict.beside import differences as of_table
+from harness.verdict.beside import own
+from harness.verdict.cell import Gathered
+from harness.verdict.page import Number, Verdicts, markdown
+from harness.verdict.stored import StoredCell, StoredClaim
 
-TESTED: tuple[Word, ...] = ("reproduced", "equivalent, not equal", "different", "undecidable")
-"""Words that rest on tests, where there are two values or more."""
+LARGEST = 1e15
+"""Largest number of a page, as of a printed number."""
+
+ERRORS = (ArithmeticError, ValueError, LookupError, TypeError, AttributeError)
+"""What the computation of verdicts raises on values that no page can hold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatedFreeze:
+    """When a margin was frozen."""
+
+    since: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatedMargin:
+    """A margin of a page, and what its ledger says of it."""
+
+    column: str
+    value: float
+    source: str
+    says: str
+    frozen: StatedFreeze | None
+    runs: int
+    runs_before: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatedNarrowing:
+    """What a page says of the part of the table that it shows."""
+
+    says: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatedContext:
+    """The seeds that a page shows."""
+
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stated:
+    """What a page of verdicts was made from, and what is said of all of it."""
+
+    name: str
+    title: str
+    source: str
+    subject: str
+    summary: tuple[str, ...]
+    remarks: tuple[str, ...]
+    scale: tuple[str, ...]
+    scales: dict[str, tuple[str, ...]]
+    margin: Margin | None
+    margins: tuple[StatedMargin, ...]
+    narrowed: StatedNarrowing | None
+    context: StatedContext
+    cells: tuple[StoredCell, ...]
+    claims: tuple[StoredClaim, ...]
+
+    def gather(self) -> Gathered:
+        """Return the table and its cells."""
+        return stored.gather(
+            self.cells,
+            self.claims,
+            subject=self.subject,
+            source=self.source,
+            margins={m.column: Margin(value=m.value, source=m.source) for m in self.margins},
+            scale=self.scales,
+        )
 
 
 def differences(path: Path, value: Any) -> tuple[str, ...] | None:
@@ -47,15 +119,24 @@ def differences(path: Path, value: Any) -> tuple[str, ...] | None:
     parts = {"name", "summary", "numbers", "effects", "claims"}
     if not isinstance(value, dict) or not parts <= value.keys():
         return None
-    page = _converted(path, value, Verdicts)
-    lines = [*_numbers(page, path), *_gains(page), *_summary(page)]
     page_path = path.with_suffix(".md")
-    # The Markdown shows the JSON's numbers, which are compared by themselves.
-    texts = [] if lines else [*_markdown(page, page_path)]
+    lines, texts = [*_beyond(value)], []
+    if not lines:
+        page = _converted(path, value, Verdicts)
+        stated = _converted(path, value, Stated)
+        try:
+            lines += [*_numbers(page, stated, value, path)]
+            # The Markdown shows the JSON's numbers, which are compared by themselves.
+            texts += [] if lines else [*_markdown(page, page_path)]
+        except Damaged:
+            raise
+        except ERRORS as error:
+            lines.append(f"it cannot be judged again: {said(str(error))}")
+    remarks = [] if lines else [*_uncompared(page, path)]
     return (
         *(f"{path}: {line}" for line in lines),
         *(f"{page_path}: {line}" for line in texts),
-        *(Remark(f"{path}: {line}") for line in _uncompared(page, path)),
+        *(Remark(f"{path}: {line}") for line in remarks),
     )
 
 
@@ -72,22 +153,6 @@ def _uncompared(page: Verdicts, path: Path) -> Iterator[str]:
         )
 
 
-def _converted(path: Path, value: Any, kind: type[Any]) -> Any:
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        what = f"does not fit the format of its page: {files.field_error(error)}"
-        raise Damaged(path, what) from error
-
-
-def _numbers(page: Verdicts, path: Path) -> Iterator[str]:
-    tables = [*_tables(page, path)]
-    for number in page.numbers:
-        if tables:
-            yield from _values(number, tables)
-        yield from _judged(number)
-
-
 def _tables(page: Verdicts, path: Path) -> Iterator[Table]:
     """Yield the tables beside a page that have its numbers, the closest first."""
     for name in page.tables or (page.name,):
@@ -96,6 +161,34 @@ def _tables(page: Verdicts, path: Path) -> Iterator[Table]:
             yield _converted(beside, files.read_json(beside), Table)
         except FileNotFoundError:
             continue
+
+
+def _converted(path: Path, value: Any, kind: type[Any]) -> Any:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        what = f"does not fit the format of its page: {files.field_error(error)}"
+        raise Damaged(path, what) from error
+
+
+def _numbers(page: Verdicts, stated: Stated, value: Mapping[str, Any], path: Path) -> Iterator[str]:
+    wrong = [name for name in (page.name, *page.tables) if Path(name).name != name]
+    if wrong or not path.stem.startswith(page.name):
+        name = (*wrong, page.name)[0]
+        yield f"it is the page of {said(name)}, which is not what its file is named after"
+        return
+    tables = [*_tables(page, path)]
+    for number in page.numbers:
+        if tables:
+            yield from _values(number, tables)
+    gathered = stated.gather()
+    lines = [*own(gathered), *_margins(stated, gathered)]
+    if tables:
+        narrowed = stated.narrowed is not None
+        lines += of_table(gathered, tables[0], seeds=stated.context.seeds, narrowed=narrowed)
+    yield from lines
+    # What is made from wrong cells is not told once more.
+    yield from [] if lines else _again(page, stated, value, gathered)
 
 
 def _values(number: Number, tables: Sequence[Table]) -> Iterator[str]:
@@ -129,107 +222,123 @@ def _values(number: Number, tables: Sequence[Table]) -> Iterator[str]:
             yield f"{number.where}, seed {seed}: value is {ours[seed]}, {name} says {theirs[seed]}"
 
 
-def _judged(number: Number) -> Iterator[str]:
-    """Judge a number's values again."""
-    printed = Printed(number.published, runs=min(number.published_runs, MOST))
-    n = (number.published_images or 0) * printed.runs
-    if number.verdict == "unattainable" and (not n or grim(printed, n).attainable):
-        yield f"{number.where}: verdict is 'unattainable', but some count of images gives it"
-    if not number.values:
-        return
-    found = judge(
-        Evidence(
-            printed=printed,
-            values=number.values,
-            seeds=number.seeds,
-            margin=number.margin,
-            basis="draw",
-            n=number.images,
-            step=number.step,
-        )
-    )
-    interval = None if found.interval is None else (found.interval.low, found.interval.high)
-    facts: dict[str, tuple[Any, Any]] = {
-        "mean": (number.mean, found.mean),
-        "sd": (number.sd, found.sd),
-        "interval": (number.interval, interval),
+def _again(
+    page: Verdicts, stated: Stated, value: Mapping[str, Any], gathered: Gathered
+) -> Iterator[str]:
+    """Judge everything again from the page's cells, and compare it with what the page says."""
+    judged = table_of.numbers(gathered)
+    effects, claims = effects_of.effects(gathered), claims_of.claims(gathered)
+    expected = msgspec.to_builtins(write.judged_to_json(gathered, judged, effects, claims))
+    keys = {
+        "numbers": ("row", "column"),
+        "effects": ("row", "rival", "column"),
+        "claims": ("name",),
     }
-    for ours, theirs in zip(number.tests, found.tests, strict=False):
-        for name in ("difference", "equivalence", "df"):
-            facts[f"{theirs.basis}, {name}"] = ours.get(name), getattr(theirs, name)
-    facts["number of tests"] = len(number.tests), len(found.tests)
-    # A reason that is no test's (a prediction that is missing) keeps a word from the tests.
-    if number.rests_on is not None or (number.verdict in TESTED and number.verdict != TESTED[-1]):
-        facts["verdict"] = number.verdict, found.word
-        facts["side"] = number.side, found.side
-        facts["sensitivity"] = number.sensitivity, sensitivity(found)
-        facts["seeds_needed"] = number.seeds_needed, found.seeds_needed
-        facts["reason"] = number.reason, found.reason
-    for name, (stated, computed) in facts.items():
-        if not equal(stated, computed):
-            yield f"{number.where}: {name} is {stated!r}, its values give {computed!r}"
+    for part, names in keys.items():
+        yield from _entries(part, names, value[part], expected[part])
+    title = table_of.title(stated.name, stated.source, narrowed=stated.narrowed is not None)
+    lines = table_of.lines_of(title, stated.subject, judged, effects, claims)
+    if stated.title != f"Verdict on {title}":
+        yield f"its title is {said(stated.title)}, not {said(f'Verdict on {title}')}"
+    if stated.summary != lines:
+        yield f"the summary says {list(stated.summary)!r}, its verdicts give {list(lines)!r}"
+    answer = table_of.answer_of(page.what, judged)
+    if page.answer != answer:
+        yield f"it answers {page.answer!r}, its verdicts give {answer!r}"
+    scale = table_of.scale(gathered)
+    if stated.scale != scale:
+        yield f"its scale is {list(stated.scale)!r}, its columns give {list(scale)!r}"
+    narrowed = stated.narrowed.says if stated.narrowed is not None else ""
+    remarks = table_of.remarks_of(narrowed, stated.margin, scale)
+    if stated.remarks != remarks:
+        yield f"its remarks are {list(stated.remarks)!r}, its verdicts give {list(remarks)!r}"
 
 
-def _gains(page: Verdicts) -> Iterator[str]:
-    """Judge the gains again: means, intervals, Holm's p values and words."""
-    cells = {(n.row, n.column): n for n in page.numbers}
-    tested: list[tuple[Gain, gains.Gain, gains.Published]] = []
-    for effect in page.effects:
-        if effect.gain is None:
-            continue  # the word says what keeps it from being judged
-        pair = [cells.get((row, effect.column)) for row in (effect.row, effect.rival)]
-        known = [number for number in pair if number is not None]
-        found = _paired(*known) if len(known) == len(pair) else None
-        if found is None or effect.published is None:
-            yield f"{effect.where}: gain is {effect.gain}, but its rows have no two common seeds"
+def _entries(
+    part: str, names: Sequence[str], ours: Sequence[Any], theirs: Sequence[Any]
+) -> Iterator[str]:
+    """Compare the verdicts of a page's part with those that were judged again."""
+    stated = {tuple(entry.get(name) for name in names): entry for entry in ours}
+    expected = {tuple(entry[name] for name in names): entry for entry in theirs}
+    if len(stated) != len(ours):
+        yield f"{part}: some stand there twice"
+    for key in expected.keys() - stated.keys():
+        yield f"{_where(part, key)}: there is no verdict, its cells need one"
+    for key in stated.keys() - expected.keys():
+        yield f"{_where(part, key)}: there is a verdict, its cells need none"
+    for key in (key for key in stated if key in expected):
+        entry, again = stated[key], expected[key]
+        for name in (*again, *(name for name in entry if name not in again)):
+            a, b = entry.get(name), again.get(name)
+            if not _same(a, b):
+                yield f"{_where(part, key)}: {name} is {a!r}, its values give {b!r}"
+
+
+def _where(part: str, key: Sequence[Any]) -> str:
+    if part == "numbers":
+        return f"row {key[0]}, column {key[1]}"
+    if part == "effects":
+        return f"gain of {key[0]} over {key[1]}, column {key[2]}"
+    return f"claim {key[0]}"
+
+
+def _same(ours: Any, theirs: Any) -> bool:
+    """Whether two nested JSON values are equal, numbers up to rounding."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        return ours.keys() == theirs.keys() and all(_same(ours[k], theirs[k]) for k in ours)
+    if isinstance(ours, list | tuple) and isinstance(theirs, list | tuple):
+        return len(ours) == len(theirs) and all(map(_same, ours, theirs))
+    if isinstance(ours, bool) or isinstance(theirs, bool):
+        return ours is theirs
+    if isinstance(ours, int | float) and isinstance(theirs, int | float):
+        return equal(float(ours), float(theirs))
+    return bool(ours == theirs)
+
+
+def _margins(stated: Stated, gathered: Gathered) -> Iterator[str]:
+    """Yield the margins that are not those that the page names, each with what it says of it."""
+    named = {margin.column: margin for margin in stated.margins}
+    needed = cell_of.margins(gathered.table)
+    if named.keys() != needed.keys():
+        yield f"it names the margins of {sorted(named)}, its verdicts use {sorted(needed)}"
+    for (row, column), cell in gathered.cells.items():
+        if column not in needed:
             continue
-        draw = sum(1 / number.published_runs for number in known) / len(known)
-        tested.append((effect, found, gains.Published(size=effect.published, draw=draw)))
-    judged = gains.judge_all([(found, published) for _, found, published in tested])
-    for (effect, found, _), again in zip(tested, judged, strict=True):
-        facts: dict[str, tuple[Any, Any]] = {
-            "gain": (effect.gain, found.mean),
-            "interval": (effect.interval, (found.interval.low, found.interval.high)),
-            "p": (effect.p, again.none_adjusted),
-            "word": (effect.word, again.word),
-        }
-        for name, (ours, theirs) in facts.items():
-            if not equal(ours, theirs):
-                yield f"{effect.where}: {name} is {ours!r}, the values give {theirs!r}"
+        expected = stated.margin or needed[column]
+        if cell.margin != expected:
+            yield (
+                f"row {row}, column {column}: its margin is ± {cell.margin.value:g}"
+                f" ({cell.margin.source}), the page names ± {expected.value:g} ({expected.source})"
+            )
+    for margin in stated.margins:
+        yield from _frozen(margin)
 
 
-def _paired(ours: Number, theirs: Number) -> gains.Gain | None:
-    """Return the differences of common seeds, positive where the first is better."""
-    try:
-        sign = 1.0 if registry.find(ours.metric).better == "higher" else -1.0
-    except UserError:
-        sign = 1.0
-    a, b = (dict(zip(n.seeds, n.values, strict=False)) for n in (ours, theirs))
-    seeds = tuple(seed for seed in a if seed in b)
-    if len(seeds) < 2:
-        return None
-    return gains.Gain(
-        seeds=seeds,
-        values=tuple(sign * (a[seed] - b[seed]) for seed in seeds),
-        least_sd=grid.least_sd_of_differences(ours.step or 0.0, theirs.step or 0.0),
-    )
+def _frozen(margin: StatedMargin) -> Iterator[str]:
+    """Yield that what is said of a margin is not what the entry of its ledger says."""
+    where, frozen = f"the margin of {margin.column}", margin.frozen
+    begins = "not " if frozen is None else f"frozen since {frozen.since} ("
+    if not margin.says.startswith(begins):
+        yield f"{where}: it says {said(margin.says)}, its entry gives {said(begins)}"
+    before = re.search(r"([0-9]+) of ([0-9]+) runs finished before", margin.says)
+    counts = (int(before[1]), int(before[2])) if before else (0, margin.runs)
+    if frozen is not None and counts != (margin.runs_before, margin.runs):
+        yield (
+            f"{where}: {margin.runs_before} of {margin.runs} runs finished before it, but it says"
+            f" {said(margin.says)}"
+        )
 
 
-def _summary(page: Verdicts) -> Iterator[str]:
-    lists: tuple[Sequence[Word], ...] = (
-        [number.verdict for number in page.numbers],
-        [gain.word for gain in page.effects],
-        [claim.verdict for claim in page.claims],
-    )
-    expected = [counted(words) for words in lists if words]
-    if len(expected) != len(page.summary):
-        yield f"its summary has {len(page.summary)} lines, its verdicts give {len(expected)}"
-    said = answer(page.what, lists[0], sum(number.mean is None for number in page.numbers))
-    if page.answer and page.answer != said:
-        yield f"it answers {page.answer!r}, its verdicts give {said!r}"
-    for line, counts in zip(page.summary, expected, strict=False):
-        if not line.removesuffix(SCALED).endswith(f": {counts}"):
-            yield f"the summary says {line!r}, its verdicts give {counts!r}"
+def _beyond(value: Any, where: str = "") -> Iterator[str]:
+    """Yield the places of numbers that no table can hold."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _beyond(item, f"{where}.{name}" if where else str(name))
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _beyond(item, f"{where}[{number}]")
+    elif isinstance(value, int | float) and not isinstance(value, bool) and abs(value) > LARGEST:
+        yield f"{where} is {said(value)}, and no number of a page is beyond {LARGEST:g}"
 
 
 def _markdown(page: Verdicts, path: Path) -> Iterator[str]:

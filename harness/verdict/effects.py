@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from harness.report.numbers import signed
 from harness.stats.intervals import Interval
 from harness.verdict import gains
+from harness.verdict.cell import Cell, Gathered
 from harness.verdict.claims import JudgedClaim, claims
-from harness.verdict.collect import Cell, Collected
 from harness.verdict.gains import Gain, Judged, Published
 from harness.verdict.values import Word
 
@@ -63,22 +63,22 @@ class Effect:
     remarks: tuple[str, ...] = ()
 
 
-def effects(collected: Collected) -> tuple[Effect, ...]:
+def effects(gathered: Gathered) -> tuple[Effect, ...]:
     """Judge the published gains of the table's subject over each other row of its columns."""
-    table = collected.plan.table
+    table = gathered.table
     if not any(row.name == table.subject for row in table.rows):
         return ()
     pairs = [
-        (collected.cells[table.subject, column.name], collected.cells[row.name, column.name])
+        (gathered.cells[table.subject, column.name], gathered.cells[row.name, column.name])
         for column in table.columns
         if column.cost is None
         for row in table.rows
         if row.name != table.subject
         and row.printed_in(column) is not None
-        and (table.subject, column.name) in collected.cells
+        and (table.subject, column.name) in gathered.cells
     ]
     pairs = [pair for pair in pairs if pair[0].evidence is not None]
-    blanks = [_blank(*pair, collected) for pair in pairs]
+    blanks = [_blank(*pair, gathered) for pair in pairs]
     found = [None if gains.obstacle(*pair) else gains.gain(*pair) for pair in pairs]
     tested = [
         (gain, _published(blank, *pair))
@@ -92,7 +92,7 @@ def effects(collected: Collected) -> tuple[Effect, ...]:
     )
 
 
-def _blank(subject: Cell, rival: Cell, collected: Collected) -> Effect:
+def _blank(subject: Cell, rival: Cell, gathered: Gathered) -> Effect:
     """Return an effect with what is published."""
     assert subject.evidence is not None
     assert rival.evidence is not None
@@ -106,7 +106,7 @@ def _blank(subject: Cell, rival: Cell, collected: Collected) -> Effect:
         word="undecidable",
         reason="",
         published=sign * float(exact),
-        scale=collected.scale[subject.column.name],
+        scale=gathered.scale[subject.column.name],
         remarks=(remark,) if remark else (),
     )
 
@@ -125,7 +125,10 @@ def _published(blank: Effect, subject: Cell, rival: Cell) -> Published:
     assert blank.published is not None
     runs = [cell.evidence.printed.runs for cell in (subject, rival) if cell.evidence]
     # Of rows that vary alike, one run each has the variance of one of our differences.
-    return Published(size=blank.published, draw=sum(1 / k for k in runs) / len(runs))
+    rounding = sum(cell.evidence.printed.resolution for cell in (subject, rival) if cell.evidence)
+    return Published(
+        size=blank.published, draw=sum(1 / k for k in runs) / len(runs), rounding=rounding
+    )
 
 
 def _judged(blank: Effect, gain: Gain, judged: Judged) -> Effect:

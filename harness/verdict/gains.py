@@ -13,7 +13,8 @@ from harness.report.numbers import bracket, signed
 from harness.stats import grid, intervals, location, multiple
 from harness.stats.intervals import Interval
 from harness.stats.multiple import significant
-from harness.verdict.collect import Cell
+from harness.verdict.cell import Cell
+from harness.verdict.seeds import within
 from harness.verdict.values import Word
 
 
@@ -90,28 +91,19 @@ def obstacle(first: Cell, second: Cell) -> Obstacle | None:
     """Return what keeps two rows from being compared; None if nothing does."""
     for cell in (first, second):
         if not cell.values:
-            absent = cell.evidence.absent if cell.evidence else ""
-            reason = f"{cell.row.name}: {absent or 'no finished run has a number'}"
-            return Obstacle(word="not run", reason=reason)
+            none = f"no finished run has a number{cell.lacking and ': '}{cell.lacking}"
+            return Obstacle(word="not run", reason=f"{cell.row.name}: {cell.absent or none}")
+    # More seeds of a row that does not learn would decide nothing: it comes before their number.
+    if collapsed := [c.row.name for c in (first, second) if c.collapsed >= len(c.values)]:
+        reason = f"every run of {' and of '.join(collapsed)} predicts one class alone"
+        return Obstacle(word="collapsed", reason=reason)
+    if lacking := [f"{c.row.name}: {c.lacking}" for c in (first, second) if c.lacking]:
+        return Obstacle(word="undecidable", reason="; ".join(lacking))
     common = len(set(first.values) & set(second.values))
     if common < 2:
         reason = f"{common} common seed{'' if common == 1 else 's'}: a gain needs at least two"
         return Obstacle(word="undecidable", reason=reason)
-    lacking = [
-        f"{c.row.name}: {c.evidence.lacking}"
-        for c in (first, second)
-        if c.evidence and c.evidence.lacking
-    ]
-    if lacking:
-        return Obstacle(word="undecidable", reason="; ".join(lacking))
-    if collapsed := [c.row.name for c in (first, second) if _is_collapsed(c)]:
-        reason = f"every run of {' and of '.join(collapsed)} predicts one class alone"
-        return Obstacle(word="collapsed", reason=reason)
     return None
-
-
-def _is_collapsed(cell: Cell) -> bool:
-    return cell.evidence is not None and 0 < len(cell.values) <= cell.evidence.collapsed
 
 
 def stale(*cells: Cell) -> str:
@@ -123,10 +115,17 @@ def stale(*cells: Cell) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """A published size of a gain; ``draw`` is its variance as a share of that of one of ours."""
+    """A published size of a gain.
+
+    Attributes:
+        size: of the gain.
+        draw: its variance as a share of that of one of ours.
+        rounding: the most by which the rounding of the print, or of both prints, has moved it.
+    """
 
     size: float
     draw: float = 1.0
+    rounding: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +135,8 @@ class Judged:
     Attributes:
         word: "reproduced": significant, in the published direction, and not significantly of
             another size; "different": significant in the other direction, or significantly of
-            another size; "undecidable": neither a gain nor a difference to the published one is
-            shown.
+            another size, and not within the rounding of what is published; "undecidable": neither
+            a gain nor a difference to the published one is shown.
         says: what was shown.
         p_of_none: two-sided p value of no gain.
         p_of_size: two-sided p value of the published size.
@@ -173,7 +172,7 @@ def judge_all(found: Sequence[tuple[Gain, Published]]) -> list[Judged]:
     judged = []
     for position, (gain, published) in enumerate(found):
         none, size = adjusted[2 * position : 2 * position + 2]
-        word, says = _word(gain.mean, published.size, none, size)
+        word, says = _word(gain.mean, published, none, size)
         judged.append(
             Judged(
                 word=word,
@@ -188,9 +187,15 @@ def judge_all(found: Sequence[tuple[Gain, Published]]) -> list[Judged]:
     return judged
 
 
-def _word(mean: float, published: float, p_of_none: float, p_of_size: float) -> tuple[Word, str]:
+def _word(mean: float, print_: Published, p_of_none: float, p_of_size: float) -> tuple[Word, str]:
     """Return the word that two adjusted p values give, and what was shown."""
     shown, other_size = significant(p_of_none), significant(p_of_size)
+    published = print_.size
+    if within(mean - published, print_.rounding):
+        # Whatever is significant, the exact published gain may be ours.
+        if shown and mean * published > 0:
+            return "reproduced", "in the same direction, and alike but for the print's rounding"
+        return "undecidable", "alike but for the print's rounding, and no direction is shown"
     if shown and mean * published <= 0:
         return "different", "in the other direction" if published else "none was published"
     if other_size:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import bisect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.report.numbers import bracket, fixed, signed
-from harness.stats import grid, intervals, location, power
+from harness.stats import grid, intervals, location
 from harness.stats.multiple import significant
+from harness.verdict import seeds
 from harness.verdict.grim import TRUNCATED, Grim, grim
+from harness.verdict.seeds import within
 from harness.verdict.values import LEVEL, Basis, Evidence, Test, Verdict, Word
-
-MOST_SEEDS = 1000
-"""Largest number of seeds that is looked for."""
 
 MOST_RUNS = 5
 """Largest number of runs whose mean is looked for where no single run gives a number."""
-
-POWER = 0.8
-"""Probability with which the seeds that are named reach a verdict about an exact number."""
 
 BASES: tuple[Basis, ...] = ("mean", "draw")
 """The bases of the tests, both of which are made."""
@@ -41,6 +36,18 @@ def judge(evidence: Evidence) -> Verdict:
     What is known of the published number alone comes first, since no run of ours can change it;
     then what keeps ours from being compared; then the tests.
     """
+    published = _published(evidence)
+    verdict = _judge(evidence, published)
+    if any(fact.word is not None for fact in published) and evidence.values:
+        # What a comparison would say if the number were one that runs could give.
+        otherwise = _judge(evidence, ())
+        said = f"otherwise {otherwise.text}: {otherwise.reason}"
+        verdict = replace(verdict, facts=(*verdict.facts, said))
+    return replace(verdict, facts=(*verdict.facts, *_floor(verdict), *evidence.remarks))
+
+
+def _judge(evidence: Evidence, published: Sequence[_Fact]) -> Verdict:
+    """Return the verdict with the facts beside it, given what is known of the published number."""
     values, least = evidence.values, least_sd(evidence)
     blank = Verdict(
         word="undecidable",
@@ -52,7 +59,7 @@ def judge(evidence: Evidence) -> Verdict:
         interval=intervals.t_interval(values, least=least) if len(values) > 1 else None,
         tests=tuple(_test(evidence, basis) for basis in BASES) if len(values) > 1 else (),
     )
-    facts = [*_published(evidence), *_obstacles(evidence)]
+    facts = [*published, *_obstacles(evidence)]
     decisive = next((fact for fact in facts if fact.word is not None), None)
     if decisive is not None and decisive.word is not None:
         verdict = replace(blank, word=decisive.word, reason=decisive.text)
@@ -63,11 +70,7 @@ def judge(evidence: Evidence) -> Verdict:
     else:
         verdict = _too_few(blank)
     others = tuple(fact.text for fact in facts if fact is not decisive)
-    if decisive is not None and decisive in _published(evidence) and evidence.values:
-        # What a comparison would say if the number were one that runs could give.
-        otherwise = judge(replace(evidence, is_share=False))
-        others = (*others, f"otherwise {otherwise.text}: {otherwise.reason}")
-    return replace(verdict, facts=(*others, *_floor(blank), *evidence.remarks))
+    return replace(verdict, facts=others)
 
 
 def _floor(blank: Verdict) -> tuple[str, ...]:
@@ -172,9 +175,7 @@ def _test(evidence: Evidence, basis: Basis) -> Test:
     """Test the values against the published number, see ``Test``."""
     values, published = evidence.values, evidence.printed.value
     mean, least = intervals.mean(values), least_sd(evidence)
-    if intervals.sd(values) == 0.0 and abs(mean - published) <= evidence.printed.resolution:
-        published = mean  # values that do not vary and are printed alike are not another number
-    draw = _draw(evidence, basis)
+    draw = seeds.draw(evidence, basis)
     result = location.prediction_test(values, published, draw=draw, least=least)
     from scipy.special import stdtrit  # slow to import
 
@@ -192,22 +193,17 @@ def _test(evidence: Evidence, basis: Basis) -> Test:
     )
 
 
-def _draw(evidence: Evidence, basis: Basis) -> float:
-    """Return the variance of the published number as a share of that of one run."""
-    return 1.0 / evidence.printed.runs if basis == "draw" else 0.0
-
-
 def _tested(blank: Verdict) -> Verdict:
     """Judge values of several seeds by the test whose basis the evidence names."""
     evidence = blank.evidence
     test = next(test for test in blank.tests if test.basis == evidence.basis)
-    differs, equivalent = significant(test.difference), significant(test.equivalence)
+    differs, equivalent = _differs(blank, test), significant(test.equivalence)
     difference = _mean(blank) - evidence.printed.value
     digits = max(evidence.printed.digits, 2)
     shown = (
         f"{fixed(_mean(blank), digits)} against {evidence.printed.text}"
         f" ({signed(difference, digits)}; difference p {_p(test.difference)}, equivalence within"
-        f" ± {_number(evidence.margin.value)} p {_p(test.equivalence)})"
+        f" ± {_number(evidence.margin.value)} p {_p(test.equivalence)}{_rounded(blank, test)})"
     )
     if equivalent:
         word: Word = "equivalent, not equal" if differs else "reproduced"
@@ -215,56 +211,32 @@ def _tested(blank: Verdict) -> Verdict:
     if differs:
         side: Literal["above", "below"] = "above" if difference > 0 else "below"
         return replace(blank, word="different", side=side, reason=shown, rests_on=test)
-    needed = _needed(blank, abs(difference))
-    decided = f"about {needed} seeds" if needed else f"no number of seeds up to {MOST_SEEDS}"
+    needed = seeds.needed(evidence, max(blank.sd or 0.0, blank.least_sd), difference)
+    decided = f"about {needed} seeds" if needed else f"no number of seeds up to {seeds.MOST}"
     sure = "" if evidence.basis == "draw" else " with 80 % probability"
     reason = f"{shown}; {decided} would decide{sure}, if mean and spread stay as they are"
     return replace(blank, word="undecidable", reason=reason, rests_on=test, seeds_needed=needed)
 
 
-def _needed(blank: Verdict, difference: float) -> int | None:
-    """Return the seeds with which a difference or an equivalence is shown with 80 % power."""
-    evidence, sd = blank.evidence, max(blank.sd or 0.0, blank.least_sd)
-    found = [
-        seeds
-        for seeds in (
-            _smallest(evidence, sd, difference, margin=None),
-            _smallest(evidence, sd, difference, margin=evidence.margin.value),
-        )
-        if seeds is not None
-    ]
-    return max(min(found), len(evidence.values) + 1) if found else None
+def _differs(verdict: Verdict, test: Test) -> bool:
+    """Return whether a difference is shown: significant, and more than the print's rounding.
 
-
-def _smallest(
-    evidence: Evidence, sd: float, difference: float, *, margin: float | None
-) -> int | None:
-    """Return the smallest number of seeds whose power suffices, None up to ``MOST_SEEDS``.
-
-    Args:
-        evidence: of the number; its basis is that of the test.
-        sd: of one run.
-        difference: between the true mean and the published number.
-        margin: of the test of equivalence; None for the test of difference.
+    The number behind "83.6" lies anywhere from 83.55 to 83.65. However little ours vary, a mean in
+    there is not shown to be another number. Tests and equivalence take the print as it stands.
     """
-    from scipy.special import stdtrit  # slow to import
+    return significant(test.difference) and not _within_rounding(verdict)
 
-    def reached(n: int) -> bool:
-        if evidence.basis == "draw":
-            # The published draw is what it is: is the test significant with the same mean and sd?
-            error = sd * math.sqrt(_draw(evidence, "draw") + 1 / n)
-            if margin is None:
-                return difference > float(stdtrit(n - 1, 1 - LEVEL / 2)) * error
-            return difference + float(stdtrit(n - 1, 1 - LEVEL)) * error < margin
-        if margin is None:
-            return power.power_t(n, sd, difference) >= POWER
-        return power.power_tost(n, sd, difference, margin) >= POWER
 
-    counts = range(2, MOST_SEEDS + 1)
-    if not reached(MOST_SEEDS):
-        return None
-    # The first count that is reached: False sorts before True.
-    return counts[bisect.bisect_left(counts, 1, key=lambda n: int(reached(n)))]
+def _within_rounding(verdict: Verdict) -> bool:
+    printed = verdict.evidence.printed
+    return within(_mean(verdict) - printed.value, printed.resolution)
+
+
+def _rounded(verdict: Verdict, test: Test) -> str:
+    """Return that a significant difference is one that the print's rounding may have made."""
+    if not significant(test.difference) or not _within_rounding(verdict):
+        return ""
+    return f", but the print is rounded by up to {_number(verdict.evidence.printed.resolution)}"
 
 
 def _too_few(blank: Verdict) -> Verdict:
@@ -272,15 +244,25 @@ def _too_few(blank: Verdict) -> Verdict:
     evidence, count = blank.evidence, len(blank.evidence.values)
     if evidence.lacking:
         return replace(blank, reason=evidence.lacking)
-    seeds = f"{count} seed{'' if count == 1 else 's'}: no spread over seeds"
+    few = f"{count} seed{'' if count == 1 else 's'}: no spread over seeds"
     if evidence.sd is None:
-        return replace(blank, reason=f"{seeds}; seeds needed: unknown, at least two")
-    sd, margin = evidence.sd, evidence.margin.value
-    needed = _smallest(evidence, sd.value, 0.0, margin=margin)
-    named = f"with the sd {_number(sd.value)} of {sd.source}"
-    decided = f"{needed} seeds" if needed else f"no number of seeds up to {MOST_SEEDS}"
-    reason = f"{seeds}; {named}, {decided} would show equivalence within ± {_number(margin)}"
-    return replace(blank, reason=reason, seeds_needed=needed)
+        return replace(blank, reason=f"{few}; seeds needed: unknown, at least two")
+    sd = max(evidence.sd.value, blank.least_sd)
+    named = f"with the sd {_number(sd)} of {evidence.sd.source}"
+    if sd > evidence.sd.value:
+        named = (
+            f"with the sd {_number(sd)}, half of {_step(evidence)[1]}, since that of"
+            f" {evidence.sd.source} is less ({_number(evidence.sd.value)})"
+        )
+    difference = 0.0 if blank.mean is None else blank.mean - evidence.printed.value
+    at = "no difference" if blank.mean is None else "the difference of this seed"
+    found = seeds.needed(evidence, sd, difference)
+    decided = f"about {found} seeds" if found else f"no number of seeds up to {seeds.MOST}"
+    digits = max(evidence.printed.digits, 2)
+    shown = f" ({signed(difference, digits)})" if blank.mean is not None else ""
+    sure = "" if evidence.basis == "draw" else " with 80 % probability"
+    reason = f"{few}; {named} and {at}{shown}, {decided} would decide{sure}"
+    return replace(blank, reason=reason, seeds_needed=found)
 
 
 def sensitivity(verdict: Verdict) -> str:
@@ -288,7 +270,7 @@ def sensitivity(verdict: Verdict) -> str:
     test = verdict.rests_on
     if test is None:
         return ""
-    differs = significant(test.difference)
+    differs = _differs(verdict, test)
     below, above = (
         ("different", "equivalent, not equal") if differs else ("undecidable", "reproduced")
     )

@@ -13,7 +13,8 @@ from harness.store.margins import TableFile
 from harness.verdict import effects as effects_of
 from harness.verdict import frozen
 from harness.verdict.answer import answer
-from harness.verdict.collect import Cell, Collected, collect
+from harness.verdict.cell import Cell, Gathered
+from harness.verdict.collect import Collected, collect
 from harness.verdict.effects import Effect, JudgedClaim, by_word
 from harness.verdict.frozen import Standing
 from harness.verdict.judge import judge
@@ -55,9 +56,7 @@ class TableVerdict:
     @property
     def title(self) -> str:
         """The experiment, the table of the paper that it is, and whether it is a part of it."""
-        source = self.plan.table.source
-        title = f"{self.plan.name} ({source})" if source else self.plan.name
-        return f"{title}, narrowed" if self.narrowing is not None else title
+        return title(self.plan.name, self.plan.table.source, narrowed=self.narrowing is not None)
 
     @property
     def page(self) -> str:
@@ -70,15 +69,7 @@ class TableVerdict:
     @property
     def scale(self) -> tuple[str, ...]:
         """What is not the paper's: first what holds for all columns, then of each the rest."""
-        scale = self.collected.scale
-        trained = {c.column.name for c in self.plan.columns if c.column.cost is None} or {*scale}
-        reasons = dict.fromkeys(reason for column in scale.values() for reason in column)
-        common = [r for r in reasons if all(r in scale[column] for column in trained)]
-        others: dict[tuple[str, ...], list[str]] = {}
-        for column, own in scale.items():
-            if rest := tuple(reason for reason in own if reason not in common):
-                others.setdefault(rest, []).append(column)
-        return (*common, *(f"{', '.join(c)}: {', '.join(rest)}" for rest, c in others.items()))
+        return scale(self.collected)
 
     @property
     def narrowed(self) -> str:
@@ -105,17 +96,43 @@ class TableVerdict:
     @property
     def answer(self) -> str:
         """One plain sentence on whether the table is reproduced; "" without published numbers."""
-        words = [judged.word for _, judged in self.numbers]
-        return answer(self.what, words, sum(judged.mean is None for _, judged in self.numbers))
-
-    def is_scaled(self, cell: Cell, judged: Verdict) -> bool:
-        """Whether a number is kept from being compared by something that ``scale`` says."""
-        return bool({*judged.evidence.foreign} & {*self.collected.scale[cell.column.name]})
+        return answer_of(self.what, self.numbers)
 
     def why(self, cell: Cell, judged: Verdict) -> tuple[str, ...]:
         """Return reason and facts of a verdict without what ``scale`` says of its column."""
         said = self.collected.scale[cell.column.name]
         return tuple(text for text in (judged.reason, *judged.facts) if text not in said)
+
+
+def answer_of(what: str, numbers: Sequence[tuple[Cell, Verdict]]) -> str:
+    """Return the sentence on whether a table, or the part of it in words, is reproduced."""
+    words = [judged.word for _, judged in numbers]
+    return answer(what, words, sum(judged.mean is None for _, judged in numbers))
+
+
+def title(name: str, source: str, *, narrowed: bool) -> str:
+    """Return the title of a verdict: see ``TableVerdict.title``."""
+    full = f"{name} ({source})" if source else name
+    return f"{full}, narrowed" if narrowed else full
+
+
+def scale(gathered: Gathered) -> tuple[str, ...]:
+    """Return what is not the paper's: first what holds for all columns, then of each the rest."""
+    scale = gathered.scale
+    columns = {cell.column.name: cell.column for cell in gathered.cells.values()}
+    trained = {name for name, column in columns.items() if column.cost is None} or {*scale}
+    reasons = dict.fromkeys(reason for column in scale.values() for reason in column)
+    common = [r for r in reasons if all(r in scale[column] for column in trained)]
+    others: dict[tuple[str, ...], list[str]] = {}
+    for name, own in scale.items():
+        if rest := tuple(reason for reason in own if reason not in common):
+            others.setdefault(rest, []).append(name)
+    return (*common, *(f"{', '.join(c)}: {', '.join(rest)}" for rest, c in others.items()))
+
+
+def is_scaled(cell: Cell, judged: Verdict, gathered: Gathered) -> bool:
+    """Whether a number is kept from being compared by what ``scale`` says of its column."""
+    return bool({*judged.evidence.foreign} & {*gathered.scale[cell.column.name]})
 
 
 def judge_plan(
@@ -134,16 +151,9 @@ def judge_plan(
         known: what was read of the plan already; None to read it.
     """
     collected = collect(plan, margin=margin, known=known)
-    numbers = tuple(
-        (cell, judge(_with_units(cell.evidence)))
-        for row in plan.table.rows
-        for column in plan.columns
-        if (cell := collected.cells[row.name, column.column.name]).evidence is not None
-        and cell.evidence is not None
-    )
     return TableVerdict(
         collected=collected,
-        numbers=numbers,
+        numbers=numbers(collected),
         effects=effects_of.effects(collected),
         claims=effects_of.claims(collected),
         standings=frozen.standings(
@@ -151,6 +161,18 @@ def judge_plan(
         ),
         narrowing=narrowing(plan),
         margin=margin,
+    )
+
+
+def numbers(gathered: Gathered) -> tuple[tuple[Cell, Verdict], ...]:
+    """Judge every published number, by row and then by column."""
+    columns = dict.fromkeys(column for _, column in gathered.cells)
+    return tuple(
+        (cell, judge(_with_units(cell.evidence)))
+        for row in gathered.table.rows
+        for column in columns
+        if (cell := gathered.cells[row.name, column]).evidence is not None
+        and cell.evidence is not None
     )
 
 
@@ -177,17 +199,25 @@ def summary(verdict: TableVerdict) -> tuple[str, ...]:
 
     Gains and claims are judged at any scale; it is marked where it is not the paper's.
     """
+    numbers, subject = verdict.numbers, verdict.plan.table.subject
+    return lines_of(verdict.title, subject, numbers, verdict.effects, verdict.claims)
+
+
+def lines_of(
+    title: str,
+    subject: str,
+    numbers: Sequence[tuple[Cell, Verdict]],
+    effects: Sequence[Effect],
+    claims: Sequence[JudgedClaim],
+) -> tuple[str, ...]:
+    """Return the lines of a summary of all verdicts on a table, see ``summary``."""
     parts: tuple[tuple[str, Sequence[Word], bool], ...] = (
-        ("published numbers", [v.word for _, v in verdict.numbers], False),
-        (
-            "gains of " + verdict.plan.table.subject,
-            [e.word for e in verdict.effects],
-            any(e.scale for e in verdict.effects),
-        ),
-        ("claims", [c.word for c in verdict.claims], any(c.scale for c in verdict.claims)),
+        ("published numbers", [v.word for _, v in numbers], False),
+        ("gains of " + subject, [e.word for e in effects], any(e.scale for e in effects)),
+        ("claims", [c.word for c in claims], any(c.scale for c in claims)),
     )
     return tuple(
-        f"{verdict.title}, {name}: {counted(words)}" + (SCALED if scaled else "")
+        f"{title}, {name}: {counted(words)}" + (SCALED if scaled else "")
         for name, words, scaled in parts
         if words
     )
@@ -195,14 +225,19 @@ def summary(verdict: TableVerdict) -> tuple[str, ...]:
 
 def remarks(verdict: TableVerdict) -> tuple[str, ...]:
     """Return what holds for all verdicts on a table: that it is a part, its scale, its margins."""
-    lines = [verdict.narrowed] if verdict.narrowed else []
-    if verdict.margin is not None:
+    return remarks_of(verdict.narrowed, verdict.margin, verdict.scale)
+
+
+def remarks_of(narrowed: str, margin: Margin | None, scale: Sequence[str]) -> tuple[str, ...]:
+    """Return the lines of ``remarks``."""
+    lines = [narrowed] if narrowed else []
+    if margin is not None:
         lines.append(
-            f"A separate verdict: the margin ± {verdict.margin.value:g} was given by hand, in place"
+            f"A separate verdict: the margin ± {margin.value:g} was given by hand, in place"
             " of the table's."
         )
-    if verdict.scale:
-        lines.append(f"* Not at the paper's scale: {'; '.join(verdict.scale)}.")
+    if scale:
+        lines.append(f"* Not at the paper's scale: {'; '.join(scale)}.")
     return tuple(lines)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from harness.verdict import page
 from harness.verdict.answer import NO_RUN
-from harness.verdict.collect import Cell
+from harness.verdict.cell import Cell
 from harness.verdict.judge import describe
-from harness.verdict.table import TableVerdict, remarks, summary
+from harness.verdict.table import TableVerdict, is_scaled, remarks, summary
 from harness.verdict.values import Verdict, Word
 
 MOST = 3
@@ -82,7 +82,7 @@ def _number(verdict: TableVerdict, cell: Cell, judged: Verdict) -> str:
     evidence = judged.evidence
     published = evidence.printed.text
     name, mark = f"{cell.row.name} / {cell.column.name}", ""
-    if verdict.is_scaled(cell, judged):
+    if is_scaled(cell, judged, verdict.collected):
         mark = " *"
     if judged.mean is None:
         name = f"{name}: published {published}"

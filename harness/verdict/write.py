@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -10,16 +11,17 @@ import msgspec
 from harness.canonical import short
 from harness.report.values import Context
 from harness.stats.intervals import Interval
-from harness.verdict import existing, page
+from harness.verdict import existing, page, stored
 from harness.verdict.answer import FAMILIES
-from harness.verdict.effects import JudgedClaim
+from harness.verdict.cell import Cell, Gathered
+from harness.verdict.effects import Effect, JudgedClaim
 from harness.verdict.frozen import Standing
 from harness.verdict.judge import sensitivity
-from harness.verdict.table import TableVerdict, gains, remarks, summary
+from harness.verdict.table import TableVerdict, gains, is_scaled, remarks, summary
 from harness.verdict.values import LEVEL, Verdict
 
-FORMAT = 2
-"""Version of the JSON layout."""
+FORMAT = 3
+"""Version of the JSON layout; 3 added the cells, from which everything can be judged again."""
 
 
 def to_json(verdict: Verdict) -> dict[str, Any]:
@@ -73,22 +75,33 @@ def table_to_json(verdict: TableVerdict, context: Context) -> dict[str, Any]:
         "scale": list(verdict.scale),
         "scales": {column: list(said) for column, said in verdict.collected.scale.items()},
         "context": {**own, "versions": dict(context.versions)},
+        **judged_to_json(verdict.collected, verdict.numbers, verdict.effects, verdict.claims),
+        "how": _how(verdict, context),
+        "cells": stored.cells_to_json(verdict.collected),
+    }
+
+
+def judged_to_json(
+    gathered: Gathered,
+    numbers: Sequence[tuple[Cell, Verdict]],
+    effects: Sequence[Effect],
+    claims: Sequence[JudgedClaim],
+) -> dict[str, Any]:
+    """Return the verdicts themselves as JSON values: numbers, gains and claims."""
+    return {
         "numbers": [
             {
                 "row": cell.row.name,
                 "label": cell.row.label,
                 "column": cell.column.name,
                 "metric": cell.metric.name,
-                "scaled": verdict.is_scaled(cell, judged),
+                "scaled": is_scaled(cell, judged, gathered),
                 **to_json(judged),
             }
-            for cell, judged in verdict.numbers
+            for cell, judged in numbers
         ],
-        "effects": [
-            {**dataclasses.asdict(e), "interval": _interval(e.interval)} for e in verdict.effects
-        ],
-        "claims": [_claim(claim) for claim in verdict.claims],
-        "how": _how(verdict, context),
+        "effects": [{**dataclasses.asdict(e), "interval": _interval(e.interval)} for e in effects],
+        "claims": [_claim(claim) for claim in claims],
     }
 
 
@@ -136,6 +149,10 @@ def _claim(judged: JudgedClaim) -> dict[str, Any]:
         "scale": list(judged.scale),
         "p": judged.p,
         "p_against": judged.p_against,
+        "decided_by": stored.parts_to_json(judged.claim),
+        "holds": judged.claim.holds,
+        "counts": judged.claim.counts,
+        "instead": judged.claim.instead,
     }
 
 
@@ -160,11 +177,11 @@ def view(verdict: TableVerdict, context: Context) -> page.Verdicts:
 
 
 def _how(verdict: TableVerdict, context: Context) -> str:
+    named = {standing.column for standing in verdict.standings}
     margins = {
-        f"{cell.column.name} ± {judged.evidence.margin.value:.4g}"
-        f" ({judged.evidence.margin.source})": None
-        for cell, judged in verdict.numbers
-        if cell.column.cost is None
+        f"{cell.column.name} ± {cell.margin.value:.4g} ({cell.margin.source})": None
+        for cell in verdict.collected.cells.values()
+        if cell.column.name in named
     }
     changed = " with changes" if context.dirty else ""
     return (

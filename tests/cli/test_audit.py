@@ -23,6 +23,8 @@ from tests.conftest import Harness
         (("audit", "paper", "--format", "docx"), ("no format 'docx'; known: md, tex, json",)),
         (("audit", "code", "--format", "png"), ("no format 'png'",)),
         (("audit", "data", "busi", "--format", ","), ("give at least one name",)),
+        (("audit", "paper", "--format", "md,md,,"), ("no empty one; known: md, tex, json",)),
+        (("report", "table1", "--format", "md,,"), ("no empty one; known: md, tex, json, csv",)),
     ],
 )
 def test_bad_input_gets_one_line(

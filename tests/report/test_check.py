@@ -73,6 +73,33 @@ def test_what_was_written_agrees(written: Plan, harness: Harness) -> None:
     assert "2 tables and pages compared with what they are made from, 0 differences, 0" in out
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--metrics", "kappa", "--classes"), "--metrics, --classes would change nothing"),
+        (("--form", "md"), "--format would change nothing"),
+        (("table1", "table2"), "2 were given"),
+    ],
+)
+def test_what_a_comparison_does_not_use_is_refused(
+    harness: Harness, words: tuple[str, ...], says: str
+) -> None:
+    code, lines, _ = _check(harness, *words)
+    assert code == 2
+    assert len(lines) == 1 and says in lines[0]
+
+
+def test_every_option_of_writing_is_refused_in_a_comparison() -> None:
+    from harness.cli import main, report
+
+    group = main._parser()._subparsers
+    assert group is not None
+    choices: Any = group._group_actions[0].choices
+    known = {option for a in choices["report"]._actions for option in a.option_strings}
+    used = {"-h", "--help", "--check", "--out", "--profile"}
+    assert known == used | {*report.OF_WRITING}
+
+
 def test_nothing_but_the_folder_is_needed(written: Plan, harness: Harness) -> None:
     shutil.rmtree("runs")
     shutil.rmtree("data")

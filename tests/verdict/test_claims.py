@@ -12,14 +12,17 @@ import pytest
 
 from harness.errors import UserError
 from harness.plan.plan import Plan
-from harness.spec.claim import Claim, Ordering
+from harness.spec.claim import Claim, Margin, Ordering
 from harness.spec.printed import Printed
 from harness.spec.run import sources
 from harness.stats import grid, location
 from harness.stats.multiple import LEVEL
+from harness.store import margins as ledger
+from harness.store.margins import TableFile
 from harness.store.record import Records
 from harness.verdict import gains
 from harness.verdict.claims import JudgedClaim
+from harness.verdict.frozen import chosen
 from harness.verdict.gains import Gain, Published
 from harness.verdict.table import judge_plan
 from harness.verdict.values import Word
@@ -252,3 +255,99 @@ def test_family_of_gains_errs_at_most_at_the_level(
     rng = np.random.default_rng(11)
     wrong = [bool(_family(rng, np.asarray(truth), sd, seeds)) for _ in range(ROUNDS)]
     assert np.mean(wrong) <= MOST
+
+
+def _judged_gain(values: tuple[float, ...], size: float, rounding: float) -> Word:
+    gain = Gain(seeds=tuple(range(len(values))), values=values, least_sd=0.005)
+    return gains.judge_all([(gain, Published(size=size, rounding=rounding))])[0].word
+
+
+def test_rounding_of_both_prints_is_no_difference_of_gains() -> None:
+    values = (1.08, 1.09, 1.09, 1.08)
+    assert _judged_gain(values, 1.0, 0.0) == "different"
+    assert _judged_gain(values, 1.0, 0.1) == "reproduced"
+    assert _judged_gain(values, 1.0, 0.08) == "different"
+    # Prints that are equal do not say that the other row was not worse.
+    assert _judged_gain((0.08, 0.09, 0.09, 0.08), 0.0, 0.1) == "undecidable"
+    assert _judged_gain((0.18, 0.19, 0.19, 0.18), 0.0, 0.1) == "different"
+
+
+def _unprinted(folder: Path, *claims: Claim) -> Plan:
+    """Return a table that prints one row alone: the others fail in each way that a claim sees."""
+    rows = [
+        _row("ours", {FAMILY: "90.63"}, 0.1),
+        _row("collapsed", {}, 0.2),
+        _row("gone", {}, 0.3),
+        _row("single", {}, 0.4),
+        _row("absent", {}, None),
+    ]
+    made = _plan(folder, _table(rows, claims=claims))
+    counts = {"ours": (115, 116, 118), "gone": (102, 103, 104), "single": (40,)}
+    _plant(made, counts | {"collapsed": (40, 40, 40)}, "collapsed")
+    return made
+
+
+def _without_predictions(made: Plan, row: str) -> None:
+    for cell_run in made.cell_runs:
+        if cell_run.row.name == row:
+            Records(made.options.runs).predictions_path(cell_run.run.key()).unlink()
+
+
+def test_claims_see_of_rows_that_print_nothing_what_they_see_of_others(tmp_path: Path) -> None:
+    names = ("collapsed", "gone", "absent")
+    made = _unprinted(tmp_path, *(_claim(_over(name)) for name in names))
+    _without_predictions(made, "gone")
+    words = dict(zip(names, judge_plan(made).claims, strict=True))
+    assert words["collapsed"].word == "collapsed"
+    assert "predicts one class alone" in words["collapsed"].reason
+    assert words["gone"].word == "undecidable"
+    assert "predictions" in words["gone"].reason
+    assert words["absent"].word == "not run"
+    assert "does not have this method" in words["absent"].reason
+
+
+def test_collapsed_comes_before_too_few_seeds(tmp_path: Path) -> None:
+    rows = [_row("ours", {FAMILY: "90.63"}, 0.1), _row("theirs", {FAMILY: "80.47"}, 0.2)]
+    claims = (_claim(_over("theirs")),)
+    made = _plan(tmp_path, _table(rows, subject="ours", claims=claims))
+    _plant(made, {"ours": (115, 116), "theirs": (40,)}, "theirs")
+    verdict = judge_plan(made)
+    assert [verdict.effects[0].word, verdict.claims[0].word] == ["collapsed"] * 2
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_not_worse_has_the_margin_of_a_column_without_numbers(tmp_path: Path, own: bool) -> None:
+    rows = [_row("ours", {}, 0.1), _row("theirs", {}, 0.2)]
+    claims = (_claim(_over("theirs", holds="not worse")),)
+    margins = {FAMILY: Margin(value=8.0, source="a test")} if own else {}
+    table = _table(rows, claims=claims, margins=margins)
+    made = _plan(tmp_path, table)
+    _plant(made, {"ours": (102, 103, 104), "theirs": (104, 105, 106)})
+    file = TableFile(name="planted")
+    ledger.freeze(made.options.runs, file, chosen(made.table))
+    verdict = judge_plan(made, file=file)
+    allowed = 8.0 if own else 0.5
+    # Two images of 128 are 1.56 points.
+    assert verdict.claims[0].word == ("reproduced" if own else "undecidable")
+    (standing,) = verdict.standings
+    assert standing.margin.value == pytest.approx(allowed, abs=0.3)
+    assert "frozen since" in standing.says
+    assert f"(worse by {standing.margin.value:.4g} at most)" in verdict.claims[0].reason
+    # As that of printed numbers, it cannot be changed afterwards.
+    other = replace(table, margins={FAMILY: Margin(value=9.0, source="later")})
+    with pytest.raises(UserError, match="was frozen at the first run"):
+        ledger.check(made.options.runs, file, chosen(other))
+
+
+def test_margin_of_claims_that_others_were_frozen_with_does_not_bind(tmp_path: Path) -> None:
+    rows = [_row("ours", {}, 0.1), _row("theirs", {}, 0.2)]
+    first = _table(rows, claims=(_claim(_over("theirs", holds="not worse")),))
+    ledger.freeze(tmp_path, TableFile(name="one"), chosen(first))
+    theirs = Ordering(row="theirs", than="ours", column=FAMILY, holds="not worse")
+    second = _table(
+        rows, claims=(_claim(theirs),), margins={FAMILY: Margin(value=1.0, source="own")}
+    )
+    ledger.check(tmp_path, TableFile(name="two"), chosen(second))
+    same = replace(first, margins={FAMILY: Margin(value=1.0, source="own")})
+    with pytest.raises(UserError, match="one / "):
+        ledger.check(tmp_path, TableFile(name="two"), chosen(same))

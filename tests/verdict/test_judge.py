@@ -162,6 +162,67 @@ def test_equal_typed_values_have_the_spread_of_their_last_digit(
     assert "half of one last digit (0.1)" in said and "0.05" in said
 
 
+@pytest.mark.parametrize(
+    ("values", "published", "word"),
+    [
+        # The print may stand for 82.5 to 83.5: no other number is shown, and none within 0.25.
+        ((83.43,) * 3, "83", "undecidable"),
+        ((83.42, 83.43, 83.44), "83", "undecidable"),
+        ((83.62,) * 5, "83.6", "reproduced"),
+        ((83.61, 83.62, 83.63, 83.62, 83.62), "83.6", "reproduced"),
+        ((83.65,) * 5, "83.6", "reproduced"),  # 83.65 is printed 83.6 by rounding to even
+        ((83.66,) * 5, "83.6", "equivalent, not equal"),
+        ((83.65, 83.66, 83.67, 83.66, 83.66), "83.6", "equivalent, not equal"),
+        ((83.51,) * 3, "83", "different"),
+        ((83.50, 83.51, 83.52), "83", "different"),
+        ((82.49,) * 3, "83", "different"),
+    ],
+)
+def test_rounding_of_the_print_is_treated_alike_whether_values_vary_or_not(
+    values: tuple[float, ...], published: str, word: str
+) -> None:
+    verdict = judge(evidence(values, published, 0.25))
+    assert verdict.word == word
+    # Whatever is called equivalent lies within the margin of the print as it stands.
+    assert verdict.mean is not None
+    inside = abs(verdict.mean - float(published)) < 0.25
+    assert inside == (word in ("reproduced", "equivalent, not equal"))
+    test = verdict.rests_on
+    assert test is not None and test.difference < 0.05  # but for the rounding, all are different
+    below = "undecidable" if word in ("undecidable", "reproduced") else "different"
+    assert sensitivity(verdict).startswith(f"{below} below")
+    again = judge(evidence(values, published, test.turns_at * (1 - 1e-9)))
+    assert again.word == below
+
+
+def test_otherwise_is_what_the_tests_of_the_page_say() -> None:
+    # 83.6 is no share of 37 images; 31 of 37 are 83.78. Half an image is the least sd.
+    given: dict[str, Any] = {"is_share": True, "printed_n": 37, "basis": "draw"}
+    verdict = judge(evidence((81.08, 81.08, 81.08), "83.60", 0.25, **given))
+    assert verdict.word == "unattainable"
+    (said,) = [fact for fact in verdict.facts if fact.startswith("otherwise ")]
+    draw = next(test for test in verdict.tests if test.basis == "draw")
+    assert f"difference p {draw.difference:.3g}, equivalence" in said
+    assert verdict.least_sd == pytest.approx(50 / 37)
+
+
+def test_seeds_that_one_seed_asks_for_take_its_difference_and_the_believed_spread() -> None:
+    sd = NamedSd(value=0.1, source="other rows")
+    far = judge(evidence((70.0,), "83.0", 0.5, sd=sd))
+    # 13 points away no number of seeds shows equivalence, but two or more a difference.
+    assert "the difference of this seed (−13.00)" in far.reason
+    assert "equivalence" not in far.reason
+    near = judge(evidence((83.1,), "83.0", 0.5, sd=sd))
+    assert near.seeds_needed is not None and far.seeds_needed is not None
+    assert near.seeds_needed > far.seeds_needed == 2
+    # Of 37 images no sd below half an image is believed.
+    floor = judge(evidence((83.78,), "83.78", 0.5, sd=sd, n=37, step=100 / 37))
+    assert "with the sd 1.351, half of one image of 37" in floor.reason
+    assert floor.seeds_needed is not None and floor.seeds_needed > 20
+    none = judge(evidence((), "83.0", 0.5, sd=sd))
+    assert "and no difference, about" in none.reason
+
+
 def test_resolution_of_typed_values_is_the_finest_that_is_known() -> None:
     # The values have two decimals; the print has one, or three, zeros included.
     assert judge(evidence((83.42, 83.42), "83.6", 1.0)).least_sd == pytest.approx(0.005)
