@@ -226,7 +226,7 @@ def test_a_stopped_owner_is_not_robbed_and_a_killed_one_is_replaced(
     second = _start(folder, *RUN)
     assert second.stderr is not None
     seen = ""
-    while "waiting: another process trains" not in seen:
+    while "waiting: process" not in seen:
         line = second.stderr.readline()
         assert line, seen
         seen += line
