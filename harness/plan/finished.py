@@ -12,18 +12,21 @@ SEARCHED = 32
 """Seeds below this number are looked for among the finished runs, besides the default ones."""
 
 
-def seeds(plan: Plan, among: Iterable[int] | None = None) -> tuple[int, ...]:
+def seeds(
+    plan: Plan, among: Iterable[int] | None = None, records: Records | None = None
+) -> tuple[int, ...]:
     """Return the seeds with which at least one run of a plan is finished, in ascending order.
 
     Args:
         plan: with any seeds of its own.
         among: seeds that are looked for; None for those of the plan, its default ones and all
             below ``SEARCHED``.
+        records: of the plan's run store; None to open it.
     """
     if among is None:
         default = plan.whole.seeds or plan.options.profile.seeds
         among = {*plan.seeds, *default, *range(SEARCHED)}
-    records = Records(plan.options.runs)
+    records = records or Records(plan.options.runs)
     kept = {path.stem for path in (records.folder / "records").glob("*.json")}
     if not kept:
         return ()

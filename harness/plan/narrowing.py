@@ -9,6 +9,7 @@ from harness.canonical import digest
 from harness.errors import listed
 from harness.plan import finished
 from harness.plan.plan import Plan
+from harness.store.record import Records
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,17 +44,18 @@ class Narrowing:
 _SELECTED = ("rows", "columns", "seeds")
 
 
-def narrowing(plan: Plan) -> Narrowing | None:
+def narrowing(plan: Plan, records: Records | None = None) -> Narrowing | None:
     """Return how a plan differs from its table's default; None for the whole table.
 
     Further seeds show more of the same table. Seeds narrow it where others have finished runs.
+    ``records`` are those of the plan's run store; None opens it.
     """
     rows = tuple(row.name for row in plan.table.rows)
     columns = tuple(column.name for column in plan.table.columns)
     splits = {
         f"{c.column.dataset}={c.split}": None for c in plan.columns if c.split != c.manifest.split
     }
-    left_out = _left_out(plan)
+    left_out = _left_out(plan, records)
     found: dict[str, tuple[str, ...]] = {
         "rows": rows if len(rows) < len(plan.whole.rows) else (),
         "columns": columns if set(columns) != {c.name for c in plan.whole.columns} else (),
@@ -69,8 +71,8 @@ def narrowing(plan: Plan) -> Narrowing | None:
     return Narrowing(parts=parts, left_out=left_out) if parts else None
 
 
-def _left_out(plan: Plan) -> tuple[int, ...]:
+def _left_out(plan: Plan, records: Records | None) -> tuple[int, ...]:
     """Return the seeds that have finished runs of this plan and are not asked for."""
     if plan.options.seeds is None:
         return ()
-    return tuple(seed for seed in finished.seeds(plan) if seed not in plan.seeds)
+    return tuple(seed for seed in finished.seeds(plan, None, records) if seed not in plan.seeds)

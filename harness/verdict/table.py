@@ -159,7 +159,7 @@ def judge_plan(
         standings=frozen.standings(
             plan, file or TableFile(name=plan.name), None if known is None else known.records
         ),
-        narrowing=narrowing(plan),
+        narrowing=narrowing(plan, None if known is None else known.records),
         margin=margin,
     )
 

@@ -182,11 +182,19 @@ def test_another_page_of_the_name_is_refused(
     line = _refused(harness(command, "table1", *ONE, *other, *name))
     assert why in line
     assert before == {path.name: path.read_bytes() for path in FOLDER.iterdir()}
-    # Nothing was frozen and nothing was trained before it was told.
-    assert not Path("runs/margins").exists()
     if command != "run":
         assert harness(command, "table1", *ONE, *other, *name, "--force")[0] == 0
         assert harness(command, "table1", *ONE, *other, *name)[0] == 0
+
+
+def test_a_run_is_refused_before_anything_is_trained(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.cli.run.train_plan", pytest.fail)
+    words = ("table1", "--profile", "smoke", "--datasets", "btmd", "--name", "mine")
+    assert harness("report", *words, *ROWS)[0] == 0
+    assert "rows vit, resnet50, not mae" in _refused(harness("run", *words, "--rows", "mae"))
+    assert not Path("runs/margins").exists()
 
 
 def test_more_seeds_are_written_over_fewer(harness: Harness) -> None:
