@@ -54,8 +54,8 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tables._row("unprinted", {}, 0.5),
     ]
     parts = [
-        Ordering(row=row, than="ours", column=FAMILY, holds=holds)
-        for row, holds in (("theirs", "better"), ("unprinted", "not worse"))
+        Ordering(row="theirs", than="ours", column=FAMILY),
+        Ordering(row="unprinted", than="ours", column=FAMILY, holds="not worse"),
     ]
     claims = [
         Claim(name=f"claim-{i}", text="A sentence.", source="", decided_by=(part,))
@@ -357,7 +357,7 @@ def _places(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-ODD = (
+ODD: tuple[Any, ...] = (
     *(None, True, 0, -1, 10**15, 10**30, 1e308, -1e308, 1e-308, 0.5, "", "abc", "../../../etc/x"),
     *([], {}, [1e308, 1e308], ["a"], {"a": 1}, "83.6", "\x00", "9" * 400, [[]], float(2**53)),
 )
