@@ -16,11 +16,10 @@ from contextlib import nullcontext
 from typing import NoReturn
 
 from harness import __version__, ranges
-from harness.cli import options
+from harness.cli import keeping, options
 from harness.cli.options import (
     add_execution,
     add_folders,
-    add_models,
     add_narrowing,
     add_output,
     add_overrides,
@@ -170,8 +169,8 @@ def _parser() -> argparse.ArgumentParser:
     add_selection(run)
     run.add_argument("--fresh", action="store_true", help="train everything anew")
     add_execution(run)
-    options.add_keep(run)
-    add_models(run)
+    keeping.add_keep(run)
+    keeping.add_models(run)
     add_output(run)
     options.add_naming(run)
 
@@ -200,7 +199,7 @@ def _parser() -> argparse.ArgumentParser:
     track = commands.add_parser("track", help="mirror finished records to MLflow")
     add_selection(track)
     add_study(track)
-    add_models(track)
+    keeping.add_models(track)
 
     commands.add_parser("list", help="list experiments, methods, data sets and profiles")
     doctor = commands.add_parser("doctor", help="show versions, device and prepared data")

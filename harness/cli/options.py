@@ -158,23 +158,6 @@ def seeds(text: str) -> tuple[int, ...]:
     return tuple(parsed)
 
 
-KEPT = ("maps",)
-"""What a training can keep for figures."""
-
-
-def kept(text: str) -> tuple[str, ...]:
-    """Parse what is kept for figures, separated by commas; "nothing" keeps nothing more."""
-    parsed = tuple(dict.fromkeys(names(text)))
-    if parsed == ("nothing",):
-        return ()
-    for name in parsed:
-        if name not in KEPT:
-            raise argparse.ArgumentTypeError(
-                f"{said(name)} cannot be kept; known: {', '.join(KEPT)}, or nothing"
-            )
-    return parsed
-
-
 rate = number(1e-6, 1e6)
 """Parses a number of TFLOPS."""
 
@@ -204,28 +187,6 @@ def add_execution(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument(
         "--track", choices=("on", "off"), default="on", help="log to MLflow while training"
-    )
-
-
-def add_models(parser: argparse.ArgumentParser) -> None:
-    """Add the option of what MLflow gets besides figures."""
-    parser.add_argument(
-        "--log-models",
-        action="store_true",
-        help="also log every pre-trained encoder to MLflow as a model (safetensors)",
-    )
-
-
-def add_keep(parser: argparse.ArgumentParser) -> None:
-    """Add what a training keeps for figures."""
-    parser.add_argument(
-        "--keep",
-        type=kept,
-        default=os.environ.get("HARNESS_KEEP") or "nothing",
-        metavar="maps",
-        help="also keep what figures show of the training by epoch: maps (attention and masking"
-        " weights of a few images); no number changes, `harness plan` says what it takes"
-        " (HARNESS_KEEP)",
     )
 
 

@@ -13,8 +13,8 @@ from harness.cost.stage import META
 from harness.data import registry
 from harness.data.parts import USES, part_name, part_size
 from harness.errors import UserError
+from harness.execute.counted import dataset_of
 from harness.execute.failure import FAILURES
-from harness.execute.stage import dataset_of
 from harness.plan.plan import Plan, StageRun, training_images
 from harness.spec.profile import OVERSAMPLING
 

@@ -19,6 +19,7 @@ from harness.errors import Damaged, UserError
 from harness.evaluate import classification
 from harness.evaluate.evaluator import Evaluator
 from harness.evaluate.registry import evaluator_for
+from harness.execute.counted import counted, dataset_of
 from harness.execute.failure import (
     FAILURES,
     DamagedDataError,
@@ -36,14 +37,13 @@ from harness.plan.options import Options
 from harness.plan.plan import StageRun
 from harness.progress import Progress
 from harness.ranges import AnyCount
-from harness.spec.dataset import Dataset
 from harness.spec.run import Run, sources
 from harness.store.checkpoint import Checkpoints, Writer
 from harness.store.claim import Claim
 from harness.store.heartbeat import Heartbeat
 from harness.store.interrupted import SignedCheckpoints
 from harness.store.record import Record, Records
-from harness.store.result import Device, Latency, ParameterCount, Provenance, Result, StageCost
+from harness.store.result import Device, Latency, ParameterCount, Provenance, Result
 from harness.store.weights import load
 from harness.train import backward, images
 from harness.train.images import Images
@@ -234,7 +234,7 @@ class Trainer:
         train, _, reported = trained.data
         result = Result(
             parameters=ParameterCount(**classification.count_parameters(task)),
-            cost=_cost(step, len(train), self.options),
+            cost=counted(step, len(train), self.options),
             images=len(train),
             weights=checkpoints.finish(task.state_dict()),
             history=tuple(history),
@@ -379,24 +379,3 @@ class Trainer:
 def task_classes(step: StageRun, data: Path) -> int:
     """Return the number of classes of a stage's data set."""
     return len(registry.find(step.run.dataset, data).classes)
-
-
-def dataset_of(step: StageRun, images: int, data: Path) -> Dataset:
-    """Return a stage's data set with the number of training images that are used.
-
-    That number is smaller than the data set's own under a profile's subset or the clean split.
-    """
-    dataset = registry.find(step.run.dataset, data)
-    return replace(dataset, sizes={**dataset.sizes, "train": images})
-
-
-def _cost(step: StageRun, images: int, options: Options) -> StageCost:
-    """Count a stage's cost; if that fails, the result holds the error instead."""
-    from harness.cost.stage import of_stage
-
-    try:
-        return of_stage(
-            step.stage, dataset_of(step, images, options.data), options.profile.backbones
-        )
-    except FAILURES as failure:
-        return StageCost(error=one_line(failure))

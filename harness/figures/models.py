@@ -17,7 +17,7 @@ from torch import Tensor
 from harness.data.parts import part_of
 from harness.data.prepared import ImageStore, open_store
 from harness.errors import Damaged, UserError
-from harness.execute.stage import dataset_of
+from harness.execute.counted import dataset_of
 from harness.figures.values import Request, cell_runs
 from harness.plan.columns import ColumnPlan
 from harness.plan.plan import CellRun, StageRun, training_images

@@ -13,8 +13,8 @@ from harness.page import serve
 from harness.page.build import Request, build
 from harness.page.render import render
 from tests.page import browser, stores
+from tests.page.asked import HOSTILE, NAMES
 from tests.page.browser import Browser
-from tests.page.test_page import HOSTILE, NAMES
 
 pytestmark = [
     pytest.mark.browser,

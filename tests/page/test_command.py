@@ -13,8 +13,8 @@ from harness.spec import profiles
 from harness.store.record import Records
 from tests.conftest import Harness
 from tests.page import stores
+from tests.page.asked import request
 from tests.page.reading import Reader
-from tests.page.test_page import request
 
 FOLDERS = ("--data", "data", "--runs", "runs")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.page import articles, pictures, runs
-from harness.page.build import Request, build
+from harness.page.build import build
 from harness.page.chips import STYLES, tally
 from harness.page.curves import thinned
 from harness.page.render import TEMPLATES, embedded, render
@@ -19,21 +19,8 @@ from harness.plan import catalog
 from harness.verdict.values import MEANINGS
 from tests.conftest import Harness
 from tests.page import stores
+from tests.page.asked import HOSTILE, NAMES, PAGE, request
 from tests.page.reading import Reader
-
-FOLDERS = ("--data", "data", "--runs", "runs")
-PAGE = ("--profile", "smoke", "--datasets", "btmd", *FOLDERS)
-
-
-def request(*names: str, **changes: object) -> Request:
-    values = {
-        "wanted": stores.wanted(*names),
-        "folder": Path("reports"),
-        "title": "A page",
-        "command": "harness report",
-        "device": "cpu some CPU",
-    }
-    return Request(**(values | changes))  # type: ignore[arg-type]
 
 
 def read(*names: str) -> Reader:
@@ -203,32 +190,6 @@ def test_the_script_makes_no_markup_from_data() -> None:
 
 
 # ---- hostile names ------------------------------------------------------------------------------
-
-HOSTILE = """
-'''A table of names that try.'''
-from harness.api import Column, Row, Table, mae
-BAD = {bad!r}
-EXPERIMENT = Table(
-    title=BAD + " title", source="", heading=BAD, notes=(BAD + " note",),
-    columns=(Column(dataset="btmd", title=BAD + " column"),),
-    rows=(
-        Row(name=BAD + " name", label=BAD + " label", group=BAD + " group", backbone=BAD,
-            stages=mae.stages(), printed={{"btmd": "50.00"}}),
-        Row(name="__proto__", label="__proto__", stages=mae.stages()),
-    ),
-)
-"""
-NAMES = (
-    "<script>alert(1)</script>",
-    '"><img src=x onerror=alert(1)>',
-    "'; alert(1); '",
-    "</script><script>alert(1)</script><!--",
-    "{{ 7*7 }}{% raw %}",
-    "$\\input{/etc/passwd}$ \\begin{x}",
-    "\x1b[31mred\x07 \u202egnp.exe \u2028 \x00".replace("\x00", ""),
-    "[a](javascript:alert(1)) `x` **b** |",
-    "&amp; &lt;b&gt;",
-)
 
 
 @pytest.mark.parametrize("bad", NAMES)

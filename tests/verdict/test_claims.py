@@ -26,13 +26,13 @@ from harness.verdict.frozen import chosen
 from harness.verdict.gains import Gain, Published
 from harness.verdict.table import judge_plan
 from harness.verdict.values import Word
-from tests.verdict.test_tables import FAMILY, IMAGES, _plan, _plant, _row, _table
+from tests.verdict.planted import FAMILY, IMAGES, plan_of, plant, row_of, table_of
 
 ROWS = [
-    _row("ours", {FAMILY: "90.63"}, 0.1),
-    _row("theirs", {FAMILY: "80.47"}, 0.2),
-    _row("near", {FAMILY: "88.28"}, 0.3),
-    _row("noisy", {FAMILY: "85.16"}, 0.4),
+    row_of("ours", {FAMILY: "90.63"}, 0.1),
+    row_of("theirs", {FAMILY: "80.47"}, 0.2),
+    row_of("near", {FAMILY: "88.28"}, 0.3),
+    row_of("noisy", {FAMILY: "85.16"}, 0.4),
 ]
 COUNTS = {
     "ours": (115, 116, 118),
@@ -51,15 +51,15 @@ def _claim(*parts: Ordering, **changes: Any) -> Claim:
 
 
 def _judged(folder: Path, *claims: Claim, **changes: Any) -> tuple[JudgedClaim, ...]:
-    made = _plan(folder, _table(ROWS, claims=claims, subject="ours"), **changes)
-    _plant(made, COUNTS)
+    made = plan_of(folder, table_of(ROWS, claims=claims, subject="ours"), **changes)
+    plant(made, COUNTS)
     return judge_plan(made).claims
 
 
 def test_claim_and_gain_of_the_same_rows_have_the_same_p(tmp_path: Path) -> None:
     claims = tuple(_claim(_over(than)) for than in ("theirs", "near", "noisy"))
-    made = _plan(tmp_path, _table(ROWS, claims=claims, subject="ours"))
-    _plant(made, COUNTS)
+    made = plan_of(tmp_path, table_of(ROWS, claims=claims, subject="ours"))
+    plant(made, COUNTS)
     verdict = judge_plan(made)
     assert len(verdict.effects) == len(verdict.claims) == 3
     for effect, claim in zip(verdict.effects, verdict.claims, strict=True):
@@ -81,11 +81,11 @@ def test_one_gain_is_judged_alike_by_claim_and_effect(tmp_path: Path) -> None:
     # One rival: the effect is alone in its table, as the claim's part is, with the same size.
     several = ((102, 102, 104), (111, 112, 115), (77, 127, 102), (123, 124, 126))
     for number, theirs in enumerate(several):
-        table = _table(
+        table = table_of(
             ROWS[:2], claims=(_claim(_over("theirs", by=Printed("10.16"))),), subject="ours"
         )
-        made = _plan(tmp_path / str(number), table)
-        _plant(made, {"ours": COUNTS["ours"], "theirs": theirs})
+        made = plan_of(tmp_path / str(number), table)
+        plant(made, {"ours": COUNTS["ours"], "theirs": theirs})
         verdict = judge_plan(made)
         (effect,), (claim,) = verdict.effects, verdict.claims
         assert claim.word == effect.word
@@ -163,9 +163,9 @@ def test_columns_hold_if_all_of_their_parts_do(tmp_path: Path) -> None:
     # Two columns of the same runs, of which the second's claim fails.
     auc = f"{FAMILY}.balanced_accuracy"
     parts = (_over("theirs"), _over("theirs", column=auc), _over("noisy", column=auc))
-    table = _table(ROWS, claims=(_claim(*parts, holds="any", counts="columns"), _claim(*parts)))
-    made = _plan(tmp_path, _with_second_column(table))
-    _plant(made, COUNTS)
+    table = table_of(ROWS, claims=(_claim(*parts, holds="any", counts="columns"), _claim(*parts)))
+    made = plan_of(tmp_path, _with_second_column(table))
+    plant(made, COUNTS)
     any_column, every_part = judge_plan(made).claims
     assert any_column.word == "reproduced"
     assert "1 of 2 columns must hold" in any_column.reason
@@ -200,8 +200,8 @@ def _made_by_present_sources(made: Plan, *rows: str) -> None:
 
 def test_gains_and_claims_say_which_runs_are_of_other_sources(tmp_path: Path) -> None:
     claims = (_claim(_over("theirs")), _claim(_over("near"), _over("theirs")))
-    made = _plan(tmp_path, _table(ROWS[:3], claims=claims, subject="ours"))
-    _plant(made, COUNTS)
+    made = plan_of(tmp_path, table_of(ROWS[:3], claims=claims, subject="ours"))
+    plant(made, COUNTS)
     _made_by_present_sources(made, "ours", "near")
     old = judge_plan(made)
     assert ["†" in e.reason for e in old.effects] == [True, False]
@@ -275,15 +275,15 @@ def test_rounding_of_both_prints_is_no_difference_of_gains() -> None:
 def _unprinted(folder: Path, *claims: Claim) -> Plan:
     """Return a table that prints one row alone: the others fail in each way that a claim sees."""
     rows = [
-        _row("ours", {FAMILY: "90.63"}, 0.1),
-        _row("collapsed", {}, 0.2),
-        _row("gone", {}, 0.3),
-        _row("single", {}, 0.4),
-        _row("absent", {}, None),
+        row_of("ours", {FAMILY: "90.63"}, 0.1),
+        row_of("collapsed", {}, 0.2),
+        row_of("gone", {}, 0.3),
+        row_of("single", {}, 0.4),
+        row_of("absent", {}, None),
     ]
-    made = _plan(folder, _table(rows, claims=claims))
+    made = plan_of(folder, table_of(rows, claims=claims))
     counts = {"ours": (115, 116, 118), "gone": (102, 103, 104), "single": (40,)}
-    _plant(made, counts | {"collapsed": (40, 40, 40)}, "collapsed")
+    plant(made, counts | {"collapsed": (40, 40, 40)}, "collapsed")
     return made
 
 
@@ -307,22 +307,22 @@ def test_claims_see_of_rows_that_print_nothing_what_they_see_of_others(tmp_path:
 
 
 def test_collapsed_comes_before_too_few_seeds(tmp_path: Path) -> None:
-    rows = [_row("ours", {FAMILY: "90.63"}, 0.1), _row("theirs", {FAMILY: "80.47"}, 0.2)]
+    rows = [row_of("ours", {FAMILY: "90.63"}, 0.1), row_of("theirs", {FAMILY: "80.47"}, 0.2)]
     claims = (_claim(_over("theirs")),)
-    made = _plan(tmp_path, _table(rows, subject="ours", claims=claims))
-    _plant(made, {"ours": (115, 116), "theirs": (40,)}, "theirs")
+    made = plan_of(tmp_path, table_of(rows, subject="ours", claims=claims))
+    plant(made, {"ours": (115, 116), "theirs": (40,)}, "theirs")
     verdict = judge_plan(made)
     assert [verdict.effects[0].word, verdict.claims[0].word] == ["collapsed"] * 2
 
 
 @pytest.mark.parametrize("own", [True, False])
 def test_not_worse_has_the_margin_of_a_column_without_numbers(tmp_path: Path, own: bool) -> None:
-    rows = [_row("ours", {}, 0.1), _row("theirs", {}, 0.2)]
+    rows = [row_of("ours", {}, 0.1), row_of("theirs", {}, 0.2)]
     claims = (_claim(_over("theirs", holds="not worse")),)
     margins = {FAMILY: Margin(value=8.0, source="a test")} if own else {}
-    table = _table(rows, claims=claims, margins=margins)
-    made = _plan(tmp_path, table)
-    _plant(made, {"ours": (102, 103, 104), "theirs": (104, 105, 106)})
+    table = table_of(rows, claims=claims, margins=margins)
+    made = plan_of(tmp_path, table)
+    plant(made, {"ours": (102, 103, 104), "theirs": (104, 105, 106)})
     file = TableFile(name="planted")
     ledger.freeze(made.options.runs, file, chosen(made.table))
     verdict = judge_plan(made, file=file)
@@ -340,11 +340,11 @@ def test_not_worse_has_the_margin_of_a_column_without_numbers(tmp_path: Path, ow
 
 
 def test_margin_of_claims_that_others_were_frozen_with_does_not_bind(tmp_path: Path) -> None:
-    rows = [_row("ours", {}, 0.1), _row("theirs", {}, 0.2)]
-    first = _table(rows, claims=(_claim(_over("theirs", holds="not worse")),))
+    rows = [row_of("ours", {}, 0.1), row_of("theirs", {}, 0.2)]
+    first = table_of(rows, claims=(_claim(_over("theirs", holds="not worse")),))
     ledger.freeze(tmp_path, TableFile(name="one"), chosen(first))
     theirs = Ordering(row="theirs", than="ours", column=FAMILY, holds="not worse")
-    second = _table(
+    second = table_of(
         rows, claims=(_claim(theirs),), margins={FAMILY: Margin(value=1.0, source="own")}
     )
     ledger.check(tmp_path, TableFile(name="two"), chosen(second))

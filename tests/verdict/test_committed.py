@@ -18,9 +18,9 @@ from harness.report.check import Remark
 from harness.spec.claim import Claim, Ordering
 from harness.verdict import committed, write
 from harness.verdict.table import TableVerdict, judge_plan
-from tests.verdict import test_tables as tables
+from tests.verdict import planted
 
-FAMILY = tables.FAMILY
+FAMILY = planted.FAMILY
 
 
 def _write(folder: Path, verdict: TableVerdict) -> Path:
@@ -39,19 +39,19 @@ def _write(folder: Path, verdict: TableVerdict) -> Path:
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every word of the vocabulary, and gains."""
     folder = tmp_path_factory.mktemp("every-word")
-    verdict = tables._every_word(folder / "words")
+    verdict = planted.every_word(folder / "words")
     rows = [
-        tables._row("ours", {FAMILY: "90.63"}, 0.1),
-        tables._row("theirs", {FAMILY: "80.47"}, 0.2),
+        planted.row_of("ours", {FAMILY: "90.63"}, 0.1),
+        planted.row_of("theirs", {FAMILY: "80.47"}, 0.2),
     ]
-    made = tables._plan(folder / "gains", tables._table(rows, subject="ours"))
-    tables._plant(made, {"ours": (115, 116, 118), "theirs": (102, 102, 104)})
+    made = planted.plan_of(folder / "gains", planted.table_of(rows, subject="ours"))
+    planted.plant(made, {"ours": (115, 116, 118), "theirs": (102, 102, 104)})
     rows = [
-        tables._row("ours", {FAMILY: "90.63"}, 0.1),
-        tables._row("theirs", {FAMILY: "80.47"}, 0.2),
-        tables._row("third", {FAMILY: "50.00"}, 0.3),
-        tables._row("one", {FAMILY: "80.47"}, 0.4),
-        tables._row("unprinted", {}, 0.5),
+        planted.row_of("ours", {FAMILY: "90.63"}, 0.1),
+        planted.row_of("theirs", {FAMILY: "80.47"}, 0.2),
+        planted.row_of("third", {FAMILY: "50.00"}, 0.3),
+        planted.row_of("one", {FAMILY: "80.47"}, 0.4),
+        planted.row_of("unprinted", {}, 0.5),
     ]
     parts = [
         Ordering(row="theirs", than="ours", column=FAMILY),
@@ -61,12 +61,12 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Claim(name=f"claim-{i}", text="A sentence.", source="", decided_by=(part,))
         for i, part in enumerate(parts)
     ]
-    made_claims = tables._plan(
+    made_claims = planted.plan_of(
         folder / "claims",
-        tables._table(rows, subject="ours", claims=tuple(claims)),
+        planted.table_of(rows, subject="ours", claims=tuple(claims)),
     )
     counts = {"ours": (115, 116, 118), "theirs": (102, 102, 104), "third": (102, 103, 104)}
-    tables._plant(made_claims, counts | {"one": (103,), "unprinted": (114, 117, 119)})
+    planted.plant(made_claims, counts | {"one": (103,), "unprinted": (114, 117, 119)})
     _write(folder / "claims", judge_plan(made_claims))
     _write(folder / "words", verdict)
     _write(folder / "gains", judge_plan(made))

@@ -19,16 +19,16 @@ from harness.store.record import Records
 from harness.verdict import terminal, write
 from harness.verdict.frozen import UNSHOWN, Standing, chosen
 from harness.verdict.table import TableVerdict, judge_plan
-from tests.verdict.test_tables import FAMILY, MARGIN, _plan, _plant, _row, _table
+from tests.verdict.planted import FAMILY, MARGIN, plan_of, plant, row_of, table_of
 
 FILE = TableFile(name="planted")
 
 
 def _made(folder: Path, printed: Mapping[str, str], margin: Margin = MARGIN) -> Plan:
     rows = [
-        _row(name, {FAMILY: text}, 0.1 + i / 10) for i, (name, text) in enumerate(printed.items())
+        row_of(name, {FAMILY: text}, 0.1 + i / 10) for i, (name, text) in enumerate(printed.items())
     ]
-    return _plan(folder, _table(rows, margins={FAMILY: margin}))
+    return plan_of(folder, table_of(rows, margins={FAMILY: margin}))
 
 
 def _standing(made: Plan) -> Standing:
@@ -70,7 +70,7 @@ def test_margin_without_any_run_is_not_frozen(tmp_path: Path) -> None:
 def test_margin_is_frozen_since_a_date_before_the_runs(tmp_path: Path) -> None:
     made = _made(tmp_path, {"one": "80.47"})
     _freeze(made)
-    _plant(made, {"one": (102, 103, 104)})
+    plant(made, {"one": (102, 103, 104)})
     _finished_in(made, datetime.now(UTC).year + 1)
     standing = _standing(made)
     assert standing.frozen is not None
@@ -80,7 +80,7 @@ def test_margin_is_frozen_since_a_date_before_the_runs(tmp_path: Path) -> None:
 
 def test_runs_that_finished_before_the_margin_was_frozen_are_counted(tmp_path: Path) -> None:
     made = _made(tmp_path, {"one": "80.47"})
-    _plant(made, {"one": (102, 103, 104)})
+    plant(made, {"one": (102, 103, 104)})
     _finished_in(made, 2020)
     _freeze(made)
     standing = _standing(made)
@@ -91,7 +91,7 @@ def test_runs_that_finished_before_the_margin_was_frozen_are_counted(tmp_path: P
 def test_a_freeze_cannot_be_withdrawn(tmp_path: Path) -> None:
     made = _made(tmp_path, {"one": "80.47"})
     _freeze(made)
-    _plant(made, {"one": (102, 103, 104)})
+    plant(made, {"one": (102, 103, 104)})
     path = ledger.path_of(made.options.runs, FILE)
     path.unlink()
     wider = _made(tmp_path, {"one": "80.47"}, Margin(value=20.0, source="seen the numbers"))

@@ -20,15 +20,15 @@ from harness.verdict.answer import answer
 from harness.verdict.table import judge_plan, summary
 from harness.verdict.values import Word
 from tests.conftest import Harness
-from tests.verdict.test_tables import FAMILY, _plan, _plant, _row, _table
+from tests.verdict.planted import FAMILY, plan_of, plant, row_of, table_of
 
 PRINTED = {"ours": "90.63", "near": "80.47", "far": "70.31"}
 
 
 def _made(folder: Path, **changes: Any) -> Plan:
-    rows = [_row(n, {FAMILY: t}, 0.1 + i / 10) for i, (n, t) in enumerate(PRINTED.items())]
+    rows = [row_of(n, {FAMILY: t}, 0.1 + i / 10) for i, (n, t) in enumerate(PRINTED.items())]
     columns = (Column(dataset=FAMILY), Column(dataset=FAMILY, metric="macro_f1"))
-    return _plan(folder, _table(rows, columns=columns, subject="ours"), **changes)
+    return plan_of(folder, table_of(rows, columns=columns, subject="ours"), **changes)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_probes_are_further_columns(tmp_path: Path) -> None:
 
 
 def test_seeds_narrow_where_others_have_finished(tmp_path: Path) -> None:
-    _plant(_made(tmp_path), {"ours": (115, 116, 118)})
+    plant(_made(tmp_path), {"ours": (115, 116, 118)})
     found = narrowing(_made(tmp_path, seeds=(0, 1)))
     assert found is not None
     assert found.left_out == (2,)
@@ -86,7 +86,7 @@ def test_names_of_parts_are_stable_and_differ(tmp_path: Path) -> None:
 
 def test_part_says_its_family_in_title_and_first_lines(tmp_path: Path) -> None:
     made = _made(tmp_path, rows=("ours", "near"))
-    _plant(made, {"ours": (115, 116, 118), "near": (102, 102, 104)})
+    plant(made, {"ours": (115, 116, 118), "near": (102, 102, 104)})
     verdict = judge_plan(made)
     says = "Narrowed to rows ours, near: the family of Holm's adjustment is these 1 of 2 effects."
     context = report_collect.context(made, command="", device="some CPU")
@@ -129,7 +129,7 @@ def test_part_never_replaces_the_page_of_the_table(tmp_path: Path, harness: Harn
 
 def test_scale_is_said_once_and_marked_in_every_line(tmp_path: Path) -> None:
     made = _made(tmp_path, profile=profiles.SMOKE)
-    _plant(made, {"ours": (115, 116, 118), "near": (102, 102, 104), "far": (80, 90, 91)})
+    plant(made, {"ours": (115, 116, 118), "near": (102, 102, 104), "far": (80, 90, 91)})
     verdict = judge_plan(made)
     reason = "profile 'smoke', not the paper's size and epochs"
     lines = list(terminal.table_lines(verdict))
@@ -141,7 +141,7 @@ def test_scale_is_said_once_and_marked_in_every_line(tmp_path: Path) -> None:
     gains = next(line for line in summary(verdict) if "gains" in line)
     assert gains.endswith("(not at the paper's scale)")
     # Nothing is marked where all is the paper's.
-    _plant(whole := _made(tmp_path), {"ours": (115, 116, 118), "near": (102, 102, 104)})
+    plant(whole := _made(tmp_path), {"ours": (115, 116, 118), "near": (102, 102, 104)})
     assert not any(
         "*" in line or "scale" in line for line in terminal.table_lines(judge_plan(whole))
     )
@@ -156,9 +156,9 @@ def test_scale_of_some_columns_names_them(tmp_path: Path) -> None:
 
 def test_terminal_shows_the_facts_of_the_page_short(tmp_path: Path) -> None:
     # 80.40 is no share of 128 images: what a comparison would say is on the page in full.
-    rows = [_row("one", {FAMILY: "80.40"}, 0.1)]
-    made = _plan(tmp_path, _table(rows), rule="best")
-    _plant(made, {"one": (102, 103, 104)})
+    rows = [row_of("one", {FAMILY: "80.40"}, 0.1)]
+    made = plan_of(tmp_path, table_of(rows), rule="best")
+    plant(made, {"one": (102, 103, 104)})
     verdict = judge_plan(made)
     ((_, judged),) = verdict.numbers
     line = next(line for line in terminal.table_lines(verdict) if line.startswith("  one /"))
@@ -171,7 +171,7 @@ def test_terminal_shows_the_facts_of_the_page_short(tmp_path: Path) -> None:
 
 def test_lines_show_ours_and_the_published_number(tmp_path: Path) -> None:
     made = _made(tmp_path)
-    _plant(made, {"ours": (115, 116, 118), "near": (102,)})
+    plant(made, {"ours": (115, 116, 118), "near": (102,)})
     verdict = judge_plan(made)
     _, *lines = terminal.table_lines(verdict)
     counts = summary(verdict)
@@ -187,8 +187,8 @@ def test_lines_show_ours_and_the_published_number(tmp_path: Path) -> None:
 
 
 def test_what_is_not_run_is_folded(tmp_path: Path) -> None:
-    rows = [_row(f"r{i}", {FAMILY: "80.47"}, 0.1 + i / 10) for i in range(5)]
-    made = _plan(tmp_path, _table(rows, subject="r0"))
+    rows = [row_of(f"r{i}", {FAMILY: "80.47"}, 0.1 + i / 10) for i in range(5)]
+    made = plan_of(tmp_path, table_of(rows, subject="r0"))
     lines = list(terminal.table_lines(judge_plan(made)))
     assert "  numbers not run: 5 of 5 (no finished run)" in lines
     assert "  gains not run: 4 of 4 (one of the two rows has no finished run)" in lines

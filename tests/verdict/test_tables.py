@@ -3,144 +3,46 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from harness.data.parts import part_of
-from harness.data.prepared import open_store
 from harness.plan import catalog, plan
 from harness.plan.options import Options
-from harness.plan.plan import Plan
 from harness.report import collect as report_collect
 from harness.spec import profiles
-from harness.spec.claim import Change, Claim, Margin, Ordering, one_image
+from harness.spec.claim import Change, Claim, Ordering, one_image
 from harness.spec.printed import Printed
-from harness.spec.recipe import Recipe, Stage
-from harness.spec.table import Column, Row, Table
+from harness.spec.table import Column
 from harness.store import margins as ledger
 from harness.store import predictions
 from harness.store.record import Records
-from harness.store.result import EpochEvaluation, Evaluation
 from harness.verdict import write
 from harness.verdict.collect import margins
 from harness.verdict.frozen import chosen
 from harness.verdict.table import TableVerdict, judge_plan, summary
 from harness.verdict.values import MEANINGS
-from tests import prepared, records
 from tests.conftest import Harness
-from tests.one_layer import Segment
-
-FAMILY = "phantom-mri"
-IMAGES = 128
-MARGIN = Margin(value=8.0, source="a test")
-
-
-def _row(name: str, printed: Mapping[str, str], rate: float | None) -> Row:
-    """Return a row of its own learning rate, so that its runs are its own."""
-    stages = None
-    if rate is not None:
-        recipe = Recipe(epochs=1, batch_size=16, base_lr=rate, optimizer="adam", lr_batch=None)
-        stages = (Stage(phase="supervised", method=Segment(0.0), recipe=recipe),)
-    return Row(name=name, label=name, stages=stages, printed=dict(printed))
-
-
-def _table(rows: Sequence[Row], **changes: Any) -> Table:
-    values: dict[str, Any] = {
-        "title": "Planted",
-        "source": "Table 0",
-        "rows": tuple(rows),
-        "columns": (Column(dataset=FAMILY),),
-        "margins": {FAMILY: MARGIN},
-    }
-    return Table(**(values | changes))
-
-
-def _plan(folder: Path, table: Table, **changes: Any) -> Plan:
-    if not (folder / "data" / FAMILY).exists():
-        prepared.ensure(folder / "data", FAMILY, size=32)
-    small = replace(profiles.SMOKE, name="paper")  # the name says what is the paper's
-    values: dict[str, Any] = {
-        "profile": small,
-        "seeds": (0, 1, 2),
-        "data": folder / "data",
-        "runs": folder / "runs",
-    }
-    return plan.make("planted", table, Options(**(values | changes)))
-
-
-def _plant(made: Plan, counts: Mapping[str, Sequence[int]], collapsed: str = "") -> None:
-    """Write records and predictions with counts of correct images, by row and seed."""
-    records_of = Records(made.options.runs)
-    part = part_of(open_store(made.options.data, FAMILY), "paper", made.options.profile, "reported")
-    assert len(part) == IMAGES
-    for cell_run in made.cell_runs:
-        given = counts.get(cell_run.row.name, ())
-        position = made.seeds.index(cell_run.seed)
-        if position >= len(given):
-            continue
-        correct, key = given[position], cell_run.run.key()
-        answers = part.labels.copy()
-        answers[correct:] = (answers[correct:] + 1) % 4
-        sure = np.eye(4, dtype=np.float32)[answers]
-        arrays = {
-            "last": sure,
-            "best": sure,
-            "labels": part.labels,
-            "names": np.asarray(part.names),
-        }
-        point = EpochEvaluation(
-            epoch=0,
-            metrics={"accuracy": correct / IMAGES},
-            correct=correct,
-            collapsed=cell_run.row.name == collapsed,
-        )
-        result = records.result(
-            evaluation=Evaluation(n=IMAGES, classes=(32, 32, 32, 32), last=point, best=point),
-            predictions=records_of.write_predictions(key, arrays),
-        )
-        record = records.record(key, cell_run.run.definition())
-        records_of.write(replace(record, result=result))
+from tests.verdict.planted import (
+    FAMILY,
+    IMAGES,
+    every_word,
+    plan_of,
+    plant,
+    row_of,
+    table_of,
+)
 
 
 def _word(verdict: TableVerdict, row: str) -> str:
     return next(judged.word for cell, judged in verdict.numbers if cell.row.name == row)
 
 
-EXPECTED = {
-    "reproduced": ("80.47", (102, 103, 104)),
-    "equal-not-alike": ("84.38", (103, 103, 103)),
-    "different": ("50.00", (102, 103, 104)),
-    "undecidable": ("80.47", (90, 115, 100)),
-    "one-seed": ("80.47", (103,)),
-    "unattainable": ("80.40", (102, 103, 104)),
-    "theirs-collapsed": ("31.25", (102, 103, 104)),
-    "ours-collapsed": ("80.47", (40, 40, 40)),
-    "nothing": ("80.47", ()),
-}
-"""By row: printed, and images of ours that are right, by seed. Of 128 images 80.47 % are 103,
-84.38 % 108, 50 % 64; 40 are of one class (31.25 %)."""
-
-
-def _every_word(folder: Path) -> TableVerdict:
-    rows = [
-        _row(name, {FAMILY: printed}, 0.1 + number / 100)
-        for number, (name, (printed, _)) in enumerate(EXPECTED.items())
-    ]
-    rows.append(_row("absent", {FAMILY: "80.47"}, None))
-    rows.append(replace(rows[0], name="costs", printed={"training_seconds": "1.000"}))
-    columns = (Column(dataset=FAMILY), Column(dataset=FAMILY, metric="training_seconds"))
-    made = _plan(folder, _table(rows, columns=columns))
-    _plant(made, {name: values for name, (_, values) in EXPECTED.items()}, "ours-collapsed")
-    return judge_plan(made)
-
-
 def test_planted_store_yields_every_word(tmp_path: Path) -> None:
-    verdict = _every_word(tmp_path)
+    verdict = every_word(tmp_path)
     words = {cell.row.name: judged.word for cell, judged in verdict.numbers}
     assert words == {
         "reproduced": "reproduced",
@@ -171,10 +73,10 @@ def test_planted_store_yields_every_word(tmp_path: Path) -> None:
 
 def test_number_whose_last_zeros_are_unknown_is_not_called_impossible(tmp_path: Path) -> None:
     # 103 of 128 is 80.47: printed with one decimal it is 80.5, which as 80.50 would be none.
-    rows = [_row("text", {FAMILY: "80.50"}, 0.1), _row("number", {}, 0.2)]
+    rows = [row_of("text", {FAMILY: "80.50"}, 0.1), row_of("number", {}, 0.2)]
     rows[1] = replace(rows[1], printed={FAMILY: 80.5})
-    made = _plan(tmp_path, _table(rows), rule="best")
-    _plant(made, {"text": (102, 103, 104), "number": (102, 103, 104)})
+    made = plan_of(tmp_path, table_of(rows), rule="best")
+    plant(made, {"text": (102, 103, 104), "number": (102, 103, 104)})
     verdict = judge_plan(made)
     assert (_word(verdict, "text"), _word(verdict, "number")) == ("unattainable", "reproduced")
     for _, judged in verdict.numbers:
@@ -183,8 +85,8 @@ def test_number_whose_last_zeros_are_unknown_is_not_called_impossible(tmp_path: 
 
 @pytest.mark.parametrize("damage", ["missing", "shorter", "others"])
 def test_number_without_its_predictions_is_undecidable(tmp_path: Path, damage: str) -> None:
-    made = _plan(tmp_path, _table([_row("one", {FAMILY: "80.47"}, 0.1)]))
-    _plant(made, {"one": (102, 103, 104)})
+    made = plan_of(tmp_path, table_of([row_of("one", {FAMILY: "80.47"}, 0.1)]))
+    plant(made, {"one": (102, 103, 104)})
     assert _word(judge_plan(made), "one") == "reproduced"
     records_of = Records(made.options.runs)
     key = made.cell_runs[1].run.key()
@@ -208,7 +110,7 @@ def test_number_without_its_predictions_is_undecidable(tmp_path: Path, damage: s
 
 
 def test_pages_hold_every_verdict_and_are_finite_json(tmp_path: Path) -> None:
-    verdict = _every_word(tmp_path)
+    verdict = every_word(tmp_path)
     context = report_collect.context(verdict.plan, command="", device="some CPU")
     page = write.table_to_json(verdict, context)
     text = json.dumps(page, allow_nan=False)
@@ -224,12 +126,12 @@ def test_pages_hold_every_verdict_and_are_finite_json(tmp_path: Path) -> None:
 
 def test_scaled_down_numbers_are_not_comparable_and_effects_are_marked(tmp_path: Path) -> None:
     rows = [
-        _row("ours", {FAMILY: "90.63"}, 0.1),
-        _row("theirs", {FAMILY: "80.47"}, 0.2),
+        row_of("ours", {FAMILY: "90.63"}, 0.1),
+        row_of("theirs", {FAMILY: "80.47"}, 0.2),
     ]
-    table = _table(rows, subject="ours")
-    made = _plan(tmp_path, table, profile=profiles.SMOKE)
-    _plant(made, {"ours": (115, 116, 118), "theirs": (102, 102, 104)})
+    table = table_of(rows, subject="ours")
+    made = plan_of(tmp_path, table, profile=profiles.SMOKE)
+    plant(made, {"ours": (115, 116, 118), "theirs": (102, 102, 104)})
     verdict = judge_plan(made)
     assert {judged.word for _, judged in verdict.numbers} == {"not comparable"}
     (effect,) = verdict.effects
@@ -254,9 +156,9 @@ def test_scaled_down_numbers_are_not_comparable_and_effects_are_marked(tmp_path:
 def test_gain_is_judged_by_direction_and_size(
     tmp_path: Path, theirs: tuple[int, ...], word: str
 ) -> None:
-    rows = [_row("ours", {FAMILY: "90.63"}, 0.1), _row("theirs", {FAMILY: "80.47"}, 0.2)]
-    made = _plan(tmp_path, _table(rows, subject="ours"))
-    _plant(made, {"ours": (115, 116, 118), "theirs": theirs})
+    rows = [row_of("ours", {FAMILY: "90.63"}, 0.1), row_of("theirs", {FAMILY: "80.47"}, 0.2)]
+    made = plan_of(tmp_path, table_of(rows, subject="ours"))
+    plant(made, {"ours": (115, 116, 118), "theirs": theirs})
     (effect,) = judge_plan(made).effects
     assert effect.word == word, effect.reason
 
@@ -269,12 +171,12 @@ def test_claim_holds_if_every_part_does(tmp_path: Path) -> None:
     worse = Ordering(row="theirs", than="ours", column=FAMILY)
     noisy = Ordering(row="ours", than="noisy", column=FAMILY)
     not_worse = Ordering(row="theirs", than="near", column=FAMILY, holds="not worse")
-    table = _table(
+    table = table_of(
         [
-            _row("ours", {FAMILY: "90.63"}, 0.1),
-            _row("theirs", {FAMILY: "80.47"}, 0.2),
-            _row("noisy", {}, 0.3),
-            _row("near", {}, 0.4),
+            row_of("ours", {FAMILY: "90.63"}, 0.1),
+            row_of("theirs", {FAMILY: "80.47"}, 0.2),
+            row_of("noisy", {}, 0.3),
+            row_of("near", {}, 0.4),
         ],
         claims=(
             claim("holds", better),
@@ -285,8 +187,8 @@ def test_claim_holds_if_every_part_does(tmp_path: Path) -> None:
             Claim(name="words", text="Words.", source="", instead="something else would"),
         ),
     )
-    made = _plan(tmp_path, table)
-    _plant(
+    made = plan_of(tmp_path, table)
+    plant(
         made,
         {
             "ours": (115, 116, 118),
@@ -424,11 +326,11 @@ def test_published_mean_on_other_images_is_judged_as_such(tmp_path: Path) -> Non
         "others": Printed("80.58", images=103),
     }
     rows = [
-        replace(_row(name, {}, 0.1 + i / 10), printed={FAMILY: number})
+        replace(row_of(name, {}, 0.1 + i / 10), printed={FAMILY: number})
         for i, (name, number) in enumerate(numbers.items())
     ]
-    made = _plan(tmp_path, _table(rows))
-    _plant(made, dict.fromkeys(numbers, (102, 103, 104)))
+    made = plan_of(tmp_path, table_of(rows))
+    plant(made, dict.fromkeys(numbers, (102, 103, 104)))
     words = {cell.row.name: judged for cell, judged in judge_plan(made).numbers}
     assert (words["own"].word, words["mean"].word) == ("reproduced", "reproduced")
     assert words["single"].word == "unattainable"
@@ -437,13 +339,13 @@ def test_published_mean_on_other_images_is_judged_as_such(tmp_path: Path) -> Non
     # One image of 128 is 0.78 points: what tests believe at least, and how they are told.
     assert words["own"].least_sd == pytest.approx(50 / IMAGES)
     # The same images in all rows of a column are the column's: gains are marked with them.
-    alike = _table(
+    alike = table_of(
         [replace(row, printed={FAMILY: Printed("80.58", images=103)}) for row in rows[:2]],
         subject="own",
         margins={},
     )
     assert margins(alike)[FAMILY] == one_image(103)
-    (effect,) = judge_plan(_plan(tmp_path / "alike", alike)).effects
+    (effect,) = judge_plan(plan_of(tmp_path / "alike", alike)).effects
     assert any("published on 103" in reason for reason in effect.scale)
 
 
