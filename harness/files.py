@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import os
-import re
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
@@ -333,21 +332,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically, with keys in the order given; NaN is refused."""
-    write_text(path, json_text(value))
-
-
-def json_text(value: Any) -> str:
-    """Return a file's JSON: characters that a terminal would obey are escaped within texts."""
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
-    return _OBEYED.sub(lambda found: json.dumps(found[0])[1:-1], text) + "\n"
-
-
-_OBEYED = re.compile(
-    "[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff"
-    "\ufff9-\ufffb\U000e0001-\U000e007f]"
-)
-"""Control, format and line-breaking characters and lone surrogates, see ``errors.UNSEEN``; of those
-below U+0020 only the newlines between values are left in JSON."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def sha256(path: Path) -> str:

@@ -129,13 +129,14 @@ def _show(args: argparse.Namespace, page: Page, values: dict[str, Any], name: st
     """Write an audit in the formats that are asked for, and print it."""
     from harness import files
     from harness.audit.page import to_latex, to_lines, to_markdown
+    from harness.report import json_files
 
     # Files first: the reader of a pipe may close it before the end.
     written = []
     for form in args.format:
         path = args.out / f"{name}.{form}"
         if form == "json":
-            files.write_json(path, values)
+            json_files.write(path, values)
             written.append(path)
         elif form == "md":
             files.write_text(path, to_markdown(page))

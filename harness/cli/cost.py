@@ -97,10 +97,11 @@ def _latency_options(group: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Count models, print and write the costs; with ``--check`` return 1 if a counter differs."""
-    from harness import files, provenance
+    from harness import provenance
     from harness.cost import conventions, models, terminal
     from harness.cost.stage import measure
     from harness.data import registry
+    from harness.report import json_files
     from harness.spec import profiles
 
     named = tuple(conventions.find(name) for name in args.convention)
@@ -134,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
     elif args.latency:
         results["latency"] = _latency_json(_latency(args, costs))
     if args.json is not None:
-        files.write_json(args.json, results)
+        json_files.write(args.json, results)
         say(f"Written: {args.json}")
     return _check(costs, dataset, profile.backbones) if args.check else 0
 

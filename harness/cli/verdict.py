@@ -165,6 +165,7 @@ def judge_values(args: argparse.Namespace) -> Verdict:
 
 
 def _tables(args: argparse.Namespace) -> int:
+    from harness.report import json_files
     from harness.verdict import existing, latex, terminal, write
     from harness.verdict.table import counted, summary
 
@@ -189,7 +190,7 @@ def _tables(args: argparse.Namespace) -> int:
             texts.update(latex.render(shown, context, page.path.stem, options.style(args)))
         for file, text in texts.items():
             files.write_text(page.path.with_name(file), text)
-        files.write_json(page.path, values)
+        json_files.write(page.path, values)
         paths += [*(page.path.with_name(file) for file in texts), page.path]
     words = [judged.word for verdict in verdicts for _, judged in verdict.numbers]
     if args.json:

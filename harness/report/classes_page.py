@@ -12,7 +12,7 @@ from harness.canonical import short
 from harness.evaluate import derived
 from harness.evaluate.derived import ClassFigures
 from harness.plan.plan import Plan
-from harness.report import classes, classes_figure, notes, tex_page
+from harness.report import classes, classes_figure, json_files, notes, tex_page
 from harness.report.cells import COLLAPSED
 from harness.report.classes import DatasetClasses, RowClasses, RunClasses, Spread
 from harness.report.keep import Written
@@ -71,7 +71,7 @@ def write(
             paths.append(path)
     page = render(plan.table, datasets, context, [path.name for path in paths])
     files.write_text(folder / f"{name}.md", page)
-    files.write_json(folder / f"{name}.json", to_json(plan.table, datasets, context))
+    json_files.write(folder / f"{name}.json", to_json(plan.table, datasets, context))
     if "tex" in formats:
         for file, text in latex(plan.table, datasets, context, style).items():
             files.write_text(folder / file, text)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import files
 from harness.plan.plan import Plan
-from harness.report import curves, markdown, style, tex_page
+from harness.report import curves, json_files, markdown, style, tex_page
 from harness.report.curves import Line, Page, Section
 from harness.report.style import Style
 from harness.report.table_style import FULL, TableStyle
@@ -132,7 +132,7 @@ def to_json(page: Page) -> str:
         "sections": [_section_values(section) for section in page.sections],
         "notes": [{"label": n.label, "text": n.text} for n in page.notes],
     }
-    return files.json_text(content)
+    return json_files.text(content)
 
 
 def _section_values(section: Section) -> dict[str, Any]:

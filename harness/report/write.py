@@ -8,13 +8,13 @@ from pathlib import Path
 
 from harness import files
 from harness.errors import unknown
-from harness.report import data, latex, latex_paper, markdown, scatter
+from harness.report import data, json_files, latex, latex_paper, markdown, scatter
 from harness.report.table_style import FULL, TableStyle
 from harness.report.values import Grid
 
 
 def _json(grid: Grid) -> str:
-    return files.json_text(data.to_json(grid))
+    return json_files.text(data.to_json(grid))
 
 
 def _csv(grid: Grid) -> str:
@@ -84,7 +84,7 @@ def write(
             if name == "json" and style != FULL:
                 # Texts that are shown otherwise are not compared with it, see ``check_text``.
                 shown = {**dataclasses.asdict(style), "intervals": style.spread}
-                rendered[file] = files.json_text({**data.to_json(grid), "texts": shown})
+                rendered[file] = json_files.text({**data.to_json(grid), "texts": shown})
     for name, text in rendered.items():
         if isinstance(text, str):
             files.write_text(folder / name, text)

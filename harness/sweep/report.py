@@ -16,7 +16,7 @@ from typing import Any
 from harness import files
 from harness.canonical import short
 from harness.errors import shown, unknown
-from harness.report import markdown, tex_page
+from harness.report import json_files, markdown, tex_page
 from harness.report.numbers import fixed
 from harness.report.table_style import FULL, TableStyle
 from harness.report.values import NOTHING, Note
@@ -157,7 +157,7 @@ def _interval(trial: Line, n: int) -> list[float] | None:
 
 
 def _json(sheet: Sheet) -> str:
-    return files.json_text(to_json(sheet))
+    return json_files.text(to_json(sheet))
 
 
 def _csv(sheet: Sheet) -> str:

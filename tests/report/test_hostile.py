@@ -18,13 +18,20 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from harness import files
 from harness.audit import page as audit_page
 from harness.errors import UNSEEN
 from harness.evaluate import derived
 from harness.plan import plan
 from harness.plan.options import Options
-from harness.report import classes, classes_page, curves_files, latex, latex_paper, terminal
+from harness.report import (
+    classes,
+    classes_page,
+    curves_files,
+    json_files,
+    latex,
+    latex_paper,
+    terminal,
+)
 from harness.report.curves import Line, Page, Section, Series
 from harness.report.table_style import TableStyle
 from harness.report.values import Grid, Note
@@ -165,7 +172,7 @@ def _classes(name: str) -> Mapping[str, str]:
     paper = classes_page.latex(table, sets, context, PAPER)
     return {
         "classes.md": classes_page.render(table, sets, context, []),
-        "classes.json": files.json_text(classes_page.to_json(table, sets, context)),
+        "classes.json": json_files.text(classes_page.to_json(table, sets, context)),
         **classes_page.latex(table, sets, context, TableStyle()),
         **{f"paper-{file}": text for file, text in paper.items()},
     }
@@ -193,7 +200,7 @@ def _verdict(name: str) -> Mapping[str, str]:
     paper = verdict_latex.render(shown, context, "verdict", PAPER)
     return {
         "verdict.md": verdict_write.markdown(judged, context),
-        "verdict.json": files.json_text(verdict_write.table_to_json(judged, context)),
+        "verdict.json": json_files.text(verdict_write.table_to_json(judged, context)),
         **verdict_latex.render(shown, context, "verdict", TableStyle()),
         **{f"paper-{file}": text for file, text in paper.items()},
     }
