@@ -103,6 +103,7 @@ def test_a_grid_visits_every_point_once_and_shares_pretrainings(
 @pytest.mark.slow
 def test_trials_are_mirrored_under_one_parent(folder: Path, harness: Harness) -> None:
     assert harness("sweep", "small.py", *QUICK, "--trials", "2")[0] == 0
+    assert _study(folder).metric_names == ["validation accuracy"]  # axes of optuna-dashboard
     children = list(_children(folder))
     assert len(children) == 2
     assert len({run.data.tags["mlflow.parentRunId"] for run in children}) == 1
