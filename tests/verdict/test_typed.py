@@ -50,7 +50,7 @@ VALUES_OF = {
 
 @pytest.mark.parametrize("option", OF_TABLES)
 def test_options_of_tables_are_refused_and_named(harness: Harness, option: str) -> None:
-    given = [option] if option == "--probes" else [option, VALUES_OF.get(option, "x")]
+    given = [option] if option in ("--probes", "--force") else [option, VALUES_OF.get(option, "x")]
     code, out, err = harness("verdict", *TYPED, *given)
     assert (code, out) == (2, "")
     assert err.startswith(f"harness: {option} select runs of tables")
