@@ -27,6 +27,7 @@ trained. The words and their order stand in docs/verdict.md."""
 OF_TABLES = (
     *("--profile", "--datasets", "--rows", "--metrics", "--seeds", "--split", "--rule"),
     *("--probes", "--set", "--data", "--runs", "--out", "--name", "--force"),
+    *("--format", "--style"),
 )
 """Options that say nothing about values that are typed in."""
 
@@ -177,7 +178,7 @@ def _tables(args: argparse.Namespace) -> int:
     paths, pages = [], []
     if not args.force:
         for page in named:
-            existing.look(page)
+            existing.look(page, args.format.split(","))
     for verdict, page in zip(verdicts, named, strict=True):
         context = _context(args, page.plan)
         values = write.table_to_json(verdict, context)
