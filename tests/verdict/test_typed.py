@@ -45,8 +45,8 @@ VALUES_OF = {
     "--set": "recipe.epochs=1",
     "--seeds": "0",
     "--profile": "smoke",
-    "--format": "md,json",
-    "--style": "full",
+    "--format": "md,tex,json",
+    "--style": "paper",
 }
 
 
