@@ -117,7 +117,7 @@ def test_every_segmentation_has_its_cost_and_latency(ran: Path) -> None:
 def test_the_figure_names_the_rows_that_it_leaves_out(
     ran: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    command = ["report", "table2", *SHORT, "--figures", "--out", str(tmp_path)]
+    command = ["report", "table2", *SHORT, "--figures", "--name", "table2", "--out", str(tmp_path)]
     assert main(command) == 0
     out = capsys.readouterr().out
     line = "figure9.png leaves out rows without a finished run: mae, amt, vit, released."
