@@ -179,7 +179,7 @@ def _tables(args: argparse.Namespace) -> int:
     paths, pages = [], []
     if not args.force:
         for page in named:
-            existing.look(page)
+            existing.look(page, args.format.split(","))
     for verdict, page in zip(verdicts, named, strict=True):
         context = _context(args, page.plan)
         values = write.table_to_json(verdict, context)

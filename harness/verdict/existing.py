@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -57,15 +58,19 @@ def named(
     return NamedPage(plan=replace(plan, made=made), path=folder / f"{page}.json")
 
 
-def look(page: NamedPage) -> None:
-    """Look at the page that would be overwritten.
+def look(page: NamedPage, formats: Sequence[str] = ("md",)) -> None:
+    """Look at the page that would be overwritten, in the formats that are written.
 
     Raises:
         UserError: it is of something else, shows more seeds, or is tracked by git.
     """
     there = existing.made_of(page.path) or _guessed(page.path)
     existing.check(page.path, page.plan, there)
-    existing.refuse_tracked((page.path, page.path.with_suffix(".md")))
+    stem = page.path.stem
+    paths = [page.path, *(page.path.with_suffix(f".{ending}") for ending in ("md", *formats))]
+    if "tex" in formats:  # its sections may be files of their own
+        paths += sorted(page.path.parent.glob(f"{stem}-*.tex"))
+    existing.refuse_tracked(dict.fromkeys(paths))
 
 
 def tables(verdict: TableVerdict, name: str) -> tuple[str, ...]:

@@ -247,6 +247,7 @@ def test_the_command_writes_the_figures_of_an_own_table(
 
     monkeypatch.chdir(finished)
     words = ["figures", "mine.py", "--profile", "smoke", *SHORT, "--seeds", "0-1"]
+    words += ["--name", "mine"]
     assert main([*words, "--figures", "curves,figure7", "--format", "svg", "--width", "84mm"]) == 0
     out, err = capsys.readouterr()
     folder = finished / "reports/smoke/figures"
