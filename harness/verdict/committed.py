@@ -23,6 +23,7 @@ from harness.report.check import Remark
 from harness.report.check_table import Table, equal
 from harness.spec.claim import Margin
 from harness.spec.costs import COSTS
+from harness.store.made import Made
 from harness.verdict import cell as cell_of
 from harness.verdict import claims as claims_of
 from harness.verdict import effects as effects_of
@@ -73,6 +74,7 @@ class StatedContext:
     """The seeds that a page shows."""
 
     seeds: tuple[int, ...]
+    made: Made | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +175,8 @@ def _converted(path: Path, value: Any, kind: type[Any]) -> Any:
 
 def _numbers(page: Verdicts, stated: Stated, value: Mapping[str, Any], path: Path) -> Iterator[str]:
     wrong = [name for name in (page.name, *page.tables) if Path(name).name != name]
-    if wrong or not path.stem.startswith(page.name):
+    # A part's page is TABLE-verdict-part-X, its table TABLE-part-X.
+    if wrong or not path.stem.startswith((page.name, f"{_experiment(stated)}-verdict")):
         name = (*wrong, page.name)[0]
         yield f"it is the page of {said(name)}, which is not what its file is named after"
         return
@@ -189,6 +192,12 @@ def _numbers(page: Verdicts, stated: Stated, value: Mapping[str, Any], path: Pat
     yield from lines
     # What is made from wrong cells is not told once more.
     yield from [] if lines else _again(page, stated, value, gathered)
+
+
+def _experiment(stated: Stated) -> str:
+    """Return the table's own name; that of its files may be another."""
+    made = stated.context.made
+    return stated.name if made is None else made.experiment
 
 
 def _values(number: Number, tables: Sequence[Table]) -> Iterator[str]:
@@ -236,7 +245,7 @@ def _again(
     }
     for part, names in keys.items():
         yield from _entries(part, names, value[part], expected[part])
-    title = table_of.title(stated.name, stated.source, narrowed=stated.narrowed is not None)
+    title = table_of.title(_experiment(stated), stated.source, narrowed=stated.narrowed is not None)
     lines = table_of.lines_of(title, stated.subject, judged, effects, claims)
     if stated.title != f"Verdict on {title}":
         yield f"its title is {said(stated.title)}, not {said(f'Verdict on {title}')}"

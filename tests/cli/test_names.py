@@ -68,6 +68,7 @@ def test_report_and_verdict_show_the_seeds_that_are_finished(harness: Harness) -
     code, out, err = harness("verdict", "table1", *ONE, *ROWS, "--json")
     assert "finished runs of seeds 1, 2" in err
     assert json.loads(out)["tables"][0]["context"]["seeds"] == [0, 1, 2]
+    assert harness("report", "--check")[::2] == (0, "")
 
 
 def test_a_plan_and_a_training_keep_to_the_seeds_that_are_asked_for(harness: Harness) -> None:
