@@ -112,7 +112,7 @@ def write_tables(
     for sheet in sheets:
         grid = _grid(args, sheet, device, measure=measure)
         if sheet.is_figure:
-            written = write(grid, folder, tuple(FIGURE_FORMATS))
+            written = write(grid, folder, tuple(FIGURE_FORMATS), is_figure=True)
         else:
             texts = (
                 grid if shown == FULL else _grid(args, sheet, device, measure=False, style=shown)

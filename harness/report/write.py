@@ -39,8 +39,8 @@ FIGURE_FORMATS: Mapping[str, Renderer] = {
 }
 """Renderers of figures by file extension; a figure is written in all of them."""
 
-FORMATS: Mapping[str, Renderer] = {**TABLE_FORMATS, **FIGURE_FORMATS}
-"""Renderers of tables and figures by file extension."""
+FORMATS: Mapping[str, Renderer] = {**FIGURE_FORMATS, **TABLE_FORMATS}
+"""Renderers of tables, and of figures where no table has the file extension."""
 
 
 DATA_FORMATS = ("json", "csv")
@@ -54,6 +54,7 @@ def write(
     *,
     texts: Grid | None = None,
     style: TableStyle = FULL,
+    is_figure: bool = False,
 ) -> list[Path]:
     """Write ``NAME.FORMAT`` for every format into the folder and return the paths.
 
@@ -65,13 +66,15 @@ def write(
         formats: keys of ``FORMATS``.
         texts: the table as the texts show it, with fewer columns or another spread; None for all.
         style: the style "paper" makes of "tex" several files.
+        is_figure: the renderers of figures come before those of tables.
 
     Raises:
         UserError: a format is unknown, or the folder cannot be written.
     """
+    renderers = {**FORMATS, **FIGURE_FORMATS} if is_figure else FORMATS
     for name in formats:
-        if name not in FORMATS:
-            raise unknown("format", name, FORMATS)
+        if name not in renderers:
+            raise unknown("format", name, renderers)
     seen = grid if texts is None else texts
     rendered: dict[str, str | bytes] = {}
     for name in formats:
@@ -80,7 +83,7 @@ def write(
         else:
             laid = grid if name in DATA_FORMATS else seen
             file = f"{grid.context.name}.{name}"
-            rendered[file] = FORMATS[name](laid)
+            rendered[file] = renderers[name](laid)
             if name == "json" and style != FULL:
                 # Texts that are shown otherwise are not compared with it, see ``check_text``.
                 shown = {**dataclasses.asdict(style), "intervals": style.spread}

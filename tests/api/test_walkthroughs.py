@@ -217,7 +217,7 @@ def test_the_notebook_finds_what_was_trained(
     (text,) = section("A notebook").files.values()
     exec(compile(text.replace('"data"', repr(str(phantoms))), "notebook", "exec"), {})
     out = capsys.readouterr().out
-    assert out == "supervised conv-classifier / phantom-mri / seed 0 done\n"
+    assert out == "supervised conv / phantom-mri / seed 0 done\n"
     assert Records(Path("runs")).folder.is_dir()
 
 
