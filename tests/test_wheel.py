@@ -88,7 +88,7 @@ def test_the_installed_wheel_runs_table1(installed: Path) -> None:
     listed = _run(installed, command, "list")
     assert "table1" in listed.stdout
     table = [command, "run", "table1", "--profile", "smoke", "--set", "recipe.epochs=1"]
-    table += ["--set", "recipe.warmup_epochs=0"]
+    table += ["--set", "recipe.warmup_epochs=0", "--name", "table1"]
     ran = _run(installed, *table)
     assert ran.returncode == 0, ran.stderr
     assert "0 failed" in ran.stdout

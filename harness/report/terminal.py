@@ -50,7 +50,7 @@ def table(grid: Grid) -> Table:
         for position, part in enumerate(column.parts):
             title = column.heading if position == 0 else ""
             below = "" if grid.own else HEADINGS[part]
-            rich_table.add_column(Text(f"{shown(title)}\n{below}"), justify="right")
+            rich_table.add_column(Text(f"{shown(title)}\n{shown(below)}"), justify="right")
     for group in grid.groups:
         if group.title:
             rich_table.add_row(text(group.title, style="italic dim"))

@@ -112,10 +112,11 @@ class Claim:
     source: str
     decided_by: tuple[Ordering | Change, ...] = ()
     instead: str = ""
-    holds: Literal["all", "any"] | int = "all"
+    holds: Literal["all", "any"] | ranges.AnyCount = "all"
     counts: Literal["parts", "columns"] = "parts"
 
     def __post_init__(self) -> None:
+        ranges.check(self)
         given, number = self.holds, self._number
         whole = isinstance(given, int) and not isinstance(given, bool)
         if self.counts not in ("parts", "columns") or not (

@@ -9,12 +9,18 @@ import re
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
+from typing import Annotated
+
+from msgspec import Meta
 
 from harness import ranges
 from harness.errors import UserError
 
 MOST = 10_000_000
 """Largest number of runs or of images of a printed number."""
+
+Count = Annotated[int, Meta(ge=1, le=MOST)]
+"""A number of runs or of images."""
 
 _TEXT = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?", re.ASCII)
 
@@ -37,19 +43,13 @@ class Printed:
 
     text: str
     exact_decimals: bool = field(default=True, compare=False)
-    runs: int = field(default=1, kw_only=True)
-    images: int | None = field(default=None, kw_only=True)
+    runs: Count = field(default=1, kw_only=True)
+    images: Count | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if not isinstance(self.text, str) or not _TEXT.fullmatch(self.text):
             raise UserError(f"A printed number is {ranges.said(self.text)}; {ALLOWED}")
-        for name, count in (("runs", self.runs), ("images", self.images)):
-            known = isinstance(count, int) and not isinstance(count, bool)
-            if count is not None and not (known and 1 <= count <= MOST):
-                raise UserError(
-                    f"The {name} of the printed number {self.text} are {ranges.said(count)};"
-                    f" allowed: a whole number from 1 to {MOST}."
-                )
+        ranges.check(self)
 
     @classmethod
     def of(cls, number: Printed | str | float) -> Printed:

@@ -299,7 +299,9 @@ def test_the_first_line_says_which_profile_and_why(ran: Harness) -> None:
 
 def test_reports_come_from_the_records_alone(ran: Harness) -> None:
     selection = [a for a in QUICK if a not in ("--track", "off")]
-    code, out, _ = ran("report", "table1", *selection, "--format", "md,tex,json,csv", "--out", "t")
+    code, out, _ = ran(
+        "report", "table1", *selection, "--format", "md,tex,json,csv", *AS_TABLE1, "--out", "t"
+    )
     assert code == 0
     made = ["records.jsonl.gz", *(f"table1.{e}" for e in SORTED_ENDINGS)]
     assert sorted(p.name for p in Path("t").iterdir()) == made
@@ -310,6 +312,9 @@ def test_reports_come_from_the_records_alone(ran: Harness) -> None:
     assert content["context"]["command"].startswith("harness report table1 --profile smoke")
     assert "--out" not in content["context"]["command"]
 
+
+AS_TABLE1 = ("--name", "table1")
+"""A part of a table has files of its own unless it is named."""
 
 SORTED_ENDINGS = ("csv", "json", "md", "tex")
 
@@ -368,7 +373,9 @@ def test_records_of_other_sources_are_marked(ran: Harness) -> None:
 
 
 def test_the_clean_split_selects_on_one_part_and_reports_on_another(harness: Harness) -> None:
-    code, _, err = harness("run", "table1", *QUICK, "--split", "clean", "--rule", "best")
+    code, _, err = harness(
+        "run", "table1", *QUICK, "--split", "clean", "--rule", "best", *AS_TABLE1
+    )
     assert code == 0, err
     (record,) = (json.loads(p.read_text()) for p in Path("runs/records").iterdir())
     assert record["definition"]["split"] == "clean"

@@ -258,7 +258,8 @@ def test_parts_of_the_listing_are_a_given_split_and_shared_groups_are_warned_of(
     # Groups are known, so parts that share some have to be asked for.
     assert manifest.split == "clean"
     assert "paper" not in manifest.parts
-    code, _, err = harness("report", "table1", "--datasets", "mine", "--rows", "mae", *SMOKE)
+    mine = ("report", "table1", "--datasets", "mine", "--rows", "mae", "--name", "table1", *SMOKE)
+    code, _, err = harness(*mine)
     assert code == 0, err
     shown = json.loads(Path("reports/smoke/table1.json").read_text())
     notes = {note["label"]: note["text"] for note in shown["notes"]}
@@ -267,7 +268,8 @@ def test_parts_of_the_listing_are_a_given_split_and_shared_groups_are_warned_of(
         "mine: patients, identical images and near-twins kept together, no test image has a twin in"
         " training or shares a patient with it"
     ) in notes["Twins and groups"]
-    harness("report", "table1", "--datasets", "mine", "--rows", "mae", "--split", "given", *SMOKE)
+    code, _, err = harness(*mine, "--split", "given", "--force")
+    assert code == 0, err
     shown = json.loads(Path("reports/smoke/table1.json").read_text())
     notes = {note["label"]: note["text"] for note in shown["notes"]}
     assert ("mine: of 6 test images 2 share a patient with training (2 patients)") in notes[

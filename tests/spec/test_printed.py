@@ -63,7 +63,7 @@ def test_rows_take_texts_and_numbers() -> None:
 @pytest.mark.parametrize("name", ["runs", "images"])
 @pytest.mark.parametrize("wrong", [0, -3, True, 2.5, "3", 10**9])
 def test_runs_and_images_are_positive_whole_numbers(name: str, wrong: object) -> None:
-    with pytest.raises(UserError, match=f"The {name} of the printed number 83.6 are"):
+    with pytest.raises(UserError, match=rf"Printed\.{name} is .*; allowed: "):
         Printed("83.6", **{name: wrong})  # type: ignore[arg-type]
 
 

@@ -17,8 +17,9 @@ from harness.evaluate.metrics import METRICS
 from harness.plan.options import Options
 from harness.spec import profiles
 from harness.spec.backbones import BACKBONES
-from harness.spec.claim import one_image
+from harness.spec.claim import Claim, Ordering, one_image
 from harness.spec.costs import COSTS
+from harness.spec.printed import Printed
 from harness.spec.profile import Scale
 from harness.spec.recipe import Recipe
 from harness.spec.space import Choice, Real, SumAtMost, Whole
@@ -46,6 +47,10 @@ SAMPLES: dict[str, Any] = {
     "Options": Options(profile=profiles.SMOKE, seeds=(0,)),
     "Quantity": None,
     "Margin": one_image(100),
+    "Printed": Printed("83.6", runs=3, images=233),
+    "Claim": Claim(
+        name="x", text="", source="", decided_by=(Ordering(row="a", than="b", column="c"),), holds=1
+    ),
     "Choice": Choice(name="x", fields=(), choices=(0, 2.5, "a", True)),
     "Metric": METRICS["accuracy"],
     "CostQuantity": COSTS["training_macs"],

@@ -90,6 +90,9 @@ DECLARED = {
 }
 QUICK = ("--profile", "smoke", "--set", "recipe.epochs=2", "--set", "recipe.warmup_epochs=0")
 QUICK += ("--set", "recipe.batch_size=64")
+WHOLE = ("--runs", "whole", "--out", "whole-tables")
+"""A store of its own, whose tables do not replace those of the other one."""
+
 RUN, SEARCH = ("run", "table.py", *QUICK), ("sweep", "search.py", *QUICK)
 
 
@@ -208,7 +211,7 @@ def test_an_interrupted_training_goes_on_with_the_same_draws(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _write(BEFORE)
-    assert harness(*RUN, "--seeds", "1", "--track", "off", "--runs", "whole")[0] == 0
+    assert harness(*RUN, "--seeds", "1", "--track", "off", *WHOLE)[0] == 0
     _interrupt(harness, "1")
 
     _write(MIGRATED)
@@ -249,7 +252,7 @@ def test_a_field_renamed_by_its_user_needs_no_migration(harness: Harness) -> Non
         c.info.run_id for c in mirrored.values()
     }
     assert harness(*RUN, "--seeds", "1", "--track", "off")[0] == 0
-    assert harness(*RUN, "--seeds", "1", "--track", "off", "--runs", "whole")[0] == 0
+    assert harness(*RUN, "--seeds", "1", "--track", "off", *WHOLE)[0] == 0
     whole = _results("whole")
     assert len(whole) == 2 and set(whole) <= set(_results("runs"))
     assert form.former_keys(Path("runs")) == {}
