@@ -28,7 +28,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("MPLCONFIGDIR", str(ROOT / ".pytest_cache/matplotlib"))
         # Processes that a test starts import the sources that it imports itself.
         patch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
-        for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MLFLOW_TRACKING_URI", "COLUMNS"):
+        own = ("HARNESS_RUNS", "HARNESS_DATA", "HARNESS_KEEP", "MLFLOW_TRACKING_URI")
+        for name in (*own, "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "COLUMNS"):
             patch.delenv(name, raising=False)
         yield folder
 
