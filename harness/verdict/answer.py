@@ -44,7 +44,7 @@ def answer(what: str, words: Sequence[Word], without_run: int) -> str:
         )
     if counts.get("different"):
         return f"Nothing of {what} is reproduced: of {total} numbers, {rest}."
-    return f"Whether {what} is reproduced, cannot be told: of {total} numbers, {rest}."
+    return f"Whether {what} is reproduced cannot be told: of {total} numbers, {rest}."
 
 
 def _counted(word: Word, count: int) -> str:

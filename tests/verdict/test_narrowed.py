@@ -219,7 +219,7 @@ def test_what_is_not_run_is_folded(tmp_path: Path) -> None:
         (
             ["not run", "not run", "not comparable"],
             2,
-            "Whether T is reproduced, cannot be told: of 3 numbers, 2 have no run, 1 is not"
+            "Whether T is reproduced cannot be told: of 3 numbers, 2 have no run, 1 is not"
             " comparable.",
         ),
         (
