@@ -26,30 +26,35 @@ _NUMBERS: Effect = "changes numbers"
 _COST: Effect = "changes cost only"
 _NOT_USED: Effect = "not used by the tables"
 
+_GUIDANCE = {
+    "weights": Sources(
+        text=_MAPS,
+        code=_ONES,
+        effect=_NUMBERS,
+        why=_UNIFORM,
+    ),
+    "crop": Sources(
+        text=_CROP,
+        code=_TOP_LEFT,
+        effect=_NUMBERS,
+        why=_CELLS,
+    ),
+    "normalisation": Sources(
+        text=_NORMALISATION,
+        code=_PER_HEAD,
+        effect=_NUMBERS,
+        why=_OTHER_MAPS,
+    ),
+}
+"""What masks follow, in pre-training and in fine-tuning alike."""
+
 SETTINGS: tuple[Compared, ...] = (
     Compared(
         name="pre-training",
         text=paper.DESCRIBED,
         code=paper.RELEASED,
         sources={
-            "weights": Sources(
-                text=_MAPS,
-                code=_ONES,
-                effect=_NUMBERS,
-                why=_UNIFORM,
-            ),
-            "crop": Sources(
-                text=_CROP,
-                code=_TOP_LEFT,
-                effect=_NUMBERS,
-                why=_CELLS,
-            ),
-            "normalisation": Sources(
-                text=_NORMALISATION,
-                code=_PER_HEAD,
-                effect=_NUMBERS,
-                why=_OTHER_MAPS,
-            ),
+            **_GUIDANCE,
             "softmax": Sources(
                 text="Eq. 2: softmax, then cross-entropy",
                 code="model: softmax; training loop: a cross-entropy that applies it again",
@@ -75,24 +80,7 @@ SETTINGS: tuple[Compared, ...] = (
         text=paper.FINETUNE_SAM,
         code=paper.FINETUNE_RELEASED,
         sources={
-            "weights": Sources(
-                text=_MAPS,
-                code=_ONES,
-                effect=_NUMBERS,
-                why=_UNIFORM,
-            ),
-            "crop": Sources(
-                text=_CROP,
-                code=_TOP_LEFT,
-                effect=_NUMBERS,
-                why=_CELLS,
-            ),
-            "normalisation": Sources(
-                text=_NORMALISATION,
-                code=_PER_HEAD,
-                effect=_NUMBERS,
-                why=_OTHER_MAPS,
-            ),
+            **_GUIDANCE,
         },
     ),
     Compared(

@@ -8,12 +8,11 @@ from pathlib import Path
 
 from harness import provenance
 from harness.canonical import digest
-from harness.cli.planning import typed_command
+from harness.cli.planning import selected, typed_command
 from harness.errors import UserError
 from harness.page.build import Request
 from harness.page.find import ALL, Wanted
 from harness.plan import naming
-from harness.plan.options import Options
 from harness.provenance import choose_device
 from harness.report import existing
 from harness.spec import profiles
@@ -39,18 +38,7 @@ def request(args: argparse.Namespace, names: Sequence[str]) -> Request:
         wanted=Wanted(
             names=tuple(names),
             profiles=chosen,
-            options=Options(
-                profile=chosen[0],
-                split=args.split,
-                rule=args.rule,
-                datasets=args.datasets,
-                rows=args.rows,
-                metrics=args.metrics,
-                seeds=args.seeds,
-                overrides=tuple(args.set),
-                data=args.data,
-                runs=args.runs,
-            ),
+            options=selected(args, chosen[0]),
         ),
         folder=args.out or Path("reports"),
         title=", ".join(Path(name).stem for name in names) if own else "MSMAE: all tables",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from harness.plan.columns import small_stores
 from harness.plan.options import Options
 from harness.plan.plan import Plan
 from harness.spec import profiles
+from harness.spec.profile import Profile
 from harness.store.margins import TableFile
 
 LAUNCHING = ("--jobs", "--launcher")
@@ -57,8 +59,13 @@ def plan_options(args: argparse.Namespace) -> Options:
     """Return the options of a plan, and print which profile is used and why."""
     profile, reason = _profile(args.profile)
     (note if _prints_json(args) else say)(f"Profile {profile!r}: {reason}.")
+    return replace(selected(args, profiles.find(profile)), probes=args.probes)
+
+
+def selected(args: argparse.Namespace, profile: Profile) -> Options:
+    """Return the options of a plan that the command line selects, under a given profile."""
     return Options(
-        profile=profiles.find(profile),
+        profile=profile,
         split=args.split,
         rule=args.rule,
         datasets=args.datasets,
@@ -66,7 +73,6 @@ def plan_options(args: argparse.Namespace) -> Options:
         metrics=args.metrics,
         seeds=args.seeds,
         overrides=tuple(args.set),
-        probes=args.probes,
         data=args.data,
         runs=args.runs,
     )
