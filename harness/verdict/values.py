@@ -32,16 +32,19 @@ MEANINGS: Mapping[Word, str] = MappingProxyType(
         "unattainable": "no number of correct images gives the published percentage, whether"
         " rounded half up, half to even or truncated (GRIM)",
         "collapsed": "the published number, or every run of ours, is the constant answer's",
-        "equal by computation": "a count that is computed, not measured, is the published one",
         "not run": "there is no finished run of ours",
         "not comparable": "profile, data, split, settings or machine are not the paper's",
+        "equal by computation": "a count that is computed, not measured, is the published one",
         "reproduced": "equivalent within the margin, and no significant difference",
         "equivalent, not equal": "equivalent within the margin, and a significant difference",
         "different": "a significant difference (above or below), and no equivalence shown",
         "undecidable": "neither shown: more seeds, or predictions that are missing, would decide",
     }
 )
-"""What each word says; the first that applies, in this order, is the verdict."""
+"""What each word says; the first that applies, in this order, is the verdict.
+
+Runs of ours that all collapsed come after "not comparable": that is no fact of the paper.
+"""
 
 Basis = Literal["mean", "draw"]
 """What a published number is: the mean that is tested against, or itself one run's draw."""

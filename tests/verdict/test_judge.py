@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -291,6 +292,28 @@ def test_every_word_of_the_vocabulary_is_reached() -> None:
     words = _words()
     assert set(words) == set(MEANINGS)
     assert {word: verdict.word for word, verdict in words.items()} == {w: w for w in words}
+
+
+OBSTACLES: dict[str, dict[str, Any]] = {
+    "unattainable": {"printed": Printed("68.41"), **SHARE},
+    "collapsed": {"printed": Printed("58.43"), **SHARE, "constants": (305,)},
+    "not run": {"absent": "no finished run"},
+    "not comparable": {"foreign": ("profile 'smoke'",)},
+    "equal by computation": {"counted": 63.41},
+}
+"""What makes each word apply that rests on no test, in the order of precedence."""
+
+
+# A number that no count gives is no constant answer's: the first two never apply together.
+TOGETHER = [*itertools.combinations(OBSTACLES, 2)][1:]
+
+
+@pytest.mark.parametrize(("earlier", "later"), TOGETHER)
+def test_the_earlier_of_two_words_that_apply_is_the_verdict(earlier: str, later: str) -> None:
+    both = OBSTACLES[later] | OBSTACLES[earlier]
+    judged = judge(evidence((62.9, 63.0, 63.1), "63.41", 1.0, **both))
+    assert judged.word == earlier
+    assert [*OBSTACLES] == [*MEANINGS][: len(OBSTACLES)]
 
 
 def test_first_word_that_applies_is_the_verdict_and_the_rest_is_said() -> None:
