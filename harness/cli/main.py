@@ -284,6 +284,7 @@ def _sweep(parser: argparse.ArgumentParser) -> None:
     add_folders(parser)
     add_execution(parser)
     add_output(parser, figures=False)
+    options.add_naming(parser)
     parser.set_defaults(split="clean", rule="last", rows=None, metrics=None, probes=False)
 
 

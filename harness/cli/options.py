@@ -215,7 +215,7 @@ def add_naming(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--name",
         metavar="NAME",
-        help="name of the files (default: that of the table, NAME-part-XXXXXXXX for a part of it)",
+        help="name of the files (default: that of the experiment, NAME-part-XXXXXXXX for a part)",
     )
     parser.add_argument(
         "--force",

@@ -42,10 +42,10 @@ def run(args: argparse.Namespace) -> int:
     if studies := find_studies(args):
         if args.classes:
             raise UserError(f"{args.experiment} is a sweep; leave --classes out.")
-        if args.name is not None:
-            raise UserError(f"{args.experiment} is a sweep; --study names its files, not --name.")
+        options = page_options(args)
+        publish.look([study.design for study in studies], options)
         for study in studies:
-            publish.write_pages(study, page_options(args))
+            publish.write_pages(study, options)
         return 0
     plan = named_plan(args, make_plan(args))
     sheets = written_plans(args, plan)

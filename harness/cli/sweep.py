@@ -15,7 +15,7 @@ from harness.cli.planning import (
 from harness.errors import UserError
 from harness.plan import catalog
 from harness.spec.sweep import Sweep
-from harness.sweep import search, storage
+from harness.sweep import publish, search, storage
 from harness.sweep.design import Design, SearchOptions
 from harness.sweep.publish import PageOptions
 from harness.sweep.search import SweepRequest
@@ -26,7 +26,10 @@ def run(args: argparse.Namespace) -> int:
     """Search the settings of a row, write the pages of its studies and mirror them to MLflow."""
     launch = launch_options(args)
     designs = _designs(args, *catalog.load_sweep(args.experiment))
-    warn_of_small_stores([design.base for design in designs])
+    pages = page_options(args)
+    if not args.worker:
+        publish.look(designs, pages)
+        warn_of_small_stores([design.base for design in designs])
     request = SweepRequest(
         url=storage.url_of(args.storage, args.runs),
         drawing=SearchOptions(sampler=args.sampler, pruner=args.pruner),
@@ -35,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
         micro_batch=args.micro_batch,
         track=args.track == "on",
         launch=launch,
-        pages=page_options(args),
+        pages=pages,
         command=resuming_command(args),
     )
     return (search.work_on_sweep if args.worker else search.search)(designs, request)
@@ -60,7 +63,13 @@ def find_studies(args: argparse.Namespace) -> list[Study]:
 def page_options(args: argparse.Namespace) -> PageOptions:
     """Return the options of how a study's pages are written."""
     return PageOptions(
-        folder=args.out, formats=args.format, command=typed_command(args), style=style(args)
+        experiment=args.experiment,
+        folder=args.out,
+        formats=args.format,
+        command=typed_command(args),
+        style=style(args),
+        name=args.name,
+        force=args.force,
     )
 
 

@@ -86,7 +86,10 @@ def _paths(
             stems.append((file_name(f"{plan.name}-classes", dataset, plan.own), ("png",)))
     if args.classes:
         stems.append((f"{plan.name}-classes", ("md", "json")))
-    return (folder / f"{stem}.{ending}" for stem, endings in stems for ending in endings)
+    for stem, endings in stems:
+        yield from (folder / f"{stem}.{ending}" for ending in endings)
+        if "tex" in endings:
+            yield from existing.further_latex(folder, stem)
 
 
 def write_tables(

@@ -48,7 +48,7 @@ def named(plan: Plan, experiment: str, folder: Path, given: str | None = None) -
         figure_name=figure,
         made=Made(
             experiment=plan.name,
-            file=_file(experiment, folder),
+            file=file_of(experiment, folder),
             profile=plan.options.profile.name,
             parts={} if own is None else own.parts,
             seeds=finished.seeds(plan, plan.seeds),
@@ -84,7 +84,7 @@ def _is_per_dataset(plan: Plan) -> bool:
     return plan.table.table_per_dataset and options.metrics is None and not options.probes
 
 
-def _file(experiment: str, folder: Path) -> str:
+def file_of(experiment: str, folder: Path) -> str:
     """Return what tells a user's files of one name apart, also in a copy of their folder."""
     if not catalog.place(experiment):
         return ""

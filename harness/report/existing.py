@@ -7,6 +7,7 @@ that name, another part, a page of more seeds, a file that git tracks.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,13 @@ def refuse_tracked(paths: Iterable[Path]) -> None:
     if found:
         verb = "is" if len(found) == 1 else "are"
         raise UserError(f"{listed(found)} {verb} tracked by git and would change. {INSTEAD}.")
+
+
+def further_latex(folder: Path, name: str) -> Iterator[Path]:
+    """Yield the captions and further tables of a name's LaTeX that lie in a folder."""
+    own = re.compile(rf"{re.escape(name)}(-\d+)?(-caption)?\.tex")
+    if folder.is_dir():
+        yield from (path for path in sorted(folder.iterdir()) if own.fullmatch(path.name))
 
 
 def made_of(path: Path) -> Made | None:

@@ -53,12 +53,14 @@ class Design:
         sweep: the sweep, without the dimensions that ``--set`` fixes.
         base: the plan of the row with its own settings.
         study: name of the study.
+        changed_objectives: whether a command replaced the sweep's own objectives.
     """
 
     name: str
     sweep: Sweep
     base: Plan
     study: str
+    changed_objectives: bool = False
 
     @property
     def options(self) -> Options:
@@ -203,15 +205,15 @@ def design(name: str, sweep: Sweep, options: Options, study: str | None = None) 
                 )
     base = plan.make(name, _table(sweep, sweep.row.chain()), options)
     narrowed = replace(sweep, space=_narrowed(sweep, options))
-    used = base.columns[0].used.name
-    checked = Design(
-        name=name,
-        sweep=narrowed,
-        base=base,
-        study=study or f"{name}-{options.profile.name}-{used}-seed{base.seeds[0]}",
-    )
+    checked = Design(name=name, sweep=narrowed, base=base, study=study or default_study(name, base))
     _check(checked)
     return checked
+
+
+def default_study(name: str, base: Plan) -> str:
+    """Return the name of a sweep's study where the user gives none."""
+    used = base.columns[0].used.name
+    return f"{name}-{base.options.profile.name}-{used}-seed{base.seeds[0]}"
 
 
 def _table(sweep: Sweep, chain: Sequence[Stage]) -> Table:

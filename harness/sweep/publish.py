@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.console import note, say
@@ -11,8 +11,8 @@ from harness.provenance import choose_device
 from harness.report import tracking, tracking_ledger
 from harness.report.table_style import FULL, TableStyle
 from harness.report.tracking import Mirrored
-from harness.spec.table import file_name
-from harness.sweep import collect, report
+from harness.sweep import collect, naming, report
+from harness.sweep.design import Design
 from harness.sweep.study import Study
 from harness.sweep.values import PART
 
@@ -22,25 +22,52 @@ class PageOptions:
     """Options of how a study's report is written.
 
     Attributes:
+        experiment: as the command line names it.
         folder: folder of the files; None for ``reports/PROFILE``.
         formats: "md", "tex", "json", "csv".
         command: the command as typed, without the options that affect no result.
         style: of LaTeX files.
+        name: of the files, given by the user; None for the study's own.
+        force: overwrite files of something else, and those that git tracks.
     """
 
+    experiment: str
     folder: Path | None
     formats: Sequence[str]
     command: str
     style: TableStyle = FULL
+    name: str | None = None
+    force: bool = False
+
+    def of(self, design: Design) -> tuple[Path, str]:
+        """Return the folder and the name of a design's files.
+
+        Raises:
+            UserError: the given name is none of a file.
+        """
+        folder = self.folder or Path("reports") / design.options.profile.name
+        return folder, naming.page_name(design, self.name)
+
+
+def look(designs: Sequence[Design], options: PageOptions) -> None:
+    """Look at the files that pages would overwrite, before they are.
+
+    Raises:
+        UserError: one is of something else, or tracked by git.
+    """
+    for design in designs:
+        folder, name = options.of(design)
+        if not options.force:
+            naming.look(design, options.experiment, folder, name, options.formats)
 
 
 def write_pages(study: Study, options: PageOptions) -> list[Path]:
     """Write a study's report, print its best trial and return the files' paths."""
     design = study.design
-    dataset = design.sweep.dataset
-    name = file_name(design.name, design.base.columns[0].asked.name, dataset)
-    folder = options.folder or Path("reports") / design.options.profile.name
+    folder, name = options.of(design)
     sheet = collect.lay_out(study, choose_device(), name=name, command=options.command)
+    made = naming.made(design, options.experiment, folder)
+    sheet = replace(sheet, context=replace(sheet.context, made=made))
     paths = report.write(sheet, folder, options.formats, options.style)
     for doubt in sheet.notes[len(design.sweep.notes) :]:
         note(f"harness: {doubt}")

@@ -105,10 +105,12 @@ def designs(
     names = [d.name for dataset in requested for d in registry.expand(dataset, options.data)]
     if study and len(names) > 1:
         raise UserError("--study names one study; give one data set with --datasets.")
-    changed = replace(sweep, objectives=tuple(objectives or sweep.objectives))
+    wanted = tuple(objectives or sweep.objectives)
+    changed = replace(sweep, objectives=wanted)
     seeds = options.seeds or options.profile.seeds[:1]
     narrowed = [replace(options, datasets=(n,), seeds=seeds, split="clean") for n in names]
-    return [study_design.design(name, changed, one_dataset, study) for one_dataset in narrowed]
+    made = [study_design.design(name, changed, one_dataset, study) for one_dataset in narrowed]
+    return [replace(design, changed_objectives=wanted != sweep.objectives) for design in made]
 
 
 def search(designs: Sequence[Design], request: SweepRequest) -> int:

@@ -13,6 +13,7 @@ from harness.verdict.page import Verdicts, meanings, sections
 def render(page: Verdicts, context: Context, name: str, style: TableStyle) -> Mapping[str, str]:
     """Return LaTeX files by name, see ``harness.report.tex_page``; ``name`` is the page's file."""
     scaled = (notes.scaled_down(context, own=False),) if context.scaled_down else ()
+    answered = (page.answer,) if page.answer else ()
     words = [Note(label=word, text=text) for word, text in meanings(page)]
     made = [
         tex_page.Section(
@@ -25,7 +26,11 @@ def render(page: Verdicts, context: Context, name: str, style: TableStyle) -> Ma
     return tex_page.render(
         tex_page.Page(
             name=name,
-            caption=(page.title, *(f"{line}." for line in (*page.remarks, *page.summary))),
+            caption=(
+                page.title,
+                *answered,
+                *(f"{line}." for line in (*page.remarks, *page.summary)),
+            ),
             sections=tuple(made),
             notes=(*words, Note(label="How", text=page.how)),
             comments=(f"Made by: {context.command}",),

@@ -29,3 +29,6 @@ QUICK = (
     *("--profile", "smoke", "--set", "recipe.epochs=1", "--set", "recipe.warmup_epochs=0"),
     *("--set", "recipe.batch_size=64"),
 )
+
+NAMED = (*QUICK, "--name", "small")
+"""The same, with a name for the pages, which are those of a part: settings are changed."""

@@ -318,7 +318,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("folder", "impatient")
-def test_a_locked_database_is_waited_for_and_then_said(harness: Harness) -> None:
+def test_a_locked_database_is_waited_for_and_then_said(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = sqlite3.connect("runs/optuna.db", check_same_thread=False)
     other.execute("BEGIN EXCLUSIVE")
     code, _, err = harness(*SWEEP_COMMAND)
@@ -327,7 +329,14 @@ def test_a_locked_database_is_waited_for_and_then_said(harness: Harness) -> None
     assert "database is locked); trying again for up to 1 s" in said
     assert "is locked by another process, for more than 1 s" in last
     assert "nothing that was trained is lost" in last
-    threading.Timer(0.5, other.rollback).start()
+    say = storage._say
+
+    def release(error: Exception) -> None:
+        say(error)
+        other.rollback()
+
+    monkeypatch.setattr(storage, "_say", release)
+    monkeypatch.setattr(storage, "PATIENCE", 60.0)
     code, _, err = harness(*SWEEP_COMMAND)
     assert code == 0, err
     assert err.count("trying again") == 1

@@ -22,7 +22,7 @@ from harness.sweep.trial import Trial, front
 from tests import prepared
 from tests.conftest import Harness
 from tests.report import tracked
-from tests.sweep.sweeps import QUICK, SWEEP
+from tests.sweep.sweeps import NAMED, QUICK, SWEEP
 
 POINTS = 10  # mask 0.3: three throw ratios, mask 0.6: two; two intervals each
 
@@ -61,7 +61,7 @@ def _children(folder: Path) -> Iterator[Any]:
 def test_a_grid_visits_every_point_once_and_shares_pretrainings(
     folder: Path, harness: Harness
 ) -> None:
-    command = ("sweep", "small.py", *QUICK, "--sampler", "grid", "--track", "off")
+    command = ("sweep", "small.py", *NAMED, "--sampler", "grid", "--track", "off")
     assert harness(*command, "--trials", "4")[0] == 0
     assert _states(folder) == ["COMPLETE"] * 4
     first = {path.name: path.read_bytes() for path in (folder / "runs/records").iterdir()}
@@ -75,7 +75,7 @@ def test_a_grid_visits_every_point_once_and_shares_pretrainings(
         assert (folder / "runs/records" / name).read_bytes() == content
     assert not (folder / "runs/mlflow.db").exists()
 
-    code, out, _ = harness("report", "small.py", *QUICK, "--format", "md,tex,json,csv")
+    code, out, _ = harness("report", "small.py", *NAMED, "--format", "md,tex,json,csv")
     assert code == 0, out
     made = {p.name for p in (folder / "reports/smoke").iterdir()}
     names = {f"small.{ending}" for ending in ("md", "tex", "json", "csv")}
@@ -115,7 +115,7 @@ def test_trials_are_mirrored_under_one_parent(folder: Path, harness: Harness) ->
     code, out, _ = harness("track", "small.py", *QUICK)
     assert (code, "MLflow has all 2 finished runs, nothing to mirror" in out) == (0, True)
     assert len(list(_children(folder))) == 2
-    report = ("report", "small.py", *QUICK)
+    report = ("report", "small.py", *NAMED)
     assert harness(*report)[2] == ""
     with sqlite3.connect(folder / "runs/optuna.db") as connection:  # one changed digit
         connection.execute("UPDATE trial_values SET value = value + 0.01 WHERE trial_id = 1")
@@ -179,7 +179,7 @@ def test_two_objectives_and_a_failing_setting(folder: Path, harness: Harness) ->
     )
     (folder / "rates.py").write_text(text)
     fixed = ("--set", "method.mask_ratio=0.3", "--set", "method.throw_ratio=0.3")
-    command = ("sweep", "rates.py", *QUICK, *fixed, *STEEP, "--sampler", "grid")
+    command = ("sweep", "rates.py", *QUICK, *fixed, *STEEP, "--sampler", "grid", "--name", "rates")
     command += ("--objectives", "accuracy,training_macs", "--track", "off")
     for _ in range(2):  # what failed is tried again by the next command, once
         code, _, err = harness(*command)
@@ -224,7 +224,7 @@ def _command(*arguments: str) -> list[str]:
 
 @pytest.mark.slow
 def test_jobs_share_the_trials_and_train_no_stage_twice(folder: Path) -> None:
-    command = _command(*QUICK, "--sampler", "grid", "--trials", "6", "--jobs", "2")
+    command = _command(*NAMED, "--sampler", "grid", "--trials", "6", "--jobs", "2")
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert _states(folder) == ["COMPLETE"] * 6
