@@ -12,10 +12,12 @@ import pytest
 from harness.plan.narrowing import narrowing
 from harness.plan.plan import Plan
 from harness.report import collect as report_collect
+from harness.report import tex
 from harness.report.markdown import escape
+from harness.report.table_style import FULL
 from harness.spec import profiles
 from harness.spec.table import Column
-from harness.verdict import terminal, write
+from harness.verdict import latex, terminal, write
 from harness.verdict.answer import answer
 from harness.verdict.table import judge_plan, summary
 from harness.verdict.values import Word
@@ -167,6 +169,18 @@ def test_terminal_shows_the_facts_of_the_page_short(tmp_path: Path) -> None:
         assert fact.partition(":")[0] in line
     assert "otherwise" in line
     assert "equivalence within" not in line
+
+
+def test_latex_begins_with_the_answer(tmp_path: Path) -> None:
+    made = _made(tmp_path)
+    plant(made, {"ours": (115, 116, 118)})
+    verdict = judge_plan(made)
+    context = report_collect.context(made, command="", device="some CPU")
+    (text,) = latex.render(write.view(verdict, context), context, "page", FULL).values()
+    said = tex.escape(verdict.answer)
+    assert said
+    assert text.index(said) < text.index(r"\begin{table")
+    assert text.count(said) == 1
 
 
 def test_lines_show_ours_and_the_published_number(tmp_path: Path) -> None:
