@@ -5,11 +5,12 @@ Standard output is left to tables and other results.
 
 from __future__ import annotations
 
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from harness.console import bars, note
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 LOG_EVERY = 30.0
 """Seconds between plain lines of one stage; its last epoch always has a line."""
 
+PAUSED = 5.0
+"""Times the median that an epoch lasts which was not spent on training alone."""
+
 Rest = Callable[[float, int], float | None]
 """From a stage's seconds per epoch and its epochs left to the seconds left of the whole plan."""
 
@@ -31,25 +35,25 @@ class Pace:
     """Time per epoch of this process, from the moment when the first of them began.
 
     The first epoch holds the slow first step (kernels are chosen, memory is taken), so that it
-    counts only until a second one has ended. Times are in seconds of one clock, whichever.
+    counts only until a second one has ended. An epoch of more than ``PAUSED`` times the median is
+    left out of the mean: the process was stopped in it, or the machine asleep. Times are in
+    seconds of one clock, whichever.
     """
 
     began: float
-    done: int = 0
-    after_first: float = 0.0
+    spent: list[float] = field(default_factory=list)
 
     def epoch(self, now: float) -> float:
         """Count an epoch that ended now; return the mean seconds of an epoch."""
-        self.done += 1
-        if self.done == 1:
-            self.after_first = now
-            return now - self.began
-        return (now - self.after_first) / (self.done - 1)
+        self.spent.append(now - self.began)
+        self.began = now
+        counted = self.spent[1:] or self.spent
+        usual = statistics.median(counted)
+        return statistics.fmean([s for s in counted if s <= PAUSED * usual] or counted)
 
     def skip(self, seconds: float) -> None:
         """Leave out seconds since the last epoch that were not spent on training."""
         self.began += seconds
-        self.after_first += seconds
 
 
 class Progress:

@@ -26,6 +26,14 @@ def test_the_first_epoch_counts_until_there_is_a_second() -> None:
     assert pace.epoch(187.0) == 11.0  # 10 and 12 seconds; 5 were something else
 
 
+def test_a_pause_is_no_epoch() -> None:
+    pace = Pace(0.0)
+    ends = [9.0, 10.0, 11.0, 12.0, 132.0, 133.0]  # stopped for two minutes in the fifth
+    assert [pace.epoch(now) for now in ends][3:] == [1.0, 1.0, 1.0]
+    slower = Pace(0.0)  # an evaluation at every second epoch is training's
+    assert [slower.epoch(now) for now in (2.0, 3.0, 6.0, 7.0, 10.0)][-1] == 2.0
+
+
 def test_time_left_of_a_resumed_stage(
     clock: SimpleNamespace, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,8 +32,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("Name an experiment from `harness list`, or give --check.")
     names = (args.experiment, *args.others)
     if PAGE in args.format or len(names) > 1 or args.experiment == ALL:
-        path = pages.path_of(args, names)
-        build.write(pages.request(args, names), path)
+        path, made = pages.named(args, names)
+        build.write(pages.request(args, names, made), path)
         say(f"Written: {path}")
         remaining = tuple(name for name in args.format if name != PAGE)
         if not remaining:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from harness import files
+from harness.errors import shown
 from harness.figures.values import Drawing
 from harness.plan.plan import Plan
-from harness.report import existing, style
+from harness.report import existing, json_files, style
 from harness.report.style import Style
 
 
@@ -32,7 +32,7 @@ def write(drawing: Drawing, folder: Path, how: Style, formats: Sequence[str]) ->
     contents |= {
         "json": to_json(drawing).encode(),
         "csv": to_csv(drawing).encode(),
-        "txt": (" ".join(drawing.caption) + "\n").encode(),
+        "txt": (shown(" ".join(drawing.caption)) + "\n").encode(),
     }
     paths = []
     for form, content in contents.items():
@@ -50,7 +50,10 @@ def look(drawing: Drawing, plan: Plan, folder: Path, formats: Sequence[str]) -> 
     path = folder / f"{drawing.name}.json"
     existing.check(path, plan, existing.made_of(path))
     endings = dict.fromkeys((*formats, "json", "csv", "txt"))
-    existing.refuse_tracked(path.with_name(f"{drawing.name}.{ending}") for ending in endings)
+    paths = [path.with_name(f"{drawing.name}.{ending}") for ending in endings]
+    existing.refuse_tracked(paths)
+    if not path.exists():
+        existing.refuse_foreign(paths)
 
 
 def to_json(drawing: Drawing) -> str:
@@ -60,7 +63,7 @@ def to_json(drawing: Drawing) -> str:
         "caption": " ".join(drawing.caption),
         **drawing.data,
     }
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_files.text(content)
 
 
 def to_csv(drawing: Drawing) -> str:
@@ -69,5 +72,10 @@ def to_csv(drawing: Drawing) -> str:
     if drawing.rows:
         writer = csv.DictWriter(stream, list(drawing.rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows([dict(row) for row in drawing.rows])
+        writer.writerows([{n: _seen(v) for n, v in row.items()} for row in drawing.rows])
     return stream.getvalue()
+
+
+def _seen(value: object) -> object:
+    """Return a field without characters that a terminal would obey."""
+    return shown(value) if isinstance(value, str) else value

@@ -11,6 +11,7 @@ from harness.page import articles, collect, pictures
 from harness.page.find import Wanted
 from harness.page.render import render
 from harness.page.values import Page
+from harness.store.made import Made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,7 @@ class Request:
         command: that builds it, as typed.
         device: this machine's, in words.
         images: whether figures are embedded.
+        made: what tells the page from others.
     """
 
     wanted: Wanted
@@ -33,6 +35,7 @@ class Request:
     command: str
     device: str
     images: bool = True
+    made: Made | None = None
 
 
 def build(request: Request) -> Page:
@@ -61,7 +64,7 @@ def write(request: Request, path: Path) -> None:
     Raises:
         UserError: there is nothing to show, or the folder cannot be written.
     """
-    files.write_text(path, render(build(request)))
+    files.write_text(path, render(build(request), made=request.made))
 
 
 def _folders(root: Path, profiles: Sequence[str]) -> Iterator[Path]:

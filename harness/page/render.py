@@ -8,28 +8,40 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import json
+import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
+
 from harness.errors import UNSEEN
 from harness.page.values import Page
+from harness.store.made import Made
 
 TEMPLATES = Path(__file__).parent / "templates"
 """Folder of the template, the style and the script."""
+
+HEAD = 20_000
+"""Characters of a file in which a page says what it is of, before style and script."""
+
+_MADE = re.compile('<meta name="harness-made" content="([^"]*)">')
 
 _JSON_ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028"}
 _JSON_ESCAPES["\u2029"] = "\\u2029"
 
 
-def render(page: Page, *, version: str = "") -> str:
+def render(page: Page, *, version: str = "", made: Made | None = None) -> str:
     """Return the page's HTML.
 
     Args:
         page: what it shows.
         version: of a page that is served, which asks its server for news and reloads itself; a
             file has none and never asks.
+        made: what tells a file from others; a page that is served has none.
     """
     import jinja2
 
@@ -46,12 +58,29 @@ def render(page: Page, *, version: str = "") -> str:
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     return environment.get_template("page.html").render(
         page=page,
+        made="" if made is None else json.dumps(asdict(made)),
         policy=policy(style, script, live=bool(version)),
         # Both are files of this package; neither holds a closing tag, see the tests.
         style=_markup(style),
         script=_markup(script),
         data=_markup(embedded({**page.data, "version": version})),
     )
+
+
+def made_of(path: Path) -> Made | None:
+    """Return what a page that lies at a path is of; None where no such page does."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as stream:
+            head = stream.read(HEAD)
+    except OSError:
+        return None
+    found = _MADE.search(head)
+    if found is None:
+        return None
+    try:
+        return msgspec.json.decode(html.unescape(found[1]), type=Made)
+    except (msgspec.ValidationError, msgspec.DecodeError):
+        return None
 
 
 def policy(style: str, script: str, *, live: bool) -> str:

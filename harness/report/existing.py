@@ -8,7 +8,7 @@ that name, another part, a page of more seeds, a file that git tracks.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,44 @@ def look(plans: Iterable[Plan], paths: Iterable[Path], folder: Path) -> None:
     Raises:
         UserError: a file is of something else, shows more seeds, or is tracked.
     """
+    planned = tuple(paths)
+    known: dict[str, bool] = {}
     for plan in plans:
         assert plan.made is not None, "a plan whose files are written has its name"
         path = folder / f"{plan.name}.json"
-        check(path, plan, _of_table(path, plan))
-    refuse_tracked(paths)
+        there = _of_table(path, plan)
+        check(path, plan, there)
+        known[plan.name] = there is not None
+    refuse_tracked(planned)
+    refuse_foreign(path for path in planned if not _is_ours(path, planned, known))
+
+
+def _is_ours(path: Path, planned: Sequence[Path], known: Mapping[str, bool]) -> bool:
+    """Whether a file belongs to a table that lies there; ``known`` says of which tables one does.
+
+    What has a JSON file of its own, such as NAME-classes, is known by that, the other files of a
+    table by the table's.
+    """
+    own = path.with_suffix(".json")
+    if path.stem not in known and own in planned:
+        return own.exists()
+    named = [found for name, found in known.items() if path.name.startswith(name)]
+    return any(named or known.values())
+
+
+def refuse_foreign(paths: Iterable[Path]) -> None:
+    """Refuse files of which nothing says that the harness wrote them.
+
+    Raises:
+        UserError: one is there.
+    """
+    found = [str(path) for path in paths if path.exists()]
+    if found:
+        verb, what = ("lies", "it") if len(found) == 1 else ("lie", "they")
+        raise UserError(
+            f"{listed(found)} {verb} there, and nothing says of what table {what}"
+            f" {'is' if what == 'it' else 'are'}. {INSTEAD}."
+        )
 
 
 def check(path: Path, plan: Plan, there: Made | None) -> None:

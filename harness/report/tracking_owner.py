@@ -84,6 +84,7 @@ def _end(folder: Path) -> int:
     if client is None:
         return 0
     living, store, ended = claim.living(folder), store_of(folder), 0
+    last = _last_seen(folder)
     named = f"name LIKE '{tracking_names.EXPERIMENT}%'"
     for experiment in client.search_experiments(filter_string=named):
         token = None
@@ -96,12 +97,23 @@ def _end(folder: Path) -> int:
             )
             for run in page:
                 if is_abandoned(run, living, store):
-                    client.set_terminated(run.info.run_id, "KILLED")
+                    seen = last.get(run.data.tags.get(OWNER, ""))
+                    at = None if seen is None else max(seen, run.info.start_time)
+                    client.set_terminated(run.info.run_id, "KILLED", end_time=at)
                     ended += 1
             token = page.token
             if not token:
                 break
     return ended
+
+
+def _last_seen(folder: Path) -> dict[str, int]:
+    """Return when each process that logs live last renewed its claim, in ms since 1970."""
+    found = {}
+    for path in folder.glob(f"claims/{PREFIX}*.json"):
+        with contextlib.suppress(OSError):
+            found[path.stem] = int(1000 * path.stat().st_mtime)
+    return found
 
 
 def _dead(folder: Path) -> list[str]:

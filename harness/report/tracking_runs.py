@@ -185,7 +185,9 @@ def complete(client: MlflowClient, run_id: str, run: Mirror, existing: Run | Non
         client.log_artifact(run_id, str(path))
     # Last, so that an interrupted copy has no digest and is completed by the next call.
     client.set_tag(run_id, DIGEST, run.digest)
-    ended = None if run.ended is None or existing is not None else _milliseconds(run.ended)
+    ended = _milliseconds(run.ended)
+    if ended is not None and existing is not None:  # its training ended before it was completed
+        ended = max(ended, existing.info.start_time)
     client.set_terminated(run_id, STATUSES[run.status], end_time=ended)
     return True
 

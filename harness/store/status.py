@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,9 @@ from harness.store.heartbeat import StageProgress
 from harness.store.interrupted import Interrupted
 from harness.store.owner import Holder
 from harness.store.record import Record, Records
+
+KEY = re.compile("[0-9a-f]{64}")
+"""Key of a stage, the name of its claim."""
 
 SLOW = 60.0
 """Seconds since the last epoch that are never worth a word."""
@@ -79,11 +83,15 @@ def running(folder: Path) -> list[Running]:
 
 
 def claimed(folder: Path) -> list[Running]:
-    """Return the stages that have a claim, also those whose owner has ended."""
+    """Return the stages that have a claim, also those whose owner has ended.
+
+    Claims of other work, as that of who writes to MLflow, are no stages.
+    """
     places = dict(heartbeat.read(folder))
     return [
         Running(key=key, holder=holder, place=places.get(key))
         for key, holder in sorted(owner.holders(folder).items())
+        if KEY.fullmatch(key)
     ]
 
 

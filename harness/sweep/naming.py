@@ -1,4 +1,7 @@
-"""Names of a study's files, and a look at what would be overwritten by them."""
+"""Names of a study's files, and a look at what would be overwritten by them.
+
+The JSON file is always written: it says of which study the others are.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +69,10 @@ def look(design: Design, experiment: str, folder: Path, name: str, formats: Sequ
     if there is not None and (differs := made(design, experiment, folder).differs(there)):
         stem = path.with_suffix("")
         raise UserError(f"{stem} is not written: there lies {differs}. {existing.INSTEAD}.")
-    existing.refuse_tracked(dict.fromkeys(_paths(folder, name, formats)))
+    paths = dict.fromkeys(_paths(folder, name, formats))
+    existing.refuse_tracked(paths)
+    if not path.exists():
+        existing.refuse_foreign(paths)
 
 
 def _parts(design: Design) -> dict[str, tuple[str, ...]]:

@@ -68,7 +68,8 @@ def write_pages(study: Study, options: PageOptions) -> list[Path]:
     sheet = collect.lay_out(study, choose_device(), name=name, command=options.command)
     made = naming.made(design, options.experiment, folder)
     sheet = replace(sheet, context=replace(sheet.context, made=made))
-    paths = report.write(sheet, folder, options.formats, options.style)
+    formats = dict.fromkeys((*options.formats, "json"))  # by which the files are known again
+    paths = report.write(sheet, folder, tuple(formats), options.style)
     for doubt in sheet.notes[len(design.sweep.notes) :]:
         note(f"harness: {doubt}")
     counts = ", ".join(f"{sheet.count(s)} {s}" for s in ("complete", "pruned", "fail"))

@@ -71,6 +71,8 @@ def look(page: NamedPage, formats: Sequence[str] = ("md",)) -> None:
     if "tex" in formats:  # its sections may be files of their own
         paths += sorted(page.path.parent.glob(f"{stem}-*.tex"))
     existing.refuse_tracked(dict.fromkeys(paths))
+    if not page.path.exists():
+        existing.refuse_foreign(dict.fromkeys(paths))
 
 
 def tables(verdict: TableVerdict, name: str) -> tuple[str, ...]:

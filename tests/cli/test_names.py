@@ -147,6 +147,48 @@ def test_a_page_of_a_part_is_another_page(harness: Harness) -> None:
     assert harness(*words, *ROWS, "--force")[0] == 0
 
 
+def test_a_page_is_of_the_same_part_as_its_markdown(harness: Harness) -> None:
+    words = ("report", "table1", *ONE, "--format", "html,md")
+    for rows in ("vit,resnet50", "resnet50,vit"):
+        assert harness(*words, "--rows", rows)[0] == 0
+    assert _only("table1-part-*.html").stem == _only("table1-part-*.md").stem
+
+
+def test_a_page_of_another_part_is_refused(harness: Harness) -> None:
+    words = ("report", "table1", "--profile", "smoke", "--format", "html", "--name", "page")
+    assert harness(*words, *ROWS)[0] == 0
+    before = _only("page.html").read_bytes()
+    assert "there lies" in _refused(harness(*words, "--rows", "vit"))
+    assert "there lies" in _refused(harness(*words))
+    assert _only("page.html").read_bytes() == before
+    assert harness(*words, "--rows", "vit", "--force")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("mine.md", ("report", "--format", "md")),
+        ("mine.csv", ("report", "--format", "csv")),
+        ("mine.html", ("report", "--format", "html")),
+        ("mine-caption.tex", ("report", "--format", "tex", "--style", "paper")),
+        ("mine-classes.md", ("report", "--classes")),
+        ("mine-verdict.md", ("verdict",)),
+        ("mine-forest.txt", ("figures", "--figures", "forest")),
+    ],
+)
+def test_a_file_of_which_nothing_says_what_it_is_is_left(
+    harness: Harness, file: str, words: tuple[str, ...]
+) -> None:
+    command = (words[0], "table1", *ONE, *ROWS, *words[1:], "--name", "mine", "--out", "u")
+    Path("u").mkdir()
+    Path("u", file).write_text("my notes")
+    assert f"u/{file} lies there" in _refused(harness(*command))
+    assert [path.name for path in Path("u").iterdir()] == [file]
+    assert Path("u", file).read_text() == "my notes"
+    assert harness(*command, "--force")[0] == 0
+    assert harness(*command)[0] == 0  # known again
+
+
 def test_a_part_of_a_table_per_data_set_is_named_by_its_data_set(harness: Harness) -> None:
     assert harness("report", "table3", *ONE, "--format", "json")[0] == 0
     assert [path.stem for path in FOLDER.glob("*.json")] == ["table3-phantom-mri"]
