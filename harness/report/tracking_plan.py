@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 
 from harness.plan.plan import CellRun, Plan, StageRun
 from harness.report.tracking_ledger import DataInput, Identity, Mirror, ModelFile
@@ -45,9 +47,17 @@ def mirrors(source: Source) -> list[Mirror]:
 
 
 def cells(plan: Plan) -> list[CellRun]:
-    """Return the runs of a plan's rows; columns of one data set share them."""
+    """Return the runs of a plan's rows; columns of one data set share them.
+
+    A column of a probe is of the first stage of a row's run, whose figures hold it; it is a run of
+    its own only where the plan has nothing else of that row.
+    """
     by_run = {(c.row.name, c.run.key()): c for c in reversed(plan.cell_runs)}
-    return list(reversed(by_run.values()))
+    found = list(reversed(by_run.values()))
+    within = {
+        (c.row.name, step.key) for c in found if c.column.probe is None for step in steps(c)[:-1]
+    }
+    return [c for c in found if c.column.probe is None or (c.row.name, c.run.key()) not in within]
 
 
 def steps(cell_run: CellRun) -> list[StageRun]:
@@ -71,7 +81,10 @@ def row(
             record.provenance
         )
         parts = [records.read(step.key) if records else None for step in chain[:-1]]
-        times = [_times(r.provenance) for r in (*parts, record) if r is not None]
+        for part in parts:
+            figures |= {} if part is None or part.result is None else _probes(part.result)
+        folder = plan.options.runs
+        times = [_times(folder, r) for r in (*parts, record) if r is not None]
         begun, ended = min(t for t, _ in times), max(t for _, t in times)
     words = (cell_run.row.name, run.dataset, f"{run.split} split", run.profile.name)
     verdicts = {
@@ -103,7 +116,7 @@ def stage(source: Source, step: StageRun, record: Record | None) -> Mirror:
     words = (f"{step.stage.phase} {first.row.name}", run.dataset, f"{run.split} split")
     result = None if record is None else record.result
     final = {} if result is None else _figures(result)
-    begun, ended = (None, None) if record is None else _times(record.provenance)
+    begun, ended = (None, None) if record is None else _times(plan.options.runs, record)
     return replace(
         _base(source, step.key, record, run.data),
         kind="stage",
@@ -164,10 +177,17 @@ def _model(source: Source, step: StageRun, result: Result | None) -> ModelFile |
     )
 
 
-def _times(made: Provenance) -> tuple[float, float]:
-    """Return begin and end of a training, in seconds since 1970; pauses are left out."""
-    begun = datetime.fromisoformat(made.started).timestamp()
-    return begun, begun + made.seconds
+def _times(folder: Path, record: Record) -> tuple[float, float]:
+    """Return begin and end of a training, in seconds since 1970; pauses are left out.
+
+    Of an interrupted training the record has the begin of the last attempt and the seconds of all:
+    it ended when its record was written.
+    """
+    made = record.provenance
+    ended = datetime.fromisoformat(made.started).timestamp() + made.seconds
+    with contextlib.suppress(OSError):
+        ended = min(ended, Records(folder).path(record.key).stat().st_mtime)
+    return ended - made.seconds, ended
 
 
 def _costs(cost: StageCost) -> dict[str, float]:
@@ -211,4 +231,14 @@ def _figures(result: Result) -> dict[str, float]:
     counts = result.parameters
     figures["parameters/total"] = float(counts.total)
     figures["parameters/trainable"] = float(counts.trainable)
-    return figures | _costs(result.cost)
+    return figures | _probes(result) | _costs(result.cost)
+
+
+def _probes(result: Result) -> dict[str, float]:
+    """Return the metrics of the probes of a stage's encoder by MLflow metric name."""
+    return {
+        f"probe/{probe}/{name}": value
+        for probe, evaluation in (result.probes or {}).items()
+        for name, value in evaluation.last.metrics.items()
+        if value is not None
+    }

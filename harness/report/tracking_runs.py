@@ -129,12 +129,13 @@ def points(run: Mirror) -> Iterator[Point]:
 
 def logged(client: MlflowClient, existing: Run) -> set[Point]:
     """Return the values that a run has, but those that describe the machine."""
+    return {(m.key, m.step, m.value) for m in _history(client, existing)}
+
+
+def _history(client: MlflowClient, existing: Run) -> list[Metric]:
     names = [name for name in existing.data.metrics if not name.startswith("system/")]
-    return {
-        (name, metric.step, metric.value)
-        for name in names
-        for metric in client.get_metric_history(existing.info.run_id, name)
-    }
+    run_id = existing.info.run_id
+    return [metric for name in names for metric in client.get_metric_history(run_id, name)]
 
 
 def log(
@@ -175,8 +176,12 @@ def complete(client: MlflowClient, run_id: str, run: Mirror, existing: Run | Non
         existing: the MLflow run, where it was not made just now.
     """
     had: frozenset[Point] = frozenset()
+    ended = _milliseconds(run.ended)
     if existing is not None:
-        had = frozenset(logged(client, existing))
+        there = _history(client, existing)
+        had = frozenset((m.key, m.step, m.value) for m in there)
+        if ended is not None:  # a training that was interrupted ended later than it lasted
+            ended = max(ended, existing.info.start_time, *(m.timestamp for m in there), 0)
         finals = {(tracking_names.key(n), 0, v) for n, v in run.metrics.items()}
         if had - finals - set(points(run)) or not agrees(existing, run):
             return False
@@ -185,9 +190,6 @@ def complete(client: MlflowClient, run_id: str, run: Mirror, existing: Run | Non
         client.log_artifact(run_id, str(path))
     # Last, so that an interrupted copy has no digest and is completed by the next call.
     client.set_tag(run_id, DIGEST, run.digest)
-    ended = _milliseconds(run.ended)
-    if ended is not None and existing is not None:  # its training ended before it was completed
-        ended = max(ended, existing.info.start_time)
     client.set_terminated(run_id, STATUSES[run.status], end_time=ended)
     return True
 

@@ -106,6 +106,8 @@ def test_a_stage_is_seen_while_it_trains_and_a_killed_one_goes_on_in_its_run(
     record = json.loads(next((tmp_path / "runs/records").glob("*.json")).read_text())
     assert again.data.tags["harness.digest"]
     assert again.data.metrics["loss/total"] == record["result"]["history"][-1]["loss/total"]
+    written = next((tmp_path / "runs/records").glob("*.json")).stat().st_mtime
+    assert abs(again.info.end_time - 1000 * written) < 20_000
     code, out, _ = harness("track", *RUN[1:], *EPOCHS)
     assert (code, "MLflow has all 2 finished runs, nothing to mirror" in out) == (0, True)
 
@@ -250,3 +252,29 @@ def test_a_run_that_a_living_process_has_open_is_left_alone(store: Path) -> None
         assert tracking_ledger.pending([run], store) == [run]
     assert tracking_owner.end_abandoned(store) == 1
     assert [r.info.status for r in tracked.nested(store)] == ["KILLED"]
+
+
+def test_a_run_that_is_completed_later_ends_when_its_training_did(
+    tmp_path: Path, harness: Harness
+) -> None:
+    """A copy that was killed before its end is completed by the next command, hours later."""
+    assert harness(*RUN, *QUICK)[0] == 0
+    client = tracked.client_of(tmp_path / "runs")
+    ended = {run.info.run_id: run.info.end_time for run in tracked.nested(tmp_path / "runs")}
+    for run_id in ended:
+        client.delete_tag(run_id, "harness.digest")
+        client.set_terminated(run_id, "KILLED", end_time=ended[run_id] + 36_000_000)
+    harness("track", *RUN[1:], *QUICK)
+    for run in tracked.nested(tmp_path / "runs"):
+        assert run.info.status == "FINISHED"
+        assert abs(run.info.end_time - ended[run.info.run_id]) < 20_000
+
+
+def test_probes_are_figures_of_their_row_and_no_runs(tmp_path: Path, harness: Harness) -> None:
+    rows = ("run", "table1", "--profile", "smoke", "--datasets", "phantom-mri", "--rows", "mae")
+    assert harness(*rows, *QUICK, "--probes")[0] == 0
+    (row,) = tracked.nested(tmp_path / "runs", "run")
+    probes = {name for name in row.data.metrics if name.startswith("probe/")}
+    assert {"probe/linear/accuracy", "probe/knn/accuracy"} <= probes
+    assert "last/accuracy" in row.data.metrics
+    assert len(tracked.nested(tmp_path / "runs", "stage")) == 2
