@@ -142,7 +142,9 @@ def checked_losses(task: Task, batch: Batch, at: StepContext) -> dict[str, Tenso
             kind = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise Finding(f"the loss {name!r} is {kind}; return a scalar tensor (a mean)", about)
         if not bool(torch.isfinite(value)):
-            raise Finding(f"the loss {name!r} is {float(value)} at epoch {at.epoch}", about)
+            raise Finding(
+                f"the loss {name!r} is {float(value.detach())} at epoch {at.epoch}", about
+            )
     if not losses["total"].requires_grad:
         raise Finding(
             'losses["total"] has no gradient; leave out .detach(), .item() and no_grad on its way',

@@ -7,6 +7,7 @@ import random
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class _Enough(Exception):
 
 def repeats(subject: Subject) -> str | None:
     """The same key twice gives the same weights, bit by bit."""
-    first, second = (_trained(subject) for _ in range(2))
+    first, second = (_trained(subject, epochs=1) for _ in range(2))
     for name in _different(first.state_dict(), second.state_dict()):
         raise Finding(
             f"two trainings from the same key end with another {name}; draw from at.generator only,"
@@ -63,7 +64,7 @@ def draws(subject: Subject) -> str | None:
     before = random.getstate(), _numpy_state()
     task = subject.task()
     with GlobalDraws(subject.files) as found, tempfile.TemporaryDirectory() as folder:
-        fit(_job(subject, task, folder))
+        fit(_job(subject, task, folder, epochs=1))
     if found.first:
         call, place = found.first
         raise Finding(
@@ -97,15 +98,17 @@ def _where(subject: Subject, task: Task, pattern: str) -> str:
     return ""
 
 
-def _trained(subject: Subject) -> Task:
+def _trained(subject: Subject, epochs: int = 2) -> Task:
     task = subject.task()
     with tempfile.TemporaryDirectory() as folder:
-        fit(_job(subject, task, folder))
+        fit(_job(subject, task, folder, epochs=epochs))
     return task
 
 
-def _job(subject: Subject, task: Task, folder: str, until: int | None = None) -> Job:
-    """Return a training of two epochs; it ends in the epoch ``until``, whose state is not kept."""
+def _job(
+    subject: Subject, task: Task, folder: str, *, epochs: int = 2, until: int | None = None
+) -> Job:
+    """Return a short training; it ends in the epoch ``until``, whose state is not kept."""
 
     def watch(epoch: int, epochs: int, figures: dict[str, float]) -> None:
         del epochs, figures
@@ -114,7 +117,7 @@ def _job(subject: Subject, task: Task, folder: str, until: int | None = None) ->
 
     return Job(
         task=task,
-        recipe=subject.short,
+        recipe=replace(subject.short, epochs=epochs),
         train=subject.images(),
         stream=STREAM,
         checkpoints=Checkpoints(Path(folder), KEY, overhead=1e9),  # after every epoch

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from harness.evaluate import derived, overlap
 from harness.sources import offers
+from harness.spec.costs import COSTS
 from harness.spec.quantity import Metric
 
 
@@ -16,4 +17,4 @@ def shipped() -> Mapping[str, Metric]:
 
 def plugged() -> offers.Loaded:
     """Return the metrics of plug-ins, which compare classes."""
-    return offers.loaded("metric", shipped(), (Metric,))
+    return offers.loaded("metric", {*shipped(), *COSTS}, (Metric,))

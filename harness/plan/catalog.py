@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,7 +155,7 @@ def find(name: str) -> tuple[str, Table | Sweep]:
     shipped = experiments()
     offer = offers.find(name, EXPERIMENTS, shipped)
     if offer is not None and offer.path is not None:
-        return name, _execute(offer.path)
+        return name, _execute(offer.path, offer.load)
     if offer is not None:
         return name, experiment_of(offer.load(), Path(name))
     if name in shipped:
@@ -163,9 +163,9 @@ def find(name: str) -> tuple[str, Table | Sweep]:
     raise unknown("experiment", name, known())
 
 
-def _execute(path: Path) -> Table | Sweep:
+def _execute(path: Path, load: Callable[[], object] | None = None) -> Table | Sweep:
     try:
-        module = user_files.load(path)
+        module = user_files.load(path) if load is None else load()
     except UserError as error:
         line = _line(error)
         if line is None:

@@ -287,7 +287,7 @@ def _values(offer: Offer, types: tuple[type, ...]) -> Iterator[tuple[str, Any]]:
         UserError: it cannot be loaded, or offers something else.
     """
     thing = offer.load()
-    values: Sequence[Any] = (thing,)
+    values: Sequence[Any] = thing if isinstance(thing, tuple | list) else (thing,)
     if isinstance(thing, ModuleType):
         one = NAMED.get(offer.kind, offer.kind.upper())
         values = (*getattr(thing, f"{one}S", ()), *filter(None, [getattr(thing, one, None)]))
