@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import textwrap
 from collections.abc import Iterator
@@ -241,17 +242,13 @@ def test_a_metric_and_a_launcher_of_a_folder_are_used(harness: Harness) -> None:
     _folder("plugins", mine=table, **FILES)
     code, out, err = harness(
         "run", "mine", "--profile", "smoke", "--track", "off", "--plugins", "plugins",
-        "--launcher", "loud", "--format", "csv",
+        "--launcher", "loud",
     )  # fmt: skip
     assert code == 0, err
     assert "loud!" in out
-    text = Path("reports/smoke/mine.csv").read_text()
-    accuracy, share = (
-        [line for line in text.splitlines() if f",{name}," in line or name in line]
-        for name in ("accuracy", "share")
-    )
-    assert accuracy
-    assert share
+    table = json.loads(Path("reports/smoke/mine.json").read_text())
+    accuracy, share = table["rows"][0]["cells"].values()
+    assert share["value"] == pytest.approx(accuracy["value"])
 
 
 @pytest.mark.parametrize(
