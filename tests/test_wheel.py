@@ -140,6 +140,7 @@ def test_the_walk_of_own_method_needs_nothing_but_the_wheel(
     commands = [shlex.split(line.removeprefix("$ ")) for line in block.splitlines()]
     assert [words[:2] for words in commands] == [["harness", w] for w in ("new", "check", "run")]
     short = ["--set", "recipe.epochs=1", "--set", "recipe.warmup_epochs=0", "--name", "mine"]
+    short += ["--track", "off"]
     for words in commands:
         more = short if words[1] == "run" else []
         ran = _run(folder, str(installed / "venv/bin/harness"), *words[1:], *more)

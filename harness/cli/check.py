@@ -15,13 +15,17 @@ if TYPE_CHECKING:
     from harness.spec.profile import Profile
 
 
+DESCRIPTION = (
+    "Build each method of a file or a table at a small size and check settings, shapes, losses,"
+    " gradients, draws, keys, resuming and micro-batches; no data are needed. Methods that ship"
+    " are checked only where there are no others. Exit code 1 where something is to be mended."
+)
+
+
 def add_parser(commands: Any) -> None:
     """Add the ``check`` command to the command line."""
-    parser = commands.add_parser("check", help="check that a method does what training relies on")
-    parser.description = (
-        "Build each method of a file or a table at a small size and check settings, shapes, losses,"
-        " gradients, draws, keys, resuming and micro-batches; no data are needed. Methods that ship"
-        " are checked only where there are no others. Exit code 1 where something is to be mended."
+    parser = commands.add_parser(
+        "check", help="check that a method does what training relies on", description=DESCRIPTION
     )
     parser.add_argument(
         "method",

@@ -33,11 +33,12 @@ LONGEST = 60
 
 def add_parser(commands: Any) -> None:
     """Add the ``new`` command to the command line."""
-    parser = commands.add_parser("new", help="write a small working file to begin with")
     held = "; ".join(f"{kind}: {text}" for kind, text in KINDS.items())
-    parser.description = (
-        f"Write NAME.py, a small file with comments that works as it is ({held}), and print the"
-        " commands to go on with. An existing file is never overwritten."
+    parser = commands.add_parser(
+        "new",
+        help="write a small working file to begin with",
+        description=f"Write NAME.py, a small file with comments that works as it is ({held}), and"
+        " print the commands to go on with. An existing file is never overwritten.",
     )
     parser.add_argument("kind", choices=tuple(KINDS))
     parser.add_argument("name", metavar="NAME", help="of the file, a Python name such as my_method")
