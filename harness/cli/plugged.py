@@ -38,7 +38,7 @@ def words_of_environment(args: argparse.Namespace) -> list[str]:
 
     A recorded command is typed elsewhere, where the environment may name no folders.
     """
-    given = {str(folder.resolve()) for folder in args.plugins}
+    given = {str(folder.resolve()) for folder in getattr(args, "plugins", ())}
     named = [f for f in os.environ.get(VARIABLE, "").split(os.pathsep) if f and f not in given]
     return [word for folder in named for word in (OPTION, folder)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import textwrap
@@ -384,3 +385,19 @@ def test_a_package_offers_everything(
     code, _, err = harness("plan", "gone", "--profile", "smoke")
     assert code == 2
     assert "The table 'gone' of package offering cannot be loaded" in err
+
+
+def test_the_command_that_resumes_names_the_folders(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.cli import main, planning, plugged
+
+    one, two = _folder("one").resolve(), _folder("two").resolve()
+    monkeypatch.setenv("HARNESS_PLUGINS", str(one))
+    words = ("run", "table1", "--profile", "smoke", "--data", "data", "--plugins", "two")
+    args = main._parser().parse_args(words, argparse.Namespace(words=words))
+    with plugged.folders_of(args):
+        assert os.environ["HARNESS_PLUGINS"] == f"{two}{os.pathsep}{one}"
+        command = planning.resuming_command(args)
+    assert command.endswith(f"--plugins two --plugins {one}")
+    assert os.environ["HARNESS_PLUGINS"] == str(one)
