@@ -43,6 +43,7 @@ ROOMS = (
     "train",
     "evaluate",
     "plan",
+    "check",
     "cost",
     "latency",
     "execute",

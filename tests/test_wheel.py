@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import site
 import subprocess
 import sys
@@ -72,6 +74,8 @@ def test_the_wheel_holds_exactly_the_packages(wheel: Path) -> None:
     assert "harness/_experiments/table1.py" in names
     for name in ("page.html", "page.css", "page.js"):
         assert f"harness/page/templates/{name}" in names
+    for kind in ("method", "table", "dataset", "sweep"):
+        assert f"harness/cli/templates/{kind}.txt" in names
     assert not [n for n in names if n.endswith((".npy", ".pt", ".db", ".zip"))]
     for needed in ("torch", "timm", "mmsegmentation", "mmengine", "pandas", "optuna", "lightly"):
         assert f"Requires-Dist: {needed}" in text
@@ -124,6 +128,28 @@ def test_own_data_need_nothing_but_the_wheel(
     text = (folder / "reports/smoke/table1.md").read_text()
     assert "patients, identical images and near-twins kept together" in text
     assert "no test image has a twin in training or shares a patient with it" in text
+
+
+def test_the_walk_of_own_method_needs_nothing_but_the_wheel(
+    installed: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The commands of ``docs/own-method.md``, with an epoch per stage."""
+    folder = tmp_path_factory.mktemp("empty")
+    text = (ROOT / "docs/own-method.md").read_text()
+    (block,) = re.findall(r"^```console\n(.*?)^```$", text, flags=re.S | re.M)
+    commands = [shlex.split(line.removeprefix("$ ")) for line in block.splitlines()]
+    assert [words[:2] for words in commands] == [["harness", w] for w in ("new", "check", "run")]
+    short = ["--set", "recipe.epochs=1", "--set", "recipe.warmup_epochs=0", "--name", "mine"]
+    short += ["--track", "off"]
+    for words in commands:
+        more = short if words[1] == "run" else []
+        ran = _run(folder, str(installed / "venv/bin/harness"), *words[1:], *more)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "12 stages trained, 0 found done, 0 failed" in ran.stdout
+    table = (folder / "reports/smoke/mine.md").read_text()
+    assert re.search(r"^\| MAE .*\n\| Mine ", table, flags=re.M)
+    assert "Differences, paired by seed" in table
+    assert re.search(r"Mine against MAE:\*\* .* \(3 seeds\)", table)
 
 
 def test_torchvision_imports_in_the_new_environment(installed: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from harness.errors import UserError
 from harness.plan import catalog
 from harness.plan.plan import resolve
-from harness.spec.profiles import PROFILES
+from harness.spec import profiles
 from harness.spec.run import Run, stage_title
 from harness.spec.table import Table
 from harness.store.record import Record
@@ -47,7 +47,7 @@ def find(records: Iterable[Record]) -> dict[str, tuple[Shown, ...]]:
     if not places:
         return {}
     for name, table in _tables():
-        for profile in PROFILES.values():
+        for profile in profiles.known().values():
             rows = [row for row in table.rows if row.stages is not None]
             for row, chain in zip(rows, resolve(rows, profile, ()), strict=True):
                 for dataset, data, split, seed in places:

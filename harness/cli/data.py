@@ -118,7 +118,7 @@ def _list(args: argparse.Namespace) -> int:
 
 def _list_small(manifest: Manifest) -> None:
     """Print for which profiles a store is too small."""
-    small = [p.name for p in profiles.PROFILES.values() if manifest.size < p.stored_size]
+    small = [p.name for p in profiles.known().values() if manifest.size < p.stored_size]
     if small:
         wanted = ", ".join(f"{name} {profiles.find(name).stored_size} px" for name in small)
         say(f"{'':<20} smaller than profiles want, their crops are blurred: {wanted}")

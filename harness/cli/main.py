@@ -16,7 +16,7 @@ from contextlib import nullcontext
 from typing import NoReturn
 
 from harness import __version__, ranges
-from harness.cli import keeping, options
+from harness.cli import keeping, options, plugged
 from harness.cli.options import (
     add_execution,
     add_folders,
@@ -40,7 +40,7 @@ ANY_STORE_FORM = ("doctor", "migrate")
 TRACKING = ("run", "sweep", "track", "report", "status", "verdict")
 """Commands that look after what killed ones have left in MLflow."""
 
-LEAVING = ("list", "plan", "status", "doctor", "run", "sweep")
+LEAVING = ("list", "plan", "status", "doctor", "new", "check", "run", "sweep")
 """Commands that have nothing to clean up when a signal ends them; the last two, until they train
 and handle signals themselves."""
 
@@ -128,13 +128,14 @@ def _dispatch(
         return 0
     if hasattr(args, "runs") and args.command not in ANY_STORE_FORM:
         form.check(args.runs)
-    # Only this command's module is imported: some of them import torch, which is slow.
-    with leaving_on_signals() if is_process else nullcontext():
-        module = importlib.import_module(f"harness.cli.{args.command}")
-    # An exception would not do where packages are imported late, see ``interrupt.leave``.
-    with leaving_on_signals() if is_process and args.command in LEAVING else nullcontext():
-        code: int = module.run(args)
-    _end_abandoned(args)
+    with plugged.folders_of(args):
+        # Only this command's module is imported: some of them import torch, which is slow.
+        with leaving_on_signals() if is_process else nullcontext():
+            module = importlib.import_module(f"harness.cli.{args.command}")
+        # An exception would not do where packages are imported late, see ``interrupt.leave``.
+        with leaving_on_signals() if is_process and args.command in LEAVING else nullcontext():
+            code: int = module.run(args)
+        _end_abandoned(args)
     return code
 
 
@@ -201,7 +202,7 @@ def _parser() -> argparse.ArgumentParser:
     add_study(track)
     keeping.add_models(track)
 
-    commands.add_parser("list", help="list experiments, methods, data sets and profiles")
+    commands.add_parser("list", help="list what there is, and where each comes from")
     doctor = commands.add_parser("doctor", help="show versions, device and prepared data")
     add_folders(doctor)
 
@@ -210,10 +211,12 @@ def _parser() -> argparse.ArgumentParser:
     _clean(commands.add_parser("clean", help="remove checkpoints that nobody can want any more"))
 
     from harness.cli.audit import add_parser as add_audit_parser
+    from harness.cli.check import add_parser as add_check_parser
     from harness.cli.cost import add_parser as add_cost_parser
     from harness.cli.data import add_parser as add_data_parser
     from harness.cli.figures import add_parser as add_figures_parser
     from harness.cli.migrate import add_parser as add_migrate_parser
+    from harness.cli.new import add_parser as add_new_parser
     from harness.cli.serve import add_parser as add_serve_parser
     from harness.cli.verdict import add_parser as add_verdict_parser
 
@@ -224,6 +227,9 @@ def _parser() -> argparse.ArgumentParser:
     add_cost_parser(commands)
     add_audit_parser(commands)
     add_migrate_parser(commands)
+    add_new_parser(commands)
+    add_check_parser(commands)
+    plugged.add_to_all(parser)
     return parser
 
 

@@ -37,7 +37,7 @@ def request(args: argparse.Namespace, names: Sequence[str], made: Made | None = 
         UserError: a profile is unknown.
     """
     chosen = (
-        tuple(reversed(profiles.PROFILES.values()))
+        tuple(reversed(tuple(profiles.known().values())))
         if args.profile is None
         else (profiles.find(args.profile),)
     )

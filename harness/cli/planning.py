@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from harness.cli import plugged
 from harness.cli.options import typed_of
 from harness.console import note, say
 from harness.execute.launch import LaunchOptions
@@ -112,7 +113,8 @@ def typed_command(args: argparse.Namespace) -> str:
 def resuming_command(args: argparse.Namespace) -> str:
     """Return the command line that goes on with an interrupted training, on any machine.
 
-    Folders and the profile are named also where the environment or the machine chose them, and
+    Folders, those of plug-ins among them, and the profile are named also where the environment or
+    the machine chose them, and
     ``--fresh``, which would train anew, is left out. The URL of a database, which may contain a
     password, is replaced by three dots.
     """
@@ -125,6 +127,7 @@ def resuming_command(args: argparse.Namespace) -> str:
     for option, folder in (("--data", args.data), ("--runs", args.runs)):
         if option not in given and folder != Path(option.removeprefix("--")):
             words += [option, str(folder)]
+    words += plugged.words_of_environment(args)
     return shlex.join(["harness", *words])
 
 

@@ -1,4 +1,4 @@
-"""Registry of data sets: modules of ``sets/`` and entry points of installed packages.
+"""Registry of data sets: modules of ``sets/`` and those of plug-ins.
 
 A module of ``sets/`` contributes its ``DATASET`` or ``DATASETS``.
 """
@@ -10,8 +10,8 @@ import importlib
 from pathlib import Path
 
 from harness.data import own
-from harness.errors import UserError, unknown
-from harness.sources import plugins
+from harness.errors import UserError
+from harness.sources import offers
 from harness.spec.dataset import Dataset
 
 FAMILIES = "phantom"
@@ -45,9 +45,19 @@ def _users(root: Path) -> dict[str, Dataset | UserError]:
     return found
 
 
-@functools.cache
 def shipped() -> dict[str, Dataset]:
-    """Return the data sets of the harness and of installed packages by name, in order."""
+    """Return the data sets of the harness and of plug-ins by name, in order."""
+    return dict(sorted({**built_in(), **plugged().values}.items()))
+
+
+def plugged() -> offers.Loaded:
+    """Return the data sets of plug-ins."""
+    return offers.loaded("dataset", built_in(), (Dataset,))
+
+
+@functools.cache
+def built_in() -> dict[str, Dataset]:
+    """Return the data sets of the harness by name, in order."""
     loaded: list[Dataset] = []
     for path in sorted((Path(__file__).parent / "sets").glob("*.py")):
         text = path.read_text(encoding="utf-8")
@@ -56,7 +66,6 @@ def shipped() -> dict[str, Dataset]:
             continue
         module = importlib.import_module(f"{__package__}.sets.{path.stem}")
         loaded += getattr(module, "DATASETS", ()) or (module.DATASET,)
-    loaded += [plugins.load(entry) for entry in plugins.entries("dataset").values()]
     return {d.name: d for d in sorted(loaded, key=lambda d: d.name)}
 
 
@@ -68,15 +77,20 @@ def find(name: str, root: Path | None = None) -> Dataset:
         root: folder of the data stores, whose users' data sets are included; None for none.
 
     Raises:
-        UserError: no data set has that name.
+        UserError: no data set has that name, or several have it.
     """
-    known = shipped()
-    if name in known:
-        return known[name]
+    known, plugins = shipped(), plugged()
     users = [] if root is None else own.names(root)
+    if name in plugins.values and name in users:
+        raise UserError(
+            f"The data set {name!r} comes from {root} and from {plugins.origins[name]}; rename one,"
+            " or leave its plug-in out."
+        )
+    if name in known and name not in plugins.problems:
+        return known[name]
     described = own.read(root, name) if root is not None and name in users else None
     if root is None or described is None:
-        raise unknown("data set", name, [*known, *users, FAMILIES])
+        raise plugins.missing("data set", name, [*known, *users, FAMILIES])
     return own.dataset(root, name, described)
 
 

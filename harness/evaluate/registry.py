@@ -9,10 +9,11 @@ from types import MappingProxyType
 import numpy as np
 
 from harness.data.prepared import ImageStore, Manifest
-from harness.errors import UserError, unknown
+from harness.errors import UserError
 from harness.evaluate import derived, metrics, overlap, segmentation
 from harness.evaluate.classification import ClassificationEvaluator
 from harness.evaluate.evaluator import Evaluator
+from harness.evaluate.known import plugged
 from harness.evaluate.segmentation import SegmentationEvaluator
 from harness.spec.quantity import Metric
 from harness.spec.table import Column
@@ -23,8 +24,8 @@ from harness.train.task import Task
 
 
 def known() -> Mapping[str, Metric]:
-    """Return all metrics by name: those of classes, then those of masks."""
-    return {**derived.known(), **overlap.METRICS}
+    """Return all metrics by name: of classes, those of plug-ins among them, then of masks."""
+    return {**derived.known(), **plugged().values, **overlap.METRICS}
 
 
 def of_masks(name: str) -> bool:
@@ -41,11 +42,11 @@ def find(name: str) -> Metric:
     """Return a metric by name.
 
     Raises:
-        UserError: no metric has that name.
+        UserError: no metric has that name, or several have it.
     """
-    metrics_by_name = known()
-    if name not in metrics_by_name:
-        raise unknown("metric", name, metrics_by_name)
+    metrics_by_name, plugins = known(), plugged()
+    if name not in metrics_by_name or name in plugins.problems:
+        raise plugins.missing("metric", name, metrics_by_name)
     return metrics_by_name[name]
 
 
@@ -91,7 +92,7 @@ def majority(name: str, labels: np.ndarray, classes: int) -> float | None:
         return metrics.majority(labels, classes, metric=name)
     constant = np.zeros((len(labels), classes))
     constant[:, np.bincount(labels, minlength=classes).argmax()] = 1.0
-    value = derived.METRICS[name].compute(constant, labels)
+    value = find(name).compute(constant, labels)
     return None if math.isnan(value) else value
 
 

@@ -1,9 +1,10 @@
 """Launchers: interface of the ways to run a command's workers, and the launchers by name.
 
-A launcher is a module of ``launchers/`` that defines ``LAUNCHER``, named after its file, or an
-entry point "launcher.NAME" of an installed package. A worker elsewhere is the command line
-``python -m harness ARGUMENTS --worker``, which reads a ``WorkerConfig`` (one line of JSON) from
-its standard input; workers share the run store, where claims keep a stage from being trained twice.
+A launcher is a module of ``launchers/`` that defines ``LAUNCHER``, named after its file, or a
+plug-in's: a file with ``LAUNCHER``, or an entry point "launcher.NAME" of an installed package.
+A worker elsewhere is the command line ``python -m harness ARGUMENTS --worker``, which reads a
+``WorkerConfig`` (one line of JSON) from its standard input; workers share the run store, where
+claims keep a stage from being trained twice.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from typing import Annotated, Protocol, Self
 from msgspec import Meta
 
 from harness import files, ranges
-from harness.errors import UserError, unknown
-from harness.sources import plugins
+from harness.errors import UserError
+from harness.sources import offers
 
 HERE, LOCAL = "here", "local"
 """Default launchers: this process for one job, local processes for several."""
@@ -143,23 +144,34 @@ class LaunchOptions:
         return self.launcher or (HERE if self.jobs == 1 else LOCAL)
 
 
-@functools.cache
 def launchers() -> dict[str, Launcher]:
-    """Return all launchers by name: this package's and those of installed packages."""
+    """Return all launchers by name: this package's, then those of plug-ins."""
+    return {**built_in(), **plugged().values}
+
+
+def plugged() -> offers.Loaded:
+    """Return the launchers of plug-ins."""
+    return offers.loaded("launcher", built_in(), ())
+
+
+@functools.cache
+def built_in() -> dict[str, Launcher]:
+    """Return the launchers of this package by name."""
     names = [p.stem for p in sorted((Path(__file__).parent / "launchers").glob("[!_]*.py"))]
-    by_name: dict[str, Launcher] = {
+    return {
         name: importlib.import_module(f"{__package__}.launchers.{name}").LAUNCHER for name in names
     }
-    by_name |= {n: plugins.load(entry) for n, entry in plugins.entries("launcher").items()}
-    return by_name
 
 
 def find(name: str) -> Launcher:
     """Return a launcher by name.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: there is none of that name, or there are several.
     """
-    if name not in launchers():
-        raise unknown("launcher", name, launchers())
-    return launchers()[name]
+    if name in (HERE, LOCAL) and not offers.of("launcher"):
+        return built_in()[name]
+    known, plugins = launchers(), plugged()
+    if name not in known or name in plugins.problems:
+        raise plugins.missing("launcher", name, known)
+    return known[name]

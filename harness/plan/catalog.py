@@ -1,23 +1,29 @@
-"""Find experiments in ``experiments/``, in a user's file, or in an installed package."""
+"""Find experiments in ``experiments/``, in a user's file, or among those of plug-ins."""
 
 from __future__ import annotations
 
 import ast
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import harness
 from harness.canonical import types_of
 from harness.errors import UserError, unknown, within
-from harness.sources import plugins, user_files
+from harness.sources import offers, user_files
 from harness.sources.same_names import check_names
 from harness.spec.sweep import Sweep
 from harness.spec.table import Table
 
 _PACKAGE = Path(harness.__file__).resolve().parent
+
+BUILT_IN = "built in"
+"""Origin of what ships."""
+
+EXPERIMENTS: tuple[offers.Kind, ...] = ("table", "sweep")
+"""Kinds of plug-ins that are experiments; they share their names."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +35,14 @@ class Component:
         summary: first line of the file's docstring.
         path: of the file.
         sweep: whether its experiment is a sweep, not a table.
+        origin: where it comes from, in words.
     """
 
     name: str
     summary: str
     path: Path
     sweep: bool = False
+    origin: str = BUILT_IN
 
 
 def experiments_folder() -> Path:
@@ -54,6 +62,11 @@ def methods() -> dict[str, Component]:
     baselines = {c.name: c for c in _scan(root / "baselines")}
     msmae = _component(root / "msmae" / "method.py")
     return {"msmae": Component("msmae", msmae.summary, msmae.path), **baselines}
+
+
+def known() -> tuple[str, ...]:
+    """Return the names of all experiments: those that ship, then those of plug-ins."""
+    return tuple(dict.fromkeys((*experiments(), *(o.name for o in offers.of(*EXPERIMENTS)))))
 
 
 def _scan(folder: Path) -> Iterator[Component]:
@@ -107,7 +120,7 @@ def load_sweep(name: str) -> tuple[str, Sweep]:
 
 
 def place(name: str) -> str:
-    """Return what tells a user's files of one name apart; "" for a table that ships.
+    """Return what tells a user's files of one name apart; "" for tables that ship or are installed.
 
     Args:
         name: as in ``load``.
@@ -115,9 +128,13 @@ def place(name: str) -> str:
     Returns:
         eight digits of the digest of the file's absolute path, links followed.
     """
-    if not _is_path(name):
-        return ""
-    path = Path(name).resolve()
+    if _is_path(name):
+        path = Path(name).resolve()
+    else:
+        offer = next((o for o in offers.of(*EXPERIMENTS) if o.name == name), None)
+        if offer is None or offer.path is None:
+            return ""
+        path = offer.path.resolve()
     shipped = experiments().get(path.stem)
     if shipped is not None and shipped.path.resolve() == path:
         return ""
@@ -135,24 +152,26 @@ def find(name: str) -> tuple[str, Table | Sweep]:
         if not path.is_file():
             raise UserError(f"No experiment file {name!r}; give a path that exists or a name.")
         return path.stem, _execute(path)
-    known = experiments()
-    if name in known:
-        return name, _execute(known[name].path)
-    installed = plugins.entries("table")
-    if name in installed:
-        return name, _experiment(plugins.load(installed[name]), Path(name))
-    raise unknown("experiment", name, [*known, *installed])
+    shipped = experiments()
+    offer = offers.find(name, EXPERIMENTS, shipped)
+    if offer is not None and offer.path is not None:
+        return name, _execute(offer.path, offer.load)
+    if offer is not None:
+        return name, experiment_of(offer.load(), Path(name))
+    if name in shipped:
+        return name, _execute(shipped[name].path)
+    raise unknown("experiment", name, known())
 
 
-def _execute(path: Path) -> Table | Sweep:
+def _execute(path: Path, load: Callable[[], object] | None = None) -> Table | Sweep:
     try:
-        module = user_files.load(path)
+        module = user_files.load(path) if load is None else load()
     except UserError as error:
         line = _line(error)
         if line is None:
             raise
         raise UserError(f"{line}: {error}") from error
-    return _experiment(module, path)
+    return experiment_of(module, path)
 
 
 def _line(error: BaseException) -> str | None:
@@ -166,7 +185,16 @@ def _line(error: BaseException) -> str | None:
     return found
 
 
-def _experiment(module: object, path: Path) -> Table | Sweep:
+def experiment_of(module: object, path: Path) -> Table | Sweep:
+    """Return the checked experiment of a module.
+
+    Args:
+        module: whose ``EXPERIMENT`` it is.
+        path: of its file, for messages.
+
+    Raises:
+        UserError: it builds none, or one that says what cannot be.
+    """
     value = getattr(module, "EXPERIMENT", None)
     if isinstance(value, Sweep):
         check_names(types_of([value.row.stages, value.row.finetunes]))

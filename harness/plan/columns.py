@@ -9,8 +9,9 @@ from harness.data import registry
 from harness.data.prepared import Manifest, check_classes, read_manifest
 from harness.data.sets import phantom
 from harness.data.split import CLEAN
-from harness.errors import COMMAND, UserError, listed, unknown
+from harness.errors import COMMAND, UserError, listed
 from harness.evaluate import registry as evaluate_registry
+from harness.evaluate.known import plugged
 from harness.plan.options import Options
 from harness.spec.costs import COSTS
 from harness.spec.dataset import Dataset, Split
@@ -122,13 +123,13 @@ def _with_metrics(columns: Sequence[Column], names: Sequence[str], table: Table)
 
 def _check_metrics(names: Sequence[str], table: Table) -> None:
     of_masks = evaluate_registry.of_masks
-    known = evaluate_registry.known()
+    known, plugins = evaluate_registry.known(), plugged()
     # A row predicts the one or the other, and the table's own columns say which.
     kinds = {of_masks(c.metric) for c in table.columns if c.cost is None} or {True, False}
     fitting = [name for name in known if of_masks(name) in kinds]
     for name in names:
-        if name not in known and name not in COSTS:
-            raise unknown("metric", name, [*fitting, *COSTS])
+        if (name not in known or name in plugins.problems) and name not in COSTS:
+            raise plugins.missing("metric", name, [*fitting, *COSTS])
         if name in known and name not in fitting:
             compared, predicted = ("masks", "classes") if of_masks(name) else ("classes", "masks")
             raise UserError(

@@ -17,9 +17,9 @@ from harness.errors import UserError
 from harness.plan import catalog, plan
 from harness.plan.options import Options
 from harness.plan.plan import Plan
+from harness.spec import profiles
 from harness.spec.dataset import PARTS, Split
 from harness.spec.profile import Profile
-from harness.spec.profiles import PROFILES
 from harness.spec.sweep import Sweep
 from harness.spec.table import Column, Table
 from harness.store.clean import KEYED, Needs, own
@@ -94,11 +94,11 @@ def _seeds(record: Record) -> list[int]:
 
 def _plans(data: Path, runs: Path, named: Named, seeds: set[int]) -> Iterator[Plan]:
     """Yield a plan for every experiment, profile, split, data set and settings that go together."""
-    names = dict.fromkeys([*catalog.experiments(), *named.experiments])
+    names = dict.fromkeys([*catalog.known(), *named.experiments])
     tables = {name: _table(catalog.find(name)[1]) for name in names}
     settings = dict.fromkeys([(), named.overrides])
     fits = not named.overrides
-    choices = itertools.product(tables.items(), PROFILES.values(), PARTS, settings)
+    choices = itertools.product(tables.items(), profiles.known().values(), PARTS, settings)
     for (name, table), profile, split, overrides in choices:
         options = Options(
             profile=profile,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from harness.evaluate import registry
+from harness.evaluate import known
 from harness.report.values import GridColumn, GridRow
 from harness.spec.quantity import Quantity
 
@@ -25,7 +25,7 @@ def ends(metric: Quantity) -> tuple[float, float]:
 
     Infinite where it has none, or where the metric is not one of the harness.
     """
-    if metric.name not in registry.known():
+    if metric.name not in known.shipped():
         return -math.inf, math.inf
     low = -1.0 if metric.name in KAPPAS else 0.0
     high = math.inf if metric.name in DISTANCES else 1.0

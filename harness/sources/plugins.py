@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import linecache
 import sysconfig
@@ -14,14 +15,21 @@ from harness.sources import user_files
 from harness.sources.user_errors import explained
 
 GROUP = "msmae_harness"
-"""The group of entry points: "table.NAME" names a module with ``EXPERIMENT``, "dataset.NAME" a
-``Dataset``, "launcher.NAME" a ``Launcher``."""
+"""The group of entry points: "table.NAME" and "sweep.NAME" name a module with ``EXPERIMENT``,
+"method.NAME" a settings type or its module, "dataset.NAME" a ``Dataset``, "metric.NAME" a
+``Metric``, "profile.NAME" a ``Profile``, "launcher.NAME" a ``Launcher``."""
 
 
 def entries(kind: str) -> dict[str, EntryPoint]:
-    """Return the entry points of a kind ("table", "dataset", "launcher") by name, unloaded."""
-    found = importlib.metadata.entry_points(group=GROUP)
-    return {e.name.removeprefix(f"{kind}."): e for e in found if e.name.startswith(f"{kind}.")}
+    """Return the entry points of a kind ("table", "dataset", ...) by name, unloaded."""
+    prefix = f"{kind}."
+    return {e.name.removeprefix(prefix): e for e in installed() if e.name.startswith(prefix)}
+
+
+@functools.cache
+def installed() -> tuple[EntryPoint, ...]:
+    """Return all entry points of the group; the installed packages are searched once."""
+    return tuple(importlib.metadata.entry_points(group=GROUP))
 
 
 def load(entry: EntryPoint) -> Any:

@@ -1,8 +1,10 @@
-"""The three shipped profiles: smoke, laptop and paper."""
+"""The three profiles that ship (smoke, laptop and paper), and those of plug-ins."""
 
 from __future__ import annotations
 
-from harness.errors import unknown
+from collections.abc import Mapping
+
+from harness.sources import offers
 from harness.spec.backbones import BackboneSizes
 from harness.spec.profile import Profile, Scale
 
@@ -39,7 +41,7 @@ Pre-training takes 480 steps: after 80, a probe of no method's encoder beats one
 encoder. Supervised training takes as many: after 120, ViT-B gives every image the same class."""
 
 PROFILES = {p.name: p for p in (SMOKE, LAPTOP, PAPER)}
-"""The profiles by name."""
+"""The profiles that ship, by name."""
 
 
 STORED_SIZE = max(p.stored_size for p in PROFILES.values())
@@ -47,12 +49,26 @@ STORED_SIZE = max(p.stored_size for p in PROFILES.values())
 """
 
 
+def known() -> Mapping[str, Profile]:
+    """Return the profiles by name: those that ship, then those of plug-ins."""
+    return {**PROFILES, **plugged().values}
+
+
+def plugged() -> offers.Loaded:
+    """Return the profiles of plug-ins."""
+    return offers.loaded("profile", PROFILES, (Profile,))
+
+
 def find(name: str) -> Profile:
     """Return a profile by name.
 
     Raises:
-        UserError: there is no profile of that name.
+        UserError: there is no profile of that name, or there are several.
     """
-    if name not in PROFILES:
-        raise unknown("profile", name, PROFILES)
-    return PROFILES[name]
+    if name in PROFILES and not offers.of("profile"):
+        return PROFILES[name]
+    plugins = plugged()
+    profiles: dict[str, Profile] = {**PROFILES, **plugins.values}
+    if name not in profiles or name in plugins.problems:
+        raise plugins.missing("profile", name, profiles)
+    return profiles[name]

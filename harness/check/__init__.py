@@ -1,0 +1,1 @@
+"""Conformance of methods: what the training loop, keys and resuming rely on."""

@@ -1,0 +1,1 @@
+"""The conformance checks of a user's methods."""
