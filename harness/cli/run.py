@@ -6,6 +6,7 @@ import argparse
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
+from harness.cli import empty
 from harness.cli.planning import (
     launch_options,
     make_plan,
@@ -32,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
     """Train what is missing, write the table, print it and mirror it to MLflow."""
     launch = launch_options(args)
     plan, device = make_plan(args), choose_device()
+    empty.check(plan)
     execution = ExecutionOptions(
         micro_batch=args.micro_batch, keep=args.keep, command=resuming_command(args)
     )
@@ -51,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
         # Seeds that have been finished meanwhile, by this command or by others, are shown as well.
         shown = named_plan(args, plan)
         paths = write_tables(args, shown, written_plans(args, shown), device, measure=True)
+        empty.tell(shown, args.experiment)
         say(
             f"{outcome.trained} stages trained, {outcome.found} found done,"
             f" {len(outcome.failed)} failed. Written: {', '.join(str(p) for p in paths)}"
