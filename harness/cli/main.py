@@ -147,6 +147,12 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="train what is missing and write the table")
     add_selection(run)
     run.add_argument("--fresh", action="store_true", help="train everything anew")
+    run.add_argument(
+        "--stale",
+        action="store_true",
+        help="train again the finished stages that other sources have made (†), and nothing else;"
+        " a former record stays until the new one is complete",
+    )
     add_execution(run)
     keeping.add_keep(run)
     keeping.add_models(run)
@@ -306,11 +312,11 @@ def _clean(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep",
         choices=("wanted", "all", "needed", "last"),
-        default="wanted",
         help="checkpoints to keep: those of unfinished stages and all final models and encoders"
         " (wanted, default); all; those that pending stages need; these and the models of finished"
         " chains (last)",
     )
+    keeping.add_kinds(parser)
     parser.add_argument("--yes", action="store_true", help="remove without asking")
     parser.add_argument(
         "--seeds", type=options.seeds, metavar="0,1|0-4", help="further known seeds"
