@@ -105,16 +105,16 @@ def record(
     """
     let_through(failure)
     stop.now()
-    packages = packages_of(step)
-    if (ends := _of_the_store(failure, runs, packages)) is not None:
-        raise ends from failure
     if isinstance(failure, EarlierStageError):
         text = (
             f"{_text(failure)}; its traceback is in {failures.path_of(runs, failure.key).name}.\n"
         )
         failures.keep_text(runs, step.key, text)
-    else:
-        failures.keep(runs, step.key, failure)
+        return Failure(line=one_line(failure))
+    packages = packages_of(step)
+    if (ends := _of_the_store(failure, runs, packages)) is not None:
+        raise ends from failure
+    failures.keep(runs, step.key, failure)
     at = user_frames.location(failure, packages) or _returned_at(failure, step, task, packages)
     lost = isinstance(failure, Exception) and is_device_lost(failure)
     return Failure(line=one_line(failure, at), device_lost=lost)
