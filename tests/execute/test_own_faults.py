@@ -99,8 +99,9 @@ def test_output_is_limited_per_line_and_per_epoch(capsys: pytest.CaptureFixture[
         with pytest.raises(OutputError, match="in an epoch"):
             print("y")
         limit.begin_epoch()
+        print()
         sys.stdout.write("x" * LINE)
         with pytest.raises(OutputError, match="a line of more than"):
             sys.stdout.write("x")
     assert sys.stdout is before
-    assert len(capsys.readouterr().out) == EPOCH + LINE
+    assert len(capsys.readouterr().out) == EPOCH + 1 + LINE
