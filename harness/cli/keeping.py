@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 
-from harness.cli.options import names
+from harness.cli.options import names, names_of
 from harness.ranges import said
+from harness.store.kinds import KINDS
 
 KEPT = ("maps",)
 """What a training can keep for figures."""
@@ -44,4 +45,20 @@ def add_keep(parser: argparse.ArgumentParser) -> None:
         help="also keep what figures show of the training by epoch: maps (attention and masking"
         " weights of a few images); no number changes, `harness plan` says what it takes"
         " (HARNESS_KEEP)",
+    )
+
+
+def kinds(text: str) -> tuple[str, ...]:
+    """Parse kinds of files, separated by commas."""
+    return names_of(text, tuple(KINDS), "kind")
+
+
+def add_kinds(parser: argparse.ArgumentParser) -> None:
+    """Add the kinds of files that are removed."""
+    parser.add_argument(
+        "--kinds",
+        type=kinds,
+        metavar="A,B",
+        help=f"remove files of these kinds alone: {', '.join(KINDS)} (the last four as with --keep"
+        " needed)",
     )

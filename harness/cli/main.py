@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import NoReturn
 
 from harness import __version__, ranges
-from harness.cli import keeping, options, plugged
+from harness.cli import faults, keeping, options, plugged
 from harness.cli.options import (
     add_execution,
     add_folders,
@@ -26,7 +25,7 @@ from harness.cli.options import (
     add_selection,
     add_study,
 )
-from harness.console import note, take_any_text, warn_of
+from harness.console import note, take_any_text
 from harness.errors import UserError, is_text
 from harness.interrupt import Stop, Stopped, last_line, leaving_on_signals
 from harness.store import form
@@ -47,9 +46,6 @@ and handle signals themselves."""
 AGAIN = 1.0
 """Seconds until a command that a signal has not ended is interrupted once more."""
 
-LONGEST_NAME = 300
-"""Characters of a file's name that a message shows."""
-
 LONGEST_MESSAGE = 1000
 """Characters of a message about a word of the command line."""
 
@@ -59,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     take_any_text()
     with Stop(again=AGAIN) as stop:
         try:
-            return _run(sys.argv[1:] if argv is None else argv, is_process=argv is None)
+            return _run(sys.argv[1:] if argv is None else argv, is_process=argv is None, stop=stop)
         except KeyboardInterrupt as stopped:
             code = stopped.code if isinstance(stopped, Stopped) else 130
         except Exception:
@@ -71,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
 
 
-def _run(words: Sequence[str], *, is_process: bool) -> int:
+def _run(words: Sequence[str], *, is_process: bool, stop: Stop) -> int:
     """Run a command, and turn errors that are no bugs into one line and exit code 2."""
     try:
         _check_words(words)
@@ -82,28 +78,11 @@ def _run(words: Sequence[str], *, is_process: bool) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()  # a full disk is met here, not when the interpreter exits
         return code
-    except UserError as error:
-        warn_of(error)
-        return 2
-    except (ImportError, AttributeError) as error:
-        from harness.sources import plugins  # imported only after an error
-
-        explanation = plugins.explain(error)
-        if explanation is None:
+    except BaseException as error:
+        told = faults.code_of(error, words, stopped=stop.asked)
+        if told is None:
             raise
-        warn_of(explanation)
-        return 2
-    except BrokenPipeError:
-        # The reader of a pipe (head, less) has closed it. Output that is still buffered goes to
-        # the null device, so that the interpreter raises no second error when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        # A condition of the machine, not a bug: an unreadable folder, a full disk.
-        name = str(error.filename or "")
-        where = f" {name if len(name) <= LONGEST_NAME else f'{name[:LONGEST_NAME]}...'}"
-        note(f"harness: cannot use{where.rstrip()}: {error.strerror or error}.")
-        return 2
+        return told
 
 
 def _check_words(words: Sequence[str]) -> None:
@@ -169,6 +148,12 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="train what is missing and write the table")
     add_selection(run)
     run.add_argument("--fresh", action="store_true", help="train everything anew")
+    run.add_argument(
+        "--stale",
+        action="store_true",
+        help="train again the finished stages that other sources have made (†), and nothing else;"
+        " a former record stays until the new one is complete",
+    )
     add_execution(run)
     keeping.add_keep(run)
     keeping.add_models(run)
@@ -230,6 +215,7 @@ def _parser() -> argparse.ArgumentParser:
     add_new_parser(commands)
     add_check_parser(commands)
     plugged.add_to_all(parser)
+    faults.add_option(parser)
     return parser
 
 
@@ -295,6 +281,9 @@ def _sweep(parser: argparse.ArgumentParser) -> None:
 
 
 def _status(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--errors", action="store_true", help="also show the traceback of each failed stage"
+    )
     parser.add_argument("--json", action="store_true", help="machine-readable")
     add_folders(parser)
 
@@ -329,11 +318,11 @@ def _clean(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep",
         choices=("wanted", "all", "needed", "last"),
-        default="wanted",
         help="checkpoints to keep: those of unfinished stages and all final models and encoders"
         " (wanted, default); all; those that pending stages need; these and the models of finished"
         " chains (last)",
     )
+    keeping.add_kinds(parser)
     parser.add_argument("--yes", action="store_true", help="remove without asking")
     parser.add_argument(
         "--seeds", type=options.seeds, metavar="0,1|0-4", help="further known seeds"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
+from harness.cli import empty
 from harness.cli.planning import plan_options, warn_of_small_stores
 from harness.console import note, say, say_json
 from harness.cost import estimate
@@ -27,6 +28,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         say_json(facts)
     else:
+        note(*(text for p in plans if (text := empty.of(p)) is not None))
         work = estimate.lines(facts["work"]) if "work" in facts else []
         say(*summary.lines(facts), *work)
     return 0

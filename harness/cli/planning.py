@@ -106,7 +106,7 @@ def typed_command(args: argparse.Namespace) -> str:
     The URL of a database is left out also because it may contain a password. The number of threads
     does affect results on a CPU; every record contains it.
     """
-    words = [word for word in args.words if word != "--force"]
+    words = [word for word in args.words if word not in ("--force", "--traceback")]
     return shlex.join(["harness", *_without(words, UNRECORDED)])
 
 
@@ -118,7 +118,8 @@ def resuming_command(args: argparse.Namespace) -> str:
     ``--fresh``, which would train anew, is left out. The URL of a database, which may contain a
     password, is replaced by three dots.
     """
-    words = [w for w in _without(args.words, ("--storage",)) if w not in ("--fresh", "--worker")]
+    left_out = ("--fresh", "--worker", "--traceback")
+    words = [w for w in _without(args.words, ("--storage",)) if w not in left_out]
     if typed_of(args.words, ("--storage",)):
         words += ["--storage", "..."]
     given = typed_of(words, ("--profile", "--data", "--runs"))

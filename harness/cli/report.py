@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.cli import audit, pages
+from harness.cli import audit, empty, pages
 from harness.cli.options import PAGE, typed_of
 from harness.cli.planning import make_plan
 from harness.cli.sweep import find_studies, page_options
@@ -32,8 +32,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("Name an experiment from `harness list`, or give --check.")
     names = (args.experiment, *args.others)
     if PAGE in args.format or len(names) > 1 or args.experiment == ALL:
-        path, made = pages.named(args, names)
-        build.write(pages.request(args, names, made), path)
+        path, of_page = pages.named(args, names)
+        build.write(pages.request(args, names, of_page), path)
         say(f"Written: {path}")
         remaining = tuple(name for name in args.format if name != PAGE)
         if not remaining:
@@ -47,9 +47,12 @@ def run(args: argparse.Namespace) -> int:
         for study in studies:
             publish.write_pages(study, options)
         return 0
-    plan = named_plan(args, make_plan(args))
+    made = make_plan(args)
+    empty.check(made)
+    plan = named_plan(args, made)
     sheets = written_plans(args, plan)
     paths = write_tables(args, plan, sheets, choose_device(), measure=False)
+    empty.tell(plan, args.experiment)
     say(f"Written: {', '.join(str(p) for p in paths)}")
     return 0
 

@@ -6,6 +6,7 @@ import argparse
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
+from harness.cli import empty, stale
 from harness.cli.planning import (
     launch_options,
     make_plan,
@@ -30,14 +31,17 @@ from harness.verdict.table import TableVerdict, judge_plan, remarks, summary
 
 def run(args: argparse.Namespace) -> int:
     """Train what is missing, write the table, print it and mirror it to MLflow."""
+    stale.check(args)
     launch = launch_options(args)
     plan, device = make_plan(args), choose_device()
+    empty.check(plan)
     execution = ExecutionOptions(
         micro_batch=args.micro_batch, keep=args.keep, command=resuming_command(args)
     )
     if args.worker:
+        work = stale.of(args, plan).plan if args.stale else plan
         with _watch(args, plan) as watch:
-            return work_on_plan(plan, device, replace(execution, watch=watch))
+            return work_on_plan(work, device, replace(execution, watch=watch))
     # Before anything is trained: what is in the way of its files.
     written_plans(args, named_plan(args, plan, tell=False))
     # Before any number is seen: a margin that is chosen afterwards decides nothing.
@@ -47,10 +51,14 @@ def run(args: argparse.Namespace) -> int:
     with Stop() as stop:
         with _watch(args, plan) as watch:
             watched = replace(execution, stop=stop, watch=watch)
-            outcome = train_plan(plan, device, watched, launch, fresh=args.fresh)
+            if args.stale:
+                outcome = stale.train(args, plan, device, watched, launch)
+            else:
+                outcome = train_plan(plan, device, watched, launch, fresh=args.fresh)
         # Seeds that have been finished meanwhile, by this command or by others, are shown as well.
         shown = named_plan(args, plan)
         paths = write_tables(args, shown, written_plans(args, shown), device, measure=True)
+        empty.tell(shown, args.experiment)
         say(
             f"{outcome.trained} stages trained, {outcome.found} found done,"
             f" {len(outcome.failed)} failed. Written: {', '.join(str(p) for p in paths)}"
@@ -67,7 +75,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _watch(args: argparse.Namespace, plan: Plan) -> AbstractContextManager[StageWatch]:
     """Return what shows stages in MLflow while they train; under ``--track off``, nothing."""
-    return Live(source_of(args, plan)) if args.track == "on" else nullcontext(NoWatch())
+    shown = args.track == "on" and not args.stale  # former runs stay until their stages are done
+    return Live(source_of(args, plan)) if shown else nullcontext(NoWatch())
 
 
 def _say_verdict(verdict: TableVerdict, experiment: str) -> None:

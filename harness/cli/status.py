@@ -12,9 +12,16 @@ from typing import Any
 from harness.console import say, say_json
 from harness.progress import duration
 from harness.spec.run import stage_title
+from harness.store import failures as tracebacks
 from harness.store.interrupted import Interrupted
 from harness.store.record import Record
 from harness.store.status import Running, claimed, failures, resumable
+
+LAST = 60
+"""Lines of a traceback that are shown."""
+
+LONGEST = 300
+"""Characters of a line of a traceback that are shown."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
             "running": [stage.to_json(now) for stage in active],
             "dead": [stage.to_json(now) for stage in dead],
             "interrupted": [one.to_json() for one in left],
-            "failed": [_failed_json(r, states.get(r.key)) for r in failed],
+            "failed": [_failed_json(r, states.get(r.key), args) for r in failed],
         }
         say_json(facts)
         return 0
@@ -45,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
         state = states.get(record.key)
         epoch = "" if state is None or state.epoch is None else f"; tried again after {_at(state)}"
         say(f"failed   {_title(record, state)} ({record.key[:12]}): {record.error}{epoch}")
+        if args.errors:
+            say(*_traceback(args.runs, record.key))
     ended = f"{len(dead)} dead, " if dead else ""
     counts = f"{len(active)} running, {ended}{len(left)} interrupted, {len(failed)} failed"
     say(f"{args.runs}: {counts}.")
@@ -55,13 +64,32 @@ def _title(record: Record, state: Interrupted | None) -> str:
     return stage_title(record.definition) if state is None else state.title
 
 
-def _failed_json(record: Record, state: Interrupted | None) -> dict[str, Any]:
-    return {
+def _failed_json(
+    record: Record, state: Interrupted | None, args: argparse.Namespace
+) -> dict[str, Any]:
+    path = tracebacks.path_of(args.runs, record.key)
+    facts = {
         "key": record.key,
         "title": _title(record, state),
         "error": record.error,
         "epoch": state and state.epoch,
+        "traceback": str(path) if path.is_file() else None,
     }
+    return {**facts, "text": tracebacks.read(args.runs, record.key)} if args.errors else facts
+
+
+def _traceback(runs: Path, key: str) -> Iterator[str]:
+    """Yield the last lines of a failed stage's traceback, each of bounded length."""
+    text = tracebacks.read(runs, key)
+    if text is None:
+        yield "         no traceback of it is kept"
+        return
+    lines = text.rstrip("\n").split("\n")
+    if len(lines) > LAST:
+        yield f"         ... {len(lines) - LAST} lines before; all are in the file below"
+    for line in lines[-LAST:]:
+        yield f"         {line if len(line) <= LONGEST else line[:LONGEST] + ' ...'}"
+    yield f"         in {tracebacks.path_of(runs, key)}"
 
 
 def _at(one: Interrupted) -> str:

@@ -24,7 +24,7 @@ from harness.data.parts import part_size
 from harness.errors import UserError
 from harness.plan.options import Options
 from harness.plan.plan import Plan
-from harness.plan.summary import StageWork
+from harness.plan.summary import FINISHED, StageWork
 from harness.spec.backbones import VIT, BackboneSizes
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import NeedsMasks, Stage, backbone_of
@@ -116,7 +116,7 @@ def estimate(
             uncounted[work.step.title] = stage_size
             continue
         flops[work.step.key] = stage_size.flops * work.images * work.epochs
-        if work.status != "done":
+        if work.status not in FINISHED:
             missing += flops[work.step.key]
             weights += stage_size.weights
             state = max(state, stage_size.weights + stage_size.moments)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.data import registry
-from harness.execute.failure import FAILURES, one_line
+from harness.execute.failure import FAILURES, let_through, one_line
 from harness.plan.options import Options
 from harness.plan.plan import StageRun
 from harness.spec.dataset import Dataset
@@ -31,4 +31,5 @@ def counted(step: StageRun, images: int, options: Options) -> StageCost:
             step.stage, dataset_of(step, images, options.data), options.profile.backbones
         )
     except FAILURES as failure:
+        let_through(failure)
         return StageCost(error=one_line(failure))

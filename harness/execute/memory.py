@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from harness.canonical import digest
 from harness.cost.memory import Memory, of_step
 from harness.cost.passes import StagePasses
 from harness.cost.stage import META
@@ -14,7 +15,8 @@ from harness.data import registry
 from harness.data.parts import USES, part_name, part_size
 from harness.errors import UserError
 from harness.execute.counted import dataset_of
-from harness.execute.failure import FAILURES
+from harness.execute.failure import FAILURES, let_through, packages_of
+from harness.execute.output import OutputLimit
 from harness.plan.plan import Plan, StageRun, training_images
 from harness.spec.profile import OVERSAMPLING
 
@@ -94,7 +96,8 @@ def estimate(
 
 def _distinct(steps: Sequence[StageRun]) -> list[StageRun]:
     """Return one of each group of stages that differ only in their seed."""
-    return list({(step.stage, step.run.dataset): step for step in steps}.values())
+    # By digest: settings that hold a mapping have no hash.
+    return list({(digest(step.stage), step.run.dataset): step for step in steps}.values())
 
 
 def _images(plan: Plan, name: str) -> float:
@@ -112,9 +115,11 @@ def _step(plan: Plan, step: StageRun, device: torch.device, micro_batch: int | N
     batch = min(step.stage.recipe.batch_size, micro_batch or step.stage.recipe.batch_size)
     dataset = dataset_of(step, training_images(plan, step.run), plan.options.data)
     try:
-        work = StagePasses(step.stage, dataset, plan.options.profile.backbones, META, batch)
-        memory: Memory = of_step(work.task, work.training(), work.images)
-    except FAILURES:
+        with OutputLimit(packages_of(step)).watching():
+            work = StagePasses(step.stage, dataset, plan.options.profile.backbones, META, batch)
+            memory: Memory = of_step(work.task, work.training(), work.images)
+    except FAILURES as failure:
+        let_through(failure)
         return 0.0
     weights = 2 * memory.parameters  # parameters and their gradients
     activations = max(0, memory.peak - weights) * PRECISION[device.type]

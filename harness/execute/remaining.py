@@ -21,7 +21,7 @@ import torch
 from harness import provenance
 from harness.canonical import digest
 from harness.data import registry
-from harness.execute.failure import FAILURES
+from harness.execute.failure import FAILURES, let_through
 from harness.plan.options import Options
 from harness.plan.plan import Plan, StageRun, training_images
 from harness.store import status
@@ -217,5 +217,6 @@ def _count(load: Load, options: Options) -> float | None:
     )
     try:
         return estimate.size(load.step.stage, counted, options.profile.backbones).flops
-    except FAILURES:  # also a user's method, which need not be countable
+    except FAILURES as failure:  # also a user's method, which need not be countable
+        let_through(failure)
         return None

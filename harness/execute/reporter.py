@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.execute.output import LINE, OutputLimit
 from harness.execute.watch import StageWatch
 from harness.plan.plan import StageRun
 from harness.progress import Progress
@@ -16,16 +19,20 @@ from harness.store.interrupted import By
 
 @dataclass(frozen=True)
 class StageReporter:
-    """Reports a stage's progress on the terminal, to other processes, and to a watch."""
+    """Reports a stage's progress on the terminal, to other processes, and to a watch.
+
+    ``output`` limits what the method itself prints.
+    """
 
     progress: Progress
     heartbeat: Heartbeat
     step: StageRun
     watch: StageWatch
+    output: OutputLimit = field(default_factory=OutputLimit)
 
     def line(self, text: str) -> None:
-        """Show a line of text."""
-        self.progress.line(text)
+        """Show a line of text, which may be a method's."""
+        self.progress.line(text if len(text) <= LINE else f"{text[:LINE]} ...")
 
     def begin(self, epochs: int) -> None:
         """Say that training begins now, after some epochs of an earlier process."""
@@ -33,12 +40,34 @@ class StageReporter:
         self.progress.begin(epochs)
 
     def epoch(self, epoch: int, epochs: int, figures: dict[str, float]) -> None:
-        """Show a finished epoch (0-based)."""
+        """Show a finished epoch (0-based).
+
+        Raises:
+            ValueError: a method's measurement is no number.
+        """
+        check_figures(figures)
+        self.output.begin_epoch()
         self.heartbeat.epoch(epoch, epochs)
         self.watch.epoch(self.step, epoch, figures)
         begin = time.monotonic()
         self.progress.epoch(epoch, epochs, figures)
         self.heartbeat.skip(time.monotonic() - begin)
+
+
+def check_figures(figures: Mapping[str, object]) -> None:
+    """Check that the figures of an epoch can be part of a record.
+
+    Raises:
+        ValueError: one is no finite number, such as what ``Task.after_epoch`` may return.
+    """
+    for name, value in figures.items():
+        try:
+            json.dumps({name: value}, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"the figure {name!r} of an epoch is {type(value).__name__} {value!r}; it must be a"
+                " finite number"
+            ) from error
 
 
 def written_by(step: StageRun, claim: Claim | None, command: str) -> By:

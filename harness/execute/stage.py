@@ -11,27 +11,22 @@ from typing import Literal
 
 import torch
 
-from harness import files, provenance, ranges
+from harness import provenance, ranges
 from harness.data import registry
 from harness.data.parts import USES, part_name, part_of
 from harness.data.prepared import Store, open_store, read_manifest
-from harness.errors import Damaged, UserError
+from harness.errors import Damaged
 from harness.evaluate import classification
 from harness.evaluate.evaluator import Evaluator
 from harness.evaluate.registry import evaluator_for
+from harness.execute import failure as failures
 from harness.execute.counted import counted, dataset_of
-from harness.execute.failure import (
-    FAILURES,
-    DamagedDataError,
-    DeviceLostError,
-    is_device_lost,
-    keep_traceback,
-    one_line,
-)
+from harness.execute.failure import FAILURES, DamagedDataError, DeviceLostError, Failure
 from harness.execute.map_keeper import MapKeeper
+from harness.execute.output import OutputLimit
 from harness.execute.reporter import StageReporter, written_by
 from harness.execute.watch import NoWatch, StageWatch
-from harness.interrupt import EndsStage, Stop
+from harness.interrupt import Stop
 from harness.latency.single import latency
 from harness.plan.options import Options
 from harness.plan.plan import StageRun
@@ -115,6 +110,7 @@ class Trainer:
         self.records = Records(options.runs)
         self._stores: dict[str, Store] = {}
         self._loaded: tuple[str, tuple[Images, Images, Images]] | None = None
+        self._task_type: type[Task] | None = None
 
     def train(self, step: StageRun, progress: Progress, claim: Claim | None = None) -> Record:
         """Train a stage whose predecessors are done, and write its record, also if it fails.
@@ -127,7 +123,8 @@ class Trainer:
             claim: of this process on the stage.
 
         Raises:
-            UserError: the disk is full or cannot be written, or a store does not match.
+            UserError: the disk is full or cannot be written, or a store does not match; whatever
+                else is raised, also by a method, is recorded as a failure.
             Stopped: the command was interrupted or terminated.
             ClaimLost: another process has taken the stage over.
             DeviceLostError: the stage failed, and so would every later one in this process.
@@ -137,31 +134,28 @@ class Trainer:
         initial = self._provenance(step)
         epochs = step.stage.recipe.epochs
         heartbeat = Heartbeat(self.options.runs, step.key, step.title, epochs, claim)
-        reporter = StageReporter(progress, heartbeat, step, self.execution.watch)
+        output = OutputLimit(failures.packages_of(step))
+        reporter = StageReporter(progress, heartbeat, step, self.execution.watch, output)
         checkpoints = self._checkpoints(step, initial, Writer(claim=claim, tell=progress.line))
         checkpoints.sign(written_by(step, claim, self.execution.command), reporter.begin)
         result: Result | None = None
         measured = _Measured()
-        error: str | None = None
-        lost = False
-        with heartbeat:
+        failed: Failure | None = None
+        self._task_type = None
+        with heartbeat, reporter.output.watching():
             try:
                 data = self._data(step.run)
                 result, measured = self._result(step, data, reporter, checkpoints)
-            except (UserError, EndsStage):
-                raise
             except FAILURES as failure:
-                if disk := files.disk_error(failure):
-                    raise files.cannot_write(self.options.runs, disk) from failure
-                error = one_line(failure)
-                lost = is_device_lost(failure)
-                keep_traceback(self.options.runs, step.key, failure)
+                failed = failures.record(
+                    failure, step, self.options.runs, self.execution.stop, self._task_type
+                )
         attempts = checkpoints.attempts(0 if result is None else len(result.history))
         seconds = time.monotonic() - begin + sum(a.seconds for a in checkpoints.before)
         record = Record(
             key=step.key,
-            status="failed" if error else "done",
-            error=error,
+            status="failed" if failed else "done",
+            error=None if failed is None else failed.line,
             definition=step.run.definition(step.num_stages),
             result=result,
             provenance=replace(
@@ -178,7 +172,7 @@ class Trainer:
         self.records.write(record)
         if result is not None:
             checkpoints.discard_state()
-        if lost:
+        if failed is not None and failed.device_lost:
             raise DeviceLostError(record)
         return record
 
@@ -293,6 +287,7 @@ class Trainer:
     ) -> _Trained:
         """Build a stage's task and train it; ``size`` is the micro-batch, None for none."""
         task = self._task(step, len(data[0]))
+        self._task_type = type(task)
         if task.needs_masks:
             data = self._data(step.run, with_masks=True)
         train, selected_on, reported = data
@@ -327,10 +322,11 @@ class Trainer:
         dataset = dataset_of(step, images, self.options.data)
         weights = None
         if step.num_stages > 1:
+            if (earlier := failures.earlier(step, self.records)) is not None:
+                raise earlier
             before = self.records.read(step.run.key(step.num_stages - 1))
-            if before is None or before.status != "done":
-                why = "" if before is None else f" ({before.error})"
-                raise RuntimeError(f"the stage before this one failed{why}")
+            if before is None:
+                raise RuntimeError("the record of the stage before this one is gone")
             weights = load(self.options.runs, before.key, before.finished.weights)
         task = start_task(
             step.stage.method,

@@ -204,6 +204,12 @@ def experiment_of(module: object, path: Path) -> Table | Sweep:
         raise UserError(
             f"{path} builds no experiment: EXPERIMENT must be a Table or a Sweep, not {kind}."
         )
+    for field, part in (("rows", value.rows), ("columns", value.columns)):
+        if not part:
+            raise UserError(
+                f"{path}: the table has no {field}; give Table.{field} at least one"
+                f" {'Row' if field == 'rows' else 'Column'}."
+            )
     check_names(types_of([(row.stages, row.finetunes) for row in value.rows]))
     names = [row.name for row in value.rows]
     if len(set(names)) != len(names):

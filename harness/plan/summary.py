@@ -10,8 +10,12 @@ from typing import Any
 from harness import console
 from harness.errors import Damaged
 from harness.plan.plan import Plan, StageRun, training_images
+from harness.plan.stale import stale_keys
 from harness.store import weights
 from harness.store.record import Records
+
+FINISHED = ("done", "stale")
+"""States of stages that `harness run` does not train; with --stale it trains the second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,9 +24,10 @@ class StageWork:
 
     Attributes:
         step: the stage.
-        status: "done", "failed", "missing", "damaged" where `harness run` trains a finished stage
+        status: "done", "stale" where other sources than the present ones have made it, "failed",
+            "missing", "damaged" where `harness run` trains a finished stage
             again because of its files, or "unknown" where its data are not prepared: its key then
-            cannot be computed. All but "done" count as missing.
+            cannot be computed. All but "done" and "stale" count as missing.
         images: trained on in an epoch.
         epochs: of the stage.
     """
@@ -46,6 +51,9 @@ def loads(plan: Plan, records: Records) -> tuple[StageWork, ...]:
             before = step.run.key(step.num_stages - 1)
             if statuses[before] == "done" and not _has_weights(before, records):
                 statuses[before] = "damaged"
+    for key in stale_keys(plan, records):
+        if statuses[key] == "done":
+            statuses[key] = "stale"
     return tuple(
         StageWork(
             step=step,
@@ -185,7 +193,8 @@ def _users(plans: Sequence[Plan]) -> dict[str, list[tuple[str, str]]]:
 def _totals(plans: Sequence[Plan], stages: Iterable[StageWork]) -> dict[str, Any]:
     """Return the totals over plans, whose unique stages are given."""
     stages = list(stages)
-    missing = [stage for stage in stages if stage.status != "done"]
+    missing = [stage for stage in stages if stage.status not in FINISHED]
+    stale = sum(stage.status == "stale" for stage in stages)
     # Columns that show one run under several metrics need it once.
     runs = {
         (plan.name, cell_run.row.name, cell_run.run.key()): len(cell_run.run.stages)
@@ -198,7 +207,8 @@ def _totals(plans: Sequence[Plan], stages: Iterable[StageWork]) -> dict[str, Any
         "runs": len(runs),
         "naive_trainings": sum(runs.values()),
         "unique_stages": len(stages),
-        "done": len(stages) - len(missing),
+        "done": len(stages) - len(missing) - stale,
+        "stale": stale,
         "missing": len(missing),
         "unknown": sum(stage.status == "unknown" for stage in missing),
         "images_times_epochs_missing": sum(stage.images * stage.epochs for stage in missing),
@@ -229,9 +239,11 @@ def lines(facts: dict[str, Any]) -> list[str]:
 
 def _line(sums: dict[str, Any]) -> str:
     published = sums["published_numbers"]
+    stale = f" {sums['stale']} stale," if sums["stale"] else ""
     return (
         f"{sums['runs']} runs, {sums['naive_trainings']} trainings if nothing were shared,"
-        f" {sums['unique_stages']} unique stages, {sums['done']} done, {sums['missing']} missing:"
+        f" {sums['unique_stages']} unique stages, {sums['done']} done,"
+        f"{stale} {sums['missing']} missing:"
         f" {sums['images_times_epochs_missing']} images x epochs."
         + (f" {published} published numbers." if published else "")
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import get_args
 
 from harness.report.numbers import bracket, fixed, signed
 from harness.report.table_style import Spread
@@ -20,12 +22,19 @@ from harness.report.values import (
 )
 from harness.spec.printed import Printed
 from harness.spec.quantity import Quantity
+from harness.spec.recipe import Phase
 from harness.spec.table import Row
 from harness.stats import intervals
 from harness.stats.intervals import Interval
 
 LONGEST_ERROR = 200
 """Characters of an error in a footnote; the JSON file contains the whole error."""
+
+LOCATION = re.compile(r" \([^()]+:[0-9]+\)$")
+"""File and line of a user's code at the end of an error."""
+
+EARLIER = re.compile(rf"({'|'.join(get_args(Phase))}) failed: ")
+"""Beginning of an error that is of a stage before."""
 
 STALE = "†"
 COLLAPSED = "collapsed"
@@ -179,6 +188,20 @@ def reason(entry: Entry) -> str | None:
     """Return the footnote that says why a run has no number; None if it has one."""
     if entry.status == "failed":
         line = " ".join((entry.error or "failed without a message").split())
-        text = textwrap.shorten(line, LONGEST_ERROR, placeholder=" …") if line else "no message"
-        return f"failed: {text}"
+        # Of a later stage the cause is told already: "pretrain failed: ValueError: ...".
+        head = "" if EARLIER.match(line) else "failed: "
+        return f"{head}{_shortened(line) if line else 'no message'}"
     return entry.lacking and f"{NOT_MEASURED}: {entry.lacking}"
+
+
+def _shortened(line: str) -> str:
+    """Shorten an error to ``LONGEST_ERROR`` characters; the file and line at its end stay."""
+    if len(line) <= LONGEST_ERROR:
+        return line
+    found = LOCATION.search(line)
+    place = found.group() if found else ""
+    room = LONGEST_ERROR - len(place)
+    text = textwrap.shorten(line[: len(line) - len(place)], room, placeholder=" …")
+    if len(text) < room // 2:  # one long word
+        text = f"{line[: room - 2]} …"
+    return text + place

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -70,11 +70,12 @@ finished chains."""
 
 @dataclass(frozen=True, kw_only=True)
 class Leftover:
-    """A removable file, its size in bytes and the reason."""
+    """A removable file, its size in bytes, the reason and its kind (``harness.store.kinds``)."""
 
     path: Path
     size: int
     why: str
+    kind: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,13 +138,13 @@ def _partial_files(folder: Path, claimed: set[str]) -> Iterator[Leftover]:
         for path, _ in own(folder, name, pattern):
             busy = any(key in path.name for key in claimed)
             if not busy and now - path.lstat().st_mtime > SETTLED:
-                yield _leftover(path, "interrupted write")
+                yield _leftover(path, "interrupted write", "partial-files")
 
 
 def _claims(folder: Path, claimed: set[str]) -> Iterator[Leftover]:
     for path, key in own(folder, "claims", CLAIMS):
         if key not in claimed and not (path.suffix == ".lock" and claim.is_locked(path)):
-            yield _leftover(path, "its process has ended")
+            yield _leftover(path, "its process has ended", "ended-claims")
 
 
 def _finished_states(records: Records, claimed: set[str]) -> Iterator[Leftover]:
@@ -151,7 +152,7 @@ def _finished_states(records: Records, claimed: set[str]) -> Iterator[Leftover]:
         for pattern in (KEYED, FORMER):
             for path, key in own(records.folder, name, pattern):
                 if key not in claimed and records.finished(key) is not None:
-                    yield _leftover(path, "its stage is done")
+                    yield _leftover(path, "its stage is done", "finished-states")
 
 
 def _states(records: Records, needs: Needs, claimed: set[str]) -> Iterator[Leftover]:
@@ -160,7 +161,7 @@ def _states(records: Records, needs: Needs, claimed: set[str]) -> Iterator[Lefto
             if key in needs.pending or _in_use(key, needs, claimed):
                 continue
             if records.finished(key) is None:
-                yield _leftover(path, "no known experiment needs it")
+                yield _leftover(path, "no known experiment needs it", "interrupted-states")
 
 
 def _weights(
@@ -170,9 +171,10 @@ def _weights(
         if key in needs.weights or _in_use(key, needs, claimed):
             continue
         if records.finished(key) is None:
-            yield _leftover(path, "its stage is not done")
+            yield _leftover(path, "its stage is not done", "unfinished-weights")
         elif not keep_last or _pretrains(records, key):
-            yield _leftover(path, "no pending stage starts from it")
+            kind = kind_of_weights(records, key)
+            yield _leftover(path, "no pending stage starts from it", kind)
 
 
 def _in_use(key: str, needs: Needs, claimed: set[str]) -> bool:
@@ -205,5 +207,29 @@ def own(
             yield path, found.group(1) if found.groups() else ""
 
 
-def _leftover(path: Path, why: str) -> Leftover:
-    return Leftover(path=path, size=path.lstat().st_size, why=why)
+def _leftover(path: Path, why: str, kind: str) -> Leftover:
+    return Leftover(path=path, size=path.lstat().st_size, why=why, kind=kind)
+
+
+def kind_of_weights(records: Records, key: str) -> str:
+    """Return the kind of a stage's final weights."""
+    if records.finished(key) is None:
+        return "unfinished-weights"
+    return "encoders" if _pretrains(records, key) else "models"
+
+
+def kept(records: Records, removable: Collection[Leftover]) -> Iterator[tuple[str, int]]:
+    """Yield kind and bytes of every state and all final weights that are not removable."""
+    gone = {leftover.path for leftover in removable}
+    for name in ("checkpoints", "previous", "weights"):
+        for pattern in (KEYED, FORMER):
+            for path, key in own(records.folder, name, pattern):
+                if path in gone:
+                    continue
+                if name == "weights":
+                    kind = kind_of_weights(records, key)
+                elif records.finished(key) is not None:
+                    kind = "finished-states"  # of a stage that is being trained again
+                else:
+                    kind = "interrupted-states"
+                yield kind, path.lstat().st_size

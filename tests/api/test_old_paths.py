@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -237,7 +238,8 @@ def test_an_installed_table_that_imports_the_public_module_is_found(
 def test_the_house_s_own_mistakes_keep_their_traceback(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = compile("import harness.gone", catalog.__file__, "exec")
-    monkeypatch.setattr(catalog, "experiments", lambda: exec(text))
+    names: dict[str, Any] = {}
+    exec(compile("def broken(): import harness.gone", catalog.__file__, "exec"), names)
+    monkeypatch.setattr(catalog, "experiments", names["broken"])
     with pytest.raises(ModuleNotFoundError):
         harness("plan", "table1", "--profile", "smoke")

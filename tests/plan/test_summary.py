@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from harness import files
@@ -13,14 +14,18 @@ from harness.execute.executor import pending
 from harness.plan import needed, summary
 from harness.plan.needed import Named
 from harness.plan.plan import Plan
+from harness.spec.run import sources
 from harness.store import weights
 from harness.store.checkpoint import Checkpoints
 from harness.store.record import Records
 from tests import plans, records
 
 
-def _finished() -> tuple[Plan, Records]:
-    """Return a plan of a chain of two stages, both finished, with weights and predictions."""
+def _finished(*, old: tuple[int, ...] = ()) -> tuple[Plan, Records]:
+    """Return a plan of a chain of two stages, both finished, with weights and predictions.
+
+    Those whose number is in ``old`` were made by other sources.
+    """
     plan, store = plans.of_table1("mae"), Records(Path("runs"))
     for step in plan.stage_runs:
         made = Checkpoints(store.folder, step.key).finish({"w": torch.ones(3)})
@@ -29,7 +34,9 @@ def _finished() -> tuple[Plan, Records]:
             predictions = store.write_predictions(step.key, {"probability": np.eye(3)})
         record = records.record(step.key, step.run.definition(step.num_stages))
         result = records.result(weights=made, predictions=predictions)
-        store.write(replace(record, result=result))
+        digest = "0" * 64 if step.num_stages in old else sources(step.run, step.num_stages)
+        made_by = records.provenance(sources=digest)
+        store.write(replace(record, result=result, provenance=made_by))
     return plan, store
 
 
@@ -46,6 +53,26 @@ def _statuses(plan: Plan, store: Records) -> list[str]:
 def test_all_is_done_while_all_is_sound() -> None:
     plan, store = _finished()
     assert _statuses(plan, store) == ["done", "done"]
+
+
+@pytest.mark.parametrize(
+    ("old", "statuses"),
+    [
+        ((2,), ["done", "stale"]),
+        ((1,), ["stale", "stale"]),  # what starts from a stale stage is stale, too
+        ((1, 2), ["stale", "stale"]),
+    ],
+)
+def test_what_other_sources_made_is_stale_and_not_missing(
+    old: tuple[int, ...], statuses: list[str]
+) -> None:
+    plan, store = _finished(old=old)
+    assert _statuses(plan, store) == statuses
+    facts = summary.overview([plan], store)
+    assert (facts["stale"], facts["missing"]) == (statuses.count("stale"), 0)
+    assert facts["images_times_epochs_missing"] == 0
+    count = statuses.count("stale")
+    assert f"{2 - count} done, {count} stale, 0 missing" in summary.lines(facts)[-1]
 
 
 def test_damaged_predictions_are_not_done() -> None:

@@ -337,9 +337,10 @@ def test_other_errors_stay_what_they_are(
 @pytest.mark.usefixtures("ten_times")
 def test_the_catalog_loads_by_text(tmp_path: Path) -> None:
     text = """
-        from harness.spec.table import Table
+        from harness.spec.table import Column, Row, Table
         from helper import TITLE
-        EXPERIMENT = Table(title=TITLE, source="", columns=(), rows=())
+        ROW, COLUMN = Row(name="a", label="A", stages=None), Column(dataset="btmd")
+        EXPERIMENT = Table(title=TITLE, source="", columns=(COLUMN,), rows=(ROW,))
     """
     for title in ("one", "two", "six"):
         _write(tmp_path, {"table.py": text, "helper.py": f"TITLE = {title!r}\n"})

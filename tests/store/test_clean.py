@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from harness.store import form
 from harness.store.claim import claim
 from harness.store.clean import Keep, Needs, leftovers
 from harness.store.record import Records
-from tests import claims, plans, records
+from tests import claims, own_tables, plans, records
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def test_what_pending_stages_need_stays(made: Plan, capsys: pytest.CaptureFixtur
     record = _record(pretrain)
     weights, state = _write("weights", pretrain.key), _write("checkpoints", finetune.key)
     unknown = _write("checkpoints", "f" * 64, b"x" * 2500)
-    assert _clean(capsys) == "0 files, 0 B would be removed.\n"  # somebody can still want it
+    assert _clean(capsys).endswith("0 files, 0 B would be removed.\n")  # somebody can want it
     out = _clean(capsys, "--dry-run", "--keep", "needed")
     assert f"2.5 kB  checkpoints/{'f' * 64}.pt  (no known experiment needs it)" in out
     assert out.endswith("1 files, 2.5 kB would be removed.\n")
@@ -72,11 +73,11 @@ def test_finished_chains_need_nothing_but_what_is_asked(
     written += [_record(step) for step in chain]
     first, last = (_write("weights", step.key) for step in chain)
     state = _write("checkpoints", chain[1].key)
-    assert _clean(capsys, "--keep", "all").startswith("0 files")
+    assert "\n0 files" in _clean(capsys, "--keep", "all")
     out = _clean(capsys, "--keep", "last")
     assert not first.exists() and last.exists() and not state.exists()
     assert "(its stage is done)" in out and "(no pending stage starts from it)" in out
-    assert _clean(capsys).startswith("0 files")
+    assert "\n0 files" in _clean(capsys)
     assert last.exists()
     _clean(capsys, "--keep", "needed")
     assert not last.exists()
@@ -90,9 +91,8 @@ def test_settings_that_are_named_are_known(made: Plan, capsys: pytest.CaptureFix
     changed = plan.make(name, table, replace(made.options, overrides=overrides, seeds=(3,)))
     state = _write("checkpoints", changed.stage_runs[0].key)
     assert _clean(capsys, "--dry-run", "--keep", "needed").lstrip().startswith("4 B")
-    assert _clean(capsys, "--keep", "needed", "--set", *overrides, "--seeds", "3").startswith(
-        "0 files"
-    )
+    named = ("--set", *overrides, "--seeds", "3")
+    assert "\n0 files" in _clean(capsys, "--keep", "needed", *named)
     assert state.exists()
 
 
@@ -141,6 +141,36 @@ def test_claims_of_the_dead_and_halves_of_files_go(
         f"checkpoints/{state.name}",
         f"checkpoints/{fresh.name}",
     }
+
+
+def test_an_own_table_keeps_what_it_needs_unless_asked_for_by_kind(
+    made: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A clean cannot know tables that lie elsewhere."""
+    Path("elsewhere").mkdir()
+    own_tables.write("value", folder=Path("elsewhere"))
+    own = plan.make(*catalog.load("elsewhere/own.py"), replace(made.options, rows=None))
+    sound = [step for step in own.stage_runs if step.rows == ("sound",)]
+    interrupted = next(step for step in own.stage_runs if step.rows == ("value",))
+    files = [_record(step) for step in sound] + [_write("weights", s.key) for s in sound]
+    states = [_write(folder, interrupted.key) for folder in ("checkpoints", "previous")]
+    done = _write("checkpoints", sound[0].key)  # a killed process has left it
+    shutil.rmtree("elsewhere")
+    out = _clean(capsys, "--dry-run")
+    rows = {line.split()[0]: line.split()[1:4] for line in out.splitlines() if "; " in line}
+    assert rows == {
+        "finished-states": ["1", "0.000", "removed"],
+        "interrupted-states": ["2", "0.000", "kept"],
+        "encoders": ["1", "0.000", "kept"],
+        "models": ["1", "0.000", "kept"],
+    }
+    assert "models of finished chains; --keep needed" in out
+    assert _clean(capsys).endswith("1 files, 4 B removed.\n")
+    assert not done.exists() and all(path.exists() for path in (*files, *states))
+    _clean(capsys, "--kinds", "interrupted-states")
+    assert not any(path.exists() for path in states) and all(path.exists() for path in files)
+    assert main(["clean", "--kinds", "states"]) == 2
+    assert "no kind 'states'; known: finished-states, ended-claims" in capsys.readouterr().err
 
 
 FOREIGN = (
