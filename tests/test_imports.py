@@ -52,6 +52,7 @@ ROOMS = (
     "audit",
     "figures",
     "page",
+    "results",
     "api",
     "cli",
 )

@@ -16,7 +16,7 @@ from contextlib import nullcontext
 from typing import NoReturn
 
 from harness import __version__, ranges
-from harness.cli import keeping, options
+from harness.cli import configuring, keeping, options
 from harness.cli.options import (
     add_execution,
     add_folders,
@@ -76,8 +76,7 @@ def _run(words: Sequence[str], *, is_process: bool) -> int:
     try:
         _check_words(words)
         parser = _parser()
-        given = argparse.Namespace(words=tuple(words))
-        args = parser.parse_args(options.with_negatives(words), given)
+        args = configuring.parse(parser, words)
         code = _dispatch(args, parser, is_process=is_process)
         if sys.stdout is not None:
             sys.stdout.flush()  # a full disk is met here, not when the interpreter exits
@@ -173,6 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     keeping.add_models(run)
     add_output(run)
     options.add_naming(run)
+    configuring.add_config(run, save=True)
 
     _plan(commands.add_parser("plan", help="show the unique stages and what is missing"))
     _sweep(commands.add_parser("sweep", help="search the settings of one row with Optuna"))
@@ -194,6 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     add_narrowing(report)
     add_output(report, page=True)
     options.add_naming(report)
+    configuring.add_config(report)
     add_study(report)
 
     track = commands.add_parser("track", help="mirror finished records to MLflow")
@@ -240,6 +241,7 @@ def _plan(parser: argparse.ArgumentParser) -> None:
         help="names from `harness list`, or paths of files",
     )
     add_narrowing(parser)
+    configuring.add_config(parser)
     parser.add_argument(
         "--cost",
         action=argparse.BooleanOptionalAction,
