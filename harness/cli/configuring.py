@@ -21,6 +21,9 @@ from harness.ranges import said
 
 CONFIG = "--config"
 
+WITH_KINDS = ("export",)
+"""Commands whose name has two words."""
+
 
 def add_config(parser: argparse.ArgumentParser, *, save: bool = False) -> None:
     """Add the file of settings, and margins; with ``save`` also the file that is written."""
@@ -76,8 +79,9 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Nam
     settings, own = settings_file.read(file), _without_config(words)
     used = {name: getattr(settings, name) for name in OPTIONS if hasattr(args, name)}
     kept = replace(Settings(**used), set=_unless_typed(settings.set, args.set))
-    # Behind the command's name, which is the first word.
-    args = _parsed(parser, [own[0], *words_of(kept), *own[1:]])
+    # Behind the command's name, of which that of a kind is a part.
+    head = 2 if own[0] in WITH_KINDS else 1
+    args = _parsed(parser, [*own[:head], *words_of(kept), *own[head:]])
     names = [name for name in used if used[name] != getattr(Settings(), name)]
     line = f"Settings: {file} ({', '.join(names) or 'none'})."
     (note if getattr(args, "json", False) else say)(line)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from harness.cli.options import folder_of
+from harness.plan.settings import folder_of
 from harness.console import note, say
 from harness.data import registry
 from harness.plan import catalog

@@ -29,6 +29,7 @@ from harness.cli.options import (
 from harness.console import note, take_any_text, warn_of
 from harness.errors import UserError, is_text
 from harness.interrupt import Stop, Stopped, last_line, leaving_on_signals
+from harness.results.readable import of_disk
 from harness.store import form
 
 DESCRIPTION = """Run MSMAE against its rivals and lay the results beside the paper's numbers.
@@ -46,9 +47,6 @@ and handle signals themselves."""
 
 AGAIN = 1.0
 """Seconds until a command that a signal has not ended is interrupted once more."""
-
-LONGEST_NAME = 300
-"""Characters of a file's name that a message shows."""
 
 LONGEST_MESSAGE = 1000
 """Characters of a message about a word of the command line."""
@@ -99,9 +97,7 @@ def _run(words: Sequence[str], *, is_process: bool) -> int:
         return 0
     except OSError as error:
         # A condition of the machine, not a bug: an unreadable folder, a full disk.
-        name = str(error.filename or "")
-        where = f" {name if len(name) <= LONGEST_NAME else f'{name[:LONGEST_NAME]}...'}"
-        note(f"harness: cannot use{where.rstrip()}: {error.strerror or error}.")
+        note(f"harness: {of_disk(error)}")
         return 2
 
 
@@ -211,8 +207,10 @@ def _parser() -> argparse.ArgumentParser:
     _clean(commands.add_parser("clean", help="remove checkpoints that nobody can want any more"))
 
     from harness.cli.audit import add_parser as add_audit_parser
+    from harness.cli.completion import add_parser as add_completion_parser
     from harness.cli.cost import add_parser as add_cost_parser
     from harness.cli.data import add_parser as add_data_parser
+    from harness.cli.export import add_parser as add_export_parser
     from harness.cli.figures import add_parser as add_figures_parser
     from harness.cli.migrate import add_parser as add_migrate_parser
     from harness.cli.serve import add_parser as add_serve_parser
@@ -225,7 +223,14 @@ def _parser() -> argparse.ArgumentParser:
     add_cost_parser(commands)
     add_audit_parser(commands)
     add_migrate_parser(commands)
+    add_export_parser(commands)
+    add_completion_parser(commands)
     return parser
+
+
+def parser_of_all() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    return _parser()
 
 
 def _plan(parser: argparse.ArgumentParser) -> None:

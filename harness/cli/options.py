@@ -8,15 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.plan.settings import MOST_JOBS, folder_of
+from harness.plan.settings import MOST_JOBS, MOST_SEEDS, folder_of
 from harness.ranges import said
 from harness.spec.dataset import PARTS
 
 if TYPE_CHECKING:
     from harness.report.table_style import TableStyle
-
-MOST_SEEDS = 1000
-"""Seeds that one command can name."""
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:

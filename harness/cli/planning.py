@@ -137,7 +137,9 @@ def launch_options(args: argparse.Namespace) -> LaunchOptions:
         UserError: there is no such launcher, or it can run only one job.
     """
     return LaunchOptions(
-        jobs=args.jobs, launcher=args.launcher, arguments=_without(args.words, (*LAUNCHING, "--save-config"))
+        jobs=args.jobs,
+        launcher=args.launcher,
+        arguments=_without(args.words, (*LAUNCHING, "--save-config")),
     )
 
 

@@ -17,7 +17,6 @@ from harness.plan.plan import Plan
 from harness.report import (
     classes,
     classes_page,
-    collect,
     curves_files,
     existing,
     keep,

@@ -25,6 +25,9 @@ from harness.spec.profile import Profile
 from harness.spec.table import Table
 from harness.store.result import Rule
 
+MOST_SEEDS = 1000
+"""Seeds that one command can name."""
+
 MOST_JOBS = 1024
 """Processes that one command can start."""
 

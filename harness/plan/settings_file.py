@@ -86,38 +86,48 @@ def settings_of(values: Mapping[str, Any], where: str) -> Settings:
     try:
         return Settings(**changes)
     except UserError as error:
-        raise UserError(f"{where}: {error}") from error
+        text = str(error).removeprefix(f"{Settings.__name__}.")
+        raise UserError(f"{where}: {text}") from error
 
 
 def _value(name: str, value: Any, where: str) -> Any:
     """Return one setting as ``Settings`` has it."""
-    wrong = UserError(f"{where}: {name} is {said(value)}; give {ALLOWED[name]}.")
-    if name in TEXTS:
-        if not _is_text(value):
-            raise wrong
-        return value
-    if name in COUNTS:
-        if not _is_whole(value):
-            raise wrong
-        return value
-    if name == "probes":
-        if not isinstance(value, bool):
-            raise wrong
-        return value
-    if name == "margins":
-        if not isinstance(value, Mapping) or not all(map(_is_number, value.values())):
-            raise wrong
-        return {str(column): float(number) for column, number in value.items()}
     if name == "set" and isinstance(value, Mapping):
         return tuple(_fields(value, (), where))
-    is_one = _is_whole if name == "seeds" else _is_text
-    if not isinstance(value, list | tuple) or not all(map(is_one, value)):
-        raise wrong
+    if not _fits(name, value):
+        raise UserError(f"{where}: {name} is {said(value)}; give {ALLOWED[name]}.")
+    if name == "margins":
+        return {str(column): _margin(column, number, where) for column, number in value.items()}
+    if not isinstance(value, list | tuple):
+        return value
     if not value and name not in ("set", "keep"):
         raise UserError(f"{where}: {name} names nothing; leave it out for all.")
     if name != "set" and len(set(value)) != len(value):
         raise UserError(f"{where}: {name} names one twice; give each once.")
     return tuple(value)
+
+
+def _margin(column: object, number: float, where: str) -> float:
+    if not 1e-12 <= number <= 1e12:
+        raise UserError(
+            f"{where}: the margin of {said(column)} is {said(number)}; give a number from 1e-12 to"
+            " 1e12."
+        )
+    return float(number)
+
+
+def _fits(name: str, value: Any) -> bool:
+    """Whether a value has the type of a setting."""
+    if name in TEXTS:
+        return _is_text(value)
+    if name in COUNTS:
+        return _is_whole(value)
+    if name == "probes":
+        return isinstance(value, bool)
+    if name == "margins":
+        return isinstance(value, Mapping) and all(map(_is_number, value.values()))
+    is_one = _is_whole if name == "seeds" else _is_text
+    return isinstance(value, list | tuple) and all(map(is_one, value))
 
 
 def _fields(table: Mapping[str, Any], path: tuple[str, ...], where: str) -> Iterator[str]:

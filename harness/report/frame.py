@@ -120,7 +120,7 @@ def _further(
     record_of: Callable[[str], Kept | None],
 ) -> Iterator[Line]:
     """Yield what the records of a row hold on a data set besides the table's own columns."""
-    dataset, probe = where
+    _dataset, probe = where
     columns = [
         column
         for column in table["columns"]
@@ -135,7 +135,7 @@ def _further(
         evaluation = None if record is None else _evaluation(record, probe)
         if record is None or evaluation is None:
             continue
-        for name, value in evaluation.at(rule).metrics.items():
+        for name, value in sorted(evaluation.at(rule).metrics.items()):
             if name in own:
                 continue
             quantity = quantity_of(name)
@@ -251,3 +251,10 @@ def frame(found: Sequence[Line], *, commit: str) -> pd.DataFrame:
     table[texts] = table[texts].fillna("")
     table.attrs = {"schema": SCHEMA, "commit": commit}
     return table
+
+
+def plain_frame(rows: Sequence[Line]) -> pd.DataFrame:
+    """Return rows as a frame without any change."""
+    import pandas as pd
+
+    return pd.DataFrame(rows)

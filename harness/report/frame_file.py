@@ -81,3 +81,21 @@ def write(frame: pd.DataFrame, path: Path, form: str) -> None:
     if form not in FORMATS:
         raise unknown("format of a frame", form, FORMATS)
     files.write_bytes(path, FORMATS[form](frame))
+
+
+def look(path: Path) -> None:
+    """Look at what a frame would be written over.
+
+    Raises:
+        UserError: it is no frame.
+    """
+    try:
+        content = files.read_bytes(path)
+    except FileNotFoundError:
+        return
+    begins = (f"{','.join(list(COLUMNS)[:3])},".encode(), b'{\n "schema": ')
+    if content and not content.startswith(begins) and b"harness.schema" not in content:
+        raise UserError(
+            f"{path} is not written: something else lies there; name another file with --to, or"
+            " give --force to overwrite."
+        )

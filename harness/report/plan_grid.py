@@ -56,9 +56,7 @@ def grid_of(plan: Plan, making: Making, style: TableStyle = FULL) -> Grid:
 def context_of(plan: Plan, making: Making) -> Context:
     """Return the options and environment that a plan's table is made with."""
     facts = provenance.device_facts(making.device)
-    return collect.context(
-        plan, command=making.command, device=f"{facts['kind']} {facts['name']}"
-    )
+    return collect.context(plan, command=making.command, device=f"{facts['kind']} {facts['name']}")
 
 
 def _timing(plan: Plan, making: Making) -> timings.Timing | None:
