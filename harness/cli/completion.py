@@ -30,20 +30,19 @@ NAMED = {
 """What arguments name, by their destination."""
 
 
-def add_parser(commands: Any) -> None:
-    """Add the ``completion`` command to the command line."""
+def add_parser(commands: Any, whole: argparse.ArgumentParser) -> None:
+    """Add the ``completion`` command to the command line, of which ``whole`` is the parser."""
     parser = commands.add_parser(
         "completion", help="print a script that completes words in a shell"
     )
     parser.description = DESCRIPTION
     parser.add_argument("shell", choices=SHELLS)
+    parser.set_defaults(whole=whole)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the script."""
-    from harness.cli.main import parser_of_all
-
-    say(*script(parser_of_all(), args.shell).splitlines())
+    say(*script(args.whole, args.shell).splitlines())
     return 0
 
 

@@ -53,12 +53,12 @@ def run(args: argparse.Namespace) -> int:
     from harness.plan.plan import make_all
     from harness.report import existing, frame_file
     from harness.report.plan_grid import Making
-    from harness.results.part import of_plan
+    from harness.results.part import Part, of_plan
     from harness.results.result import Result
 
     plans = make_all(tables_of(args, args.experiments), plan_options(args))
     device = provenance.choose_device()
-    parts = []
+    parts: list[Part] = []
     for plan, experiment in zip(plans, args.experiments, strict=True):
         making = Making(command=typed_command(args), device=device, experiment=experiment)
         parts += of_plan(with_finished(args, plan), making, file_of(plan.name, experiment))

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import argparse
 
-from harness.plan.settings import folder_of
 from harness.console import note, say
 from harness.data import registry
 from harness.plan import catalog
+from harness.plan.settings import folder_of
 from harness.spec.profiles import PROFILES
 
 

@@ -216,21 +216,19 @@ def _parser() -> argparse.ArgumentParser:
     from harness.cli.serve import add_parser as add_serve_parser
     from harness.cli.verdict import add_parser as add_verdict_parser
 
-    add_verdict_parser(commands)
-    add_figures_parser(commands)
-    add_serve_parser(commands)
-    add_data_parser(commands)
-    add_cost_parser(commands)
-    add_audit_parser(commands)
-    add_migrate_parser(commands)
-    add_export_parser(commands)
-    add_completion_parser(commands)
+    for add in (
+        add_verdict_parser,
+        add_figures_parser,
+        add_serve_parser,
+        add_data_parser,
+        add_cost_parser,
+        add_audit_parser,
+        add_migrate_parser,
+        add_export_parser,
+    ):
+        add(commands)
+    add_completion_parser(commands, parser)
     return parser
-
-
-def parser_of_all() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
-    return _parser()
 
 
 def _plan(parser: argparse.ArgumentParser) -> None:

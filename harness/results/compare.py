@@ -243,15 +243,16 @@ def _difference(a: _Side, b: _Side) -> Difference:
         )
     pairs = [[run[s] for s in seeds] for run in runs]
     factor = float(a.column["factor"])
-    shown = [[factor * (e.value or 0.0) for e in entries] for entries in pairs]
-    values = [x - y for x, y in zip(*shown, strict=True)]
+    own = [[e.value or 0.0 for e in entries] for entries in pairs]
+    values = [factor * x - factor * y for x, y in zip(*own, strict=True)]
     n = pairs[0][0].n
     metric = a.column["metric"]
     step = grid.step_of(metric, n, factor=factor, digits=a.column["digits"])
     least = grid.least_sd_of_differences(step, step)
     several = len(seeds) > 1
     images = _over_images(a, b, pairs, factor)
-    seeds_p = paired_t(*shown, least=least).p if several else None
+    # In the metric's own unit, as in ``harness.report.ties``.
+    seeds_p = paired_t(*own, least=least / factor).p if several else None
     ps = [p for p in (seeds_p, images.p) if p is not None]
     return Difference(
         a=a.label,

@@ -47,9 +47,9 @@ def load(
     """Return the result of what was trained before.
 
     Args:
-        place: the folder of a run store (None for ``HARNESS_RUNS``, else "runs"); a table's JSON file, whose records, page of verdicts and
-            text lie beside it; a file of kept records, for all tables of its folder; or that
-            folder.
+        place: the folder of a run store (None for ``HARNESS_RUNS``, else "runs"); a table's JSON
+            file, whose records, page of verdicts and text lie beside it; a file of kept records,
+            for all tables of its folder; or that folder.
         experiments: of a run store: names or paths of tables, or a table; None for every table
             that ships and has a run.
         profile: of a run store: the profile; None for every one that has runs.

@@ -159,27 +159,19 @@ def _of_sheet(sheet: Plan, making: Making, page: Page) -> Part:
         same = ("store", column["data"], column["split"], str(profile.eval_images))
         return Images(evidence=evidence, same=same)
 
+    values = data.to_json(grid)
+    keys = {e["key"] for r in values["rows"] for c in r["cells"].values() for e in c["seeds"]}
+    # At once, so that a result does not change with the store.
+    known = {key: records.read(key) for key in sorted(keys)}
     return Part(
-        values=data.to_json(grid),
+        values=values,
         text=markdown.render(grid),
         page=page,
-        record_of=_once(records.read),
+        record_of=known.get,
         images=images,
         plan=sheet,
         making=making,
     )
-
-
-def _once(read: Callable[[str], Kept | None]) -> Callable[[str], Kept | None]:
-    """Return a function that reads each record once."""
-    known: dict[str, Kept | None] = {}
-
-    def record_of(key: str) -> Kept | None:
-        if key not in known:
-            known[key] = read(key)
-        return known[key]
-
-    return record_of
 
 
 def _prepared(plan: Plan) -> Plan:
