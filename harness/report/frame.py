@@ -20,7 +20,7 @@ from harness.store.record import Record
 from harness.store.result import EpochEvaluation, Evaluation, Rule
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from pandas import DataFrame as DataFrame
 
 SCHEMA = 1
 """Version of the columns, increased when one is renamed, removed or means something else."""
@@ -224,7 +224,7 @@ UNITS = ("%", "G", "ms", "px")
 """Units of quantities, as their titles name them."""
 
 
-def frame(found: Sequence[Line], *, commit: str) -> pd.DataFrame:
+def frame(found: Sequence[Line], *, commit: str) -> DataFrame:
     """Return lines as a frame; its ``attrs`` have the version of the columns and the commit.
 
     Characters of texts that a terminal would obey are escaped.
@@ -249,11 +249,11 @@ def frame(found: Sequence[Line], *, commit: str) -> pd.DataFrame:
         }
     )
     table[texts] = table[texts].fillna("")
-    table.attrs = {"schema": SCHEMA, "commit": commit}
+    table.attrs.update({"schema": SCHEMA, "commit": commit})
     return table
 
 
-def plain_frame(rows: Sequence[Line]) -> pd.DataFrame:
+def plain_frame(rows: Sequence[Line]) -> DataFrame:
     """Return rows as a frame without any change."""
     import pandas as pd
 

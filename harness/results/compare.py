@@ -29,7 +29,7 @@ from harness.stats.location import paired_t
 from harness.stats.multiple import holm, significant
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from harness.report.frame import DataFrame
 
 CANNOT_TELL = "cannot tell"
 
@@ -136,7 +136,7 @@ class Differences(Sequence[Difference]):
         )
 
     @property
-    def frame(self) -> pd.DataFrame:
+    def frame(self) -> DataFrame:
         """The differences as a pandas frame, a row each."""
         from harness.report.frame import plain_frame
 

@@ -14,8 +14,7 @@ from harness.results import html
 from harness.results.part import Page, Part
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from harness.report.frame import DataFrame
     from harness.results.figures import FigureOf
 
 NO_PAGE = (
@@ -99,7 +98,7 @@ class Result:
     trained: int = 0
 
     @cached_property
-    def frame(self) -> pd.DataFrame:
+    def frame(self) -> DataFrame:
         """A tidy pandas frame with a row per run and metric; docs/python.md has its columns."""
         commit, dirty = provenance.commit()
         lines = [line for part in self.parts for line in part.lines()]
@@ -178,7 +177,7 @@ class RowOf:
         return next(p.label(self.name) for p in self.result.parts if self.name in p.row_names)
 
     @property
-    def frame(self) -> pd.DataFrame:
+    def frame(self) -> DataFrame:
         """Its rows of the result's frame."""
         whole = self.result.frame
         return whole[whole["row"] == self.name]

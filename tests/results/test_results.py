@@ -15,6 +15,7 @@ import pytest
 
 import harness.api as h
 from harness.evaluate import registry
+from harness.plan.settings import OPTIONS
 from harness.report.frame import COLUMNS
 from harness.store.record import Records
 from tests import plans, planted
@@ -264,3 +265,11 @@ def test_figures_are_drawn_as_svg_and_what_is_missing_is_one_line() -> None:
     assert picture.save("forest.svg").read_text() == picture.svg
     with pytest.raises(h.UserError, match="Figure 6 cannot be drawn: "):
         by_name["6"].draw()
+
+
+def test_the_page_describes_every_column_and_setting() -> None:
+    page = (ROOT / "docs/python.md").read_text()
+    for name, text in COLUMNS.items():
+        assert f"| `{name}` | {text} |" in page
+    for name in OPTIONS:
+        assert f"`{name}`" in page
