@@ -65,7 +65,7 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
         elif action.type is options.path:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
     text: str = shtab.complete(
-        parser, shell=shell, root_prefix="harness", preamble=_preamble(_names())
+        parser, shell=shell, root_prefix="harness", preamble=_preamble(_names())[shell]
     )
     return text
 
