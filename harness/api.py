@@ -85,6 +85,10 @@ if TYPE_CHECKING:
     from harness.plan.plan import make as make_plan
     from harness.progress import Progress
     from harness.provenance import choose_device
+    from harness.results.compare import Differences, compare
+    from harness.results.load import load
+    from harness.results.result import Result
+    from harness.results.run import run
     from harness.spec.backbones import (
         RESNET,
         SWIN,
@@ -244,6 +248,12 @@ __all__ = [  # noqa: RUF022 (grouped by what they are for)
     "Work",
     "WorkerConfig",
     "WorkerEnd",
+    # Notebooks: run, load, compare (docs/python.md).
+    "run",
+    "load",
+    "compare",
+    "Result",
+    "Differences",
     # Notebooks: what exists, plans, prepared images and records.
     "experiments",
     "datasets",

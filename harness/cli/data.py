@@ -10,6 +10,7 @@ from harness.cli import divided, options, own, preparing
 from harness.console import note, say
 from harness.data import registry
 from harness.errors import UserError, shown
+from harness.plan.settings import MOST_JOBS, folder_of
 from harness.spec import profiles
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def add_parser(commands: Any) -> None:
             "--data",
             dest="root",
             type=options.path,
-            default=options.folder_of("HARNESS_DATA", "data"),
+            default=folder_of("HARNESS_DATA", "data"),
             help="folder of prepared data (HARNESS_DATA)",
         )
         if name == "list":
@@ -71,7 +72,7 @@ def add_parser(commands: Any) -> None:
             )
             preparing.add_size(action)
             action.add_argument(
-                "--workers", type=options.whole(1, options.MOST_JOBS), help="decoding threads"
+                "--workers", type=options.whole(1, MOST_JOBS), help="decoding threads"
             )
 
 

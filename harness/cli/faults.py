@@ -12,10 +12,8 @@ from harness import console
 from harness.console import warn, warn_of
 from harness.errors import UserError, shown, text_of
 from harness.interrupt import Stopped
+from harness.results.readable import of_disk
 from harness.sources import plugins, user_frames
-
-LONGEST_NAME = 300
-"""Characters of a file's name that a message shows."""
 
 LONGEST_TEXT = 500
 """Characters of an exception's text that a message shows."""
@@ -103,6 +101,4 @@ def _of_the_machine(error: BaseException) -> str | None:
     """Return the message of an unreadable folder or a full disk, which is no bug."""
     if not isinstance(error, OSError):
         return None
-    name = str(error.filename or "")
-    where = f" {name if len(name) <= LONGEST_NAME else f'{name[:LONGEST_NAME]}...'}"
-    return f"cannot use{where.rstrip()}: {error.strerror or error}."
+    return of_disk(error)

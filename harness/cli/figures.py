@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from harness.cli import options
+from harness.cli import configuring, options
 from harness.console import note, say
 from harness.ranges import said
 
@@ -90,6 +90,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--out", type=options.path, help="folder (default reports/PROFILE/figures)")
     options.add_naming(parser)
     options.add_narrowing(parser)
+    configuring.add_config(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -9,7 +9,6 @@ import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from harness.cli.options import folder_of
 from harness.console import note, say, warn_once
 from harness.data import registry as datasets
 from harness.errors import UserError
@@ -17,6 +16,7 @@ from harness.evaluate import known
 from harness.execute import launch
 from harness.plan import catalog
 from harness.plan.catalog import BUILT_IN, Component
+from harness.plan.settings import folder_of
 from harness.sources import offers
 from harness.sources.offers import Kind
 from harness.spec import profiles

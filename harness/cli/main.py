@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from typing import NoReturn
 
 from harness import __version__, ranges
-from harness.cli import faults, keeping, options, plugged
+from harness.cli import configuring, faults, keeping, options, plugged
 from harness.cli.options import (
     add_execution,
     add_folders,
@@ -72,8 +72,7 @@ def _run(words: Sequence[str], *, is_process: bool, stop: Stop) -> int:
     try:
         _check_words(words)
         parser = _parser()
-        given = argparse.Namespace(words=tuple(words))
-        args = parser.parse_args(options.with_negatives(words), given)
+        args = configuring.parse(parser, words)
         code = _dispatch(args, parser, is_process=is_process)
         if sys.stdout is not None:
             sys.stdout.flush()  # a full disk is met here, not when the interpreter exits
@@ -159,6 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     keeping.add_models(run)
     add_output(run)
     options.add_naming(run)
+    configuring.add_config(run, save=True)
 
     _plan(commands.add_parser("plan", help="show the unique stages and what is missing"))
     _sweep(commands.add_parser("sweep", help="search the settings of one row with Optuna"))
@@ -180,6 +180,7 @@ def _parser() -> argparse.ArgumentParser:
     add_narrowing(report)
     add_output(report, page=True)
     options.add_naming(report)
+    configuring.add_config(report)
     add_study(report)
 
     track = commands.add_parser("track", help="mirror finished records to MLflow")
@@ -197,23 +198,30 @@ def _parser() -> argparse.ArgumentParser:
 
     from harness.cli.audit import add_parser as add_audit_parser
     from harness.cli.check import add_parser as add_check_parser
+    from harness.cli.completion import add_parser as add_completion_parser
     from harness.cli.cost import add_parser as add_cost_parser
     from harness.cli.data import add_parser as add_data_parser
+    from harness.cli.export import add_parser as add_export_parser
     from harness.cli.figures import add_parser as add_figures_parser
     from harness.cli.migrate import add_parser as add_migrate_parser
     from harness.cli.new import add_parser as add_new_parser
     from harness.cli.serve import add_parser as add_serve_parser
     from harness.cli.verdict import add_parser as add_verdict_parser
 
-    add_verdict_parser(commands)
-    add_figures_parser(commands)
-    add_serve_parser(commands)
-    add_data_parser(commands)
-    add_cost_parser(commands)
-    add_audit_parser(commands)
-    add_migrate_parser(commands)
-    add_new_parser(commands)
-    add_check_parser(commands)
+    for add in (
+        add_verdict_parser,
+        add_figures_parser,
+        add_serve_parser,
+        add_data_parser,
+        add_cost_parser,
+        add_audit_parser,
+        add_migrate_parser,
+        add_export_parser,
+        add_new_parser,
+        add_check_parser,
+    ):
+        add(commands)
+    add_completion_parser(commands, parser)
     plugged.add_to_all(parser)
     faults.add_option(parser)
     return parser
@@ -232,6 +240,7 @@ def _plan(parser: argparse.ArgumentParser) -> None:
         help="names from `harness list`, or paths of files",
     )
     add_narrowing(parser)
+    configuring.add_config(parser)
     parser.add_argument(
         "--cost",
         action=argparse.BooleanOptionalAction,

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.plan.settings import MOST_JOBS, MOST_SEEDS, folder_of
 from harness.ranges import said
 from harness.spec.dataset import PARTS
 
 if TYPE_CHECKING:
     from harness.report.table_style import TableStyle
-
-MOST_SEEDS = 1000
-"""Seeds that one command can name."""
-
-MOST_JOBS = 1024
-"""Processes or threads that one command can start."""
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
@@ -81,11 +75,6 @@ def path(text: str) -> Path:
             f"{said(text)} begins with ~, which stands for no folder here; write the whole path"
         )
     return Path(text)
-
-
-def folder_of(variable: str, default: str) -> Path:
-    """Return the folder that an environment variable names, a default where it is empty."""
-    return Path(os.environ.get(variable) or default)
 
 
 PAGE = "html"
@@ -333,7 +322,8 @@ def add_narrowing(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--probes",
-        action="store_true",
+        action=argparse.BooleanOptionalAction,
+        default=False,
         help="also show a linear and a k-NN probe of each pre-trained encoder",
     )
     add_overrides(parser)

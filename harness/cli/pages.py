@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness import provenance
 from harness.canonical import digest
-from harness.cli.planning import selected, typed_command
+from harness.cli.planning import given_margins, selected, typed_command
 from harness.errors import UserError
 from harness.page import render
 from harness.page.build import Request
@@ -34,8 +34,13 @@ def request(args: argparse.Namespace, names: Sequence[str], made: Made | None = 
     ``made`` tells a page that is written from others.
 
     Raises:
-        UserError: a profile is unknown.
+        UserError: a profile is unknown, or margins are given.
     """
+    if given_margins(args):
+        raise UserError(
+            "--margins (or margins in a file of settings) would change nothing about a page, which"
+            " judges each table by its own margins; leave it out, or write other formats."
+        )
     chosen = (
         tuple(reversed(tuple(profiles.known().values())))
         if args.profile is None

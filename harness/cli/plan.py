@@ -6,10 +6,10 @@ import argparse
 from dataclasses import replace
 
 from harness.cli import empty
-from harness.cli.planning import plan_options, warn_of_small_stores
+from harness.cli.planning import plan_options, tables_of
 from harness.console import note, say, say_json
 from harness.cost import estimate
-from harness.plan import catalog, plan, summary
+from harness.plan import plan, summary
 from harness.spec.profiles import PAPER
 from harness.store.record import Records
 
@@ -17,8 +17,8 @@ from harness.store.record import Records
 def run(args: argparse.Namespace) -> int:
     """Print which unique stages of the experiments are done, missing and shared."""
     options = replace(plan_options(args), unprepared=True)
-    plans = plan.make_all([catalog.load(name) for name in args.experiments], options)
-    warn_of_small_stores(plans)
+    plans = plan.make_all(tables_of(args, args.experiments), options)
+    summary.warn_of_small_stores(plans)
     records = Records(options.runs)
     facts = summary.overview(plans, records)
     if args.cost or args.rate or (args.cost is None and options.profile.name == PAPER.name):

@@ -4,35 +4,42 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-
-import torch
 
 from harness.cli import plugged
 from harness.cli.options import typed_of
 from harness.console import note, say
 from harness.execute.launch import LaunchOptions
 from harness.plan import catalog, finished, plan
-from harness.plan.columns import small_stores
 from harness.plan.options import Options
 from harness.plan.plan import Plan
-from harness.spec import profiles
+from harness.plan.settings import Settings, profile_of, with_margins
 from harness.spec.profile import Profile
+from harness.spec.table import Table
 from harness.store.margins import TableFile
 
 LAUNCHING = ("--jobs", "--launcher")
 """Options of how the work is started; they are not passed to workers."""
 
-UNRECORDED = ("--data", "--runs", "--out", "--storage", "--keep", *LAUNCHING)
+UNRECORDED = ("--data", "--runs", "--out", "--storage", "--keep", "--save-config", *LAUNCHING)
 """Options that affect no result: the places of files, and the number of processes."""
 
 
 def make_plan(args: argparse.Namespace) -> Plan:
     """Return the plan of the experiment that the command line names."""
     options = plan_options(args)
-    return plan.make(*catalog.load(args.experiment), options)
+    return plan.make(*tables_of(args, [args.experiment])[0], options)
+
+
+def tables_of(args: argparse.Namespace, names: Iterable[str]) -> list[tuple[str, Table]]:
+    """Load tables, with the margins of ``--margins`` in place of their own."""
+    return with_margins([catalog.load(name) for name in names], given_margins(args))
+
+
+def given_margins(args: argparse.Namespace) -> Mapping[str, float]:
+    """Return the margins of ``--margins``; none of a command without that option."""
+    return getattr(args, "margins", None) or {}
 
 
 def with_finished(args: argparse.Namespace, plan: Plan, *, tell: bool = True) -> Plan:
@@ -58,46 +65,40 @@ def table_file(name: str, experiment: str) -> TableFile:
 
 def plan_options(args: argparse.Namespace) -> Options:
     """Return the options of a plan, and print which profile is used and why."""
-    profile, reason = _profile(args.profile)
-    (note if _prints_json(args) else say)(f"Profile {profile!r}: {reason}.")
-    return replace(selected(args, profiles.find(profile)), probes=args.probes)
+    options, reason = settings_of(args).chosen()
+    (note if _prints_json(args) else say)(f"Profile {options.profile.name!r}: {reason}.")
+    return options
 
 
 def selected(args: argparse.Namespace, profile: Profile) -> Options:
     """Return the options of a plan that the command line selects, under a given profile."""
-    return Options(
-        profile=profile,
+    return settings_of(args, probes=False).options(profile)
+
+
+def settings_of(args: argparse.Namespace, *, probes: bool | None = None) -> Settings:
+    """Return what the command line selects of an experiment and changes, as settings.
+
+    ``probes`` replaces what it says of probes.
+    """
+    return Settings(
+        profile=args.profile,
         split=args.split,
         rule=args.rule,
         datasets=args.datasets,
         rows=args.rows,
         metrics=args.metrics,
         seeds=args.seeds,
-        overrides=tuple(args.set),
-        data=args.data,
-        runs=args.runs,
+        set=tuple(args.set),
+        probes=args.probes if probes is None else probes,
+        margins=given_margins(args),
+        data=str(args.data),
+        runs=str(args.runs),
     )
-
-
-def warn_of_small_stores(plans: Sequence[Plan]) -> None:
-    """Print a line for each data set that is stored at less than the profile wants."""
-    lines = [line for p in plans for line in small_stores(p.columns, p.options.profile)]
-    for line in dict.fromkeys(lines):
-        note(line)
 
 
 def _prints_json(args: argparse.Namespace) -> bool:
     """Whether standard output is reserved for JSON."""
     return bool(getattr(args, "json", False))
-
-
-def _profile(requested: str | None) -> tuple[str, str]:
-    """Return the name of the profile, and why it is used."""
-    if requested is not None:
-        return requested, "chosen with --profile"
-    if torch.cuda.is_available():
-        return "paper", "this machine has a CUDA device; --profile smoke is the quick check"
-    return "smoke", "this machine has no CUDA device; --profile laptop runs real images"
 
 
 def typed_command(args: argparse.Namespace) -> str:
@@ -119,12 +120,12 @@ def resuming_command(args: argparse.Namespace) -> str:
     password, is replaced by three dots.
     """
     left_out = ("--fresh", "--worker", "--traceback")
-    words = [w for w in _without(args.words, ("--storage",)) if w not in left_out]
+    words = [w for w in _without(args.words, ("--storage", "--save-config")) if w not in left_out]
     if typed_of(args.words, ("--storage",)):
         words += ["--storage", "..."]
     given = typed_of(words, ("--profile", "--data", "--runs"))
     if "--profile" not in given:
-        words += ["--profile", _profile(args.profile)[0]]
+        words += ["--profile", profile_of(args.profile)[0]]
     for option, folder in (("--data", args.data), ("--runs", args.runs)):
         if option not in given and folder != Path(option.removeprefix("--")):
             words += [option, str(folder)]
@@ -139,7 +140,9 @@ def launch_options(args: argparse.Namespace) -> LaunchOptions:
         UserError: there is no such launcher, or it can run only one job.
     """
     return LaunchOptions(
-        jobs=args.jobs, launcher=args.launcher, arguments=_without(args.words, LAUNCHING)
+        jobs=args.jobs,
+        launcher=args.launcher,
+        arguments=_without(args.words, (*LAUNCHING, "--save-config")),
     )
 
 

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
-from harness.cli import empty, stale
-from harness.cli.planning import (
-    launch_options,
-    make_plan,
-    resuming_command,
-    table_file,
-    warn_of_small_stores,
-)
-from harness.cli.tables import mirror_runs, named_plan, source_of, write_tables, written_plans
+from harness.cli import configuring, empty, stale
+from harness.cli.planning import launch_options, make_plan, resuming_command, table_file
+from harness.cli.tables import named_plan, source_of, write_tables, written_plans
 from harness.console import note, say
 from harness.execute.stage import ExecutionOptions
-from harness.execute.watch import NoWatch, StageWatch
-from harness.execute.workers import train_plan, work_on_plan
+from harness.execute.workers import work_on_plan
 from harness.interrupt import Stop
 from harness.plan import finished
-from harness.plan.plan import Plan
 from harness.provenance import choose_device
-from harness.report.tracking_live import Live
-from harness.store import margins as ledger
-from harness.verdict.frozen import chosen
+from harness.report import mirror
+from harness.results.train import Training, prepare, train
 from harness.verdict.table import TableVerdict, judge_plan, remarks, summary
 
 
@@ -38,23 +28,33 @@ def run(args: argparse.Namespace) -> int:
     execution = ExecutionOptions(
         micro_batch=args.micro_batch, keep=args.keep, command=resuming_command(args)
     )
+    source = source_of(args, plan) if args.track == "on" else None
     if args.worker:
+        # Former runs are shown until their stages are done.
+        watched_by = None if args.stale else source
         work = stale.of(args, plan).plan if args.stale else plan
-        with _watch(args, plan) as watch:
+        with mirror.watch(watched_by) as watch:
             return work_on_plan(work, device, replace(execution, watch=watch))
     # Before anything is trained: what is in the way of its files.
     written_plans(args, named_plan(args, plan, tell=False))
-    # Before any number is seen: a margin that is chosen afterwards decides nothing.
+    if args.save_config is not None:
+        configuring.save(args, plan.options.profile.name)
     file = table_file(plan.name, args.experiment)
-    ledger.freeze(plan.options.runs, file, chosen(plan.table))
-    warn_of_small_stores([plan])
     with Stop() as stop:
-        with _watch(args, plan) as watch:
-            watched = replace(execution, stop=stop, watch=watch)
-            if args.stale:
-                outcome = stale.train(args, plan, device, watched, launch)
-            else:
-                outcome = train_plan(plan, device, watched, launch, fresh=args.fresh)
+        watched = replace(execution, stop=stop)
+        if args.stale:
+            prepare(plan, file)
+            outcome = stale.train(args, plan, device, watched, launch)
+        else:
+            training = Training(
+                file=file,
+                device=device,
+                execution=watched,
+                launch=launch,
+                source=source,
+                fresh=args.fresh,
+            )
+            outcome = train(plan, training)
         # Seeds that have been finished meanwhile, by this command or by others, are shown as well.
         shown = named_plan(args, plan)
         paths = write_tables(args, shown, written_plans(args, shown), device, measure=True)
@@ -67,16 +67,10 @@ def run(args: argparse.Namespace) -> int:
         _say_verdict(verdict, args.experiment)
         if args.track == "on":
             trained = bool(outcome.trained or outcome.failed)
-            mirror_runs(source_of(args, plan, verdict), paths, trained=trained)
+            mirror.mirror_runs(source_of(args, plan, verdict), paths, trained=trained)
     for record in outcome.failed:
         note(f"failed: {record.key[:12]}: {record.error}")
     return 1 if outcome.failed else 0
-
-
-def _watch(args: argparse.Namespace, plan: Plan) -> AbstractContextManager[StageWatch]:
-    """Return what shows stages in MLflow while they train; under ``--track off``, nothing."""
-    shown = args.track == "on" and not args.stale  # former runs stay until their stages are done
-    return Live(source_of(args, plan)) if shown else nullcontext(NoWatch())
 
 
 def _say_verdict(verdict: TableVerdict, experiment: str) -> None:

@@ -10,10 +10,10 @@ from harness.cli.planning import (
     plan_options,
     resuming_command,
     typed_command,
-    warn_of_small_stores,
 )
 from harness.errors import UserError
 from harness.plan import catalog
+from harness.plan.summary import warn_of_small_stores
 from harness.spec.sweep import Sweep
 from harness.sweep import publish, search, storage
 from harness.sweep.design import Design, SearchOptions

@@ -9,35 +9,25 @@ from pathlib import Path
 
 import torch
 
-from harness import provenance
 from harness.cli.options import style
 from harness.cli.planning import typed_command, with_finished
-from harness.console import note, say
-from harness.latency import timings
+from harness.console import say
 from harness.plan import naming, outputs
 from harness.plan.plan import Plan
 from harness.report import (
     classes,
     classes_page,
-    collect,
     curves_files,
     existing,
     keep,
     panels,
     terminal,
-    tracking,
-    tracking_ledger,
-    tracking_plan,
 )
-from harness.report.costs import fill
-from harness.report.evidence import KeptPredictions
-from harness.report.grid import lay_out
+from harness.report.plan_grid import Making, context_of, grid_of
 from harness.report.table_style import FULL, TableStyle
 from harness.report.tracking_plan import Source
-from harness.report.values import Context, Grid
 from harness.report.write import FIGURE_FORMATS, write
 from harness.spec.table import file_name
-from harness.store import compact
 from harness.verdict.table import TableVerdict
 
 
@@ -110,33 +100,36 @@ def write_tables(
         measure: measure the times that a table shows and this machine has not measured.
     """
     folder, shown = folder_of(args, plan), _style(args, sheets)
+    making = Making(
+        command=typed_command(args),
+        device=device,
+        experiment=args.experiment,
+        measure=measure,
+        anew=measure and args.fresh,
+    )
+    context = context_of(plan, making)
     paths: list[Path] = []
     tables: list[keep.Written] = []
     for sheet in sheets:
-        grid = _grid(args, sheet, device, measure=measure)
+        grid = grid_of(sheet, making)
         if sheet.is_figure:
             written = write(grid, folder, tuple(FIGURE_FORMATS), is_figure=True)
         else:
-            texts = (
-                grid if shown == FULL else _grid(args, sheet, device, measure=False, style=shown)
-            )
+            known = replace(making, measure=False)
+            texts = grid if shown == FULL else grid_of(sheet, known, shown)
             written = write(grid, folder, args.format, texts=texts, style=shown)
             terminal.show(texts)
         tables.append(keep.written(grid, written))
         paths += tables[-1].paths
     if plan.table.curves is not None:
-        context = _context(args, plan, device)
         curves = curves_files.write(plan, context, folder, args.format, say, shown=shown)
         paths += curves
         # They are compared with what was written, as the table's own files are.
         tables[0] = replace(tables[0], paths=(*tables[0].paths, *curves))
     if args.figures:
-        context = _context(args, plan, device)
         paths += panels.write(plan, context, folder, with_images=not args.no_images)
     if args.classes:
-        tables.append(
-            classes_page.write(plan, _context(args, plan, device), folder, args.format, shown)
-        )
+        tables.append(classes_page.write(plan, context, folder, args.format, shown))
         paths += tables[-1].paths
     return [*paths, keep.keep(plan, tables, folder)]
 
@@ -158,28 +151,6 @@ def source_of(args: argparse.Namespace, plan: Plan, verdict: TableVerdict | None
     )
 
 
-def mirror_runs(source: Source, paths: Sequence[Path], *, trained: bool) -> None:
-    """Mirror a plan's finished runs to MLflow, and attach the files to their table.
-
-    A failure of MLflow is a warning: the command's own work is done and recorded.
-
-    Args:
-        source: of the runs.
-        paths: the files.
-        trained: whether the command has trained stages, so that MLflow is asked in any case.
-    """
-    # The records of a whole folder belong to no table; each run has its own.
-    paths = [path for path in paths if not compact.is_records(path.name)]
-    plan, runs = source.plan, tracking_plan.mirrors(source)
-    known = not trained and not source.models
-    if not runs or (known and not tracking_ledger.pending(runs, plan.options.runs)):
-        return
-    profile = plan.options.profile.name
-    mirrored = tracking.publish(plan.name, profile, runs, paths, folder=plan.options.runs)
-    if mirrored is not None and mirrored.written:
-        say(f"{mirrored.written} runs mirrored to MLflow.")
-
-
 def folder_of(args: argparse.Namespace, plan: Plan) -> Path:
     """Return the folder of the written files."""
     return args.out or Path("reports") / plan.options.profile.name
@@ -194,45 +165,3 @@ def _style(args: argparse.Namespace, sheets: Sequence[Plan]) -> TableStyle:
     shown = style(args)
     shown.check(list(dict.fromkeys(c.column.name for sheet in sheets for c in sheet.columns)))
     return shown
-
-
-def _grid(
-    args: argparse.Namespace,
-    plan: Plan,
-    device: torch.device,
-    *,
-    measure: bool,
-    style: TableStyle = FULL,
-) -> Grid:
-    context = _context(args, plan, device)
-    timing = _timing(args, plan, device, measure=measure)
-    timing_notes = () if timing is None else (timing.note,)
-    return lay_out(
-        replace(plan.table, notes=(*timing_notes, *plan.table.notes)),
-        collect.entries(plan),
-        collect.column_contexts(plan),
-        context,
-        costings=fill(plan, timing),
-        images=KeptPredictions(plan),
-        style=style,
-    )
-
-
-def _context(args: argparse.Namespace, plan: Plan, device: torch.device) -> Context:
-    facts = provenance.device_facts(device)
-    device_name = f"{facts['kind']} {facts['name']}"
-    return collect.context(plan, command=typed_command(args), device=device_name)
-
-
-def _timing(
-    args: argparse.Namespace, plan: Plan, device: torch.device, *, measure: bool
-) -> timings.Timing | None:
-    """Return the times of a table's rows on this machine; None if it shows or has none."""
-    if not timings.kinds(plan) or not plan.chains:
-        return None
-    anew = measure and args.fresh
-    timing = None if anew else timings.read(plan, args.experiment, device)
-    if timing is None and measure:
-        note(f"Timing the rows of {plan.name} ...")
-        timing = timings.take(plan, args.experiment, device)
-    return timing

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import files
-from harness.cli import options
+from harness.cli import configuring, options
 from harness.console import say, say_json
 from harness.errors import UserError
 
@@ -82,6 +82,7 @@ def add_parser(commands: Any) -> None:
     options.add_style(parser)
     options.add_naming(parser)
     options.add_narrowing(parser)
+    configuring.add_config(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -93,7 +94,10 @@ def run(args: argparse.Namespace) -> int:
             + ("both were given." if typed else "neither was given.")
         )
     if typed:
-        if of_tables := options.typed_of(args.words, OF_TABLES):
+        of_tables = options.typed_of(args.words, OF_TABLES)
+        if args.margins:  # of which --margin is no shortened form
+            of_tables = (*of_tables, "--margins")
+        if of_tables:
             raise UserError(
                 f"{', '.join(of_tables)} select runs of tables and change nothing about typed"
                 " --values; leave them out, or name a table instead of --values."
@@ -216,15 +220,14 @@ def _judged(args: argparse.Namespace) -> Iterator[TableVerdict]:
     Raises:
         UserError: a table has no published number, or a margin is not the frozen one.
     """
-    from harness.cli.planning import plan_options, table_file, with_finished
-    from harness.plan import catalog
+    from harness.cli.planning import plan_options, table_file, tables_of, with_finished
     from harness.plan.plan import make_all
     from harness.spec.claim import Margin
     from harness.store import margins as ledger
     from harness.verdict.frozen import chosen
     from harness.verdict.table import judge_plan
 
-    tables = [catalog.load(name) for name in args.experiments]
+    tables = tables_of(args, args.experiments)
     given = None
     if args.margin is not None:
         given = Margin(value=args.margin, source="given with --margin")

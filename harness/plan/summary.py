@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness import console
+from harness.console import note
 from harness.errors import Damaged
+from harness.plan.columns import small_stores
 from harness.plan.plan import Plan, StageRun, training_images
 from harness.plan.stale import stale_keys
 from harness.store import weights
@@ -247,3 +249,10 @@ def _line(sums: dict[str, Any]) -> str:
         f" {sums['images_times_epochs_missing']} images x epochs."
         + (f" {published} published numbers." if published else "")
     )
+
+
+def warn_of_small_stores(plans: Sequence[Plan]) -> None:
+    """Print a line for each data set that is stored at less than the profile wants."""
+    lines = [line for p in plans for line in small_stores(p.columns, p.options.profile)]
+    for line in dict.fromkeys(lines):
+        note(line)

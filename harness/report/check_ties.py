@@ -8,7 +8,7 @@ table states; all that follows from them is computed.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,7 @@ from harness.spec.table import Column as Planned
 from harness.stats.intervals import Interval
 from harness.store import compact
 from harness.store.compact import Archive
+from harness.store.result import Rule
 
 SKIPPED = ("heading", "lacking")
 """What is not compared: a heading, and sentences on predictions that were not kept."""
@@ -214,7 +215,8 @@ def _images(  # noqa: PLR0913 (the table and one of its columns)
     """Compare the tests over images with those of the predicted classes, where these suffice."""
     if metric.name != "accuracy" or column.probe is not None:
         return
-    evidence = _evidence(table, column, archive, cells)
+    keys = {entry.key for cell in cells.values() for entry in cell.entries}
+    evidence = evidence_of(keys, column, table.context.rule, archive)
     if evidence is None:
         return
     lacking = {row for rows in (ours.get("lacking") or {}).values() for row in rows}
@@ -228,11 +230,10 @@ def _images(  # noqa: PLR0913 (the table and one of its columns)
             yield from unequal(place, "images_p", pair["images_p"], expected)
 
 
-def _evidence(
-    table: Table, column: Column, archive: Archive, cells: Mapping[str, Cell]
+def evidence_of(
+    keys: Collection[str], column: Column, rule: Rule, archive: Archive
 ) -> ImageEvidence | None:
     """Return which images each run of a column got right; None if they are not the same images."""
-    keys = {entry.key for cell in cells.values() for entry in cell.entries}
     kept = [record for key in sorted(keys) if (record := archive.records.get(key)) is not None]
     shown = {record.images for record in kept if record.images is not None}
     if len(shown) != 1:
@@ -242,7 +243,7 @@ def _evidence(
         return None
     numbers = {}
     for record in kept:
-        pair = archive.predicted(record, table.context.rule)
+        pair = archive.predicted(record, rule)
         if pair is not None:
             numbers[record.key] = (pair[0] == pair[1]).astype(np.float64)
     where = f"the images {images.key[:12]}"

@@ -233,7 +233,7 @@ def test_another_page_of_the_name_is_refused(
 def test_a_run_is_refused_before_anything_is_trained(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.cli.run.train_plan", pytest.fail)
+    monkeypatch.setattr("harness.cli.run.train", pytest.fail)
     words = ("table1", "--profile", "smoke", "--datasets", "btmd", "--name", "mine")
     assert harness("report", *words, *ROWS)[0] == 0
     assert "rows vit, resnet50, not mae" in _refused(harness("run", *words, "--rows", "mae"))
