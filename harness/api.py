@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         simmim,
         supervised,
     )
+    from harness.methods.baselines._export import TimmEncoder, encoder_weights, to_timm
     from harness.methods.baselines.amt import AMT
     from harness.methods.baselines.contrastivecrop import ContrastiveCrop
     from harness.methods.baselines.mae import MAE
@@ -117,6 +118,7 @@ if TYPE_CHECKING:
     from harness.spec.space import Choice, Dimension, Real, Space, SumAtMost, Whole
     from harness.spec.sweep import Sweep
     from harness.spec.table import Column, Curve, Curves, Panels, Row, Scatter, Table
+    from harness.spec.weights import Weights
     from harness.store.record import Record, Records
     from harness.train.task import AugmentedPass, Batch, DatasetPass, Layers, StepContext, Task
 
@@ -145,6 +147,11 @@ __all__ = [  # noqa: RUF022 (grouped by what they are for)
     "Choice",
     "Dimension",
     "SumAtMost",
+    # Weights that a row starts from, and trained encoders as timm's.
+    "Weights",
+    "to_timm",
+    "TimmEncoder",
+    "encoder_weights",
     # Stages: a method under a recipe.
     "Stage",
     "Recipe",

@@ -27,7 +27,8 @@ HOMES = {
     "lightly": ("baselines/",),
     "fvcore": ("harness/cost/",),
     "matplotlib": ("harness/report/", "harness/sweep/figures.py", "harness/figures/"),
-    "timm": ("msmae/", "baselines/"),
+    "timm": ("msmae/", "baselines/", "harness/train/pretrained.py"),
+    "huggingface_hub": ("harness/train/pretrained.py",),
     "jinja2": ("harness/page/render.py",),
 }
 LONGEST_FILE, LONGEST_FUNCTION = 400, 80

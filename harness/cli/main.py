@@ -16,7 +16,7 @@ from contextlib import nullcontext
 from typing import NoReturn
 
 from harness import __version__, ranges
-from harness.cli import keeping, options
+from harness.cli import export, keeping, options
 from harness.cli.options import (
     add_execution,
     add_folders,
@@ -77,7 +77,7 @@ def _run(words: Sequence[str], *, is_process: bool) -> int:
         _check_words(words)
         parser = _parser()
         given = argparse.Namespace(words=tuple(words))
-        args = parser.parse_args(options.with_negatives(words), given)
+        args = parser.parse_args(export.with_kind(options.with_negatives(words)), given)
         code = _dispatch(args, parser, is_process=is_process)
         if sys.stdout is not None:
             sys.stdout.flush()  # a full disk is met here, not when the interpreter exits
@@ -212,6 +212,7 @@ def _parser() -> argparse.ArgumentParser:
     from harness.cli.audit import add_parser as add_audit_parser
     from harness.cli.cost import add_parser as add_cost_parser
     from harness.cli.data import add_parser as add_data_parser
+    from harness.cli.export import add_parser as add_export_parser
     from harness.cli.figures import add_parser as add_figures_parser
     from harness.cli.migrate import add_parser as add_migrate_parser
     from harness.cli.serve import add_parser as add_serve_parser
@@ -219,6 +220,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_verdict_parser(commands)
     add_figures_parser(commands)
+    add_export_parser(commands)
     add_serve_parser(commands)
     add_data_parser(commands)
     add_cost_parser(commands)

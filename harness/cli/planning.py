@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from harness.cli import starting
 from harness.cli.options import typed_of
 from harness.console import note, say
 from harness.execute.launch import LaunchOptions
@@ -31,7 +32,10 @@ UNRECORDED = ("--data", "--runs", "--out", "--storage", "--keep", *LAUNCHING)
 def make_plan(args: argparse.Namespace) -> Plan:
     """Return the plan of the experiment that the command line names."""
     options = plan_options(args)
-    return plan.make(*catalog.load(args.experiment), options)
+    made = plan.make(*catalog.load(args.experiment), options)
+    for line in starting.lines([made]):
+        note(line)
+    return made
 
 
 def with_finished(args: argparse.Namespace, plan: Plan, *, tell: bool = True) -> Plan:
@@ -73,6 +77,7 @@ def selected(args: argparse.Namespace, profile: Profile) -> Options:
         metrics=args.metrics,
         seeds=args.seeds,
         overrides=tuple(args.set),
+        init=getattr(args, "init", None),
         data=args.data,
         runs=args.runs,
     )
@@ -97,6 +102,11 @@ def _profile(requested: str | None) -> tuple[str, str]:
     if torch.cuda.is_available():
         return "paper", "this machine has a CUDA device; --profile smoke is the quick check"
     return "smoke", "this machine has no CUDA device; --profile laptop runs real images"
+
+
+def profile_name(args: argparse.Namespace) -> str:
+    """Return the name of the profile that a command line chooses, or that is this machine's."""
+    return _profile(args.profile)[0]
 
 
 def typed_command(args: argparse.Namespace) -> str:
