@@ -6,6 +6,7 @@ after pooling is renamed. Only the definition and the weights of a stage are rea
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from harness.errors import UserError, listed
 PREFIXES = ("encoder.", "network.backbone.")
 """Where the tasks keep their encoder; the second is that of a segmenter."""
 
-CLASSIFIERS = ("head.", "fc.")
+CLASSIFIER = re.compile(r"(head|fc|head\.fc|classifier)\.(weight|bias)")
 """Names of a classifier's last layer in timm's models, which is no part of the encoder."""
 
 
@@ -105,10 +106,10 @@ def to_timm(definition: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Tim
         architecture, arguments, features = _named(size, side)
     else:
         raise UserError(
-            f"timm has no counterpart of the backbone {kind!r} of {method['type']!r}; --format torch"
-            " and --format safetensors write its encoder under its own names."
+            f"timm has no counterpart of the backbone {kind!r} of {method['type']!r}; --format"
+            " torch and --format safetensors write its encoder under its own names."
         )
-    tensors = {name: v for name, v in tensors.items() if not name.startswith(CLASSIFIERS)}
+    tensors = {name: v for name, v in tensors.items() if not CLASSIFIER.fullmatch(name)}
     if "pool_norm.weight" in weights:
         tensors |= {f"fc_norm.{part}": weights[f"pool_norm.{part}"] for part in ("weight", "bias")}
     unit = method.get("image_range", "normalised") == "unit"
@@ -140,8 +141,8 @@ def check(encoder: TimmEncoder) -> None:
     except RuntimeError as error:
         first = " ".join(str(error).split())[:300]
         raise UserError(
-            f"timm's {encoder.architecture} does not take this encoder ({first}); --format torch and"
-            " --format safetensors write it under its own names."
+            f"timm's {encoder.architecture} does not take this encoder ({first}); --format torch"
+            " and --format safetensors write it under its own names."
         ) from error
 
 

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         simclr,
         simmim,
         supervised,
+        timm_nets,
     )
     from harness.methods.baselines._export import TimmEncoder, encoder_weights, to_timm
     from harness.methods.baselines.amt import AMT
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from harness.methods.baselines.simclr import SimCLR
     from harness.methods.baselines.simmim import SimMIM
     from harness.methods.baselines.supervised import ResNet50, Swin
+    from harness.methods.baselines.timm_nets import TimmClassifier, TimmMoCoV3, TimmSimCLR
     from harness.methods.msmae import differences, masking, paper
     from harness.methods.msmae.decoder import Decoder
     from harness.methods.msmae.finetune import Classifier, Finetune, load_encoder
@@ -234,6 +236,10 @@ __all__ = [  # noqa: RUF022 (grouped by what they are for)
     "supervised",
     "ResNet50",
     "Swin",
+    "timm_nets",
+    "TimmClassifier",
+    "TimmSimCLR",
+    "TimmMoCoV3",
     # Data sets, metrics and profiles.
     "Dataset",
     "Item",

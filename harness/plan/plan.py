@@ -16,7 +16,7 @@ from harness.data import registry as datasets
 from harness.data.parts import part_size
 from harness.errors import UserError, unknown, within
 from harness.evaluate import registry
-from harness.plan import override, starts
+from harness.plan import on_backbone, override, starts
 from harness.plan.columns import ColumnPlan, resolve_columns
 from harness.plan.options import Options
 from harness.plan.starts import StartedRow
@@ -179,7 +179,7 @@ def resolve(
     Raises:
         UserError: an override does not fit.
     """
-    chains = override.finetunings(rows, overrides)
+    chains = on_backbone.apply(rows, override.finetunings(rows, overrides), overrides)
     scaled = [
         [_scaled(row, stage, profile) for stage in chain]
         for row, chain in zip(rows, chains, strict=True)
@@ -251,7 +251,9 @@ def _resolve(
         chains={row.name: chain for row, chain in trained},
     )
     _check_stages(plan)
-    return replace(plan, started=_started(plan))
+    started = _started(plan)
+    notes = (*plan.table.notes, *(each.note for each in started))
+    return replace(plan, started=started, table=replace(plan.table, notes=notes))
 
 
 def _started(plan: Plan) -> tuple[StartedRow, ...]:

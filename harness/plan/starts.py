@@ -28,6 +28,12 @@ class StartedRow:
         digest = self.start.sha256[:12]
         return f"Row {self.row!r} starts from {self.start.name} (sha256 {digest}): {self.line}."
 
+    @property
+    def note(self) -> str:
+        """The sentence below a table, which names no place on this machine."""
+        digest = self.start.sha256[:12]
+        return f"The row {self.row} starts from given weights (sha256 {digest}): {self.line}."
+
 
 def available(table: Table, selected: Sequence[str] | None) -> Table:
     """Return a table in which rows whose weights the environment does not name are not run.

@@ -80,5 +80,5 @@ class Start:
 
     @property
     def text(self) -> str:
-        """The setting as tables show it: "init=vit.safetensors (sha256 0123456789ab)"."""
-        return f"init={Path(self.name).name} (sha256 {self.sha256[:12]})"
+        """The setting as tables show it: "init=sha256:0123456789ab"."""
+        return f"init=sha256:{self.sha256[:12]}"

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from harness.errors import UserError, listed
 from harness.train.task import Task
 
-HEADS = ("head.", "fc.")
-"""Beginnings of the names of a classifier's last layer in timm's models; it is drawn anew."""
+HEAD = re.compile(r"(head|fc|head\.fc|classifier)\.(weight|bias)")
+"""Names of a classifier's last layer in timm's models; it is drawn anew."""
 
 OPTIONAL = ("norm.",)
 """Of an encoder, what a file may lack: a classifier that pools its tokens has no final norm."""
@@ -87,7 +87,7 @@ def fit(encoder: nn.Module, tensors: Mapping[str, Tensor]) -> Fit:
             one has another shape.
     """
     wanted = encoder.state_dict()
-    body = {name: value for name, value in wanted.items() if not name.startswith(HEADS)}
+    body = {name: value for name, value in wanted.items() if not HEAD.fullmatch(name)}
     prefix = _prefix(body, tensors)
     found = _as_timm({n.removeprefix(prefix): n for n in tensors if n.startswith(prefix)}, body)
     taken: dict[str, Tensor] = {}
