@@ -42,9 +42,7 @@ def apply(
     if not any(chosen.phase in (None, stage.phase) for chain in chains for stage in chain):
         raise UserError(f"--set {chosen}: no selected row has the phase {chosen.phase!r}.")
     convert = _converter()
-    return [
-        _put(row, chain, chosen, convert) for row, chain in zip(rows, chains, strict=True)
-    ]
+    return [_put(row, chain, chosen, convert) for row, chain in zip(rows, chains, strict=True)]
 
 
 def _parsed(overrides: Sequence[str]) -> Iterator[override.Override]:

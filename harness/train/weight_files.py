@@ -20,6 +20,9 @@ from harness.errors import Damaged, UserError, listed
 ENDINGS = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 """Endings of the names of files that are read."""
 
+OPTIONS = ".".join(("argparse", "Namespace"))
+"""Name of the type of a training code's options in a pickle."""
+
 WRAPPERS = ("model", "state_dict", "model_state_dict")
 """Names under which training codes put a model's tensors into a larger dictionary."""
 
@@ -70,8 +73,8 @@ def read(path: Path, sha256: str) -> Mapping[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
-        # What MAE's and RETFound's training codes keep beside the weights; as a bag of values.
-        harmless: list[Any] = [(types.SimpleNamespace, "argparse.Namespace")]
+        # MAE's and RETFound's codes keep their options beside the weights: read as plain values.
+        harmless: list[Any] = [(types.SimpleNamespace, OPTIONS)]
         with torch.serialization.safe_globals(harmless):
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, safetensors.SafetensorError, EOFError, ValueError) as error:
