@@ -59,6 +59,11 @@ def build_net(net: str, image_size: int, *, classes: int = 0, drop_path: float =
     import timm
     from timm.models import get_pretrained_cfg
 
+    if "." in net:
+        raise UserError(
+            f"{net} names weights, of which a backbone has none; write timm:{net.partition('.')[0]}"
+            f" and start it with --init timm:{net}."
+        )
     if not timm.is_model(net):
         raise unknown("network of timm", net, timm.list_models())
     config = get_pretrained_cfg(net)

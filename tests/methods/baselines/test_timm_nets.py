@@ -102,6 +102,8 @@ def test_methods_that_cannot_take_it_say_why() -> None:
         timm_nets.on_backbone(Finetune(mask_ratio=0.4), "resnet18")
     with pytest.raises(UserError, match="No network of timm 'resnet19'. Did you mean 'resnet"):
         check_net("resnet19", 32)
+    with pytest.raises(UserError, match="start it with --init timm:convnext_atto.d2_in1k"):
+        check_net("convnext_atto.d2_in1k", 32)
     with pytest.raises(UserError, match="patches of 16 px and would leave out their rest"):
         check_net("vit_tiny_patch16_224", 40)
     with pytest.raises(UserError, match="set both: --set method.backbone=timm:resnet18"):
