@@ -33,7 +33,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
     """Return the plan of the experiment that the command line names."""
     options = plan_options(args)
     made = plan.make(*catalog.load(args.experiment), options)
-    for line in starting.lines([made]):
+    for line in () if getattr(args, "worker", False) else starting.lines([made]):
         note(line)
     return made
 
