@@ -9,6 +9,9 @@ source of the maps together with label supervision; here they change one at a ti
 Expected: if attention helps, SAM beats uniform 45/30 at the same lambda; if labels in pre-training
 help, lambda 0.1 beats 0 at the same masks. Stages that Table 1 has are shared with it: MAE is
 (random 75/0, lambda 0), AMT is (AMT, lambda 0) and MSMAE (SAM, lambda 0.1).
+
+Two more rows start from weights that were trained elsewhere, on ImageNet for example, which the
+paper does not: they run where HARNESS_START_VIT names a file of them, or timm:NAME.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ from harness.api import (
     Row,
     Stage,
     Table,
+    Weights,
+    mae,
     paper,
     supervised,
 )
@@ -55,6 +60,15 @@ DROPPING = Finetune(mask_ratio=0.45, throw_ratio=0.30, weights="ones", head_std=
 MATCHED: Recipe = replace(supervised.VIT_RECIPE, epochs=400)
 """Supervised recipe with as many epochs as pre-training and fine-tuning together."""
 
+ELSEWHERE = Weights(
+    variable="HARNESS_START_VIT",
+    what="a ViT of the profile's size; for paper ViT-B/16, such as MAE's of ImageNet or RETFound's",
+)
+"""Weights that were trained on other images, named by the environment."""
+
+STARTED = "Start from weights trained elsewhere (not in the paper)"
+"""Heading of the rows that start from ``ELSEWHERE``."""
+
 
 def _rows() -> tuple[Row, ...]:
     """Return one row per masks, lambda and fine-tuning, and the supervised control."""
@@ -82,6 +96,12 @@ def _rows() -> tuple[Row, ...]:
             stages=(Stage(phase="supervised", method=DROPPING, recipe=MATCHED),),
         )
     )
+    started = {
+        "started-plain": ("fine-tuned alone", (paper.finetune_plain(),)),
+        "started-mae": ("MAE, then fine-tuned", mae.stages()),
+    }
+    for name, (label, stages) in started.items():
+        rows.append(Row(name=name, label=label, group=STARTED, stages=stages, start=ELSEWHERE))
     return tuple(rows)
 
 
@@ -94,5 +114,7 @@ EXPERIMENT = Table(
     notes=(
         "Rows of one group differ in one thing at a time. The paper's Table 3 has no row with"
         " uniform masks and labels: it cannot tell attention from labels.",
+        "Rows that start from weights trained elsewhere are run where HARNESS_START_VIT names them;"
+        " the paper has no such row.",
     ),
 )

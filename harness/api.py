@@ -50,7 +50,9 @@ if TYPE_CHECKING:
         simclr,
         simmim,
         supervised,
+        timm_nets,
     )
+    from harness.methods.baselines._export import TimmEncoder, encoder_weights, to_timm
     from harness.methods.baselines.amt import AMT
     from harness.methods.baselines.contrastivecrop import ContrastiveCrop
     from harness.methods.baselines.mae import MAE
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     from harness.methods.baselines.simclr import SimCLR
     from harness.methods.baselines.simmim import SimMIM
     from harness.methods.baselines.supervised import ResNet50, Swin
+    from harness.methods.baselines.timm_nets import TimmClassifier, TimmMoCoV3, TimmSimCLR
     from harness.methods.msmae import differences, masking, paper
     from harness.methods.msmae.decoder import Decoder
     from harness.methods.msmae.finetune import Classifier, Finetune, load_encoder
@@ -121,6 +124,7 @@ if TYPE_CHECKING:
     from harness.spec.space import Choice, Dimension, Real, Space, SumAtMost, Whole
     from harness.spec.sweep import Sweep
     from harness.spec.table import Column, Curve, Curves, Panels, Row, Scatter, Table
+    from harness.spec.weights import Weights
     from harness.store.record import Record, Records
     from harness.train.task import AugmentedPass, Batch, DatasetPass, Layers, StepContext, Task
 
@@ -149,6 +153,11 @@ __all__ = [  # noqa: RUF022 (grouped by what they are for)
     "Choice",
     "Dimension",
     "SumAtMost",
+    # Weights that a row starts from, and trained encoders as timm's.
+    "Weights",
+    "to_timm",
+    "TimmEncoder",
+    "encoder_weights",
     # Stages: a method under a recipe.
     "Stage",
     "Recipe",
@@ -231,6 +240,10 @@ __all__ = [  # noqa: RUF022 (grouped by what they are for)
     "supervised",
     "ResNet50",
     "Swin",
+    "timm_nets",
+    "TimmClassifier",
+    "TimmSimCLR",
+    "TimmMoCoV3",
     # Data sets, metrics and profiles.
     "Dataset",
     "Item",

@@ -15,6 +15,7 @@ import pytest
 
 Harness = Callable[..., tuple[int, str, str]]
 ROOT = Path(__file__).parent.parent
+START = "HARNESS_START_VIT"  # names weights that two rows of controls start from
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(ROOT / ".hypothesis"))
 
 
@@ -28,7 +29,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("MPLCONFIGDIR", str(ROOT / ".pytest_cache/matplotlib"))
         # Processes that a test starts import the sources that it imports itself.
         patch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
-        own = ("HARNESS_RUNS", "HARNESS_DATA", "HARNESS_KEEP", "MLFLOW_TRACKING_URI")
+        own = ("HARNESS_RUNS", "HARNESS_DATA", "HARNESS_KEEP", "MLFLOW_TRACKING_URI", START)
         for name in (*own, "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "COLUMNS"):
             patch.delenv(name, raising=False)
         yield folder

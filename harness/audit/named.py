@@ -48,7 +48,7 @@ def find(records: Iterable[Record]) -> dict[str, tuple[Shown, ...]]:
         return {}
     for name, table in _tables():
         for profile in profiles.known().values():
-            rows = [row for row in table.rows if row.stages is not None]
+            rows = [row for row in table.rows if row.stages is not None and row.start is None]
             for row, chain in zip(rows, resolve(rows, profile, ()), strict=True):
                 for dataset, data, split, seed in places:
                     run = Run(

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness import files
-from harness.cli import options
+from harness.cli import export, options
 from harness.console import note, say
 from harness.errors import Damaged, UserError
 from harness.plan import settings_file
@@ -76,7 +76,7 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Nam
     file: Path | None = getattr(args, "config", None)
     if file is None:
         return args
-    settings, own = settings_file.read(file), _without_config(words)
+    settings, own = settings_file.read(file), export.with_kind(_without_config(words))
     used = {name: getattr(settings, name) for name in OPTIONS if hasattr(args, name)}
     kept = replace(Settings(**used), set=_unless_typed(settings.set, args.set))
     # Behind the command's name, of which that of a kind is a part.
@@ -90,7 +90,7 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Nam
 
 def _parsed(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
     given = argparse.Namespace(words=tuple(words))
-    return parser.parse_args(options.with_negatives(words), given)
+    return parser.parse_args(export.with_kind(options.with_negatives(words)), given)
 
 
 def _unless_typed(of_file: Sequence[str], typed: Sequence[str]) -> tuple[str, ...]:
@@ -129,6 +129,8 @@ def save(args: argparse.Namespace, profile: str) -> None:
     for name in ("set", "seeds", "rows", "datasets", "metrics", "keep"):
         if values.get(name) is not None:
             values[name] = tuple(values[name])
+    if values.get("init") is not None:
+        values["init"] = values["init"].source
     for name in ("data", "runs", "out"):
         if name in values:
             values[name] = str(values[name])

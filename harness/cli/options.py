@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.cli.starting import add_init
 from harness.plan.settings import MOST_JOBS, MOST_SEEDS, folder_of
 from harness.ranges import said
 from harness.spec.dataset import PARTS
@@ -326,6 +327,7 @@ def add_narrowing(parser: argparse.ArgumentParser) -> None:
         default=False,
         help="also show a linear and a k-NN probe of each pre-trained encoder",
     )
+    add_init(parser)
     add_overrides(parser)
     add_folders(parser)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from harness.cli import empty
+from harness.cli import empty, starting
 from harness.cli.planning import plan_options, tables_of
 from harness.console import note, say, say_json
 from harness.cost import estimate
@@ -19,6 +19,8 @@ def run(args: argparse.Namespace) -> int:
     options = replace(plan_options(args), unprepared=True)
     plans = plan.make_all(tables_of(args, args.experiments), options)
     summary.warn_of_small_stores(plans)
+    for line in starting.lines(plans):
+        note(line)
     records = Records(options.runs)
     facts = summary.overview(plans, records)
     if args.cost or args.rate or (args.cost is None and options.profile.name == PAPER.name):

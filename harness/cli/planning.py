@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from harness.cli import plugged
+from harness.cli import plugged, starting
 from harness.cli.options import typed_of
 from harness.console import note, say
 from harness.execute.launch import LaunchOptions
@@ -29,7 +29,10 @@ UNRECORDED = ("--data", "--runs", "--out", "--storage", "--keep", "--save-config
 def make_plan(args: argparse.Namespace) -> Plan:
     """Return the plan of the experiment that the command line names."""
     options = plan_options(args)
-    return plan.make(*tables_of(args, [args.experiment])[0], options)
+    made = plan.make(*tables_of(args, [args.experiment])[0], options)
+    for line in () if getattr(args, "worker", False) else starting.lines([made]):
+        note(line)
+    return made
 
 
 def tables_of(args: argparse.Namespace, names: Iterable[str]) -> list[tuple[str, Table]]:
@@ -89,6 +92,7 @@ def settings_of(args: argparse.Namespace, *, probes: bool | None = None) -> Sett
         metrics=args.metrics,
         seeds=args.seeds,
         set=tuple(args.set),
+        init=args.init.source if getattr(args, "init", None) is not None else None,
         probes=args.probes if probes is None else probes,
         margins=given_margins(args),
         data=str(args.data),

@@ -43,7 +43,9 @@ from harness.store.weights import load
 from harness.train import backward, images
 from harness.train.images import Images
 from harness.train.loop import EpochCallback, Job, StateError, fit
+from harness.train.start import start
 from harness.train.task import Task, start_task
+from harness.train.weight_files import read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -318,7 +320,11 @@ class Trainer:
         return MapKeeper(self.options.runs, step.key, task, train, reporter.epoch)
 
     def _task(self, step: StageRun, images: int) -> Task:
-        """Build a stage's task, with the weights of the stage before it if there is one."""
+        """Build a stage's task with the weights that it starts from: given or of the stage before.
+
+        Raises:
+            UserError: the file of given weights was changed or does not fit.
+        """
         dataset = dataset_of(step, images, self.options.data)
         weights = None
         if step.num_stages > 1:
@@ -335,6 +341,8 @@ class Trainer:
             stream=step.run.stream(step.num_stages),
             weights=weights,
         )
+        if step.num_stages == 1 and step.run.start is not None:
+            start(task, read(step.run.start.path, step.run.start.sha256))
         return task.to(self.device)
 
     def _data(self, run: Run, *, with_masks: bool = False) -> tuple[Images, Images, Images]:

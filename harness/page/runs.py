@@ -282,6 +282,8 @@ def command(plan: Plan, typed: str, row: Row, column: GridColumn, seed: int) -> 
         words += ["--rule", options.rule]
     if column.context.column.probe is not None:
         words.append("--probes")
+    if options.init is not None:
+        words += ["--init", options.init.source]
     for override in options.overrides:
         words += ["--set", override]
     return shlex.join(words)

@@ -62,7 +62,7 @@ def narrowing(plan: Plan, records: Records | None = None) -> Narrowing | None:
         "seeds": tuple(map(str, plan.seeds)) if left_out else (),
         "split": tuple(splits),
         "rule": (plan.options.rule,) if plan.options.rule != "last" else (),
-        "settings": plan.options.overrides,
+        "settings": plan.changes,
     }
     parts = {part: names for part, names in found.items() if names}
     # Nothing that is selected may remain, of a table beside others: that, too, is a part.

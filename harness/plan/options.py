@@ -9,6 +9,7 @@ from harness import ranges
 from harness.ranges import Seed
 from harness.spec.dataset import Split
 from harness.spec.profile import Profile
+from harness.spec.weights import Weights
 from harness.store.result import Rule
 
 
@@ -27,6 +28,7 @@ class Options:
             table's columns.
         seeds: None for those of the table, else of the profile.
         overrides: ``--set`` texts, see ``harness.plan.override``.
+        init: weights that the first stage of every row starts from that names none itself.
         probes: also evaluate probes of pre-trained encoders.
         unprepared: data sets that are not prepared count at their official sizes, for planning.
         data: folder of prepared data sets.
@@ -41,6 +43,7 @@ class Options:
     metrics: tuple[str, ...] | None = None
     seeds: tuple[Seed, ...] | None = None
     overrides: tuple[str, ...] = ()
+    init: Weights | None = None
     probes: bool = False
     unprepared: bool = False
     data: Path = Path("data")

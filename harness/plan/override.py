@@ -1,6 +1,7 @@
 """Parse and apply ``--set``, which changes a field of recipes or methods, or a fine-tuning.
 
-Forms: ``[PHASE.]recipe.FIELD=VALUE``, ``[PHASE.]method.FIELD=VALUE``, ``finetune=NAME``. Fields
+Forms: ``[PHASE.]recipe.FIELD=VALUE``, ``[PHASE.]method.FIELD=VALUE``, ``finetune=NAME``, and
+``[PHASE.]method.backbone=timm:NAME`` (``harness.plan.on_backbone``). Fields
 are set after the profile's scaling, so that the given value is the one that runs; it is part of the
 key like any other. A setting of one phase takes precedence over one of all phases, in any order. A
 fine-tuning is replaced before scaling and scaled like the one it replaces.
@@ -47,6 +48,11 @@ class Override:
     field: str
     text: str
 
+    @property
+    def is_backbone(self) -> bool:
+        """Whether it puts methods on another network, which is no field of theirs."""
+        return (self.part, self.field) == ("method", "backbone")
+
     def __str__(self) -> str:
         """Return the text of the command line."""
         phase = f"{self.phase}." if self.phase else ""
@@ -80,7 +86,7 @@ def finetunings(rows: Sequence[Row], overrides: Sequence[str]) -> list[tuple[Sta
     Raises:
         UserError: the setting is given twice, or no row has a fine-tuning of that name.
     """
-    names = [text.partition("=")[2].strip() for text in overrides if _selects_finetuning(text)]
+    names = [text.partition("=")[2].strip() for text in overrides if selects_finetuning(text)]
     if not names:
         return [row.chain() for row in rows]
     if len(names) > 1:
@@ -91,7 +97,8 @@ def finetunings(rows: Sequence[Row], overrides: Sequence[str]) -> list[tuple[Sta
     return [row.chain(names[0]) for row in rows]
 
 
-def _selects_finetuning(text: str) -> bool:
+def selects_finetuning(text: str) -> bool:
+    """Whether a ``--set`` text selects another fine-tuning."""
     path, sign, _ = text.partition("=")
     return bool(sign) and path.strip() == SWAP
 
@@ -110,7 +117,8 @@ def apply(
         UserError: a field exists in no stage that the override names, a value has the wrong
             type or is outside its range, or the same field is set twice.
     """
-    parsed = [parse(text) for text in overrides if not _selects_finetuning(text)]
+    fields = [text for text in overrides if not selects_finetuning(text)]
+    parsed = [o for o in map(parse, fields) if not o.is_backbone]
     targets = [(o.phase, o.part, o.field) for o in parsed]
     for override, target in zip(parsed, targets, strict=True):
         if targets.count(target) > 1:

@@ -12,12 +12,14 @@ from typing import Any
 
 from harness import ranges
 from harness.canonical import canonical, types_of
+from harness.data import registry as datasets
 from harness.data.parts import part_size
 from harness.errors import UserError, unknown, within
 from harness.evaluate import registry
-from harness.plan import override
+from harness.plan import on_backbone, override, starts
 from harness.plan.columns import ColumnPlan, resolve_columns
 from harness.plan.options import Options
+from harness.plan.starts import StartedRow
 from harness.sources.same_names import check_names
 from harness.spec.profile import Profile, Scale
 from harness.spec.recipe import Checked, Continues, Stage, masks_needed_by
@@ -85,6 +87,7 @@ class Plan:
         is_figure: drawn as a figure, not printed as a table.
         figure_name: name of a figure's files, {} standing for the figure.
         made: what the files are of, see ``harness.plan.naming``; None where none are written.
+        started: what rows take of the weights that they start from.
     """
 
     name: str
@@ -99,6 +102,13 @@ class Plan:
     is_figure: bool = False
     figure_name: str = "{}"
     made: Made | None = None
+    started: tuple[StartedRow, ...] = ()
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """What ``--set`` and ``--init`` change of the table, as it is shown."""
+        start = None if self.options.init is None else starts.find(self.options.init)
+        return (*self.options.overrides, *([] if start is None else [start.text]))
 
     @property
     def stage_runs(self) -> tuple[StageRun, ...]:
@@ -132,6 +142,7 @@ def make_all(tables: Sequence[tuple[str, Table]], options: Options) -> tuple[Pla
     if len(set(names)) != len(names):
         raise UserError(f"Experiments {', '.join(names)} name one twice; give each once.")
     _check_rows(tables, options.rows)
+    tables = [(name, starts.available(table, options.rows)) for name, table in tables]
     narrowed = [(name, replace(table, rows=_rows(table, options.rows))) for name, table in tables]
     trained = [row for _, table in narrowed for row in table.rows if row.stages is not None]
     check_names(types_of([(row.stages, row.finetunes) for row in trained]))
@@ -168,7 +179,7 @@ def resolve(
     Raises:
         UserError: an override does not fit.
     """
-    chains = override.finetunings(rows, overrides)
+    chains = on_backbone.apply(rows, override.finetunings(rows, overrides), overrides)
     scaled = [
         [_scaled(row, stage, profile) for stage in chain]
         for row, chain in zip(rows, chains, strict=True)
@@ -207,6 +218,7 @@ def _resolve(
     if len(set(seeds)) != len(seeds):
         raise UserError(f"Seeds {list(seeds)} name one twice; give each once.")
     columns = resolve_columns(table, options)
+    begins = {row.name: starts.of(row, options) for row, _ in trained}
     cell_runs = [
         CellRun(
             row=row,
@@ -219,6 +231,7 @@ def _resolve(
                 profile=options.profile,
                 stages=chain if column_plan.column.probe is None else chain[:1],
                 seed=seed,
+                start=begins[row.name],
             ),
         )
         for row, chain in trained
@@ -238,7 +251,25 @@ def _resolve(
         chains={row.name: chain for row, chain in trained},
     )
     _check_stages(plan)
-    return plan
+    started = _started(plan)
+    notes = (*plan.table.notes, *(each.note for each in started))
+    return replace(plan, started=started, table=replace(plan.table, notes=notes))
+
+
+def _started(plan: Plan) -> tuple[StartedRow, ...]:
+    """Match the weights that rows start from with their encoders, each row once.
+
+    Raises:
+        UserError: they do not fit.
+    """
+    first = {c.row.name: c.run for c in reversed(plan.cell_runs)}
+    return tuple(
+        starts.line(
+            name, run, datasets.find(run.dataset, plan.options.data), plan.options.profile.backbones
+        )
+        for name, run in reversed(first.items())
+        if run.start is not None
+    )
 
 
 def _check_stages(plan: Plan) -> None:

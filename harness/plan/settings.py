@@ -23,6 +23,7 @@ from harness.spec.claim import Margin
 from harness.spec.dataset import Split
 from harness.spec.profile import Profile
 from harness.spec.table import Table
+from harness.spec.weights import Weights
 from harness.store.result import Rule
 
 MOST_SEEDS = 1000
@@ -46,6 +47,8 @@ class Settings:
         profile: name of a profile; None for the one that suits the machine.
         datasets, rows, metrics, seeds, split, rule, probes: see ``harness.plan.options.Options``.
         set: texts of ``--set``.
+        init: weights that every row starts from, a path or "timm:NAME"; see
+            ``harness.spec.weights.Weights``.
         margins: by name of a column, in place of those of the table.
         jobs: processes that train at the same time.
         launcher: how work is started; None for the default.
@@ -67,6 +70,7 @@ class Settings:
     rule: Rule = "last"
     probes: bool = False
     set: tuple[str, ...] = ()
+    init: str | None = None
     margins: Mapping[str, Points] = field(default_factory=dict)
     jobs: Annotated[int, Meta(ge=1, le=MOST_JOBS)] = 1
     launcher: str | None = None
@@ -93,6 +97,7 @@ class Settings:
             metrics=self.metrics,
             seeds=self.seeds,
             overrides=self.set,
+            init=None if self.init is None else Weights(self.init),
             probes=self.probes,
             data=Path(self.data) if self.data is not None else folder_of("HARNESS_DATA", "data"),
             runs=Path(self.runs) if self.runs is not None else folder_of("HARNESS_RUNS", "runs"),

@@ -176,7 +176,7 @@ def context(plan: Plan, *, command: str, device: str) -> Context:
         split=" and ".join(dict.fromkeys(c.split for c in plan.columns)),
         rule=plan.options.rule,
         seeds=plan.seeds,
-        overrides=plan.options.overrides,
+        overrides=plan.changes,
         command=command,
         commit=commit,
         dirty=dirty,

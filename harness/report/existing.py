@@ -195,7 +195,7 @@ def _guessed(path: Path, value: Any, plan: Plan) -> Made:
     there = {
         "rows": (rows, tuple(row.name for row in plan.table.rows)),
         "columns": (columns, tuple(column.name for column in plan.table.columns)),
-        "settings": (overrides, plan.options.overrides),
+        "settings": (overrides, plan.changes),
         "rule": ((rule,), (plan.options.rule,)),
         "split": ((split,), (splits,)),
     }

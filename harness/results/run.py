@@ -53,6 +53,7 @@ class Given(TypedDict, total=False):
     rule: str
     probes: bool
     set: Mapping[str, Any] | Sequence[str]
+    init: Place
     margins: Mapping[str, float]
     jobs: int
     launcher: str
@@ -84,7 +85,7 @@ def _plain(name: str, value: Any) -> Any:
     """Return an argument of a call as a file of settings would have it."""
     if name in ("datasets", "rows", "metrics", "keep") and isinstance(value, str):
         return [value]
-    if name in ("data", "runs") and isinstance(value, os.PathLike):
+    if name in ("data", "runs", "init") and isinstance(value, os.PathLike):
         return os.fspath(value)
     if name == "seeds":
         if isinstance(value, int) and not isinstance(value, bool):

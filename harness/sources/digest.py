@@ -52,24 +52,25 @@ class _Start:
     pieces: tuple[Piece, ...] = ()
 
 
-_KNOWN: dict[tuple[_Start, ...], tuple[Lookup, str]] = {}
+_KNOWN: dict[tuple[tuple[_Start, ...], tuple[str, ...]], tuple[Lookup, str]] = {}
 """Computed digests by their start; each is valid while the files that were read are unchanged."""
 
 
-def digest_of(kinds: Iterable[type]) -> str:
+def digest_of(kinds: Iterable[type], further: tuple[str, ...] = ()) -> str:
     """Return the SHA-256 of the source code that affects stages with settings of given types.
 
     Args:
         kinds: the types; those whose source cannot be found are ignored.
+        further: names of modules of this project that act on these stages besides ``ROOTS``.
     """
     types = sorted(set(kinds), key=lambda kind: (kind.__module__, kind.__qualname__))
     starts = tuple(s for s in dict.fromkeys(_start(kind) for kind in types) if s != _Start())
-    previous = _KNOWN.get(starts)
+    previous = _KNOWN.get((starts, further))
     if previous is not None and previous[0].unchanged():
         return previous[1]
     lookup = Lookup(frozenset(_top_package(kind) for kind in types))
     graph = Graph(lookup, _THIS)
-    for root in ROOTS:
+    for root in (*ROOTS, *further):
         graph.import_(house(root))
     for start in starts:
         if start.place is None:
@@ -79,7 +80,7 @@ def digest_of(kinds: Iterable[type]) -> str:
         else:
             graph.import_(start.place)
     digest = graph.digest()
-    _KNOWN[starts] = lookup, digest
+    _KNOWN[starts, further] = lookup, digest
     return digest
 
 

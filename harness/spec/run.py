@@ -11,7 +11,11 @@ from harness.sources.digest import digest_of
 from harness.spec.dataset import Split
 from harness.spec.profile import Profile
 from harness.spec.recipe import Stage, backbone_of
+from harness.spec.weights import Start
 from harness.streams import stream_name
+
+STARTING = ("harness.train.start",)
+"""Modules that act on a run which starts from given weights, and on no other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +29,8 @@ class Run:
         profile: the profile, to which the stages are already scaled.
         stages: the chain; each stage starts from the weights of the one before.
         seed: seed of all random draws.
+        start: weights that the first stage's encoder starts from; None for those that are drawn.
+            It is in the key and in no random stream: heads are drawn as without it.
     """
 
     dataset: str
@@ -33,6 +39,7 @@ class Run:
     profile: Profile
     stages: tuple[Stage, ...]
     seed: int
+    start: Start | None = None
 
     def definition(
         self, num_stages: int | None = None, *, published: bool = False
@@ -47,6 +54,7 @@ class Run:
             published: leave out settings fields that were added to a published type, as the names
                 of random streams do (``harness.streams``).
         """
+        start = None if published or self.start is None else self.start.definition
         return {
             "dataset": self.dataset,
             "data": self.data,
@@ -61,6 +69,7 @@ class Run:
                 for stage in self.stages[:num_stages]
             ],
             "seed": self.seed,
+            **({} if start is None else {"start": start}),
         }
 
     def _stage_definition(self, stage: Stage, *, published: bool) -> dict[str, Any]:
@@ -99,12 +108,15 @@ def stage_title(definition: Mapping[str, Any]) -> str:
 
 def sources(run: Run, num_stages: int) -> str:
     """Return the digest of the source code that affects a run's first ``num_stages`` stages."""
-    return digest_of(kind for stage in run.stages[:num_stages] for kind in types_of(stage))
+    kinds = (kind for stage in run.stages[:num_stages] for kind in types_of(stage))
+    return digest_of(kinds, () if run.start is None else STARTING)
 
 
 def parameters(run: Run) -> dict[str, Any]:
     """Return a run's settings as a flat dictionary of plain values, for experiment tracking."""
     flat: dict[str, Any] = {"dataset": run.dataset, "split": run.split, "seed": run.seed}
+    if run.start is not None:
+        flat["start"] = run.start.sha256
     for stage in run.stages:
         for part in ("method", "recipe"):
             for name, value in describe(getattr(stage, part), complete=True).items():

@@ -17,6 +17,7 @@ from harness.spec.explanation import Explanation
 from harness.spec.printed import Printed
 from harness.spec.quantity import CostQuantity
 from harness.spec.recipe import Stage
+from harness.spec.weights import Weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,8 @@ class Row:
             would make all larger batches equal.
         explanations: measured reasons why the row may score no better than a constant answer; a
             footnote gives those that hold where it does.
+        start: weights that the encoder of the first stage starts from; None for those that
+            ``--init`` names, or that are drawn.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Row:
     backbone: str = ""
     usual_batch: Mapping[str, AnyCount] = field(default_factory=dict)
     explanations: tuple[Explanation, ...] = ()
+    start: Weights | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.printed, Mapping):

@@ -192,13 +192,14 @@ def _absent(row: Row, column: _Surroundings, entries: Sequence[Entry]) -> str:
 
 def _scale(plan: Plan, column: ColumnPlan) -> tuple[str, ...]:
     """Return what is not the paper's in a column, but for the number of images."""
-    return facts.scale(
+    reasons = facts.scale(
         used=column.used.name,
         asked=column.asked.name,
         profile=plan.options.profile.name,
         split=column.split,
         overrides=plan.options.overrides,
     )
+    return reasons if plan.options.init is None else (*reasons, "started from given weights")
 
 
 def _constants(column: _Surroundings) -> tuple[int, ...]:

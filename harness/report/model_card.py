@@ -1,0 +1,184 @@
+"""The model card of an exported encoder: a README in Markdown, made from its record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from harness.canonical import short
+from harness.report.numbers import fixed
+from harness.store.record import Record
+from harness.store.result import EpochEvaluation, Evaluation
+
+
+class Encoder(Protocol):
+    """An encoder under timm's names, see ``harness.api.TimmEncoder``."""
+
+    @property
+    def architecture(self) -> str:
+        """Name for ``timm.create_model``."""
+        ...
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """Its keyword arguments."""
+        ...
+
+    @property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """By timm's names."""
+        ...
+
+    @property
+    def features(self) -> str:
+        """What the model returns, in words."""
+        ...
+
+    @property
+    def mean(self) -> tuple[float, float, float]:
+        """Mean with which images in 0..1 are normalised."""
+        ...
+
+    @property
+    def std(self) -> tuple[float, float, float]:
+        """Standard deviation likewise."""
+        ...
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Content of config.json."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What a model card says.
+
+    Attributes:
+        title: of the stage.
+        record: of the stage.
+        encoder: as timm's; None where timm has no such network.
+        later: finished stages that started from this one.
+        verdicts: lines on the row's published numbers.
+        source: where the data set is published; "" where it is not known here.
+        licence: of the data set.
+        hub: whether the card begins with the fields that the Hugging Face hub reads.
+    """
+
+    title: str
+    record: Record
+    encoder: Encoder | None
+    later: Sequence[Record]
+    verdicts: Sequence[str]
+    source: str
+    licence: str
+    hub: bool
+
+
+def text(card: Card) -> str:
+    """Return the card as Markdown."""
+    definition = card.record.definition
+    lines = [*(_front(card) if card.hub else ()), f"# {card.title}", ""]
+    lines += ["The encoder of a training with msmae-harness, without its heads.", ""]
+    lines += [*_use(card), "", "## Results", "", *(f"* {line}" for line in _results(card)), ""]
+    lines += ["## Data", ""]
+    lines += [f"* {line}" for line in _data(card)]
+    lines += ["", "## Training", "", *(f"* {line}" for line in _made(card)), ""]
+    lines += ["Every setting that is part of the key:", "", "```json"]
+    lines += [json.dumps(definition, indent=2), "```", ""]
+    return "\n".join(lines)
+
+
+def _front(card: Card) -> list[str]:
+    """Return the fields that the hub reads; values are JSON, which is YAML."""
+    tags = ["image-feature-extraction", "timm", "medical"]
+    return [
+        "---",
+        "library_name: timm",
+        f"tags: {json.dumps(tags)}",
+        "license: other",
+        f"license_name: {json.dumps(f'that of the data: {card.licence}')}",
+        "---",
+        "",
+    ]
+
+
+def _use(card: Card) -> list[str]:
+    encoder = card.encoder
+    side = card.record.definition["profile"]["image_size"]
+    if encoder is None:
+        return [f"Images: {side} x {side} px. The names of the tensors are the encoder's own."]
+    arguments = ", ".join(f"{name}={value!r}" for name, value in encoder.arguments.items())
+    load = [f'model = timm.create_model("{encoder.architecture}", {arguments})']
+    return [
+        f"`model(images)` returns {encoder.features}.",
+        "",
+        "```python",
+        "import timm",
+        *load,
+        "# model.load_state_dict(tensors): no key is missing, none is left over.",
+        "```",
+        "",
+        f"* Images: {side} x {side} px, RGB in 0..1, whole and stretched to the square"
+        f" ({encoder.config['pretrained_cfg']['interpolation']})",
+        f"* Normalisation: mean {list(encoder.mean)}, standard deviation {list(encoder.std)}",
+    ]
+
+
+def _results(card: Card) -> list[str]:
+    seed = card.record.definition["seed"]
+    lines = []
+    result = card.record.finished
+    if result.evaluation is not None:
+        lines.append(f"{_scored(result.evaluation)}, seed {seed}")
+    for name, probe in (result.probes or {}).items():
+        lines.append(f"{name} probe of the frozen encoder: {_scored(probe)}, seed {seed}")
+    for record in card.later:
+        if (evaluation := record.finished.evaluation) is not None:
+            stage = record.definition["stages"][-1]
+            what = f"after {stage['phase']} ({stage['method']['type']}, key {short(record.key)})"
+            lines.append(f"{what}: {_scored(evaluation)}, seed {seed}")
+    lines += card.verdicts
+    return lines or ["No evaluation: nothing that starts from this encoder is finished."]
+
+
+def _scored(evaluation: Evaluation) -> str:
+    text = f"{_metric(evaluation.last)} on {evaluation.n} images"
+    if evaluation.last.epoch is not None:
+        text += f" (last epoch; at the best epoch {_metric(evaluation.best)})"
+    return text
+
+
+def _metric(at: EpochEvaluation) -> str:
+    """Return accuracy, or the first metric where masks are evaluated, in percent."""
+    name = "accuracy" if "accuracy" in at.metrics else next(iter(at.metrics))
+    value = at.metrics[name]
+    return f"{name} undefined" if value is None else f"{name} {fixed(100 * value, 2)} %"
+
+
+def _data(card: Card) -> list[str]:
+    definition = card.record.definition
+    images = card.record.finished.images
+    return [
+        f"{definition['dataset']}, split {definition['split']!r}, {images} training images",
+        f"Fingerprint of the prepared images: {definition['data']}",
+        f"Licence of the data: {card.licence}; what it asks of models trained on them applies here",
+        *([f"Source of the data: {card.source}"] if card.source else []),
+    ]
+
+
+def _made(card: Card) -> list[str]:
+    record = card.record
+    methods = " > ".join(stage["method"]["type"] for stage in record.definition["stages"])
+    start = record.definition.get("start")
+    return [
+        f"Stages: {methods}, seed {record.definition['seed']}",
+        *([f"Started from weights with SHA-256 {start['sha256']}"] if start else []),
+        f"Key: {record.key}",
+        f"Commit: {record.commit}; sources {record.provenance.sources}",
+        f"SHA-256 of all weights of the stage: {record.finished.weights}",
+    ]

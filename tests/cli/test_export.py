@@ -1,0 +1,161 @@
+"""``harness export`` and ``--init``: an encoder leaves for timm and starts another table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+
+from harness.cli.export import with_kind
+from harness.execute.stage import ExecutionOptions, Trainer
+from harness.plan import catalog, plan
+from harness.plan.options import Options
+from harness.plan.plan import Plan
+from harness.spec import profiles
+from harness.spec.weights import Weights
+from harness.store import weights
+from harness.store.record import Record, Records
+from harness.train.task import Task
+from tests import plans, prepared
+from tests.conftest import Harness
+
+ONE = [word for text in plans.ONE_EPOCH for word in ("--set", text)]
+SMOKE = ("--profile", "smoke", *ONE)
+RUN = (*SMOKE, "--datasets", "phantom-mri", "--track", "off")
+EXPORT = (*SMOKE, "--dataset", "phantom-mri")
+
+
+def _first(made: Plan) -> Task:
+    """Return the task of a plan's first stage at step 0."""
+    trainer = Trainer(made.options, torch.device("cpu"), ExecutionOptions())
+    return trainer._task(made.stage_runs[0], 256)
+
+
+def _plan(table: str, row: str, init: Path | None) -> Plan:
+    options = Options(
+        profile=profiles.SMOKE,
+        datasets=("phantom-mri",),
+        rows=(row,),
+        init=None if init is None else Weights(str(init)),
+    )
+    return plan.make(*catalog.load(table), options)
+
+
+@pytest.mark.slow
+def test_an_exported_encoder_loads_into_timm_and_starts_another_table(
+    harness: Harness, own_folder: Path
+) -> None:
+    prepared.ensure(own_folder / "data")
+    assert harness("run", "table1", "--rows", "mae", *RUN)[0] == 0
+    code, out, err = harness("export", "table1/mae", *EXPORT, "--to", "mae")
+    assert code == 0, err
+    assert "local-dir:mae" in out
+    model = timm.create_model(f"local-dir:{own_folder}/mae", pretrained=True)
+    (record,) = [r for r in _records() if len(r.definition["stages"]) == 1]
+    trained = weights.load(Path("runs"), record.key, record.finished.weights)
+    state = model.state_dict()
+    assert state and all(torch.equal(v, trained[f"encoder.{n}"]) for n, v in state.items())
+
+    card = Path("mae/README.md").read_text()
+    for part in (record.key, record.definition["data"], "CC0", "accuracy", "on 128 images"):
+        assert part in card
+    assert "seed 0" in card and "0.485" in card and "32 x 32 px" in card
+
+    # By the beginning of its key, to the same content; over anything else only when told to.
+    assert harness("export", record.key[:10], "--to", "key", "--format", "hf")[0] == 0
+    same = [Path(f, "model.safetensors").read_bytes() for f in ("mae", "key")]
+    assert same[0] == same[1]
+    config = json.loads(Path("key/config.json").read_text())
+    assert config["architecture"] == "vit_base_patch16_224"
+    assert Path("key/README.md").read_text().startswith("---\nlibrary_name: timm\n")
+    refused = harness("export", f"{record.key}", "--to", "mae", "--format", "torch")
+    assert refused[0] == 2 and "has other content" in refused[2] and "--force" in refused[2]
+    assert not Path("mae/model.pth").exists()
+
+    # It starts the rows of another table: the encoder is its, heads are drawn as without it.
+    file = own_folder / "mae" / "model.safetensors"
+    started, plain = _plan("controls", "sam-0-plain", file), _plan("controls", "sam-0-plain", None)
+    assert started.stage_runs[0].key != plain.stage_runs[0].key
+    task, drawn = _first(started), _first(plain).state_dict()
+    for name, value in task.state_dict().items():
+        if name.startswith("encoder."):
+            assert torch.equal(value, trained[name]), name
+        elif isinstance(value, torch.Tensor):
+            assert torch.equal(value, drawn[name]), name
+    assert any("30 of the encoder's 30" in note for note in started.table.notes)
+
+    code, out, err = harness(
+        "run", "table1", "--rows", "vit", *RUN, "--init", "mae/model.safetensors"
+    )
+    assert code == 0 and "Row 'vit' starts from mae/model.safetensors" in err, err
+    assert "init=sha256:" in out
+    assert harness("plan", "table1", "--rows", "vit", *RUN[:-2])[1].count("missing ") == 1
+
+    Path("runs/weights", f"{record.key}.safetensors").unlink()
+    code, _, err = harness("export", record.key[:10], "--to", "again")
+    assert code == 2 and "were not kept" in err and "harness run" in err
+    assert not Path("again").exists()
+
+
+def _records() -> list[Record]:
+    records = Records(Path("runs"))
+    found = [records.read(path.stem) for path in sorted(Path("runs/records").glob("*.json"))]
+    return [record for record in found if record is not None]
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (("xyz", "--to", "a"), ("'xyz' is no key", "table1/mae")),
+        (("abcd1234", "--to", "a"), ("names no stage",)),
+        (("abcd1234", "--to", "a", "--profile", "smoke"), ("--profile selects", "TABLE/ROW")),
+        (("table1/mea", "--to", "a", *EXPORT), ("No row 'mea'", "mae")),
+        (("table1/mae", "--to", "a", *EXPORT), ("no finished run", "harness run table1")),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_what_cannot_be_exported_is_one_line(
+    harness: Harness, own_folder: Path, words: tuple[str, ...], parts: tuple[str, ...]
+) -> None:
+    prepared.ensure(own_folder / "data")
+    code, _, err = harness("export", *words)
+    assert code == 2, err
+    assert all(part in err for part in parts), err
+    assert err.strip().count("\n") == 0 and "Traceback" not in err
+    assert not Path("a").exists()
+
+
+def test_weights_are_what_is_exported_where_no_kind_is_named() -> None:
+    assert with_kind(["export", "abcd", "--to", "x"]) == ["export", "weights", "abcd", "--to", "x"]
+    for words in (["export", "weights", "abcd"], ["export", "--help"], ["run", "export"], []):
+        assert with_kind(words) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [("none.pth", "There is no file of weights none.pth"), ("a.txt", "allowed endings")],
+)
+def test_init_without_weights_is_one_line(
+    harness: Harness, own_folder: Path, text: str, part: str
+) -> None:
+    prepared.ensure(own_folder / "data")
+    code, _, err = harness("plan", "table1", "--rows", "vit", *RUN[:-2], "--init", text)
+    assert code == 2 and "--init: " in err and part in err
+
+
+def test_rows_of_weights_that_nobody_named_are_planned_as_not_run(
+    harness: Harness, own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared.ensure(own_folder / "data")
+    words = ("plan", "controls", "--profile", "smoke", "--datasets", "phantom-mri")
+    code, out, err = harness(*words)
+    assert code == 0 and "started-mae" not in out
+    assert "Row 'started-mae' of controls is not run: set HARNESS_START_VIT" in err
+    code, _, err = harness(*words, "--rows", "started-plain")
+    assert code == 2 and "set HARNESS_START_VIT to a file" in err
+    monkeypatch.setenv("HARNESS_START_VIT", "none.pth")
+    code, _, err = harness(*words, "--rows", "started-plain")
+    assert code == 2 and "There is no file of weights none.pth" in err
