@@ -86,9 +86,10 @@ def _run(words: Sequence[str], *, is_process: bool) -> int:
         warn_of(error)
         return 2
     except (ImportError, AttributeError) as error:
-        from harness.sources import plugins  # imported only after an error
+        from harness import packages  # imported only after an error
+        from harness.sources import plugins
 
-        explanation = plugins.explain(error)
+        explanation = packages.explain(error) or plugins.explain(error)
         if explanation is None:
             raise
         warn_of(explanation)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from harness.cli.planning import plan_options, warn_of_small_stores
 from harness.console import note, say, say_json
 from harness.cost import estimate
+from harness.execute import lacking
 from harness.plan import catalog, plan, summary
 from harness.spec.profiles import PAPER
 from harness.store.record import Records
@@ -19,6 +20,8 @@ def run(args: argparse.Namespace) -> int:
     plans = plan.make_all([catalog.load(name) for name in args.experiments], options)
     warn_of_small_stores(plans)
     records = Records(options.runs)
+    for one in plans:
+        note(*lacking.told(one, lacking.run_refusals(one, records)))
     facts = summary.overview(plans, records)
     if args.cost or args.rate or (args.cost is None and options.profile.name == PAPER.name):
         stages = summary.unique_loads(plans, records)

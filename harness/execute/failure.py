@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
-from harness import files
+from harness import files, packages
 from harness.errors import shown, text_of
 from harness.sources import plugins
 from harness.store.record import Record
@@ -57,7 +57,7 @@ def one_line(failure: BaseException) -> str:
     """Return a failure as one line, with an explanation if a plug-in's import failed."""
     if isinstance(failure, DamagedDataError):
         return shown(str(failure))  # names the file and says what to do
-    explained = plugins.explain(failure)
+    explained = packages.explain(failure) or plugins.explain(failure)
     if explained:
         return shown(explained)
     return shown(f"{type(failure).__name__}: {text_of(failure).strip().partition(chr(10))[0]}")[
