@@ -3,7 +3,7 @@
 #   CUDA: docker build -t msmae-harness:cuda --build-arg BASE=nvidia/cuda:13.0.1-runtime-ubuntu24.04 \
 #           --build-arg INDEX= .
 # BASE needs Python 3.11 or 3.12 as python3, or Debian's or Ubuntu's packages of one.
-ARG BASE=python:3.12-slim
+ARG BASE=python:3.12-slim-bookworm
 FROM ${BASE}
 
 # Where the CPU builds of torch and torchvision are; empty for the registry's CUDA builds.

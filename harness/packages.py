@@ -42,9 +42,7 @@ TRAINING = "all trainings and tables"
 SEGMENTATION = "segmentation rows"
 
 PACKAGES = (
-    Package(
-        name="torch", module="torch", requirement="torch>=2.11", use=TRAINING, needed="always"
-    ),
+    Package(name="torch", module="torch", requirement="torch>=2.11", use=TRAINING, needed="always"),
     Package(
         name="torchvision",
         module="torchvision",
@@ -67,9 +65,7 @@ PACKAGES = (
         use="intervals and tests",
         needed="always",
     ),
-    Package(
-        name="pillow", module="PIL", requirement="pillow>=11", use="images", needed="always"
-    ),
+    Package(name="pillow", module="PIL", requirement="pillow>=11", use="images", needed="always"),
     Package(
         name="rich", module="rich", requirement="rich>=13.9", use="printed tables", needed="always"
     ),

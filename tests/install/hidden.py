@@ -1,8 +1,11 @@
 """Make modules and distributions look as if they were not installed, in this and child processes.
 
-Python imports this module at its start from a folder of PYTHONPATH. HARNESS_TEST_BLOCKED names
+``tests.install.blocked`` copies this file as ``sitecustomize.py``, which Python imports at its
+start, into a folder of PYTHONPATH. HARNESS_TEST_BLOCKED names
 modules, comma-separated; HARNESS_TEST_HIDDEN names distributions.
 """
+
+from __future__ import annotations
 
 import importlib.abc
 import os
@@ -36,5 +39,5 @@ class _Filter(importlib.abc.MetaPathFinder):
         getattr(self.finder, "invalidate_caches", lambda: None)()
 
 
-if MODULES:
+if MODULES or HIDDEN:
     sys.meta_path[:] = [_Filter(finder) for finder in sys.meta_path]
