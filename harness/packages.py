@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -190,6 +191,17 @@ def install(package: Package) -> str:
     return f'pip install "{package.requirement}"'
 
 
+def require(name: str) -> None:
+    """Check that a package of ``PACKAGES`` is installed, without importing it.
+
+    Raises:
+        UserError: it is missing.
+    """
+    for package in missing():
+        if package.name == name:
+            raise UserError(f"{lacking(package)}.")
+
+
 def lacking(package: Package) -> str:
     """Return the line that says what needs a package that is missing, and how to install it."""
     use = package.use[0].upper() + package.use[1:] if package.use[0] != "`" else package.use
@@ -236,6 +248,11 @@ def explain(error: BaseException) -> UserError | None:
     for package in PACKAGES:
         if package.module == top:
             return UserError(f"{lacking(package)}.")
+    if _raised_in_ours(error):
+        return UserError(
+            f"This command imports {top!r}, which is not installed; install what the harness needs:"
+            " pip install -r requirements.lock (docs/install.md)."
+        )
     importer = _importer(error)
     if importer is None:
         return None
@@ -243,6 +260,13 @@ def explain(error: BaseException) -> UserError | None:
         f"{importer.name} cannot be imported: it needs {top!r}, which is not installed; install"
         f" {importer.name} with what it needs: {install(importer)}"
     )
+
+
+def _raised_in_ours(error: BaseException) -> bool:
+    """Whether an import statement of this package itself has failed."""
+    files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
+    written = [file for file in files if not file.startswith("<frozen importlib")]
+    return bool(written) and Path(written[-1]).is_relative_to(Path(__file__).parent)
 
 
 def _importer(error: BaseException) -> Package | None:
