@@ -15,6 +15,7 @@ SHORT = (
     *("--profile", "smoke", "--datasets", "phantom-mri"),
     *("--set", "recipe.epochs=1", "--set", "recipe.warmup_epochs=0"),
 )
+ROWS = ("table1", *SHORT, "--rows", "vit,simclr")
 OFF = ("--track", "off")
 NAMED = ("torch", "timm", "mmsegmentation", "mmengine", "pandas", "optuna", "mlflow", "lightly")
 
@@ -27,6 +28,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+@pytest.fixture(scope="module")
+def refused(folder: Path) -> tuple[int, str]:
+    """Run a table one of whose rows lacks a package; workers leave it out, too."""
+    return harness(folder, "run", *ROWS, *OFF, "--jobs", "2", without=("lightly",))
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -35,8 +42,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("lightly", ("run", "table1", *SHORT, *OFF, "--rows", "simclr")),
         ("pandas", ("report", "table1", *SHORT, "--rows", "mae", "--format", "csv")),
         ("optuna", ("sweep", "sweep_masking", "--profile", "smoke", *OFF)),
-        ("mlflow", ("track", "table1", *SHORT)),
-        ("matplotlib", ("figures", "table1", *SHORT)),
         ("jinja2", ("report", "table1", *SHORT, "--rows", "mae", "--format", "html")),
         ("msgspec", ("list",)),
     ],
@@ -61,20 +66,31 @@ def test_segmentation_names_what_it_lacks(folder: Path, name: str) -> None:
     assert "Traceback" not in text
 
 
-def test_rows_that_lack_a_package_are_refused_and_the_others_run(folder: Path) -> None:
-    words = ("table1", *SHORT, "--rows", "vit,simclr")
-    jobs = ("--jobs", "2")  # workers leave them out, too
-    code, text = harness(folder, "run", *words, *OFF, *jobs, without=("lightly",))
+def test_rows_that_lack_a_package_are_refused_and_the_others_run(
+    folder: Path, refused: tuple[int, str]
+) -> None:
+    code, text = refused
     assert code == 1, text
     assert "Row simclr cannot be trained here. Rows of contrastive methods need lightly" in text
     assert "1 stages trained, 0 found done, 0 failed" in text
-    code, text = harness(folder, "plan", *words, "--cost", without=("lightly",))
+    code, text = harness(folder, "plan", *ROWS, "--cost", without=("lightly",))
     assert code == 0
     assert "Row simclr cannot be trained here" in text
     assert "Not counted: pretrain simclr" in text
-    code, text = harness(folder, "run", *words, *OFF, without=("lightly",))
+    code, text = harness(folder, "run", *ROWS, *OFF, without=("lightly",))
     assert code == 1  # what is finished is shown, and the refusal is told again
     assert "0 stages trained, 1 found done, 0 failed" in text
+
+
+@pytest.mark.parametrize(("name", "word"), [("mlflow", "track"), ("matplotlib", "figures")])
+def test_finished_runs_are_not_shown_without_what_shows_them(
+    folder: Path, refused: tuple[int, str], name: str, word: str
+) -> None:
+    assert "1 stages trained" in refused[1]
+    code, text = harness(folder, word, *ROWS, without=(name,))
+    assert code == 2, text
+    assert f'need {name}, which is not installed: pip install "{name}' in text
+    assert "Traceback" not in text
 
 
 def test_doctor_names_what_is_missing_and_what_is_off(folder: Path) -> None:
