@@ -13,7 +13,11 @@ FUZZ_SECONDS ?= 600
 # How much `make survive` tries: all of it, or so many times what `make test` does.
 HARNESS_SURVIVE ?= whole
 
-.PHONY: help demo test quick lint format bench fuzz survive wheel clean
+# Cases of `make install-matrix`; all by default. PYTHON312 names a Python 3.12 to try as well.
+MATRIX ?=
+PYTHON312 ?=
+
+.PHONY: help demo test quick lint format bench fuzz survive install-matrix wheel clean
 
 help:
 	@echo "make demo    run two data sets of Table 1 at smoke size and print them"
@@ -23,6 +27,7 @@ help:
 	@echo "make bench   paired speed benchmarks"
 	@echo "make fuzz    ten minutes of damaged and hostile inputs; FUZZ_SECONDS=60 for one minute"
 	@echo "make survive kills, faults, flips and races, all of them (an hour)"
+	@echo "make install-matrix  real environments that lack packages; MATRIX=light for one of them"
 	@echo "make wheel   build dist/*.whl"
 	@echo "make clean   remove the environment and caches (not data/, runs/ or reports/)"
 
@@ -62,6 +67,9 @@ fuzz: $(STAMP)
 
 survive: $(STAMP)
 	HARNESS_SURVIVE=$(HARNESS_SURVIVE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/survival tests/store/test_claim.py tests/data/test_placing.py
+
+install-matrix: $(STAMP)
+	$(BIN)/python -m tests.install.matrix $(MATRIX) $(if $(PYTHON312),--python312 "$(PYTHON312)")
 
 wheel: $(STAMP)
 	$(BIN)/python -m hatchling build -t wheel

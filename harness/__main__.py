@@ -13,14 +13,28 @@ from harness import interrupt
 def main() -> int:
     """Run the command line of this process and return its exit code."""
     interrupt.leave_on_signals()
-    from harness import console
-    from harness.cli.main import main as run
+    try:
+        from harness import console
+        from harness.cli.main import main as run
+    except ModuleNotFoundError as error:
+        return _cannot_start(error)
 
     sys.excepthook = console.show_uncaught
     try:
         return run()
     except KeyboardInterrupt:  # a further signal, while the first was being handled
         return 130
+
+
+def _cannot_start(error: ModuleNotFoundError) -> int:
+    """Print which package the command line itself lacks, and return the exit code."""
+    from harness import packages
+
+    told = packages.explain(error)
+    if told is None:
+        raise error
+    sys.stderr.write(f"harness: {told}\n")
+    return 2
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from harness import console
+from harness import console, packages
 from harness.console import warn, warn_of
 from harness.errors import UserError, shown, text_of
 from harness.interrupt import Stopped
@@ -67,7 +67,7 @@ def _line(error: BaseException, *, stopped: bool) -> UserError | str | None:
     if isinstance(error, UserError):
         return error
     try:
-        explanation = plugins.explain(error)
+        explanation = packages.explain(error) or plugins.explain(error)
     except Exception:  # noqa: BLE001 (the attributes of a stranger's exception)
         explanation = None
     users = None if stopped else _of_the_user(error)

@@ -9,6 +9,7 @@ from harness.cli import empty, starting
 from harness.cli.planning import plan_options, tables_of
 from harness.console import note, say, say_json
 from harness.cost import estimate
+from harness.execute import lacking
 from harness.plan import plan, summary
 from harness.spec.profiles import PAPER
 from harness.store.record import Records
@@ -22,6 +23,8 @@ def run(args: argparse.Namespace) -> int:
     for line in starting.lines(plans):
         note(line)
     records = Records(options.runs)
+    for one in plans:
+        note(*lacking.told(one, lacking.run_refusals(one, records)))
     facts = summary.overview(plans, records)
     if args.cost or args.rate or (args.cost is None and options.profile.name == PAPER.name):
         stages = summary.unique_loads(plans, records)

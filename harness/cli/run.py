@@ -70,7 +70,9 @@ def run(args: argparse.Namespace) -> int:
             mirror.mirror_runs(source_of(args, plan, verdict), paths, trained=trained)
     for record in outcome.failed:
         note(f"failed: {record.key[:12]}: {record.error}")
-    return 1 if outcome.failed else 0
+    for line in outcome.refused:
+        note(line)
+    return 1 if outcome.failed or outcome.refused else 0
 
 
 def _say_verdict(verdict: TableVerdict, experiment: str) -> None:

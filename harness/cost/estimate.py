@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness import seed
+from harness import packages, seed
 from harness.canonical import digest
 from harness.cost import conventions
 from harness.cost.count import UncountedError, count
@@ -143,7 +143,8 @@ def estimate(
 def _size(stage: Stage, dataset: Dataset, backbones: BackboneSizes) -> Size | str:
     """Return a stage's size, or the reason why it cannot be counted."""
     try:
-        return size(stage, dataset, backbones)
+        with packages.explained():
+            return size(stage, dataset, backbones)
     except (UncountedError, UserError) as error:
         return str(error)
 

@@ -11,6 +11,7 @@ import torch
 
 from harness import files
 from harness.errors import Damaged
+from harness.execute import lacking
 from harness.execute.failure import DeviceLostError
 from harness.execute.others import Others
 from harness.execute.remaining import PlanTime
@@ -19,7 +20,6 @@ from harness.execute.watch import StageWatch, watched
 from harness.plan.options import Options
 from harness.plan.plan import Plan, StageRun
 from harness.progress import Progress
-from harness.spec.recipe import Prepared
 from harness.store import maps, weights
 from harness.store.checkpoint import Checkpoints
 from harness.store.claim import Claim, ClaimLost, claim
@@ -38,12 +38,14 @@ class Outcome:
         trained: number of stages trained by this command.
         found: number of stages whose records were finished already.
         failed: records of the stages that failed in this command.
+        refused: a line per missing package that says which rows were left out for it.
         device_lost: the last of them failed so that this process can train no other stage.
     """
 
     trained: int
     found: int
     failed: tuple[Record, ...]
+    refused: tuple[str, ...] = ()
     device_lost: bool = False
 
 
@@ -281,8 +283,7 @@ def check(steps: Sequence[StageRun]) -> None:
         UserError: something is missing.
     """
     for step in steps:
-        if isinstance(step.stage.method, Prepared):
-            step.stage.method.ready()
+        lacking.check(step.stage.method)
 
 
 def pending(steps: Sequence[StageRun], records: Records) -> list[StageRun]:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import files
+from harness import files, packages
 from harness.errors import UserError, shown, text_of
 from harness.interrupt import EndsStage, Stop, Stopped
 from harness.plan.plan import StageRun
@@ -111,11 +111,11 @@ def record(
         )
         failures.keep_text(runs, step.key, text)
         return Failure(line=one_line(failure))
-    packages = packages_of(step)
-    if (ends := _of_the_store(failure, runs, packages)) is not None:
+    owned = packages_of(step)
+    if (ends := _of_the_store(failure, runs, owned)) is not None:
         raise ends from failure
     failures.keep(runs, step.key, failure)
-    at = user_frames.location(failure, packages) or _returned_at(failure, step, task, packages)
+    at = user_frames.location(failure, owned) or _returned_at(failure, step, task, owned)
     lost = isinstance(failure, Exception) and is_device_lost(failure)
     return Failure(line=one_line(failure, at), device_lost=lost)
 
@@ -184,7 +184,7 @@ def _text(failure: BaseException) -> str:
 
 def _explained(failure: BaseException) -> str | None:
     try:
-        explained = plugins.explain(failure)
+        explained = packages.explain(failure) or plugins.explain(failure)
     except FAILURES as worse:  # its attributes are a stranger's, too
         let_through(worse)
         return None

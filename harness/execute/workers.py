@@ -16,7 +16,7 @@ import torch
 
 from harness import console
 from harness.errors import UserError
-from harness.execute import launch, memory
+from harness.execute import lacking, launch, memory
 from harness.execute.executor import Executor, Outcome, check, discard, failures, pending
 from harness.execute.launch import LOST, LaunchOptions, Work, WorkerConfig, WorkerEnd
 from harness.execute.memory import MemoryEstimate
@@ -50,7 +50,11 @@ def train_plan(
             of them ended before the work was finished.
         Stopped: the command was interrupted or terminated.
     """
-    records, steps = Records(plan.options.runs), plan.stage_runs
+    records = Records(plan.options.runs)
+    plan, refused = lacking.runnable(plan, records, fresh=fresh)
+    for line in refused:
+        console.warn(line)
+    steps = plan.stage_runs
     if fresh:  # before any record is read: those that are deleted may be unreadable
         check(steps)
         discard(steps, records)
@@ -83,7 +87,7 @@ def train_plan(
     if trained is None:
         trained = len(missing) - len(unfinished)
     finished_before = len(steps) - len(unfinished) - trained
-    return Outcome(trained=trained, found=finished_before, failed=tuple(failed))
+    return Outcome(trained=trained, found=finished_before, failed=tuple(failed), refused=refused)
 
 
 def _failed_now(
@@ -176,6 +180,7 @@ def threads_of(options: LaunchOptions) -> int:
 def work_on_plan(plan: Plan, device: torch.device, execution: ExecutionOptions) -> int:
     """Train, as a worker, the stages that no other worker trains; return the exit code."""
     config = read_config()
+    plan, _ = lacking.runnable(plan, Records(plan.options.runs))  # the command has told it
     try:
         with worker_stop(config) as stop:
             configured = replace(execution, failed=config.failed, stop=stop)

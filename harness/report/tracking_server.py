@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from harness import files, sqlite
+from harness import files, packages, sqlite
 from harness.console import note
 from harness.errors import UserError
 from harness.waiting import NoAnswer, within
@@ -76,9 +76,8 @@ def prepare(folder: Path) -> None:
     try:
         import mlflow  # noqa: F401  # tested here, so that no other missing package is meant
     except ImportError as error:
-        raise UserError(
-            "mlflow is not installed; `pip install mlflow`, or run with --track off."
-        ) from error
+        told = packages.explain(error) or f"mlflow cannot be imported ({error})."
+        raise UserError(f"{told} Or run with --track off.") from error
     # It logs a traceback for every error that it raises, too.
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -30,9 +30,10 @@ def readable() -> Iterator[None]:
     except OSError as error:
         raise UserError(of_disk(error)) from error
     except (ImportError, AttributeError) as error:
-        from harness.sources import plugins  # imported only after an error
+        from harness import packages  # imported only after an error
+        from harness.sources import plugins
 
-        explanation = plugins.explain(error)
+        explanation = packages.explain(error) or plugins.explain(error)
         if explanation is None:
             raise
         raise explanation from error

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from harness import files, sqlite
+from harness import files, packages, sqlite
 from harness.console import note
 from harness.errors import Damaged, UserError, listed, shown
 from harness.waiting import patiently, within
@@ -68,8 +68,10 @@ def url_of(requested: str | None, runs: Path) -> str:
     """Return the URL of the studies' database, by default an SQLite file in the run store.
 
     Raises:
-        UserError: the installed SQLAlchemy cannot address a file of that name.
+        UserError: Optuna is not installed, or the installed SQLAlchemy cannot address a file of
+            that name.
     """
+    packages.require("optuna")
     if requested:
         return requested
     runs.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,109 @@
+"""Runs that cannot be trained here because their method needs a package that is not installed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from harness import packages, seed
+from harness.canonical import digest
+from harness.data import registry
+from harness.errors import UserError, listed
+from harness.execute.failure import FAILURES
+from harness.plan.options import Options
+from harness.plan.plan import Plan, StageRun
+from harness.spec.recipe import Method, NeedsMasks, Prepared
+from harness.store.record import Records
+from harness.train.task import build_task
+
+META = torch.device("meta")
+
+
+def runnable(plan: Plan, records: Records, *, fresh: bool = False) -> tuple[Plan, tuple[str, ...]]:
+    """Return a plan without the runs that lack a package, and a line per package that says so.
+
+    Args:
+        plan: what is trained.
+        records: of the run store.
+        fresh: all stages are trained anew, finished ones too.
+
+    Raises:
+        UserError: every run lacks a package.
+    """
+    reasons = run_refusals(plan, records, fresh=fresh)
+    kept = tuple(c for c, reason in zip(plan.cell_runs, reasons, strict=True) if reason is None)
+    lines = told(plan, reasons)
+    if lines and not kept:
+        raise UserError(" ".join(lines))
+    return replace(plan, cell_runs=kept), lines
+
+
+def told(plan: Plan, reasons: Sequence[str | None]) -> tuple[str, ...]:
+    """Return a line per reason that names the rows of a plan that cannot be trained for it."""
+    rows: dict[str, dict[str, None]] = {}
+    for cell_run, reason in zip(plan.cell_runs, reasons, strict=True):
+        if reason is not None:
+            rows.setdefault(reason, {})[cell_run.row.name] = None
+    return tuple(
+        f"Row{'s' if len(names) > 1 else ''} {listed(list(names))} cannot be trained here. {reason}"
+        for reason, names in rows.items()
+    )
+
+
+def run_refusals(plan: Plan, records: Records, *, fresh: bool = False) -> list[str | None]:
+    """Return of each run of a plan which package it lacks; None for one that can be trained.
+
+    Finished stages need nothing. Where no package is missing, nothing is looked at.
+    """
+    if not packages.missing() and packages.clash() is None:
+        return [None] * len(plan.cell_runs)
+    steps = [s for s in plan.stage_runs if fresh or records.finished(s.key) is None]
+    refused = refusals(steps, plan.options)
+    chains = [[c.run.key(n + 1) for n in range(len(c.run.stages))] for c in plan.cell_runs]
+    return [next((refused[key] for key in keys if key in refused), None) for keys in chains]
+
+
+def refusals(steps: Sequence[StageRun], options: Options) -> dict[str, str]:
+    """Return why stages cannot be trained here, by key; those that can are not in it."""
+    known: dict[str, str | None] = {}
+    reasons: dict[str, str] = {}
+    for step in steps:
+        identity = digest([step.stage.method, step.run.dataset])
+        if identity not in known:
+            known[identity] = _reason(step, options)
+        reason = known[identity]
+        if reason is not None:
+            reasons[step.key] = reason
+    return reasons
+
+
+def check(method: Method) -> None:
+    """Check that this machine has what a method says that it needs.
+
+    Raises:
+        UserError: something is missing, or mmsegmentation is installed twice.
+    """
+    if not isinstance(method, Prepared):
+        return
+    method.ready()
+    if isinstance(method, NeedsMasks) and (twice := packages.clash()) is not None:
+        raise UserError(twice)
+
+
+def _reason(step: StageRun, options: Options) -> str | None:
+    """Return which package a stage's method lacks; found by building its task on shapes."""
+    method = step.stage.method
+    try:
+        check(method)
+    except UserError as error:
+        return str(error)
+    dataset = registry.find(step.run.dataset, options.data)
+    try:
+        with seed.third_party("packages", "build"), META:
+            build_task(method, dataset, options.profile.backbones)
+    except FAILURES as failure:
+        told = packages.explain(failure)
+        return None if told is None else str(told)  # other errors are met by the run itself
+    return None
