@@ -43,6 +43,11 @@ LEAVING = ("list", "plan", "status", "doctor", "new", "check", "run", "sweep")
 """Commands that have nothing to clean up when a signal ends them; the last two, until they train
 and handle signals themselves."""
 
+OF_THEIR_OWN = (
+    *("verdict", "figures", "serve", "data", "cost", "audit", "migrate", "export", "new", "check"),
+)
+"""Commands whose modules add their options themselves, in the order of ``harness --help``."""
+
 AGAIN = 1.0
 """Seconds until a command that a signal has not ended is interrupted once more."""
 
@@ -196,32 +201,9 @@ def _parser() -> argparse.ArgumentParser:
     _verify(commands.add_parser("verify", help="check every file against its checksum"))
     _clean(commands.add_parser("clean", help="remove checkpoints that nobody can want any more"))
 
-    from harness.cli.audit import add_parser as add_audit_parser
-    from harness.cli.check import add_parser as add_check_parser
-    from harness.cli.completion import add_parser as add_completion_parser
-    from harness.cli.cost import add_parser as add_cost_parser
-    from harness.cli.data import add_parser as add_data_parser
-    from harness.cli.export import add_parser as add_export_parser
-    from harness.cli.figures import add_parser as add_figures_parser
-    from harness.cli.migrate import add_parser as add_migrate_parser
-    from harness.cli.new import add_parser as add_new_parser
-    from harness.cli.serve import add_parser as add_serve_parser
-    from harness.cli.verdict import add_parser as add_verdict_parser
-
-    for add in (
-        add_verdict_parser,
-        add_figures_parser,
-        add_serve_parser,
-        add_data_parser,
-        add_cost_parser,
-        add_audit_parser,
-        add_migrate_parser,
-        add_export_parser,
-        add_new_parser,
-        add_check_parser,
-    ):
-        add(commands)
-    add_completion_parser(commands, parser)
+    for name in OF_THEIR_OWN:
+        importlib.import_module(f"harness.cli.{name}").add_parser(commands)
+    importlib.import_module("harness.cli.completion").add_parser(commands, parser)
     plugged.add_to_all(parser)
     faults.add_option(parser)
     return parser
