@@ -7,8 +7,9 @@ that the training's numbers are those without it.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,18 +19,10 @@ from harness.data.chosen import choose
 from harness.errors import Damaged
 from harness.store import maps
 from harness.store.maps import Maps
+from harness.train.attending import Attends, class_attention
 from harness.train.images import Images
 from harness.train.loop import EpochCallback, look
 from harness.train.task import Task
-
-
-@runtime_checkable
-class Attends(Protocol):
-    """An encoder that tells how its last block's [CLS] token attends to the patches."""
-
-    def class_attention(self, images: Tensor) -> Tensor:
-        """Return the attention (B, heads, L) of images (B, 3, H, W)."""
-        ...
 
 
 class MapKeeper:
@@ -62,7 +55,9 @@ class MapKeeper:
     def _with(self, epoch: int) -> Maps:
         """Return the maps kept before an epoch, with those of the epoch."""
         encoder: Any = self._task.encoder
-        attention = look(self._task, self._images, encoder.class_attention).float().cpu().numpy()
+        attention = (
+            look(self._task, self._images, partial(class_attention, encoder)).float().cpu().numpy()
+        )
         guided, weights = self._weights(attention.shape[-1])
         now = Maps(
             names=self._images.names,

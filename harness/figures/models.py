@@ -26,20 +26,12 @@ from harness.spec.backbones import VIT
 from harness.spec.recipe import backbone_of
 from harness.store import weights
 from harness.store.record import Record, Records
+from harness.train.attending import Attends, class_attention
 from harness.train.images import load, masks_of, pictures_of
 from harness.train.task import Task, start_task
 
 BATCH = 64
 """Images per forward pass."""
-
-
-@runtime_checkable
-class Attends(Protocol):
-    """An encoder that tells how its last block's [CLS] token attends to the patches."""
-
-    def class_attention(self, images: Tensor) -> Tensor:
-        """Return the attention (B, heads, L) of images (B, 3, H, W)."""
-        ...
 
 
 @runtime_checkable
@@ -201,7 +193,7 @@ def attention(task: Task, inputs: Tensor) -> np.ndarray | None:
     if not isinstance(encoder, Attends):
         return None
     with torch.no_grad():
-        maps = torch.cat([encoder.class_attention(batch) for batch in inputs.split(BATCH)])
+        maps = torch.cat([class_attention(encoder, batch) for batch in inputs.split(BATCH)])
     side = round(maps.shape[-1] ** 0.5)
     return maps.reshape(*maps.shape[:2], side, side).float().numpy()
 

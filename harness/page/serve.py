@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.console import warn
-from harness.errors import UserError
+from harness.errors import UserError, text_of
 from harness.store.status import Running, running
 
 ADDRESS = "127.0.0.1"
@@ -45,7 +46,7 @@ class Pages:
         """
         self.runs = runs
         self._build = build
-        self._version = stamp(runs)
+        self._version, self._refused = stamp(runs), ""
         self._html = build(self._version).encode()
 
     @property
@@ -67,14 +68,15 @@ class Pages:
         Of a page that cannot be built one line is printed, and the last one stays.
         """
         version = stamp(self.runs)
-        if version == self._version:
+        if version in (self._version, self._refused):
             return False
         try:
             html = self._build(version).encode()
         except UserError as error:
+            self._refused = version  # said once, until the records change again
             warn(error)
             return False
-        self._html, self._version = html, version
+        self._html, self._version, self._refused = html, version, ""
         return True
 
     def watch(self, stop: threading.Event) -> None:
@@ -114,12 +116,24 @@ def server(pages: Pages, port: int) -> ThreadingHTTPServer:
     """
     handler = type("Handler", (_Handler,), {"pages": pages})
     try:
-        return ThreadingHTTPServer((ADDRESS, port), handler)
+        return _Server((ADDRESS, port), handler)
     except OSError as error:
         raise UserError(
             f"Cannot listen on {ADDRESS}:{port}: {error.strerror or error}. Give another --port, or"
             " 0 for a free one."
         ) from error
+
+
+class _Server(ThreadingHTTPServer):
+    """A server whose clients may close their connection at any time."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print nothing of a closed connection, and one line of anything else."""
+        error = sys.exception()
+        if error is not None and not isinstance(error, ConnectionError | TimeoutError):
+            warn(f"a request could not be answered: {type(error).__name__}: {text_of(error)}")
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -141,7 +155,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, *, body: bool) -> None:
         assert isinstance(self.server, ThreadingHTTPServer)
         port = self.server.server_port
-        if self.headers.get("Host") not in (f"{ADDRESS}:{port}", f"localhost:{port}"):
+        hosts = self.headers.get_all("Host") or []
+        if len(hosts) != 1 or hosts[0] not in (f"{ADDRESS}:{port}", f"localhost:{port}"):
             self._send(
                 403, "text/plain; charset=utf-8", b"Another host was asked for.\n", body=body
             )

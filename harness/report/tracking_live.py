@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 EVERY = 2.0
 """Seconds between two writes."""
 
-PAUSE = 60.0
+PAUSE = 15.0
 """Seconds until another attempt after a failure."""
 
 WAIT = 30.0
