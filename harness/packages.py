@@ -163,6 +163,12 @@ PACKAGES = (
         requirement="jinja2>=3.1.4",
         use="pages (`--format html`, `harness serve`)",
     ),
+    Package(
+        name="shtab",
+        module="shtab",
+        requirement="shtab>=1.7",
+        use="completion in a shell (`harness completion`)",
+    ),
 )
 """All, in the order in which ``harness doctor`` shows them."""
 
@@ -263,10 +269,15 @@ def explain(error: BaseException) -> UserError | None:
 
 
 def _raised_in_ours(error: BaseException) -> bool:
-    """Whether an import statement of this package itself has failed."""
+    """Whether an import statement of this package itself has failed.
+
+    An import of a user's file passes through ``harness.sources``, which is not what fails.
+    """
+    here = Path(__file__).parent
     files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
-    written = [file for file in files if not file.startswith("<frozen importlib")]
-    return bool(written) and Path(written[-1]).is_relative_to(Path(__file__).parent)
+    passed = ("<frozen importlib", str(here / "sources"))
+    written = [file for file in files if not file.startswith(passed)]
+    return bool(written) and Path(written[-1]).is_relative_to(here)
 
 
 def _importer(error: BaseException) -> Package | None:

@@ -119,4 +119,4 @@ def test_a_helper_is_found_by_the_script_workers_sweeps_and_reports(harness: Har
     assert code == 0, err
     assert "†" in Path("reports/smoke/mine.md").read_text()
     code, out, err = harness("plan", "own/mine.py", "--profile", "smoke")
-    assert "2 done" in out
+    assert "2 stale" in out
