@@ -61,7 +61,7 @@ OF_WRITING = (
     *("--datasets", "--rows", "--metrics", "--seeds", "--split", "--rule", "--probes", "--set"),
     *("--data", "--runs", "--format", "--classes", "--figures", "--no-images"),
     *("--storage", "--study", "--objectives", "--style", "--intervals", "--columns", "--siunitx"),
-    *("--force", "--margins"),
+    *("--force", "--margins", "--no-probes", "--init", "--config"),
 )
 """Options that say what is written, and from which runs; a comparison takes files as they are."""
 

@@ -119,16 +119,16 @@ def _cell(given: GridCell, part: Part, kept: Collection[str] | None, *, siunitx:
     if not given.number:
         words = cell(remark, "textit")
         return replace(words, text=remark + " ".join(marks), tex=words.tex + raised)
-    # No line is broken between the mean, the sign and the deviation.
-    number = tex.escape(given.number).replace(r" $\pm$ ", r"~$\pm$\,")
+    # No line is broken between the sign and the deviation.
+    number = tex.escape(given.number).replace(r"$\pm$ ", r"$\pm$\,")
     if given.rank is not None and not siunitx:
         command = {"best": "textbf", "second": "underline"}[given.rank]
         # The mean alone: TeX breaks no line within what is underlined.
-        mean, space, behind = number.partition("~" if "~" in number else " ")
+        mean, space, behind = number.partition(" ")
         number = rf"\{command}{{{mean}}}{space}{behind}"
     said = f" ({remark})" if remark else ""
     italic = rf" \textit{{{tex.escape(said.strip())}}}" if said else ""
-    text = f"{given.number.replace(' ± ', '±')}{' '.join(marks)}{said}"
+    text = f"{given.number.replace('± ', '±')}{' '.join(marks)}{said}"
     wider = BOLD if given.rank == "best" else ITALIC if remark else 1.0
     return Cell(text=text, tex=f"{number}{raised}{italic}", wider=wider)
 

@@ -96,7 +96,7 @@ def test_every_option_of_writing_is_refused_in_a_comparison() -> None:
     assert group is not None
     choices: Any = group._group_actions[0].choices
     known = {option for a in choices["report"]._actions for option in a.option_strings}
-    used = {"-h", "--help", "--check", "--out", "--profile", "--name"}
+    used = {"-h", "--help", "--check", "--out", "--profile", "--name", "--plugins", "--traceback"}
     assert known == used | {*report.OF_WRITING}
 
 
