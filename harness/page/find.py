@@ -110,11 +110,14 @@ def plans(wanted: Wanted, records: ReadOnce) -> list[Plan]:
             options = replace(
                 wanted.options, profile=profile, seeds=seeds, unprepared=True, probes=True
             )
-            found += [
-                n
-                for p in make_all(tables, options)
-                if (n := _narrowed(p, keys, records)) is not None
-            ]
+            shown = [_narrowed(made, keys, records) for made in make_all(tables, options)]
+            if None in shown:  # real images may be prepared since runs on generated ones
+                others = make_all(tables, replace(options, generated=True))
+                shown = [
+                    one or _narrowed(other, keys, records)
+                    for one, other in zip(shown, others, strict=True)
+                ]
+            found += [one for one in shown if one is not None]
     if found:
         return sorted(found, key=lambda p: [name for name, _ in tables].index(p.name))
     if wanted.everything:

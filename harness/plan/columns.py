@@ -153,6 +153,8 @@ def _probe_columns(column: Column) -> list[Column]:
 def _prepared(dataset: Dataset, options: Options) -> tuple[Dataset, Manifest | None]:
     """Return the data set to use and its manifest, which is None where it is not prepared."""
     manifest = read_manifest(options.data, dataset.name)
+    if manifest is not None and options.generated and _has_generated(dataset, options):
+        manifest = None
     if manifest is not None:
         if dataset.name not in registry.shipped():  # its description can be edited
             check_classes(manifest, dataset)
@@ -162,6 +164,16 @@ def _prepared(dataset: Dataset, options: Options) -> tuple[Dataset, Manifest | N
     if stand_in is None or not (options.profile.phantoms or dataset.name in families):
         return dataset, None
     return registry.find(stand_in), phantom.ensure(options.data, stand_in)
+
+
+def _has_generated(dataset: Dataset, options: Options) -> bool:
+    """Whether a profile takes generated images for a data set, and they are prepared."""
+    name = dataset.phantom
+    return (
+        options.profile.phantoms
+        and name is not None
+        and read_manifest(options.data, name) is not None
+    )
 
 
 def official(dataset: Dataset) -> Manifest:

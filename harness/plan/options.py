@@ -30,6 +30,7 @@ class Options:
         overrides: ``--set`` texts, see ``harness.plan.override``.
         init: weights that the first stage of every row starts from that names none itself.
         probes: also evaluate probes of pre-trained encoders.
+        generated: generated images that are prepared stand in also for real ones that are.
         unprepared: data sets that are not prepared count at their official sizes, for planning.
         data: folder of prepared data sets.
         runs: the run store.
@@ -45,6 +46,7 @@ class Options:
     overrides: tuple[str, ...] = ()
     init: Weights | None = None
     probes: bool = False
+    generated: bool = False
     unprepared: bool = False
     data: Path = Path("data")
     runs: Path = Path("runs")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from harness.data.prepared import Manifest
 from harness.page import find
 from harness.page.build import build
 from harness.page.find import ReadOnce
+from harness.plan import columns
 from harness.spec import profiles
 from harness.store.record import Records
 from tests.conftest import Harness
@@ -122,3 +125,22 @@ def test_a_record_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum("confusion" in run for run in made.data["runs"].values()) == 4
     present = [key for key in read if key in {s.key for s in plan.stage_runs}]
     assert sorted(present) == sorted({s.key for s in plan.stage_runs})
+
+
+def test_runs_on_generated_images_stay_when_real_ones_are_prepared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The real data set that is prepared afterwards has no run yet."""
+    stores.fill(stores.planned(rows=("mae",), seeds=(0,)))
+    read = columns.read_manifest
+
+    def prepared(root: Path, name: str) -> Manifest | None:
+        generated = read(root, "phantom-mri")
+        if name != "btmd" or generated is None:
+            return read(root, name)
+        return replace(generated, dataset="btmd", fingerprint="f" * 64)
+
+    monkeypatch.setattr(columns, "read_manifest", prepared)
+    wanted = stores.wanted("table1")
+    (shown,) = find.plans(wanted, ReadOnce(wanted.options.runs))
+    assert {c.used.name for c in shown.columns if c.asked.name == "btmd"} == {"phantom-mri"}
