@@ -41,7 +41,10 @@ def _aligned(grid: Grid) -> Block | None:
 def _head(grid: Grid, *, aligned: bool, lacking: bool) -> list[str]:
     source = f" ({grid.source})" if grid.source else ""
     below = [f"{note.label}: {note.text}" for note in (*grid.footnotes, *grid.notes)]
-    lines = [f"{grid.title}{source}; all numbers, runs and commits: {grid.context.name}.json"]
+    lines = [
+        f"{grid.title}{source}; all numbers, runs and commits: {grid.context.name}.json"
+        " (--format json)"
+    ]
     if lacking:
         lines.append("Without columns of siunitx: the table is too wide for them.")
     packages = [*tex.PACKAGES, *([tex.CHECK_MARKS] if grid.modules else [])]

@@ -178,7 +178,10 @@ def files(
             stem = name if not found else f"{name}-{len(found) // 2 + 1}"
             part = [f"(Part {place} of {len(pieces)}.)"] if len(pieces) > 1 else []
             text = tex.escape(" ".join([*caption, *([title] if title else []), *part]))
-            found[f"{stem}.tex"] = "\n".join([*head, *piece.lines]) + "\n"
+            kind = "table*" if piece.wide else "table"
+            fits = "the text" if piece.wide else "a column"
+            width = tex.comment(f"As wide as {fits} of a page of two columns: for {kind}.")
+            found[f"{stem}.tex"] = "\n".join([*head, *width, *piece.lines]) + "\n"
             found[f"{stem}-caption.tex"] = (
                 f"% Caption and label of {stem}.tex\n\\caption{{{text}}}\n"
                 f"\\label{{tab:{tex.label(stem)}}}\n"

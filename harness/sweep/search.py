@@ -224,7 +224,8 @@ def _search(study: Study, request: SweepRequest, executor: Executor, *, plain: b
                 break
             name = f"trial {attempt.number}"
             progress = TrialProgress(name, attempt.see, plain=plain)
-            progress.line(f"{name}: {_shown(attempt.values)}")
+            done = sum(trial.state == "complete" for trial in study.trials())
+            progress.line(f"{name}: {_shown(attempt.values)} ({done} of {wanted} finished)")
             result = _attempt(executor, study.design, attempt, progress)
             study.finish(attempt, result)
             if result is None:
@@ -252,6 +253,9 @@ def _attempt(
     except UserError as error:  # a trial that was added to the study by other means
         return Result(accuracy=None, macs=None, error=str(error))
     attempt.note("key", plan.cell_runs[0].run.key())
+    # Parameters of Optuna are shares and steps of these; the dashboard shows both.
+    for dimension, value in attempt.values.items():
+        attempt.note(f"trained with {dimension}", value)
     try:
         result = train(executor, plan, progress)
     except Pruned:

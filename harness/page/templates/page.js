@@ -246,7 +246,7 @@
       el("span", { class: "eyebrow" }, `${cell.profile} · ${cell.table} · ${cell.column}`),
       el("h2", { id: "panel-title" }, cell.row),
       el("p", { class: "value" }, cell.text.split(" ", 1)[0] || "–", el("span", { class: "spread" }, cell.text.slice(cell.text.split(" ", 1)[0].length))),
-      el("p", { class: "spread" }, `published ${cell.paper}`),
+      ...(/\d/.test(cell.paper) ? [el("p", { class: "spread" }, `published ${cell.paper}`)] : []),
       ...verdict(cell),
       ...(runs.length > 1 ? [tabs(cell, chosen)] : []),
       ...(chosen ? one(cell, chosen) : []),
