@@ -143,7 +143,6 @@ def _table(
         notes |= dict.fromkeys((n.label, n.text) for n in (*grid.footnotes, *grid.notes))
         folded[COMPARED] |= dict.fromkeys((n.label, n.text) for n in grid.compared)
         folded[KEYS] |= dict.fromkeys((n.label, n.text) for n in grid.keys)
-    said = () if plan.table.own else remarks(judged)  # of a scale that nothing was published at
     probes = {column.column.name for column in plan.columns if column.column.probe is not None}
     done = {e.key: e.stale for e in entries if e.status == "done" and e.column not in probes}
     return TableView(
@@ -152,7 +151,7 @@ def _table(
         profile=plan.options.profile.name,
         title=plan.table.title,
         source=plan.table.source,
-        caption=(*grid.caption[1:], *(line.removeprefix("* ") for line in said)),
+        caption=(*grid.caption[1:], *(line.removeprefix("* ") for line in remarks(judged))),
         tallies=tuple(_tallies(judged)),
         grids=tuple(views),
         lists=tuple(_lists(judged)),

@@ -211,9 +211,15 @@ def _columns(
 ) -> tuple[GridColumn, ...]:
     quantities = [c.column.cost or _metric(c.column.metric, metrics) for c in columns]
     return tuple(
-        _column(table, c, metric, style, mixed=len(set(quantities)) > 1)
+        _column(table, c, metric, style, mixed=len(set(quantities)) > 1 or _untitled(table, metric))
         for c, metric in zip(columns, quantities, strict=True)
     )
+
+
+def _untitled(table: Table, metric: Quantity) -> bool:
+    """Whether the only metric of a table is one that its title does not name."""
+    name = metric.title.partition(" (")[0]
+    return metric.name != "accuracy" and name.lower() not in table.title.lower()
 
 
 def _column(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import UserError
+from harness.errors import UserError, shown, text_of
 from harness.plan import catalog, naming
 from harness.plan.settings import with_margins
 from harness.ranges import said
+from harness.sources import user_frames
 from harness.spec.sweep import Sweep
 from harness.spec.table import Table
 from harness.store.margins import TableFile
@@ -67,9 +70,37 @@ def experiment_of(given: str | os.PathLike[str] | Table, *, name: str | None = N
     words = os.fspath(given)
     if isinstance(given, Path) and "/" not in words:
         words = f"./{words}"  # a path, not a name
-    stem, table = catalog.load(words)
+    with _told():
+        stem, table = catalog.load(words)
     place = catalog.place(words)
     return Experiment(name=stem, table=table, words=words, file=TableFile(name=stem, place=place))
+
+
+def path_of(name: str, value: object) -> Path:
+    """Return an argument as a path.
+
+    Raises:
+        UserError: it is none; ``name`` is that of the argument.
+    """
+    if not isinstance(value, str | os.PathLike) or isinstance(os.fspath(value), bytes):
+        raise UserError(f"{name} is {said(value)}; give a path, as a text or a pathlib.Path.")
+    return Path(value)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn what a user's file raises while it is loaded into one line; it ends no process."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        at = user_frames.last_line(error)
+        if at is None:
+            raise
+        first = text_of(error).strip().partition("\n")[0]
+        what = shown(f"{type(error).__name__}: {first}".rstrip(": "))
+        raise UserError(f"{at[0]}, line {at[1]}: {what}.") from error
 
 
 def with_margins_of(experiment: Experiment, margins: dict[str, float]) -> Table:

@@ -17,11 +17,12 @@ from harness.plan import catalog, finished
 from harness.plan.options import Options
 from harness.plan.settings import Settings, folder_of
 from harness.provenance import choose_device
+from harness.ranges import said
 from harness.report import check_table, check_ties
 from harness.report.plan_grid import Making
 from harness.report.values import Entry
 from harness.results import part
-from harness.results.experiment import experiment_of
+from harness.results.experiment import experiment_of, path_of
 from harness.results.part import Images, Page, Part
 from harness.results.readable import readable
 from harness.results.result import Result
@@ -61,7 +62,12 @@ def load(
         UserError: there is nothing of that kind, or it cannot be read.
     """
     with readable():
-        path = folder_of("HARNESS_RUNS", "runs") if place is None else Path(place)
+        path = folder_of("HARNESS_RUNS", "runs") if place is None else path_of("place", place)
+        if not isinstance(experiments, str | Table | Sequence | None):
+            raise UserError(
+                f"experiments is {said(experiments)}; give a name, a path, a list of them or a"
+                " table."
+            )
         own = {"experiments": experiments, "profile": profile, "data": data, **given}
         if path.is_dir() and (_is_store(path) or not compact.paths(path)):
             return _of_store(path, own)

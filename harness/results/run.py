@@ -6,7 +6,6 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, TypedDict, Unpack, cast
 
 from harness.console import note
@@ -24,7 +23,7 @@ from harness.report import mirror
 from harness.report.plan_grid import Making
 from harness.report.tracking_plan import Source
 from harness.results import part
-from harness.results.experiment import Experiment, experiment_of, with_margins_of
+from harness.results.experiment import Experiment, experiment_of, path_of, with_margins_of
 from harness.results.readable import readable
 from harness.results.result import Result
 from harness.results.train import Training, train
@@ -71,7 +70,7 @@ def settings(config: Place | None, given: Mapping[str, Any]) -> Settings:
     Raises:
         UserError: a setting is unknown, has a wrong type or leaves its range.
     """
-    base = Settings() if config is None else read(Path(config))
+    base = Settings() if config is None else read(path_of("config", config))
     known = Given.__annotations__
     for name in given:
         if name not in known:

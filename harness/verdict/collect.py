@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.console import warn
+from harness.data import registry as datasets
 from harness.errors import Damaged
 from harness.evaluate import registry
 from harness.plan.columns import ColumnPlan
@@ -61,7 +62,9 @@ def collect(plan: Plan, *, margin: Margin | None = None, known: Read | None = No
         context = report_collect.column_context(plan, column) if column.prepared else None
         common = _scale(plan, column)
         n = context.n if context is not None else None
-        stated = stated_images(plan.table, column.column) or column.asked.sizes.get("eval")
+        # The sizes of a user's data set are nobody's published ones.
+        known_sizes = column.asked.sizes if column.asked.name in datasets.shipped() else {}
+        stated = stated_images(plan.table, column.column) or known_sizes.get("eval")
         scale[name] = (*common, *facts.other_images(n, stated))
         surroundings = _Surroundings(
             column=column,

@@ -225,7 +225,9 @@ def lines_of(
 
 def remarks(verdict: TableVerdict) -> tuple[str, ...]:
     """Return what holds for all verdicts on a table: that it is a part, its scale, its margins."""
-    return remarks_of(verdict.narrowed, verdict.margin, verdict.scale)
+    # A table that reproduces nothing has no scale that it could differ from.
+    scale = () if verdict.plan.table.own else verdict.scale
+    return remarks_of(verdict.narrowed, verdict.margin, scale)
 
 
 def remarks_of(narrowed: str, margin: Margin | None, scale: Sequence[str]) -> tuple[str, ...]:

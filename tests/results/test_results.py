@@ -273,3 +273,23 @@ def test_the_page_describes_every_column_and_setting() -> None:
         assert f"| `{name}` | {text} |" in page
     for name in OPTIONS:
         assert f"`{name}`" in page
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [("raise SystemExit(3)", "SystemExit: 3"), ("undefined_name", "NameError: name 'undefined")],
+)
+def test_a_file_that_raises_ends_no_process(statement: str, said: str) -> None:
+    Path("own.py").write_text(f'"""Mine."""\n{statement}\nEXPERIMENT = None\n')
+    with pytest.raises(h.UserError, match=r"own\.py, line 2: " + said):
+        h.run("own.py", profile="smoke")
+
+
+@pytest.mark.parametrize("value", [3, b"runs", 1.5])
+def test_what_is_no_path_is_told(value: Any) -> None:
+    with pytest.raises(h.UserError, match=r"place is .*give a path"):
+        h.load(value)
+    with pytest.raises(h.UserError, match=r"config is .*give a path"):
+        h.run("table1", config=value)
+    with pytest.raises(h.UserError, match=r"experiments is 3; give a name"):
+        h.load("runs", experiments=3)  # type: ignore[arg-type]
