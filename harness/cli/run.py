@@ -13,9 +13,11 @@ from harness.execute.stage import ExecutionOptions
 from harness.execute.workers import work_on_plan
 from harness.interrupt import Stop
 from harness.plan import finished
+from harness.plan.stale import stale_keys
 from harness.provenance import choose_device
 from harness.report import mirror
 from harness.results.train import Training, prepare, train
+from harness.store.record import Records
 from harness.verdict.table import TableVerdict, judge_plan, remarks, summary
 
 
@@ -63,6 +65,12 @@ def run(args: argparse.Namespace) -> int:
             f"{outcome.trained} stages trained, {outcome.found} found done,"
             f" {len(outcome.failed)} failed. Written: {', '.join(str(p) for p in paths)}"
         )
+        if others := len(stale_keys(shown, Records(shown.options.runs))):
+            note(
+                f"{others} of the stages that are shown were made by other sources than the present"
+                " ones (†): --stale trains them again. A method that is copied, or becomes another"
+                " one, needs another key_name."
+            )
         verdict = judge_plan(finished.shown(plan), file=file)
         _say_verdict(verdict, args.experiment)
         if args.track == "on":
