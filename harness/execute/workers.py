@@ -83,7 +83,8 @@ def train_plan(
     if left := len(unfinished) - len(failed):
         raise UserError(
             f"All workers have ended, and {counted(left, 'stage')}"
-            f" {'is' if left == 1 else 'are'} not trained; see the messages above. The same command continues from the last checkpoints."
+            f" {'is' if left == 1 else 'are'} not trained; see the messages above. The same command"
+            " continues from the last checkpoints."
         )
     if trained is None:
         trained = len(missing) - len(unfinished)

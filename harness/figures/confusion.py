@@ -25,8 +25,12 @@ STEM = "confusion"
 NAME = 10
 """Characters of a class's name."""
 
-NAMES, CELL = 0.85, 0.24
-"""Inches that the classes' names take, and that a number takes at least."""
+BESIDE, CELL = 0.3, 0.22
+"""Inches that the word beside the classes' names takes, and that a number takes at least."""
+
+
+WIDEST = 0.45
+"""Inches that a number takes at most."""
 
 
 def make(request: Request) -> Made:
@@ -115,12 +119,14 @@ def _csv(dataset: DatasetClasses) -> Iterator[dict[str, Cell]]:
 def draw(dataset: DatasetClasses, how: Style) -> Figure:
     """Draw a matrix per row, side by side as the width allows."""
     rows, count = finished(dataset), len(dataset.classes)
-    across = max(1, min(len(rows), int((how.width - NAMES) / (CELL * count + 0.15))))
+    names = fold.all_folded(dataset.classes, NAME, 1)
+    left = BESIDE + max(fold.width(name, 7) for name in names)
+    across = max(1, min(len(rows), int((how.width - left) / (CELL * count + 0.12))))
     down = -(-len(rows) // across)
-    side = (how.width - NAMES) / across - 0.15
+    side = min(WIDEST * count, (how.width - left) / across - 0.12)
     # Where the last line is not full, the line before it has names below it, too.
     named = 1 if len(rows) % across == 0 else min(down, 2)
-    figure = style.new(how, down * (side + 0.45) + named * (NAMES + 0.2))
+    figure = style.new(how, down * (side + 0.45) + named * (left + 0.2))
     figure.set_layout_engine("compressed")
     grid = list(figure.subplots(down, across, squeeze=False).flat)
     for axis in grid[len(rows) :]:
@@ -128,7 +134,6 @@ def draw(dataset: DatasetClasses, how: Style) -> Figure:
     titles = fold.all_folded(
         [row.label for row in rows], round(13 * side), 3, names=[row.row.name for row in rows]
     )
-    names = fold.all_folded(dataset.classes, NAME, 1)
     for number, (axis, row) in enumerate(zip(grid, rows, strict=False)):
         _matrix(axis, row, side / count)
         axis.set_title(titles[number])

@@ -29,6 +29,9 @@ STEM = "forest"
 LINE, HEAD, TITLE = 0.19, 0.36, 0.14
 """Heights in inches of a line of a row, of a column's axis, and of a line of its title."""
 
+WIDE = 5.0
+"""Width in inches from which verdicts stand in one line."""
+
 SHARE = 100.0
 """Factor of metrics that are shares in percent, and the most that they can be."""
 
@@ -220,24 +223,38 @@ def _row(block: Block, item: Item) -> dict[str, CsvCell]:
 
 def draw(shown: Sequence[Block], how: Style) -> Figure:
     """Draw the columns below one another; rows from top to bottom."""
-    letters = 18 if how.width < 5 else 40
-    labels = [
-        fold.all_folded(
-            [item.label for item in block.items], letters, 2, names=[i.row for i in block.items]
-        )
-        for block in shown
-    ]
+    letters, said = (round(5.5 * how.width), 13) if how.width < WIDE else (40, 40)
     titles = [fold.folded(block.title, round(12.5 * how.width), 3) for block in shown]
+    texts = [_texts(block, letters, said) for block in shown]
     heights = [
-        HEAD + TITLE * _lines(title) + LINE * sum(map(_lines, names))
-        for title, names in zip(titles, labels, strict=True)
+        HEAD + TITLE * _lines(title) + LINE * sum(max(map(_lines, pair)) for pair in pairs)
+        for title, pairs in zip(titles, texts, strict=True)
     ]
+    beside = max(_inches(name) for pairs in texts for name, _ in pairs) + max(
+        _inches(verdict) for pairs in texts for _, verdict in pairs
+    )
     figure = style.new(how, sum(heights))
     axes = list(figure.subplots(len(shown), 1, squeeze=False, height_ratios=heights)[:, 0])
-    for block, names, axis in zip(shown, labels, axes, strict=True):
-        _block(axis, block, names)
+    for block, pairs, axis in zip(shown, texts, axes, strict=True):
+        _block(axis, block, pairs)
+        # A number on the axis takes up to half an inch.
+        bins = max(1, min(5, int((how.width - beside) / 0.45)))
+        axis.locator_params(axis="x", nbins=bins, min_n_ticks=1)
     _head(figure, axes, titles)
     return figure
+
+
+def _texts(block: Block, letters: int, said: int) -> list[tuple[str, str]]:
+    """Return the name of each row and its verdict, folded."""
+    names = fold.all_folded(
+        [item.label for item in block.items], letters, 2, names=[item.row for item in block.items]
+    )
+    verdicts = [fold.folded(item.verdict, said, 2) for item in block.items]
+    return list(zip(names, verdicts, strict=True))
+
+
+def _inches(text: str) -> float:
+    return max(fold.width(line, 7) for line in text.split("\n"))
 
 
 def _lines(text: str) -> int:
@@ -255,34 +272,34 @@ def _head(figure: Figure, axes: Sequence[Axes], titles: Sequence[str]) -> None:
         axis.set_title(title, loc="left", x=(0.01 - frame.x0) / frame.width)
 
 
-def _block(axis: Axes, block: Block, names: Sequence[str]) -> None:
+def _block(axis: Axes, block: Block, texts: Sequence[tuple[str, str]]) -> None:
     places, place = [], 0.0
-    for name in names:
-        places.append(place + _lines(name) / 2)
-        place += _lines(name)
+    for pair in texts:
+        lines = max(map(_lines, pair))
+        places.append(place + lines / 2)
+        place += lines
     low, high = _limits(block)
     axis.set(xlim=(low, high), ylim=(place, 0), yticks=places)
-    for item, y in zip(block.items, places, strict=True):
+    for item, y, (_, verdict) in zip(block.items, places, texts, strict=True):
         _ours(axis, item, y, (low, high))
         if item.paper is not None:
             axis.plot(
                 [item.paper], [y], "D", color="black", markersize=4, fillstyle="none", clip_on=False
             )
         axis.axhline(y, color=style.FAINT, linewidth=0.4, zorder=0)
-        if item.verdict:
+        if verdict:
             axis.text(
-                1.04,
+                1.06,
                 y,
-                item.verdict,
+                verdict,
                 transform=axis.get_yaxis_transform(),
                 va="center",
                 fontsize=6.5,
                 color=style.NEUTRAL,
             )
-    axis.set_yticklabels(names)
+    axis.set_yticklabels([name for name, _ in texts])
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
-    axis.locator_params(axis="x", nbins=4)
 
 
 def _ours(axis: Axes, item: Item, y: float, limits: tuple[float, float]) -> None:

@@ -7,7 +7,7 @@ A stage that several rows share is shown once, under the first of them. Numbers 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness.plan import outputs
 from harness.plan.columns import ColumnPlan
@@ -98,7 +98,7 @@ class Page:
     context: Context
     dataset: str
     data: str
-    looks: Mapping[str, Look]
+    looks: Mapping[str, Look] = field(default_factory=dict)
 
 
 def pages(plan: Plan, context: Context) -> tuple[Page, ...]:

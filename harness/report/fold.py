@@ -49,8 +49,8 @@ def all_folded(
             room = letters - 2 if lines > 1 else letters // 2
             ends = [f" ({end})" for end in all_folded([names[i] for i in same], room, 1)]
             short[number] = _headed(texts[number], ends[same.index(number)], letters, lines)
-    for number, same in _alike(short):
-        end = f" #{same.index(number) + 1}"
+    for number, _ in _alike(short):
+        end = f" #{number + 1}"
         short[number] = _headed(texts[number], end, letters, lines)
     return short
 
