@@ -10,6 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from harness.report import fold, style
 from harness.report.constant import UNEXPLAINED
 from harness.report.labels import Named, place
@@ -183,10 +185,9 @@ def _share(marker: str) -> float:
 
     shape = MarkerStyle(marker)
     corners = shape.get_path().transformed(shape.get_transform()).to_polygons()[0]
-    ends = [(float(x), float(y)) for x, y in corners]
+    x, y = np.asarray(corners, float).T
     # The shoelace formula over the corners, the first of which follows the last.
-    pairs = zip(ends, ends[1:] + ends[:1], strict=True)
-    return abs(sum(a * d - c * b for (a, b), (c, d) in pairs)) / 2
+    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
 
 
 def to_rgba(colour: str, alpha: float) -> tuple[float, float, float, float]:
