@@ -13,6 +13,7 @@ from harness.store import clean
 from harness.store.clean import Leftover, leftovers
 from harness.store.kinds import BY_DEFAULT, KINDS, sums
 from harness.store.record import Records
+from harness.wording import counted
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     for file in unneeded:
         console.say(f"{_bytes(file.size):>10}  {file.path.relative_to(args.runs)}  ({file.why})")
     console.say(*_by_kind(records, unneeded))
-    total = f"{len(unneeded)} files, {_bytes(sum(file.size for file in unneeded))}"
+    total = f"{counted(len(unneeded), 'file')}, {_bytes(sum(file.size for file in unneeded))}"
     if args.dry_run or not unneeded:
         console.say(f"{total} would be removed.")
         return 0

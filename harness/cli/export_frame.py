@@ -8,6 +8,7 @@ from typing import Any
 from harness.cli import configuring, options
 from harness.console import note, say
 from harness.errors import UserError
+from harness.wording import counted
 
 FORMATS = ("parquet", "csv", "json")
 """Formats of a frame, as ``harness.report.frame_file`` writes them."""
@@ -70,5 +71,5 @@ def run(args: argparse.Namespace) -> int:
         existing.refuse_tracked((args.to,))
         frame_file.look(args.to)
     frame_file.write(frame, args.to, form)
-    note(f"Written: {args.to}, {len(frame)} rows")
+    note(f"Written: {args.to}, {counted(len(frame), 'row')}")
     return 0

@@ -11,6 +11,7 @@ from typing import Any
 from harness.cli import configuring, options
 from harness.console import note, say
 from harness.ranges import said
+from harness.wording import counted
 
 DESCRIPTION = """Draw figures of finished runs as SVG, PDF and PNG, each with its data (JSON, CSV)
 and its caption (text, Markdown). Nothing is trained; where something that a figure needs was not
@@ -29,11 +30,14 @@ def width(text: str) -> float:
     """Parse a width such as 3.25in, 84mm or 246pt; return inches."""
     found = re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+) ?(in|cm|mm|pt)", text.strip())
     inches = float(found[1]) * UNITS[found[2]] if found else 0.0
-    if not 1 <= inches <= 40:
+    from harness.report.style import LEAST, MOST
+
+    if not LEAST - 1e-9 <= inches <= MOST:
         raise argparse.ArgumentTypeError(
-            f"{said(text)} is no width; give a number with in, cm, mm or pt, from 1in to 40in"
+            f"{said(text)} is no width; give a number with in, cm, mm or pt, from {LEAST:g}in"
+            f" (names would overlap in a narrower figure) to {MOST:g}in"
         )
-    return inches
+    return max(inches, LEAST)
 
 
 def formats(text: str) -> tuple[str, ...]:
@@ -129,7 +133,7 @@ def run(args: argparse.Namespace) -> int:
         paths = write.write(made, folder, how, args.format)
         say(f"{paths[0].with_suffix('')}: {', '.join(path.suffix[1:] for path in paths)}")
         drawn += 1
-    say(f"{drawn} figures drawn in {folder}." if drawn else "No figure could be drawn.")
+    say(f"{counted(drawn, 'figure')} drawn in {folder}." if drawn else "No figure could be drawn.")
     return 0 if drawn else 1
 
 

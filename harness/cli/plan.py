@@ -13,6 +13,7 @@ from harness.execute import lacking
 from harness.plan import plan, summary
 from harness.spec.profiles import PAPER
 from harness.store.record import Records
+from harness.wording import counted
 
 
 def run(args: argparse.Namespace) -> int:
@@ -28,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     facts = summary.overview(plans, records)
     if args.cost or args.rate or (args.cost is None and options.profile.name == PAPER.name):
         stages = summary.unique_loads(plans, records)
-        note(f"Counting {len(stages)} stages on shapes ...")
+        note(f"Counting {counted(len(stages), 'stage')} on shapes ...")
         facts["work"] = estimate.estimate(plans, stages, args.rate)
     if args.json:
         say_json(facts)

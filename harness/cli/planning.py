@@ -18,6 +18,7 @@ from harness.plan.settings import Settings, profile_of, with_margins
 from harness.spec.profile import Profile
 from harness.spec.table import Table
 from harness.store.margins import TableFile
+from harness.wording import named
 
 LAUNCHING = ("--jobs", "--launcher")
 """Options of how the work is started; they are not passed to workers."""
@@ -48,10 +49,11 @@ def given_margins(args: argparse.Namespace) -> Mapping[str, float]:
 def with_finished(args: argparse.Namespace, plan: Plan, *, tell: bool = True) -> Plan:
     """Return a plan with all finished seeds where the command names none; a line says which."""
     whole = finished.shown(plan)
-    further = ", ".join(map(str, whole.seeds[len(plan.seeds) :]))
+    further = whole.seeds[len(plan.seeds) :]
     if tell and further:
         (note if _prints_json(args) else say)(
-            f"{plan.name}: finished runs of seeds {further} are shown, too; --seeds selects."
+            f"{plan.name}: finished runs of {named('seed', further)} are shown, too;"
+            " --seeds selects."
         )
     return whole
 

@@ -19,6 +19,7 @@ from harness.report import check
 from harness.spec import profiles
 from harness.sweep import publish
 from harness.verdict import committed
+from harness.wording import counted
 
 
 def run(args: argparse.Namespace) -> int:
@@ -95,7 +96,9 @@ def _check(args: argparse.Namespace) -> int:
     if checked.pictures:
         say(f"Pictures that no records name, not compared: {listed(checked.pictures)}.")
     say(
-        f"{len(checked.tables)} tables and pages compared with what they are made from,"
-        f" {len(checked.differences)} differences, {len(checked.warnings)} warnings."
+        f"{counted(len(checked.tables), 'table or page', 'tables and pages')} compared with what"
+        f" {'it is' if len(checked.tables) == 1 else 'they are'} made from,"
+        f" {counted(len(checked.differences), 'difference')},"
+        f" {counted(len(checked.warnings), 'warning')}."
     )
     return 1 if checked.differences else 0

@@ -19,6 +19,7 @@ from harness.report import mirror
 from harness.results.train import Training, prepare, train
 from harness.store.record import Records
 from harness.verdict.table import TableVerdict, judge_plan, remarks, summary
+from harness.wording import counted
 
 
 def run(args: argparse.Namespace) -> int:
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         paths = write_tables(args, shown, written_plans(args, shown), device, measure=True)
         empty.tell(shown, args.experiment)
         say(
-            f"{outcome.trained} stages trained, {outcome.found} found done,"
+            f"{counted(outcome.trained, 'stage')} trained, {outcome.found} found done,"
             f" {len(outcome.failed)} failed. Written: {', '.join(str(p) for p in paths)}"
         )
         if others := len(stale_keys(shown, Records(shown.options.runs))):

@@ -17,6 +17,7 @@ from harness.execute.renewal import Renewal
 from harness.execute.stage import ExecutionOptions
 from harness.execute.workers import train_plan
 from harness.plan.plan import Plan
+from harness.wording import counted
 
 
 def check(args: argparse.Namespace) -> None:
@@ -48,14 +49,20 @@ def train(
     again = of(args, plan)
     taken = renewal.adopt(again, note)  # what a command had finished when it was interrupted
     if taken:
-        say(f"{taken} stages had been trained again already; their records are in place.")
+        say(
+            f"{counted(taken, 'stage')} had been trained again already;"
+            f" {'its record is' if taken == 1 else 'their records are'} in place."
+        )
         again = of(args, plan)
     for title in again.left:
         note(f"stays stale: {title}: a stage before it is not finished; `harness run` trains it")
     if not again.stale:
         say("Nothing that can be trained again is stale.")
         return Outcome(trained=0, found=0, failed=())
-    say(f"{len(again.stale)} stages are stale and trained again.")
+    say(
+        f"{counted(len(again.stale), 'stage')} {'is' if len(again.stale) == 1 else 'are'} stale and"
+        " trained again."
+    )
     renewal.prepare(again)
     outcome = train_plan(again.plan, device, execution, launch)
     renewal.adopt(again, note)

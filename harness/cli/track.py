@@ -14,6 +14,7 @@ from harness.report import tracking, tracking_plan
 from harness.report.tracking import Mirrored
 from harness.sweep import publish
 from harness.verdict.table import judge_plan
+from harness.wording import counted
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,4 +48,4 @@ def _say(name: str, count: int, mirrored: Mirrored) -> None:
     elif not mirrored.written and not mirrored.failures:
         say(f"{name}: MLflow has all {count} finished runs, nothing to mirror.")
     else:
-        say(f"{name}: {mirrored.written} runs mirrored to MLflow.")
+        say(f"{name}: {counted(mirrored.written, 'run')} mirrored to MLflow.")

@@ -9,6 +9,7 @@ from harness.console import say, say_json
 from harness.data.verify import damage, stores
 from harness.store import verify
 from harness.store.verify import Count, Finding
+from harness.wording import counted
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
             say(f"         kept as {kept}")
     for path in verify.aside(args.runs):
         say(f"set aside before: {path}")
-    say(f"{count.files} files checked, {len(findings)} damaged.")
+    say(f"{counted(count.files, 'file')} checked, {len(findings)} damaged.")
     return 1 if findings else 0
 
 

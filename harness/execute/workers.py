@@ -26,6 +26,7 @@ from harness.plan.plan import Plan, StageRun
 from harness.progress import Progress
 from harness.store.record import Record, Records
 from harness.train.pixels import free_memory
+from harness.wording import counted
 
 
 def train_plan(
@@ -79,10 +80,11 @@ def train_plan(
         trained = sum(counts) if len(counts) == len(ends) else None
     unfinished = pending(missing, records)
     failed = _failed_now(unfinished, records, retried)
-    if len(failed) < len(unfinished):
+    if left := len(unfinished) - len(failed):
         raise UserError(
-            f"All workers have ended, and {len(unfinished) - len(failed)} stages are not trained;"
-            " see the messages above. The same command continues from the last checkpoints."
+            f"All workers have ended, and {counted(left, 'stage')}"
+            f" {'is' if left == 1 else 'are'} not trained; see the messages above. The same command"
+            " continues from the last checkpoints."
         )
     if trained is None:
         trained = len(missing) - len(unfinished)

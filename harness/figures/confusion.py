@@ -10,10 +10,11 @@ import numpy as np
 from harness.errors import UserError
 from harness.figures.values import Cell, Drawing, Made, Missing, Request, facts, file_name
 from harness.figures.values import caption as caption_of
-from harness.report import classes, style
+from harness.report import classes, fold, style
 from harness.report.classes import DatasetClasses, RowClasses
 from harness.report.numbers import fixed
 from harness.report.style import Style
+from harness.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,8 +25,12 @@ STEM = "confusion"
 NAME = 10
 """Characters of a class's name."""
 
-NAMES, CELL = 0.85, 0.24
-"""Inches that the classes' names take, and that a number takes at least."""
+BESIDE, CELL = 0.3, 0.22
+"""Inches that the word beside the classes' names takes, and that a number takes at least."""
+
+
+WIDEST = 0.45
+"""Inches that a number takes at most."""
 
 
 def make(request: Request) -> Made:
@@ -43,7 +48,7 @@ def make(request: Request) -> Made:
                 (
                     "Rows: labels; columns: predicted classes; numbers: percent of the label's"
                     f" images, mean over the seeds, {request.context.rule} epoch.",
-                    f"{rows[0].runs[0].n} images.",
+                    f"{counted(rows[0].runs[0].n, 'image')}.",
                 ),
                 column=dataset.column,
             ),
@@ -114,31 +119,34 @@ def _csv(dataset: DatasetClasses) -> Iterator[dict[str, Cell]]:
 def draw(dataset: DatasetClasses, how: Style) -> Figure:
     """Draw a matrix per row, side by side as the width allows."""
     rows, count = finished(dataset), len(dataset.classes)
-    across = max(1, min(len(rows), int((how.width - NAMES) / (CELL * count + 0.15))))
+    names = fold.all_folded(dataset.classes, NAME, 1)
+    left = BESIDE + max(fold.width(name, 7) for name in names)
+    across = max(1, min(len(rows), int((how.width - left) / (CELL * count + 0.12))))
     down = -(-len(rows) // across)
-    side = (how.width - NAMES) / across - 0.15
+    side = min(WIDEST * count, (how.width - left) / across - 0.12)
     # Where the last line is not full, the line before it has names below it, too.
     named = 1 if len(rows) % across == 0 else min(down, 2)
-    figure = style.new(how, down * (side + 0.45) + named * (NAMES + 0.2))
-    grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
-    for number, axis in enumerate(grid.flat):
-        if number >= len(rows):
-            axis.set_axis_off()
-            continue
-        _matrix(axis, rows[number], side / count)
-        axis.set_title(style.folded(rows[number].label, round(15 * side), 2))
-    names = [style.folded(name, NAME, 1) for name in dataset.classes]
-    for number, axis in enumerate(grid.flat):
+    figure = style.new(how, down * (side + 0.45) + named * (left + 0.2))
+    figure.set_layout_engine("compressed")
+    grid = list(figure.subplots(down, across, squeeze=False).flat)
+    for axis in grid[len(rows) :]:
+        axis.set_axis_off()
+    titles = fold.all_folded(
+        [row.label for row in rows], round(13 * side), 3, names=[row.row.name for row in rows]
+    )
+    for number, (axis, row) in enumerate(zip(grid, rows, strict=False)):
+        _matrix(axis, row, side / count)
+        axis.set_title(titles[number])
         # The last matrix of each column has the names, also where the last line is not full.
-        if number < len(rows):
-            lowest = number + across >= len(rows)
-            axis.set_xticks(range(count), names, rotation=90)
-            axis.tick_params(labelbottom=lowest, length=0)
-            axis.set_yticks(range(count), names)
-            if number % across == 0:
-                axis.set_ylabel("label")
-            if lowest:
-                axis.set_xlabel("predicted")
+        lowest, first = number + across >= len(rows), number % across == 0
+        axis.set_xticks(range(count), names if lowest else [""] * count, rotation=90)
+        axis.set_yticks(range(count), names if first else [""] * count)
+        axis.tick_params(length=0)
+        if first:
+            axis.set_ylabel("label")
+        if lowest:
+            axis.set_xlabel("predicted")
+    style.trim(figure)
     return figure
 
 

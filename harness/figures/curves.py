@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.evaluate import registry
 from harness.figures.values import (
     Cell,
     Drawing,
     Made,
+    Missing,
     Request,
     cell_runs,
     datasets,
@@ -19,7 +22,8 @@ from harness.figures.values import (
 )
 from harness.figures.values import caption as caption_of
 from harness.plan.columns import ColumnPlan
-from harness.report import style
+from harness.report import fold, looks, style
+from harness.report.looks import Look
 from harness.report.style import Style
 from harness.stats import intervals
 from harness.store.record import Records
@@ -66,21 +70,44 @@ class Line:
     label: str
     stages: tuple[Trained, ...]
 
+    look: Look
+
     def points(self, name: str) -> list[tuple[int, tuple[float, ...]]]:
-        """Return epochs (from 1) at which all seeds have a figure, and its values by seed."""
+        """Return epochs (from 1) at which all seeds have a figure, and its values by seed.
+
+        Epochs with a value that cannot be drawn are left out.
+        """
         columns = zip(*(s.history for s in self.stages), strict=False)
         every = [tuple(h[name] for h in c if name in h) for c in columns]
-        return [(e, v) for e, v in enumerate(every, 1) if len(v) == len(self.stages)]
+        return [
+            (e, v)
+            for e, v in enumerate(every, 1)
+            if len(v) == len(self.stages) and all(map(style.drawable, v))
+        ]
+
+    def too_large(self, name: str) -> int:
+        """Return how many values of a figure are too large to be drawn."""
+        every = [h[name] for s in self.stages for h in s.history if name in h]
+        return sum(not style.drawable(v) and not math.isnan(v) for v in every)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """A figure of one phase: its name in the histories, its title and its lines."""
+    """A figure of one phase.
+
+    Attributes:
+        phase: of the stages.
+        name: in the histories.
+        title: of the panel.
+        lines: a row, or rows that share stages, each.
+        factor: from the value in a history to that drawn: 100 for a share in percent.
+    """
 
     phase: str
     name: str
     title: str
     lines: tuple[Line, ...]
+    factor: float = 1.0
 
 
 def make(request: Request) -> Made:
@@ -91,12 +118,26 @@ def make(request: Request) -> Made:
             rows = list(cell_runs(request.plan, column))
             yield unfinished(request, STEM, rows, column.used.name)
             continue
-        yield _drawing(request, column, panels(by_phase))
+        shown = panels(by_phase)
+        left_out = style.left_out(
+            sum(
+                line.too_large(name)
+                for of_phase in by_phase.values()
+                for name in ("loss/total", _metric(of_phase))
+                for line in of_phase
+                if name
+            )
+        )
+        if left_out:
+            yield Missing(name=STEM, why=f"{column.used.name}: {left_out.rstrip('.')}")
+        if shown:
+            yield _drawing(request, column, shown, left_out)
 
 
 def lines(request: Request, column: ColumnPlan) -> dict[str, list[Line]]:
     """Return the finished stages by phase; stages that rows share are one line of all of them."""
     records = Records(request.plan.options.runs)
+    look = looks.of_table(request.plan.whole)
     found: dict[str, dict[tuple[str, ...], Line]] = {}
     for row, runs in cell_runs(request.plan, column).items():
         for number, stage in enumerate(runs[0].run.stages, 1):
@@ -116,11 +157,12 @@ def lines(request: Request, column: ColumnPlan) -> dict[str, list[Line]]:
             if not stages:
                 continue
             same = found.setdefault(stage.phase, {})
-            keys, label = tuple(s.key for s in stages), style.clean(runs[0].row.label)
+            keys, label = tuple(s.key for s in stages), fold.clean(runs[0].row.label)
             before = same.get(keys)
             rows = (row,) if before is None else (*before.rows, row)
             label = label if before is None else f"{before.label}; {label}"
-            same[keys] = Line(rows=rows, label=label, stages=tuple(stages))
+            line = Line(rows=rows, label=label, stages=tuple(stages), look=looks.shared(look, rows))
+            same[keys] = line
     return {phase: list(same.values()) for phase, same in found.items()}
 
 
@@ -131,10 +173,22 @@ def panels(by_phase: dict[str, list[Line]]) -> tuple[Panel, ...]:
         for name in ("loss/total", _metric(shown)):
             having = tuple(line for line in shown if name and line.points(name))
             if name and having:
-                what = "loss" if name == "loss/total" else name.removeprefix("eval/")
-                title = f"{PHASES.get(phase, phase)}: {what.replace('_', ' ')}"
-                drawn.append(Panel(phase=phase, name=name, title=title, lines=having))
+                what, factor = _quantity(name)
+                title = f"{PHASES.get(phase, phase)}: {what}"
+                drawn.append(
+                    Panel(phase=phase, name=name, title=title, lines=having, factor=factor)
+                )
     return tuple(drawn)
+
+
+def _quantity(name: str) -> tuple[str, float]:
+    """Return the title of a figure of histories, and the factor from its value to the title's."""
+    if name == "loss/total":
+        return "loss", 1.0
+    metric = registry.known().get(name.removeprefix("eval/"))
+    if metric is None:
+        return name.removeprefix("eval/").replace("_", " "), 1.0
+    return metric.title, metric.factor
 
 
 def _metric(shown: Sequence[Line]) -> str | None:
@@ -156,7 +210,9 @@ def is_relative(panel: Panel) -> bool:
     return panel.name == "loss/total" and min(first) > 0 and max(first) / min(first) > FAR
 
 
-def _drawing(request: Request, column: ColumnPlan, shown: tuple[Panel, ...]) -> Drawing:
+def _drawing(
+    request: Request, column: ColumnPlan, shown: tuple[Panel, ...], left_out: str
+) -> Drawing:
     several = len(request.plan.seeds) > 1
     band = "Lines: mean over the seeds; band: lowest to highest seed." if several else ""
     relative = ""
@@ -172,7 +228,12 @@ def _drawing(request: Request, column: ColumnPlan, shown: tuple[Panel, ...]) -> 
         caption=caption_of(
             request,
             f"Learning curves: {request.plan.table.title}",
-            (band, relative, f"Metrics are of the {where} images after every epoch."),
+            (
+                band,
+                relative,
+                f"Metrics are of the {where} images after every epoch.",
+                left_out,
+            ),
             column=column,
         ),
         data={**facts(request, column), "panels": [values(panel) for panel in shown]},
@@ -182,12 +243,16 @@ def _drawing(request: Request, column: ColumnPlan, shown: tuple[Panel, ...]) -> 
 
 
 def values(panel: Panel) -> dict[str, Any]:
-    """Return a panel as JSON values: every stage by epoch, unrounded and never relative."""
+    """Return a panel as JSON values: every stage by epoch, unrounded and never relative.
+
+    Values are those of the histories; times the factor they are those drawn.
+    """
     return {
         "phase": panel.phase,
         "figure": panel.name,
         "title": panel.title,
         "relative": is_relative(panel),
+        "factor": panel.factor,
         "lines": [
             {
                 "rows": list(line.rows),
@@ -228,13 +293,13 @@ def draw(shown: Sequence[Panel], how: Style) -> Figure:
     """Draw the panels in two columns, and the names of the rows below."""
     across = max(1, min(len(shown), round(how.width / 1.6)))
     down = -(-len(shown) // across)
-    labels = list(dict.fromkeys(line.label for panel in shown for line in panel.lines))
+    lines = {line.rows: line for panel in shown for line in panel.lines}
     columns = max(1, int(how.width / 1.6))
-    below = 0.22 * -(-len(labels) // columns) + 0.1
+    below = 0.22 * -(-len(lines) // columns) + 0.1
     figure = style.new(how, PANEL * down + below)
     axes = list(figure.subplots(down, across, squeeze=False).flat)
     for panel, axis in zip(shown, axes, strict=False):
-        _panel(axis, panel, labels)
+        _panel(axis, panel, round(13 * (how.width / across - 0.4)))
     for axis in axes[len(shown) :]:
         axis.set_axis_off()
     handles: dict[str, Artist] = {}
@@ -242,28 +307,38 @@ def draw(shown: Sequence[Panel], how: Style) -> Figure:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             handles.setdefault(str(label), handle)
     # Beside the line of an entry, a letter of 7 points takes about a fifteenth of an inch.
-    letters = int(15 * (how.width / columns - 0.4))
-    names = [style.folded(label, letters, 2) for label in handles]
-    figure.legend(list(handles.values()), names, loc="outside lower center", ncols=columns)
+    letters = int(15 * (how.width / columns - 0.55))
+    names = fold.all_folded(
+        [line.label for line in lines.values()], letters, 2, names=list(map(", ".join, lines))
+    )
+    artists = [handles[_key(rows)] for rows in lines]
+    figure.legend(artists, names, loc="outside lower center", ncols=columns, handlelength=2.6)
     return figure
 
 
-def _panel(axis: Axes, panel: Panel, labels: Sequence[str]) -> None:
+def _key(rows: Sequence[str]) -> str:
+    """Return the name of a line in the legend; unlike labels, these are all different."""
+    return f"rows {', '.join(rows)}"  # without the underscore that would hide it
+
+
+def _panel(axis: Axes, panel: Panel, letters: int) -> None:
     relative = is_relative(panel)
     for line in panel.lines:
-        number = labels.index(line.label)
         points = line.points(panel.name)
-        unit = intervals.mean(points[0][1]) if relative else 1.0
+        factor = 1.0 / intervals.mean(points[0][1]) if relative else panel.factor
         epochs = [epoch for epoch, _ in points]
-        means = [intervals.mean(values) / unit for _, values in points]
-        look = {"color": style.colour(number), "linestyle": style.dashes(number)}
-        axis.plot(epochs, means, label=line.label, **look)
+        means = [factor * intervals.mean(values) for _, values in points]
+        look = {"color": line.look.colour, "linestyle": line.look.dashes}
+        if len(epochs) == 1:
+            look["marker"] = line.look.marker  # a line of one point cannot be seen
+        axis.plot(epochs, means, label=_key(line.rows), **look)
         if len(line.stages) > 1:
-            low = [min(values) / unit for _, values in points]
-            high = [max(values) / unit for _, values in points]
-            shade = style.colour(number)
+            low = [factor * min(values) for _, values in points]
+            high = [factor * max(values) for _, values in points]
+            shade = line.look.colour
             axis.fill_between(epochs, low, high, color=shade, alpha=0.18, linewidth=0)
     title = f"{panel.title}, relative" if relative else panel.title
-    axis.set_title(style.folded(title, 26, 2))
+    axis.set_title(fold.folded(title, letters, 3))
     axis.set_xlabel("epoch")
+    axis.locator_params(axis="x", integer=True)
     axis.grid(visible=True)

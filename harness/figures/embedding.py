@@ -22,7 +22,7 @@ from harness.figures.values import (
     of_run,
 )
 from harness.figures.values import caption as caption_of
-from harness.report import style
+from harness.report import fold, style
 from harness.report.style import Style
 
 if TYPE_CHECKING:
@@ -152,8 +152,10 @@ def draw(
     grid = list(figure.subplots(down, across, squeeze=False).flat)
     for axis in grid[len(shown) :]:
         axis.set_axis_off()
-    for axis, (label, points) in zip(grid, shown, strict=False):
-        for number, name in enumerate(names):
+    classes = fold.all_folded(names, 12, 1)
+    titles = fold.all_folded([label for label, _ in shown], round(12.5 * how.width / across), 2)
+    for axis, title, (_, points) in zip(grid, titles, shown, strict=False):
+        for number, name in enumerate(classes):
             of_class = points[labels == number]
             axis.scatter(
                 of_class[:, 0],
@@ -163,9 +165,9 @@ def draw(
                 marker=style.marker(number),
                 linewidths=0,
                 alpha=0.8,
-                label=style.folded(name, 12, 1),
+                label=name,
             )
-        axis.set_title(style.folded(label, round(14 * how.width / across), 2))
+        axis.set_title(title)
         axis.set(xticks=[], yticks=[])
     handles, legend = grid[0].get_legend_handles_labels()
     figure.legend(

@@ -54,11 +54,15 @@ def _of_dataset(request: Request, dataset: str) -> Made:
     number = NUMBERS[dataset]
     column = datasets(request.plan).get(dataset)
     if column is None:
-        yield Missing(
-            name=number,
-            why=f"{request.plan.name} shows no {dataset} here; name a table that has it, with"
-            f" --datasets {dataset}",
-        )
+        plan = request.plan
+        if dataset in {column.dataset for column in plan.whole.columns}:
+            why = f"{dataset} of {plan.name} is not among --datasets here; name it there, too"
+        else:
+            why = (
+                f"{plan.name} has no column of {dataset}; name a table that has one, or add"
+                f" --datasets {dataset}"
+            )
+        yield Missing(name=number, why=why)
         return
     yield from _make(request, column, number, f"figure{number}")
 

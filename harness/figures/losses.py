@@ -8,6 +8,7 @@ from harness.figures import curves
 from harness.figures.curves import Line, Panel
 from harness.figures.values import Drawing, Made, Missing, Request, datasets, facts, file_name
 from harness.figures.values import caption as caption_of
+from harness.report import style
 
 LOSSES = {
     "loss/reconstruction": "reconstruction loss",
@@ -35,7 +36,10 @@ def make(request: Request) -> Made:
             caption=caption_of(
                 request,
                 "Reconstruction and classification loss of pre-training",
-                ("Mean over the seeds; band: lowest to highest seed." if several else "",),
+                (
+                    "Mean over the seeds; band: lowest to highest seed." if several else "",
+                    style.left_out(sum(line.too_large(name) for line in both for name in LOSSES)),
+                ),
                 column=column,
                 paper="Figure 4",
             ),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.report import style
+from harness.report import fold, style
 from harness.report.style import Style
 
 if TYPE_CHECKING:
@@ -49,19 +49,21 @@ def draw(
     left = 0.75 if names else 0.0
     side = max(SMALLEST, min(LARGEST, (how.width - left) / max(len(columns), 1)))
     letters = max(4, round(14.5 * side))
-    heads = [style.folded(column, letters, 3) for column in columns]
+    heads = fold.all_folded(columns, letters, 3)
     tallest = max((head.count("\n") + 1 for head in heads), default=1)
     figure = style.new(how, side * len(rows) + 0.13 * tallest + 0.05)
     figure.set_layout_engine("constrained", h_pad=0.01, w_pad=0.01, hspace=0.0, wspace=0.0)
     axes = figure.subplots(len(rows), len(columns), squeeze=False)
+    # A name stands beside each of its images, so that equal ones are no error.
+    distinct = list(dict.fromkeys(names))
+    folded = dict(zip(distinct, fold.all_folded(distinct, 12, 3), strict=True))
     for r, row in enumerate(rows):
         for c, picture in enumerate(row):
             _picture(axes[r, c], picture)
             if r == 0:
                 axes[r, c].set_title(heads[c], fontsize=7, pad=2)
         if names:
-            name = style.folded(names[r], 12, 3)
-            axes[r, 0].set_ylabel(name, fontsize=7, rotation=0, ha="right", va="center")
+            axes[r, 0].set_ylabel(folded[names[r]], fontsize=7, rotation=0, ha="right", va="center")
     return figure
 
 

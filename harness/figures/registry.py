@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
-from harness.errors import unknown
+from harness.errors import UserError, listed, shown
 from harness.figures import (
     attention,
     by_epoch,
@@ -21,7 +22,7 @@ from harness.figures import (
     segmentations,
     with_and_without,
 )
-from harness.figures.values import Drawing, Figure, Missing, Request
+from harness.figures.values import Drawing, Figure, Missing, Request, with_labels
 
 RECORDS = "finished runs"
 PREDICTIONS = "kept predictions of classifiers"
@@ -65,7 +66,7 @@ FIGURES: Mapping[str, Figure] = MappingProxyType(
             Figure(
                 name="7",
                 title="accuracy over FLOPs, with the time as area",
-                needs="finished runs; for areas, times that `harness run --figures` measured",
+                needs="finished runs; for areas, times that `harness run` measured",
                 make=costs.make,
             ),
             Figure(
@@ -168,8 +169,18 @@ def chosen(names: Sequence[str] | None) -> tuple[Figure, ...]:
         return tuple(FIGURES.values())
     for name in names:
         if name.removeprefix("figure") not in FIGURES:
-            raise unknown("figure", name, FIGURES)
+            raise _unknown(name)
     return tuple(FIGURES[name.removeprefix("figure")] for name in dict.fromkeys(names))
+
+
+def _unknown(name: str) -> UserError:
+    """Return the error for a name of no figure; numbers resemble each other by chance alone."""
+    close = difflib.get_close_matches(name, [n for n in FIGURES if not n.isdigit()], n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    if name.removeprefix("figure") == "3":
+        hint = " The paper's figure 3 is a drawing of the method."
+    known = sorted(FIGURES, key=lambda n: (not n.isdigit(), int(n) if n.isdigit() else 0))
+    return UserError(f"No figure {shown(name)!r}.{hint} Known: {listed(known)}.")
 
 
 def drawings(request: Request, names: Sequence[str] | None) -> Iterator[Drawing | Missing]:
@@ -178,6 +189,7 @@ def drawings(request: Request, names: Sequence[str] | None) -> Iterator[Drawing 
     Raises:
         UserError: there is none of a name.
     """
+    request = with_labels(request)
     for figure in chosen(names):
         for made in figure.make(request):
             if isinstance(made, Missing):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.canonical import short
 from harness.plan import outputs
 from harness.plan.columns import ColumnPlan
 from harness.plan.plan import CellRun, Plan
+from harness.report import looks
+from harness.report.notes import is_of_the_paper, scaled_down
 from harness.report.style import Style
 from harness.report.values import Context
+from harness.spec.table import Row
 from harness.store.result import to_json
+from harness.wording import named
 
 if TYPE_CHECKING:
     import torch
@@ -96,6 +100,20 @@ class Figure:
         return f"figure{self.name}" if self.name.isdigit() else self.name
 
 
+def with_labels(request: Request) -> Request:
+    """Return a request whose rows have different labels: equal ones are followed by the name."""
+    labels = looks.labels(request.plan.whole)
+
+    def told(row: Row) -> Row:
+        label = labels.get(row.name, row.label)
+        return row if label == row.label else replace(row, label=label)
+
+    plan = request.plan
+    table = replace(plan.table, rows=tuple(map(told, plan.table.rows)))
+    cell_runs = tuple(replace(each, row=told(each.row)) for each in plan.cell_runs)
+    return replace(request, plan=replace(plan, table=table, cell_runs=cell_runs))
+
+
 def datasets(plan: Plan) -> dict[str, ColumnPlan]:
     """Return by data set the first column that shows trained models, not costs or probes."""
     shown = {}
@@ -136,15 +154,17 @@ def caption(
         title: the first sentence.
         sentences: how to read it.
         column: the data, where all are of one data set.
-        paper: the figure of the paper that is drawn anew; "" for none.
+        paper: the figure of the paper that is drawn anew; "" for none. Only tables of the paper
+            say so.
         seeds: seeds that are shown; None for those of the plan.
     """
-    context = request.context
-    lines = [f"{title.rstrip('.')}."]
-    if paper:
+    context, whole = request.context, request.plan.whole
+    sentence = title.rstrip(".")
+    lines = [f"{sentence[:1].upper()}{sentence[1:]}."]
+    if paper and is_of_the_paper(whole):
         lines.append(f"After {paper} of the paper.")
-    if context.scaled_down and (paper or request.plan.table.source):
-        lines.append(f"Scaled down (profile {context.profile}): not a reproduction.")
+    if context.scaled_down:
+        lines.append(scaled_down(context, own=whole.own))
     if context.overrides:
         lines.append(f"Changed settings: {'; '.join(context.overrides)}.")
     lines += [sentence for sentence in sentences if sentence]
@@ -152,7 +172,7 @@ def caption(
         generated = ", generated images" if is_generated(column) else ""
         lines.append(f"Data: {column.used.title} ({column.used.name}{generated}).")
     shown = request.plan.seeds if seeds is None else tuple(seeds)
-    lines.append(f"{'Seed' if len(shown) == 1 else 'Seeds'} {', '.join(map(str, shown))}.")
+    lines.append(f"{named('Seed', shown)}.")
     return tuple(lines)
 
 

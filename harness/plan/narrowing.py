@@ -10,6 +10,7 @@ from harness.errors import listed
 from harness.plan import finished
 from harness.plan.plan import Plan
 from harness.store.record import Records
+from harness.wording import named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +32,7 @@ class Narrowing:
         to = [f"{part} {listed(names)}" for part, names in self.parts.items() if part in _SELECTED]
         by = [f"{part} {' '.join(n)}" for part, n in self.parts.items() if part not in _SELECTED]
         if self.left_out:
-            left_out = ", ".join(map(str, self.left_out))
-            to[-1] += f" (finished runs of seeds {left_out} are left out)"
+            to[-1] += f" (finished runs of {named('seed', self.left_out)} are left out)"
         texts = [f"to {'; '.join(to)}"] if to else []
         return ", ".join([*texts, *([f"with {', '.join(by)}"] if by else [])])
 

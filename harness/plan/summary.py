@@ -15,6 +15,7 @@ from harness.plan.plan import Plan, StageRun, training_images
 from harness.plan.stale import stale_keys
 from harness.store import weights
 from harness.store.record import Records
+from harness.wording import counted
 
 FINISHED = ("done", "stale")
 """States of stages that `harness run` does not train; with --stale it trains the second."""
@@ -226,7 +227,10 @@ def lines(facts: dict[str, Any]) -> list[str]:
     ]
     if "experiments" in facts:
         text += [f"{sums['experiment']}: {_line(sums)}" for sums in facts["experiments"]]
-        shared = f"{facts['shared_stages']} stages are shared between experiments."
+        shared = (
+            f"{counted(facts['shared_stages'], 'stage')}"
+            f" {'is' if facts['shared_stages'] == 1 else 'are'} shared between experiments."
+        )
         text += [f"Together: {_line(facts)}", shared]
     else:
         text.append(_line(facts))
@@ -243,11 +247,11 @@ def _line(sums: dict[str, Any]) -> str:
     published = sums["published_numbers"]
     stale = f" {sums['stale']} stale," if sums["stale"] else ""
     return (
-        f"{sums['runs']} runs, {sums['naive_trainings']} trainings if nothing were shared,"
-        f" {sums['unique_stages']} unique stages, {sums['done']} done,"
+        f"{counted(sums['runs'], 'run')}, {counted(sums['naive_trainings'], 'training')} if nothing"
+        f" were shared, {counted(sums['unique_stages'], 'unique stage')}, {sums['done']} done,"
         f"{stale} {sums['missing']} missing:"
         f" {sums['images_times_epochs_missing']} images x epochs."
-        + (f" {published} published numbers." if published else "")
+        + (f" {counted(published, 'published number')}." if published else "")
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.evaluate import derived
-from harness.report import style
+from harness.report import fold, style
 from harness.report.classes import DatasetClasses, RowClasses
 from harness.report.numbers import fixed
 from harness.report.style import Style
@@ -51,13 +51,16 @@ def _drawn(rows: Sequence[RowClasses], names: tuple[str, ...]) -> Figure:
     axes = figure.subplots(lines, 2 * pairs, squeeze=False)
     for panel in axes.flat[2 * len(rows) :]:
         panel.set_axis_off()
-    for row, (left, right) in zip(rows, axes.reshape(-1, 2), strict=False):
-        _confusion(left, row, names)
+    titles = fold.all_folded(
+        [row.label for row in rows], 24, 2, names=[row.row.name for row in rows]
+    )
+    for row, title, (left, right) in zip(rows, titles, axes.reshape(-1, 2), strict=False):
+        _confusion(left, row, title, names)
         _reliability(right, row)
     return figure
 
 
-def _confusion(axes: Axes, row: RowClasses, names: tuple[str, ...]) -> None:
+def _confusion(axes: Axes, row: RowClasses, title: str, names: tuple[str, ...]) -> None:
     counts = row.confusion
     support = counts.sum(axis=1, keepdims=True)
     # A class without images has no shares: its line stays empty.
@@ -69,16 +72,14 @@ def _confusion(axes: Axes, row: RowClasses, names: tuple[str, ...]) -> None:
             colour = "white" if share > 0.5 else "black"
             text = fixed(100 * float(share), 0)
             axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=size)
-    short = [style.folded(name, LONGEST_NAME, 1) for name in names]
+    short = fold.all_folded(names, LONGEST_NAME, 1)
     ticks = list(range(len(names)))
     axes.set_xticks(ticks, short, rotation=90)
     axes.set_yticks(ticks, short)
     axes.tick_params(labelsize=6, length=2)
     axes.set_xlabel("predicted", fontsize=6)
     axes.set_ylabel("label (% of its images)", fontsize=6)
-    axes.set_title(
-        f"{style.folded(row.label, 26, 2)}\n{style.folded(_seeds(row), 30, 2)}", fontsize=6
-    )
+    axes.set_title(f"{title}\n{fold.folded(_seeds(row), 28, 2)}", fontsize=6)
 
 
 def _seeds(row: RowClasses) -> str:
@@ -106,7 +107,7 @@ def _reliability(axes: Axes, row: RowClasses) -> None:
         marker="o",
         markersize=3,
         linewidth=1,
-        color=style.PALETTE[1],
+        color="black",  # the rows' colours stand for rows
         clip_on=False,
     )
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")

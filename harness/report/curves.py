@@ -7,12 +7,14 @@ A stage that several rows share is shown once, under the first of them. Numbers 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness.plan import outputs
 from harness.plan.columns import ColumnPlan
 from harness.plan.plan import CellRun, Plan
-from harness.report import notes
+from harness.report import looks, notes
+from harness.report.looks import Look
+from harness.report.style import drawable
 from harness.report.values import Context, Note
 from harness.spec.table import Curve, Curves, file_name
 from harness.stats import intervals
@@ -55,6 +57,10 @@ class Line:
         complete = [(e, tuple(v for v in c if v is not None)) for e, c in enumerate(columns)]
         return [(epoch, values) for epoch, values in complete if len(values) == len(self.series)]
 
+    def drawn(self, name: str) -> list[tuple[int, tuple[float, ...]]]:
+        """Return those of ``by_epoch`` whose values can be drawn."""
+        return [(e, values) for e, values in self.by_epoch(name) if all(map(drawable, values))]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
@@ -80,6 +86,7 @@ class Page:
         context: of the command.
         dataset: name of the data set that was used.
         data: fingerprint of its store.
+        looks: how rows are drawn, by name.
     """
 
     name: str
@@ -91,6 +98,7 @@ class Page:
     context: Context
     dataset: str
     data: str
+    looks: Mapping[str, Look] = field(default_factory=dict)
 
 
 def pages(plan: Plan, context: Context) -> tuple[Page, ...]:
@@ -127,6 +135,7 @@ def _page(plan: Plan, curves: Curves, column: ColumnPlan, context: Context, name
         context=context,
         dataset=column.used.name,
         data=column.manifest.fingerprint,
+        looks=looks.of_table(plan.whole),
     )
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from harness import files
 from harness.plan.plan import Plan
-from harness.report import curves, json_files, markdown, style, tex_page
+from harness.report import curves, fold, json_files, markdown, style, tex_page
 from harness.report.curves import Line, Page, Section
+from harness.report.looks import Look
 from harness.report.style import Style
 from harness.report.table_style import FULL, TableStyle
 from harness.report.values import NOTHING, Context
@@ -179,8 +180,6 @@ def png(page: Page) -> bytes:
 
 
 def _drawn(page: Page, how: Style) -> Figure:
-    names = dict.fromkeys(line.label for section in page.sections for line in section.lines)
-    order = {label: number for number, label in enumerate(names)}
     heights = [math.ceil(len(section.curves) / ACROSS) for section in page.sections]
     ratios = [
         INCHES * height + 0.2 + 0.17 * _legend_lines(s)
@@ -191,13 +190,15 @@ def _drawn(page: Page, how: Style) -> Figure:
     for section, part, height in zip(page.sections, parts[:, 0], heights, strict=True):
         axes = list(part.subplots(height, ACROSS, squeeze=False).flat)
         for curve, axis in zip(section.curves, axes, strict=False):
-            _panel(axis, curve, section, order)
+            _panel(axis, curve, section, page.looks)
         for axis in axes[len(section.curves) :]:
             axis.set_axis_off()
-        handles, shown = axes[0].get_legend_handles_labels()
-        folded = [style.folded(label, 26, 1) for label in shown]
-        part.legend(handles, folded, loc="outside lower center", ncols=ACROSS)
-        part.suptitle(style.folded(section.title, 90, 1), fontsize=8)
+        handles, _ = axes[0].get_legend_handles_labels()
+        folded = fold.all_folded(
+            [line.label for line in section.lines], 20, 1, names=[n.row for n in section.lines]
+        )
+        part.legend(handles, folded, loc="outside lower center", ncols=ACROSS, handlelength=2.6)
+        part.suptitle(fold.folded(section.title, 90, 1), fontsize=8)
     return figure
 
 
@@ -205,26 +206,24 @@ def _legend_lines(section: Section) -> int:
     return math.ceil(len(section.lines) / ACROSS)
 
 
-def _panel(axis: Axes, curve: Curve, section: Section, order: Mapping[str, int]) -> None:
+def _panel(axis: Axes, curve: Curve, section: Section, looks: Mapping[str, Look]) -> None:
     """Draw one figure of all rows over the epochs: mean, lowest and highest seed, and chance."""
     for line in section.lines:
-        number = order[line.label]
-        points = line.by_epoch(curve.name)
+        look = looks[line.row]
+        points = line.drawn(curve.name)
         epochs = [epoch + 1 for epoch, _ in points]
         means = [curve.factor * intervals.mean(values) for _, values in points]
         # Rows without the figure have an empty line, so that all panels share one legend.
-        look = {"color": style.colour(number), "linestyle": style.dashes(number)}
-        axis.plot(epochs, means, label=line.label, **look)
+        axis.plot(epochs, means, label=f"row {line.row}", color=look.colour, linestyle=look.dashes)
         if points and len(line.series) > 1:
             # Not the standard deviation, which would leave the range of shares and areas.
             low = [curve.factor * min(values) for _, values in points]
             high = [curve.factor * max(values) for _, values in points]
-            shade = style.colour(number)
-            axis.fill_between(epochs, low, high, color=shade, alpha=0.15, linewidth=0)
+            axis.fill_between(epochs, low, high, color=look.colour, alpha=0.15, linewidth=0)
     by_chance = [c for line in section.lines if (c := curves.chance(curve, line)) is not None]
     if by_chance:
         axis.axhline(intervals.mean(by_chance), color="black", linestyle=":", linewidth=1)
-    axis.set_title(style.folded(curve.title, TITLE, 3), fontsize=7)
+    axis.set_title(fold.folded(curve.title, TITLE, 3), fontsize=7)
     axis.set_xlabel("epoch", fontsize=7)
     axis.grid(visible=True)
 

@@ -12,6 +12,7 @@ from harness.report import tracking, tracking_ledger, tracking_plan
 from harness.report.tracking_live import Live
 from harness.report.tracking_plan import Source
 from harness.store import compact
+from harness.wording import counted
 
 
 def watch(source: Source | None) -> AbstractContextManager[StageWatch]:
@@ -38,4 +39,4 @@ def mirror_runs(source: Source, paths: Sequence[Path], *, trained: bool) -> None
     profile = plan.options.profile.name
     mirrored = tracking.publish(plan.name, profile, runs, paths, folder=plan.options.runs)
     if mirrored is not None and mirrored.written:
-        say(f"{mirrored.written} runs mirrored to MLflow.")
+        say(f"{counted(mirrored.written, 'run')} mirrored to MLflow.")

@@ -46,7 +46,7 @@ def headline(table: Table, context: Context) -> tuple[str, ...]:
     sentences = [f"{table.title.rstrip('.')}."]
     if table.source:
         # A user's own source names its paper itself: "Table 2 of Somebody et al. 2020".
-        whose = " of the paper" if _OF_THE_PAPER.fullmatch(table.source) else ""
+        whose = " of the paper" if is_of_the_paper(table) else ""
         sentences.append(f"Beside {table.source.rstrip('.')}{whose}.")
     if context.scaled_down:
         sentences.append(scaled_down(context, own=table.own))
@@ -57,6 +57,11 @@ def headline(table: Table, context: Context) -> tuple[str, ...]:
             else "Settings were changed, see the notes: not the paper's."
         )
     return tuple(sentences)
+
+
+def is_of_the_paper(table: Table) -> bool:
+    """Whether a table or figure reproduces one of the paper, not of another."""
+    return _OF_THE_PAPER.fullmatch(table.source) is not None
 
 
 def scaled_down(context: Context, *, own: bool) -> str:

@@ -20,7 +20,7 @@ from harness.errors import UserError
 from harness.plan import outputs
 from harness.plan.columns import ColumnPlan
 from harness.plan.plan import Plan
-from harness.report import notes, style
+from harness.report import fold, looks, notes, style
 from harness.report.style import Style
 from harness.report.values import Context
 from harness.spec.table import Panels, file_name
@@ -65,8 +65,9 @@ def draw(
     with style.applied(how):
         figure = style.new(how, (side + 0.04) * len(truth) + 0.4)
         axes = figure.subplots(len(truth), len(columns), squeeze=False)
-        for number, (label, column) in enumerate(columns.items()):
-            axes[0, number].set_title(style.folded(label, round(14 * side)), fontsize=7)
+        heads = fold.all_folded(list(columns), round(14 * side))
+        for number, column in enumerate(columns.values()):
+            axes[0, number].set_title(heads[number], fontsize=7)
             for row, picture in enumerate(column):
                 panel = axes[row, number]
                 grey = picture.ndim == 3 and picture.shape[-1] == 1
@@ -74,7 +75,7 @@ def draw(
                 panel.imshow(picture[..., 0] if grey else picture, cmap="gray", vmin=0, vmax=white)
                 style.bare(panel)
                 if names and number == 0:
-                    panel.set_ylabel(style.folded(names[row], round(17 * side), 2), fontsize=6)
+                    panel.set_ylabel(fold.folded(names[row], round(17 * side), 2), fontsize=6)
         content = style.save(figure, "png")
     files.write_bytes(path, content)
     return path
@@ -205,13 +206,14 @@ def predictions(plan: Plan, column: ColumnPlan) -> tuple[dict[str, Path], list[s
     """Return the prediction files of finished rows by label, and the names of other rows."""
     records = Records(plan.options.runs)
     paths, missing = {}, []
+    labels = looks.labels(plan.whole)
     for cell_run in plan.cell_runs:
         if cell_run.column != column.column or cell_run.seed != plan.seeds[0]:
             continue
         record = records.finished(cell_run.run.key())
         path = records.predictions_path(cell_run.run.key())
         if record is not None and path.exists():
-            paths[cell_run.row.label] = path
+            paths[labels[cell_run.row.name]] = path
         else:
             missing.append(cell_run.row.name)
     return paths, missing

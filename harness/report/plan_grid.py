@@ -10,7 +10,7 @@ from harness import provenance
 from harness.console import note
 from harness.latency import timings
 from harness.plan.plan import Plan
-from harness.report import collect
+from harness.report import collect, looks
 from harness.report.costs import fill
 from harness.report.evidence import KeptPredictions
 from harness.report.grid import lay_out
@@ -42,7 +42,7 @@ def grid_of(plan: Plan, making: Making, style: TableStyle = FULL) -> Grid:
     context = context_of(plan, making)
     timing = _timing(plan, making)
     timing_notes = () if timing is None else (timing.note,)
-    return lay_out(
+    laid = lay_out(
         replace(plan.table, notes=(*timing_notes, *plan.table.notes)),
         collect.entries(plan),
         collect.column_contexts(plan),
@@ -51,6 +51,7 @@ def grid_of(plan: Plan, making: Making, style: TableStyle = FULL) -> Grid:
         images=KeptPredictions(plan),
         style=style,
     )
+    return replace(laid, looks=looks.of_table(plan.whole))
 
 
 def context_of(plan: Plan, making: Making) -> Context:

@@ -10,8 +10,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.report import style
+import numpy as np
+
+from harness.report import fold, style
+from harness.report.constant import UNEXPLAINED
 from harness.report.labels import Named, place
+from harness.report.looks import Look
 from harness.report.style import Style
 from harness.report.values import Grid, GridColumn, GridRow
 
@@ -34,15 +38,17 @@ class Point:
     """Point of a row in the figure, in display units.
 
     Attributes:
+        row: the row's name.
         label: the row's label.
         marks: footnote marks of its accuracy.
-        group: the row's group, which determines its colour.
+        group: the row's group.
         cost: cost of a forward pass, on the horizontal axis.
         accuracy: accuracy, on the vertical axis.
         time: time of a forward pass; None if it is not known.
         noisy: whether the time is noisy.
     """
 
+    row: str
     label: str
     marks: str
     group: str
@@ -65,19 +71,26 @@ def points(grid: Grid) -> tuple[Point, ...]:
             accuracy_cell, cost_cell = row.cells[accuracy.name], row.cells[cost.name]
             if accuracy_cell.value is None or cost_cell.value is None:
                 continue
+            if not (style.drawable(accuracy_cell.value) and style.drawable(cost_cell.value)):
+                continue
             timed = row.cells[time.name] if time else None
             drawable.append(
                 Point(
+                    row=row.row.name,
                     label=row.row.label,
                     marks=" ".join(accuracy_cell.marks),
                     group=group.title or row.row.label,
                     cost=cost_cell.value,
                     accuracy=accuracy_cell.value,
-                    time=timed.value if timed else None,
+                    time=_drawn_time(timed.value) if timed else None,
                     noisy=bool(timed and timed.costing and timed.costing.noisy),
                 )
             )
     return tuple(drawable)
+
+
+def _drawn_time(time: float | None) -> float | None:
+    return time if time is not None and style.drawable(time) else None
 
 
 def scatter(grid: Grid, form: str = "png") -> bytes:
@@ -105,9 +118,11 @@ def caption(grid: Grid) -> str:
         if any(p.time is not None and p.noisy for p in drawn):
             sentences.append("Dashed edge: the time is noisy.")
         if len(timed) < len(drawn):
-            sentences.append("Open circle: no time was measured.")
+            sentences.append("Open point: no time was measured.")
     sentences.append(_missing(grid, drawn))
-    sentences += [f"{note.label} {note.text}." for note in grid.footnotes]
+    unexplained = f": {UNEXPLAINED}"  # which tables say; a caption is read without their legend
+    notes = [(note.label, note.text.removesuffix(unexplained)) for note in grid.footnotes]
+    sentences += [f"{label} {text}." for label, text in notes]
     return " ".join(filter(None, sentences))
 
 
@@ -117,32 +132,33 @@ def to_text(grid: Grid) -> str:
 
 
 def draw(grid: Grid, how: Style) -> Figure:
-    """Draw a grid in a style: circles with the rows' names beside them."""
+    """Draw a grid in a style: points with the rows' names beside them."""
     accuracy, cost, _ = _columns(grid)
     drawn = points(grid)
     figure = style.new(how, min(0.85 * how.width, 4.5))
     axes = figure.add_subplot()
     slowest = max((p.time for p in drawn if p.time is not None), default=None)
-    groups = list(dict.fromkeys(p.group for p in drawn))
+    order = [row.row.name for row in grid.rows]
     largest = LARGEST * min(1.0, how.width / style.PAGE)
+    letters = min(22, round(6.8 * how.width))
+    names = fold.all_folded([p.label for p in drawn], letters, 2, names=[p.row for p in drawn])
     named = []
-    for point in drawn:
-        colour = style.colour(groups.index(point.group))
+    for point, name in zip(drawn, names, strict=True):
+        look = grid.looks.get(point.row) or Look(number=order.index(point.row))
         area = UNTIMED if point.time is None or not slowest else largest * point.time / slowest
-        area = max(area, SMALLEST)
-        _circle(axes, point, colour, area)
-        # An area of pi r² in square points is that of a circle whose diameter is its square root.
+        side = math.sqrt(max(area, SMALLEST) / _share(look.marker))
+        _point(axes, point, look, side)
         named.append(
             Named(
                 x=point.cost,
                 y=point.accuracy,
-                text=style.folded(f"{point.label} {point.marks}".strip(), 22, 2),
-                radius=math.sqrt(area) / 2,
+                text=f"{name} {point.marks}".strip(),
+                radius=side / 2,
             )
         )
-    axes.set_xlabel(style.folded(cost.heading, round(16 * how.width), 2))
+    axes.set_xlabel(fold.folded(cost.heading, round(12 * how.width), 2))
     title = f"{accuracy.context.title}: {accuracy.metric.title}"
-    axes.set_ylabel(style.folded(title, round(13 * how.width), 2))
+    axes.set_ylabel(fold.folded(title, round(9.5 * how.width), 3))
     axes.grid(visible=True)
     axes.margins(0.2)
     axes.locator_params(axis="x", nbins=max(3, round(1.4 * how.width)))
@@ -150,16 +166,28 @@ def draw(grid: Grid, how: Style) -> Figure:
     return figure
 
 
-def _circle(axes: Axes, point: Point, colour: str, area: float) -> None:
+def _point(axes: Axes, point: Point, look: Look, side: float) -> None:
     axes.scatter(
         [point.cost],
         [point.accuracy],
-        s=area,
-        facecolors="none" if point.time is None else to_rgba(colour, 0.45),
-        edgecolors=colour,
+        s=side**2,
+        marker=look.marker,
+        facecolors="none" if point.time is None else to_rgba(look.colour, 0.45),
+        edgecolors=look.colour,
         linewidths=0.8,
         linestyles="--" if point.noisy and point.time is not None else "-",
     )
+
+
+def _share(marker: str) -> float:
+    """Return the area of a shape as a share of that of a square as wide as its size."""
+    from matplotlib.markers import MarkerStyle
+
+    shape = MarkerStyle(marker)
+    corners = shape.get_path().transformed(shape.get_transform()).to_polygons()[0]
+    x, y = np.asarray(corners, float).T
+    # The shoelace formula over the corners, the first of which follows the last.
+    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
 
 
 def to_rgba(colour: str, alpha: float) -> tuple[float, float, float, float]:

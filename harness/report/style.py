@@ -7,7 +7,7 @@ and no random identifier is in them. Captions are texts beside a figure, never i
 from __future__ import annotations
 
 import io
-import textwrap
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +18,7 @@ from msgspec import Meta
 
 from harness import ranges
 from harness.errors import unknown
+from harness.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,11 +29,19 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """Okabe and Ito's colours, which people with any colour vision can tell apart; without their
 yellow, which nobody sees on white."""
 
-DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)))
-"""Patterns of lines: the next one where all colours are used."""
+DASHES = (
+    "-",
+    (0, (4, 1.5)),
+    (0, (1, 1)),
+    (0, (4, 1.2, 1, 1.2)),
+    (0, (7, 1.5)),
+    (0, (4, 1.2, 1, 1.2, 1, 1.2)),
+    (0, (2, 1)),
+)
+"""Patterns of lines, one for each colour."""
 
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-"""Shapes of points, one for each colour."""
+MARKERS = ("o", "s", "^", "v", "P", "X", "p")
+"""Shapes of points, one for each colour; the diamond is the paper's number."""
 
 NEUTRAL, FAINT = "0.35", "0.85"
 """Greys of what is beside the point, and of grids."""
@@ -46,6 +55,12 @@ MAPS = "magma"
 COLUMN, PAGE = 3.25, 6.75
 """Widths in inches of one column of a paper's page, and of two."""
 
+LEAST, MOST = 2.5, 40.0
+"""Narrowest and widest figure in inches: names of 6 to 8 points overlap in a narrower one."""
+
+LARGEST = 1e100
+"""Largest number that is drawn; matplotlib computes sums, products and ticks from it."""
+
 FORMATS = ("svg", "pdf", "png")
 """Formats of figures."""
 
@@ -58,6 +73,9 @@ METADATA: dict[str, dict[str, None]] = {
 
 FONTS = {"sans": ("DejaVu Sans", "dejavusans"), "serif": ("STIXGeneral", "stix")}
 """Families that matplotlib brings along; STIX looks like Times."""
+
+PAD = 0.02
+"""Space in inches around what a figure shows."""
 
 SETTINGS: dict[str, Any] = {
     "font.size": 8,
@@ -84,8 +102,8 @@ SETTINGS: dict[str, Any] = {
     "lines.linewidth": 1.1,
     "lines.markersize": 3.5,
     "image.interpolation": "nearest",
-    "figure.constrained_layout.h_pad": 0.02,
-    "figure.constrained_layout.w_pad": 0.02,
+    "figure.constrained_layout.h_pad": PAD,
+    "figure.constrained_layout.w_pad": PAD,
     "savefig.dpi": 300,
     # Names are shown as they are written, dollar signs too.
     "text.parse_math": False,
@@ -107,7 +125,7 @@ class Style:
         font: family of all letters.
     """
 
-    width: Annotated[float, Meta(ge=1, le=40)] = COLUMN
+    width: Annotated[float, Meta(ge=LEAST, le=MOST)] = COLUMN
     font: Literal["sans", "serif"] = "sans"
 
     def __post_init__(self) -> None:
@@ -146,6 +164,14 @@ def new(style: Style, height: float) -> Figure:
     return figure
 
 
+def trim(figure: Figure) -> None:
+    """Make a figure as high as what it shows: pictures of a fixed shape leave bands otherwise."""
+    for _ in range(2):  # the layout itself changes a little with the height
+        figure.canvas.draw()
+        box = figure.get_tightbbox()
+        figure.set_size_inches(figure.get_figwidth(), box.height + 2 * PAD)
+
+
 def save(figure: Figure, form: str) -> bytes:
     """Return a figure as a file in a format; within ``applied``.
 
@@ -165,8 +191,8 @@ def colour(number: int) -> str:
 
 
 def dashes(number: int) -> Any:
-    """Return the pattern of the n-th line, which differs where its colour is used again."""
-    return DASHES[number // len(PALETTE) % len(DASHES)]
+    """Return the pattern of the n-th line: 7 × 7 lines differ in colour or pattern."""
+    return DASHES[(number + number // len(PALETTE)) % len(DASHES)]
 
 
 def marker(number: int) -> str:
@@ -174,18 +200,17 @@ def marker(number: int) -> str:
     return MARKERS[(number + number // len(PALETTE)) % len(MARKERS)]
 
 
-def clean(text: str) -> str:
-    """Return a name without what cannot be drawn: controls, and letters that are no text."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+def drawable(value: float) -> bool:
+    """Whether matplotlib can draw a value: it is a number, and its square is one, too."""
+    return math.isfinite(value) and abs(value) <= LARGEST
 
 
-def folded(text: str, characters: int, lines: int = 3) -> str:
-    """Fold a name at spaces into lines of so many characters; cut what does not fit."""
-    parts = textwrap.wrap(clean(text), max(characters, 1)) or [""]
-    if len(parts) > lines:
-        last = parts[lines - 1][: max(characters - 1, 1)]
-        parts = [*parts[: lines - 1], f"{last}…"]
-    return "\n".join(parts)
+def left_out(count: int) -> str:
+    """Return a sentence about values that cannot be drawn; "" for none."""
+    if not count:
+        return ""
+    how = "is" if count == 1 else "are"
+    return f"{counted(count, 'value')} that cannot be drawn (beyond ±{LARGEST:g}) {how} left out."
 
 
 def bare(axes: Axes) -> None:

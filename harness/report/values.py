@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from harness.report.division import Division
+from harness.report.looks import Look
 from harness.report.separation import Ties
 from harness.spec.quantity import Quantity
 from harness.spec.table import Column, Row, is_own
@@ -196,6 +197,7 @@ class Grid:
         compared: the comparisons as text.
         ties: which rows of each column can be told apart.
         keys: shortened run keys, one note per row of the table.
+        looks: how rows are drawn, by name; rows that it lacks are drawn by their place.
     """
 
     context: Context
@@ -214,6 +216,7 @@ class Grid:
     compared: tuple[Note, ...] = ()
     ties: tuple[Ties, ...] = ()
     keys: tuple[Note, ...]
+    looks: Mapping[str, Look] = field(default_factory=dict)
 
     @property
     def tables(self) -> tuple[tuple[str, Grid], ...]:

@@ -27,6 +27,7 @@ from harness.stats import grid, intervals, resample
 from harness.stats.intervals import Interval
 from harness.stats.location import paired_t
 from harness.stats.multiple import holm, significant
+from harness.wording import counted
 
 if TYPE_CHECKING:
     from harness.report.frame import DataFrame
@@ -284,8 +285,12 @@ def _why(pairs: Sequence[Sequence[Entry]], lacking: str, *, several: bool) -> st
     texts = [] if several else ["these trained models; one seed says nothing of methods"]
     collapsed = sum(entry.collapsed for entries in pairs for entry in entries)
     stale = sum(entry.stale for entries in pairs for entry in entries)
-    texts += [f"{collapsed} runs give every image the same class"] if collapsed else []
-    texts += [f"{stale} runs were made by other sources"] if stale else []
+    if collapsed:
+        do = "gives" if collapsed == 1 else "give"
+        texts.append(f"{counted(collapsed, 'run')} {do} every image the same class")
+    if stale:
+        were = "was" if stale == 1 else "were"
+        texts.append(f"{counted(stale, 'run')} {were} made by other sources")
     texts += [f"images were not resampled: {lacking}"] if lacking else []
     return "; ".join(texts)
 

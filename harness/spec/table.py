@@ -26,7 +26,7 @@ class Row:
 
     Attributes:
         name: short name for ``--rows`` and records.
-        label: the label as the paper prints it.
+        label: the label as the paper prints it; "" or spaces alone give the name.
         stages: the chain that is trained; None if the harness does not have the method, which is
             shown as "not run".
         finetunes: alternatives to the last, fine-tuning stage by name, chosen by
@@ -60,6 +60,8 @@ class Row:
     start: Weights | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.label, str) and not self.label.strip():
+            object.__setattr__(self, "label", self.name)
         if isinstance(self.printed, Mapping):
             numbers = {name: self._number(name, given) for name, given in self.printed.items()}
             object.__setattr__(self, "printed", numbers)

@@ -13,6 +13,7 @@ from harness.canonical import digest
 from harness.errors import Damaged, UserError
 from harness.plan import naming
 from harness.report import existing
+from harness.report.style import FORMATS
 from harness.spec.table import file_name
 from harness.store.made import Made
 from harness.sweep.design import Design, default_study
@@ -90,7 +91,8 @@ def _parts(design: Design) -> dict[str, tuple[str, ...]]:
 
 def _paths(folder: Path, name: str, formats: Sequence[str]) -> Iterator[Path]:
     yield from (folder / f"{name}.{ending}" for ending in formats)
-    yield from (folder / f"{name}-{picture}.png" for picture in PICTURES)
+    endings = (*FORMATS, "json", "txt")
+    yield from (folder / f"{name}-{p}.{ending}" for p in PICTURES for ending in endings)
     if "tex" in formats:
         yield from existing.further_latex(folder, name)
 

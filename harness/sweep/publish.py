@@ -15,6 +15,7 @@ from harness.sweep import collect, naming, report
 from harness.sweep.design import Design
 from harness.sweep.study import Study
 from harness.sweep.values import PART
+from harness.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +96,7 @@ def mirror(study: Study, paths: Sequence[Path] = ()) -> bool:
     if mirrored is None:
         return False
     if mirrored.written and not paths:
-        note(f"{mirrored.written} trials mirrored to MLflow.")
+        note(f"{counted(mirrored.written, 'trial')} mirrored to MLflow.")
     return True
 
 

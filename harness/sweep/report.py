@@ -21,7 +21,7 @@ from harness.report.numbers import fixed
 from harness.report.table_style import FULL, TableStyle
 from harness.report.values import NOTHING, Note
 from harness.stats import intervals
-from harness.sweep.figures import heatmap, pareto
+from harness.sweep.figures import Picture, pictures
 from harness.sweep.values import PART, Line, Sheet
 
 FORMAT = 1
@@ -99,7 +99,7 @@ def _markdown(sheet: Sheet) -> str:
     lines += [_piped([markdown.escape(cell) for cell in row]) for row in rows]
     notes = _notes(sheet)
     lines += ["", *(f"- **{markdown.escape(a)}:** {markdown.escape(b)}" for a, b in notes)]
-    lines += ["", *(f"![{name}]({sheet.context.name}-{name}.png)" for name in _figures(sheet))]
+    lines += ["", *(f"![{p.name}]({sheet.context.name}-{p.name}.png)" for p in _figures(sheet))]
     lines += ["", "Run keys:", ""]
     lines += [f"- trial {t.number}: {t.key[:12]}" for t in sheet.complete[:BEST]]
     return "\n".join(lines) + "\n"
@@ -176,10 +176,9 @@ FORMATS: Mapping[str, Callable[[Sheet], str]] = {"md": _markdown, "json": _json,
 """Renderers by file extension, but for LaTeX, which may be several files."""
 
 
-def _figures(sheet: Sheet) -> list[str]:
-    """Return the names of the figures for which there are data."""
-    mapped = ["heat"] if sheet.heatmap and sheet.complete else []
-    return [*mapped, *(["pareto"] if any(t.front for t in sheet.trials) else [])]
+def _figures(sheet: Sheet) -> list[Picture]:
+    """Return the figures for which there are data."""
+    return pictures(sheet)
 
 
 def write(
@@ -198,10 +197,13 @@ def write(
     for name in formats:
         made = latex(sheet, style) if name == "tex" else {f"{stem}.{name}": FORMATS[name](sheet)}
         texts.update({folder / file: text for file, text in made.items()})
-    draw = {"heat": heatmap, "pareto": pareto}
-    pictures = {folder / f"{stem}-{name}.png": draw[name](sheet) for name in _figures(sheet)}
+    drawn = {
+        folder / file: content
+        for picture in _figures(sheet)
+        for file, content in picture.files(stem).items()
+    }
     for path, text in texts.items():
         files.write_text(path, text)
-    for path, picture in pictures.items():
-        files.write_bytes(path, picture)
-    return [*texts, *pictures]
+    for path, content in drawn.items():
+        files.write_bytes(path, content)
+    return [*texts, *drawn]

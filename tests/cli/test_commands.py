@@ -269,7 +269,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     prepared.ensure(folder / "data")
     with chdir(folder), redirect_stdout(io.StringIO()) as out:
         assert main(["run", "table1", *QUICK]) == 0
-    assert "1 stages trained, 0 found done, 0 failed" in out.getvalue()
+    assert "1 stage trained, 0 found done, 0 failed" in out.getvalue()
     return folder
 
 
@@ -329,7 +329,7 @@ def test_a_damaged_record_is_named_set_aside_and_made_anew(ran: Harness) -> None
     code, out, err = ran("run", "table1", *QUICK)
     assert code == 0
     assert f"kept as {record}.damaged" in err
-    assert "1 stages trained" in out
+    assert "1 stage trained" in out
     assert Path(f"{record}.damaged").read_text() == content[: len(content) // 2]
     later = json.loads(record.read_text()) | {"format": 99}
     record.write_bytes(sealed.seal(later))
@@ -505,8 +505,8 @@ def test_plans_of_several_experiments_as_text(harness: Harness) -> None:
     assert len(stages) == 2
     for line in stages:
         assert line.endswith("  <- table1:mae, controls:random-0-plain")
-    assert first.startswith("table1: 1 runs, 2 trainings if nothing were shared, 2 unique stages")
-    assert second.startswith("controls: 1 runs, 2 trainings")
+    assert first.startswith("table1: 1 run, 2 trainings if nothing were shared, 2 unique stages")
+    assert second.startswith("controls: 1 run, 2 trainings")
     assert together == (
         "Together: 2 runs, 4 trainings if nothing were shared, 2 unique stages, 0 done, 2 missing:"
         f" {256 * (60 + 20)} images x epochs."

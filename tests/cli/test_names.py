@@ -97,7 +97,7 @@ def test_a_failed_or_missing_run_is_no_finished_seed(harness: Harness) -> None:
         if json.loads(path.read_text())["definition"]["seed"] == 2:
             path.unlink()
     _, out, _ = harness("report", "table1", *ONE, *ROWS)
-    assert "finished runs of seeds 1 are shown" in out
+    assert "finished runs of seed 1 are shown" in out
 
 
 # --- names ---------------------------------------------------------------------------------------

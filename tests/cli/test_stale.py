@@ -63,7 +63,7 @@ def test_only_stale_stages_are_trained(table: Path, harness: Harness) -> None:
     assert "†" in harness("report", "own.py", *OPTIONS[:4])[1]
     code, out, err = harness("run", "own.py", *OPTIONS, "--stale")
     assert code == 0, err
-    assert "1 stages trained" in out and "0 failed" in out and "†" not in out
+    assert "1 stage trained" in out and "0 failed" in out and "†" not in out
     after = _files()
     changed = {name for name in after if after[name] != before.get(name)}
     assert after.keys() == before.keys() and _length(after, changed) == {2}

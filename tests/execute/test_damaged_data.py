@@ -45,7 +45,7 @@ def test_other_columns_are_finished(tmp_path: Path, harness: Harness, file: str)
     path.write_bytes(bytes(flipped))
     code, out, err = harness(*WORDS)
     assert code == 1
-    assert "1 stages trained, 0 found done, 1 failed" in out
+    assert "1 stage trained, 0 found done, 1 failed" in out
     assert f"{DAMAGED}/{file}" in err
     assert "Traceback" not in err + out
     table = (tmp_path / "reports/smoke/table1.md").read_text()

@@ -95,7 +95,7 @@ def test_a_launcher_of_ones_own_trains_a_table(
     _known(monkeypatch, batch)
     assert main([*RUN, "--launcher", "batch", "--jobs=4"]) == 0
     out = capsys.readouterr().out
-    assert "1 stages trained, 0 found done, 0 failed" in out
+    assert "1 stage trained, 0 found done, 0 failed" in out
     (work,) = batch.seen
     assert tuple(work.arguments) == RUN
     assert work.count == 1  # as many as there are stages
@@ -107,7 +107,7 @@ def test_a_launcher_of_ones_own_trains_a_table(
 @pytest.mark.parametrize(
     ("command", "count", "message"),
     [
-        (RUN, 1, "All workers have ended, and 1 stages are not trained"),
+        (RUN, 1, "All workers have ended, and 1 stage is not trained"),
         (
             ("run", "table1", *TINY, "--datasets", "phantom-mri", "--rows", "vit,swin"),
             2,

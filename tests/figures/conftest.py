@@ -17,6 +17,7 @@ from harness.provenance import choose_device
 from harness.report import collect
 from harness.spec import profiles
 from tests import prepared
+from tests.figures.long_labels import LONG
 
 OWN = '''"""Masks in fine-tuning, and a plain MAE, on one data set; no paper prints them."""
 
@@ -56,6 +57,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for family in ("phantom-mri", "phantom-ultrasound"):
         prepared.ensure(folder / "data", family)
     (folder / "mine.py").write_text(OWN)
+    (folder / "long.py").write_text(LONG)
     run = ("run", "mine.py", "--profile", "smoke", *SHORT, "--track", "off", "--keep", "maps")
     table2 = ("run", "table2", "--profile", "smoke", *SHORT, "--rows", "baseline,msmae")
     with chdir(folder):

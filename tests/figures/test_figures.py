@@ -254,11 +254,11 @@ def test_the_command_writes_the_figures_of_an_own_table(
     names = {"mine-curves-phantom-mri", "mine-figure7-phantom-mri"}
     assert {p.stem for p in folder.iterdir()} == names
     assert {p.suffix for p in folder.iterdir()} == {".svg", ".json", ".csv", ".txt"}
-    assert "2 figures drawn" in out and "circles on phantom-mri are open" in err
+    assert "2 figures drawn" in out and "points on phantom-mri are open" in err
     rows = list(csv.DictReader(io.StringIO((folder / "mine-curves-phantom-mri.csv").read_text())))
     assert len(rows) == 2 * (2 * 3 + 3 * 2 + 3 * 2)  # seeds, lines and epochs of the panels
     assert main([*words, "--figures", "14"]) == 1
-    assert "figure 14: mine shows no ham10000 here" in capsys.readouterr().err
+    assert "figure 14: mine has no column of ham10000" in capsys.readouterr().err
     assert main([*words, "--figures", "fig7"]) == 2
     assert "No figure 'fig7'" in capsys.readouterr().err
     for wrong in (["--width", "3"], ["--width", "900in"], ["--format", "bmp"]):

@@ -72,7 +72,7 @@ def test_rows_that_lack_a_package_are_refused_and_the_others_run(
     code, text = refused
     assert code == 1, text
     assert "Row simclr cannot be trained here. Rows of contrastive methods need lightly" in text
-    assert "1 stages trained, 0 found done, 0 failed" in text
+    assert "1 stage trained, 0 found done, 0 failed" in text
     code, text = harness(folder, "plan", *ROWS, "--cost", without=("lightly",))
     assert code == 0
     assert "Row simclr cannot be trained here" in text
@@ -86,7 +86,7 @@ def test_rows_that_lack_a_package_are_refused_and_the_others_run(
 def test_finished_runs_are_not_shown_without_what_shows_them(
     folder: Path, refused: tuple[int, str], name: str, word: str
 ) -> None:
-    assert "1 stages trained" in refused[1]
+    assert "1 stage trained" in refused[1]
     code, text = harness(folder, word, *ROWS, without=(name,))
     assert code == 2, text
     assert f'need {name}, which is not installed: pip install "{name}' in text

@@ -469,7 +469,7 @@ def test_ties_over_images_are_those_of_the_predicted_classes(
 
 def test_names_and_folders_choose_what_is_compared(written: Plan, harness: Harness) -> None:
     assert "2 tables and" in _check(harness, "table1")[2]
-    assert "1 tables and" in _check(harness, "table1-classes")[2]
+    assert "1 table or page" in _check(harness, "table1-classes")[2]
     assert "2 tables and" in _check(harness, "--profile", "smoke")[2]
     shutil.copytree(FOLDER, "elsewhere")
     assert "2 tables and" in _check(harness, "--out", "elsewhere")[2]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from harness.errors import UserError
 from harness.report import style
@@ -73,18 +71,12 @@ def test_a_users_own_settings_change_nothing() -> None:
         assert matplotlib.rcParams["font.size"] == 20  # and theirs are as they were
 
 
-@given(st.text(max_size=60), st.integers(1, 30), st.integers(1, 3))
-@settings(max_examples=50, deadline=None)
-def test_names_are_folded_into_what_can_be_drawn(text: str, characters: int, lines: int) -> None:
-    folded = style.folded(text, characters, lines).split("\n")
-    assert len(folded) <= lines and all(len(line) <= max(characters, 2) for line in folded)
-    assert all(c.isprintable() for line in folded for c in line)
-
-
 def test_colours_and_patterns_of_many_lines_differ() -> None:
     lines = [(style.colour(n), str(style.dashes(n))) for n in range(21)]
     assert len(set(lines)) == 21
     assert len({(style.colour(n), style.marker(n)) for n in range(21)}) == 21
+    assert len({str(style.dashes(n)) for n in range(7)}) == 7
+    assert len({style.marker(n) for n in range(7)}) == 7
 
 
 def test_what_is_no_width_or_format_is_refused() -> None:

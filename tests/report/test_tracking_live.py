@@ -223,7 +223,7 @@ def test_a_server_that_refuses_neither_ends_nor_slows_a_training(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     code, out, err = harness(*RUN, "--set", "recipe.epochs=1", "--set", "recipe.warmup_epochs=0")
-    assert (code, "1 stages trained" in out) == (0, True)
+    assert (code, "1 stage trained" in out) == (0, True)
     assert err.count("stages are not shown live: MLflow at http://127.0.0.1:1 cannot be") == 1
     assert not (tmp_path / "runs/claims").exists() or not list(
         (tmp_path / "runs/claims").glob("mlflow-live-*")

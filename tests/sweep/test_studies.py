@@ -79,7 +79,9 @@ def test_a_grid_visits_every_point_once_and_shares_pretrainings(
     assert code == 0, out
     made = {p.name for p in (folder / "reports/smoke").iterdir()}
     names = {f"small.{ending}" for ending in ("md", "tex", "json", "csv")}
-    assert made == names | {"small-heat.png", "small-pareto.png"}
+    pictures = ("small-heat", "small-pareto")
+    endings = ("svg", "pdf", "png", "json", "txt")
+    assert made == names | {f"{name}.{ending}" for name in pictures for ending in endings}
     page = json.loads((folder / "reports/smoke/small.json").read_text())
     assert page["part"] == "validation part of the clean split"
     assert (page["context"]["split"], page["context"]["seeds"]) == ("clean", [0])
@@ -94,8 +96,12 @@ def test_a_grid_visits_every_point_once_and_shares_pretrainings(
     assert record["definition"]["split"] == "clean"
     text = (folder / "reports/smoke/small.md").read_text()
     assert "validation part of the clean split of phantom-mri (n = 38)" in text
-    for name in ("small-heat.png", "small-pareto.png"):
-        assert (folder / "reports/smoke" / name).read_bytes().startswith(b"\x89PNG")
+    for name in pictures:
+        path = folder / "reports/smoke" / f"{name}.png"
+        assert path.read_bytes().startswith(b"\x89PNG")
+        drawn = json.loads(path.with_suffix(".json").read_text())
+        assert {t["accuracy"] for t in drawn["trials"]} == {t["accuracy"] for t in page["trials"]}
+        assert path.with_suffix(".txt").read_text().startswith("Small: accuracy")
     parameters = {"mask", "throw_share", "interval"}
     assert set(page["importances"]) == parameters or page["silent"]
 

@@ -67,7 +67,7 @@ def test_seeds_narrow_where_others_have_finished(tmp_path: Path) -> None:
     found = narrowing(_made(tmp_path, seeds=(0, 1)))
     assert found is not None
     assert found.left_out == (2,)
-    assert "seeds 0, 1 (finished runs of seeds 2 are left out)" in found.text
+    assert "seeds 0, 1 (finished runs of seed 2 are left out)" in found.text
     assert narrowing(_made(tmp_path, seeds=(0, 1, 2))) is None
 
 
