@@ -113,7 +113,8 @@ def test_failures_and_the_dead(capsys: pytest.CaptureFixture[str]) -> None:
     planted.dead(Path("runs"), "mlflow-live-0123")  # no stage
     out = _show(capsys)
     assert out.splitlines() == [
-        f"dead     dddddddddddd; process 4194305 on {socket.gethostname()} has ended, no heartbeat for 0 s",
+        f"dead     dddddddddddd; process 4194305 on {socket.gethostname()} has ended,"
+        " no heartbeat for 0 s",
         f"failed   supervised finetune / phantom-mri / seed 0 ({step.key[:12]}):"
         " DivergedError: loss 'total' is nan",
         "runs: 0 running, 1 dead, 0 interrupted, 1 failed.",
