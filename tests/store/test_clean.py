@@ -52,7 +52,7 @@ def test_what_pending_stages_need_stays(made: Plan, capsys: pytest.CaptureFixtur
     assert _clean(capsys).endswith("0 files, 0 B would be removed.\n")  # somebody can want it
     out = _clean(capsys, "--dry-run", "--keep", "needed")
     assert f"2.5 kB  checkpoints/{'f' * 64}.pt  (no known experiment needs it)" in out
-    assert out.endswith("1 files, 2.5 kB would be removed.\n")
+    assert out.endswith("1 file, 2.5 kB would be removed.\n")
     assert unknown.exists()
     assert _clean(capsys, "--keep", "needed").endswith("1 files, 2.5 kB removed.\n")
     assert not unknown.exists()
@@ -169,7 +169,7 @@ def test_an_own_table_keeps_what_it_needs_unless_asked_for_by_kind(
         "models": ["1", "0.000", "kept"],
     }
     assert "models of finished chains; --keep needed" in out
-    assert _clean(capsys).endswith("1 files, 4 B removed.\n")
+    assert _clean(capsys).endswith("1 file, 4 B removed.\n")
     assert not done.exists() and all(path.exists() for path in (*files, *states))
     _clean(capsys, "--kinds", "interrupted-states")
     assert not any(path.exists() for path in states) and all(path.exists() for path in files)
