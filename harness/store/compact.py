@@ -14,7 +14,7 @@ import io
 import json
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,6 +41,8 @@ LARGEST = 2**28
 
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 """Digits of a class or group; one per image as long as there are at most 36."""
+
+_DIGITS = np.frombuffer(DIGITS.encode(), np.uint8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +181,8 @@ def encode_whole(values: np.ndarray) -> str:
     width = 1
     while 36**width <= int(values.max(initial=0)):
         width += 1
+    if width == 1 and values.min(initial=0) >= 0:
+        return _DIGITS[values.astype(np.int64)].tobytes().decode()
     return "".join(np.base_repr(int(v), 36).lower().rjust(width, "0") for v in values)
 
 
@@ -218,7 +222,11 @@ def decode_numbers(text: str, n: int, where: str) -> np.ndarray:
 def encode(line: Line) -> bytes:
     """Return a line of the file, with its digest and without a line break."""
     kind = next(name for name, kept in KINDS.items() if isinstance(line, kept))
-    content = {"format": FORMAT, "kind": kind, **_filled(to_json(line))}
+    if isinstance(line, KeptRecord):  # its definition is JSON already
+        values = {**to_json(replace(line, definition={})), "definition": line.definition}
+    else:
+        values = to_json(line)
+    content = {"format": FORMAT, "kind": kind, **_filled(values)}
     body = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
     return b'{"digest":"' + hashlib.sha256(body).hexdigest().encode() + b'",' + body[1:]
 

@@ -15,9 +15,9 @@ import msgspec
 from harness import sealed
 from harness.store.result import Provenance, Result
 
-_DIGITS = bytes.maketrans(b"123456789", b"000000000")
-_LONG = b"0" * 19
-"""Digits, as ``_DIGITS`` leaves them, of the shortest integer that may need more than 64 bits."""
+_DIGITS = bytes.maketrans(b"123456789:,[-\n", b"000000000     ")
+_LONG = b" " + b"0" * 19
+"""Beginning, as ``_DIGITS`` leaves it, of the shortest integer that may need more than 64 bits."""
 
 _SEED = re.compile(rb'(.*,\s*"seed":) (0|[1-9][0-9]{0,17})\s*\}', re.DOTALL)
 """A definition whose last field is the seed."""
