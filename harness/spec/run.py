@@ -103,9 +103,7 @@ class Run:
         if count not in self._keys:
             stages = [described.stage_text(s, self._size_of(s)) for s in self.stages[:count]]
             rest = {**self._without_stages(), "seed": self.seed, **self._start_definition()}
-            text = described.composed(
-                rest, {"stages": f"[{','.join(text for text, _ in stages)}]"}
-            )
+            text = described.composed(rest, {"stages": f"[{','.join(text for text, _ in stages)}]"})
             key = hashlib.sha256(text.encode()).hexdigest()
             if any(changes for _, changes in stages):
                 return key

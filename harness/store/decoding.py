@@ -50,7 +50,7 @@ def done(text: bytes, version: int) -> tuple[Done, Mapping[str, Any]] | None:
     Returns:
         None for anything that is not a sound one of the version; what it is has to be found out.
     """
-    if not sealed.whole(text) or _LONG in text.translate(_DIGITS):
+    if not sealed.whole(text) or _may_be_long(text):
         return None
     try:
         found = _decoder.decode(text)
@@ -59,6 +59,19 @@ def done(text: bytes, version: int) -> tuple[Done, Mapping[str, Any]] | None:
         return found, _definition(bytes(found.definition))
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
+
+
+def mapping(text: bytes) -> dict[str, Any] | None:
+    """Return ``files.decode`` of an object; None where it has to look closer."""
+    try:
+        return None if _may_be_long(text) else _any.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
+def _may_be_long(text: bytes) -> bool:
+    """Whether an integer in a text may need more than 64 bits."""
+    return _LONG in text.translate(_DIGITS)
 
 
 def _definition(text: bytes) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,8 @@ from harness import console, files, sealed
 from harness.canonical import digest, short
 from harness.errors import Damaged, UserError
 from harness.store import decoding, form, unchanged
-from harness.store.result import Evaluation, Provenance, Result, to_json
+from harness.store.plain import plain
+from harness.store.result import Evaluation, Provenance, Result
 
 if TYPE_CHECKING:
     from harness.store.predictions import Arrays
@@ -55,7 +57,7 @@ class Record:
             return digest(self._content(1))
         # The history, which is most of a record, is JSON already.
         short_one = replace(self, result=replace(self.result, history=()))
-        content = short_one._content(1)  # noqa: SLF001 (of this class)
+        content = short_one._content(1)
         content["result"]["history"] = self.result.history
         try:
             text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -90,8 +92,8 @@ class Record:
             "status": self.status,
             "error": self.error,
             "definition": self.definition,
-            "result": {} if self.result is None else to_json(self.result),
-            "provenance": to_json(self.provenance),
+            "result": {} if self.result is None else plain(self.result),
+            "provenance": plain(self.provenance),
         }
 
     def evaluation(self, probe: str | None = None) -> Evaluation:
@@ -121,6 +123,7 @@ class Records:
         """
         form.check(folder)
         self.folder = folder
+        self._place = os.path.join(folder, "records", "")  # noqa: PTH118 (asked for often)
 
     def path(self, key: str) -> Path:
         """Return the path of the record of ``key``."""
@@ -152,9 +155,9 @@ class Records:
             Damaged: the file is truncated, was changed, or a field has a wrong type.
             UserError: a later version of the harness wrote it.
         """
-        path = self.path(key)
-        if (known := _READ.get(path)) is not None:
+        if (known := _READ.get(f"{self._place}{key}.json")) is not None:
             return known
+        path = self.path(key)
         try:
             text, signature = unchanged.read(path)
             record = _done(text, key)

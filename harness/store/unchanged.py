@@ -36,13 +36,13 @@ class Unchanged(Generic[T]):
         self._most, self._bytes = most, 0
         self._kept: dict[str, tuple[Signature, T, int]] = {}
 
-    def get(self, path: Path) -> T | None:
+    def get(self, path: Path | str) -> T | None:
         """Return the value of a file that is unchanged; None where it must be read."""
         name = os.fspath(path)
         if (known := self._kept.get(name)) is None:
             return None
         try:
-            if _signature(os.stat(path)) == known[0]:
+            if _signature(os.stat(name)) == known[0]:  # noqa: PTH116 (asked for often)
                 return known[1]
         except OSError:
             pass  # reading says what is wrong
