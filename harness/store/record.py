@@ -224,9 +224,13 @@ class Records:
         from harness.store import weights
 
         paths = (weights.find(self.folder, key), self.predictions_path(key))
-        made = files.changed(self.path(key))
         # A record that is younger than the damaged copy belongs to a file that was made anew.
-        return any(not path.exists() and files.set_aside_at(path) > made for path in paths)
+        return any(
+            not path.exists()
+            and unchanged.has_aside(path)
+            and files.set_aside_at(path) > files.changed(self.path(key))
+            for path in paths
+        )
 
     def write(self, record: Record) -> Path:
         """Write a record atomically and return its path."""

@@ -81,3 +81,21 @@ def read(path: Path) -> tuple[bytes, Signature | None]:
 
 def _signature(found: os.stat_result) -> Signature:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+_ASIDE: Unchanged[tuple[str, ...]] = Unchanged(2**20)
+"""Names of the damaged files that were set aside, by folder."""
+
+
+def has_aside(path: Path) -> bool:
+    """Whether a damaged file of this path was set aside; a folder is listed once for all files."""
+    names = _ASIDE.get(path.parent)
+    if names is None:
+        try:
+            before = path.parent.stat()
+            names = tuple(p.name for p in path.parent.iterdir() if files.DAMAGED in p.name)
+        except OSError:
+            return True  # whoever looks closer says what is wrong
+        settled = max(before.st_mtime, before.st_ctime) + SETTLED < time.time()
+        _ASIDE.put(path.parent, _signature(before) if settled else None, names, 100 * len(names))
+    return any(name.startswith(path.name + files.DAMAGED) for name in names)
