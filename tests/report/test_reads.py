@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from harness import canonical
 from harness.spec import described
 from harness.store import unchanged
+from harness.store.record import Records
+from tests import records
 from tests.conftest import Harness
 from tests.page import stores
 
@@ -21,7 +24,7 @@ def test_each_file_is_read_once_and_each_stage_described_once(
     made = stores.fill(stores.planned(seeds=(0, 1, 2)))
     read: Counter[str] = Counter()
     texts: Counter[object] = Counter()
-    original, describing = unchanged.read, described.canonical
+    original, describing = unchanged.read, canonical.canonical
 
     def counted(path: Path) -> object:
         read[path.name] += 1
@@ -52,11 +55,11 @@ def test_each_file_is_read_once_and_each_stage_described_once(
 def test_a_changed_record_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unchanged, "SETTLED", -1.0)
     made = stores.fill(stores.planned(seeds=(0,)))
-    store = stores.Records(made.options.runs)
+    store = Records(made.options.runs)
     key = made.stage_runs[0].key
     first = store.read(key)
     assert first is not None and store.read(key) is first
-    store.write(stores.replace(first, provenance=stores.records.provenance(seconds=9.5)))
+    store.write(replace(first, provenance=records.provenance(seconds=9.5)))
     again = store.read(key)
     assert again is not None and again.provenance.seconds == 9.5
     store.discard(key)
