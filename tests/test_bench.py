@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from bench import gpu_latency
+from bench import gpu_latency, growth
 from harness.latency import processes
 from harness.latency.processes import Request
 
@@ -36,3 +36,12 @@ def test_without_a_gpu_nothing_is_written(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(gpu_latency.requests("cuda")) == 9
     (told,) = gpu_latency.measure()
     assert told["skipped"] == "there is no CUDA device"
+
+
+@pytest.mark.slow
+def test_growth_measures_a_command_on_a_small_store() -> None:
+    found = {one["what"]: one for one in growth.measured(1, ("plan",))}
+    assert list(found) == ["plan"]
+    assert all(one["exit"] == 0 and one["cpu_seconds"] > 0 for one in found.values())
+    assert all(one["records"] > 0 and one["peak_mib"] > 0 for one in found.values())
+    json.dumps(found, allow_nan=False)

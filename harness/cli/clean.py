@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from harness import console
+from harness.cli import collecting
 from harness.errors import UserError
 from harness.plan.needed import Named, find
 from harness.store import clean
@@ -16,6 +17,7 @@ from harness.store.record import Records
 from harness.wording import counted
 
 
+@collecting.rarely()
 def run(args: argparse.Namespace) -> int:
     """List unneeded files of the run store, ask, and remove them."""
     clean.check(args.runs)

@@ -36,12 +36,16 @@ def of(plan: Plan) -> str | None:
 def tell(plan: Plan, experiment: str) -> None:
     """Print a line where no run of a table is finished."""
     records = Records(plan.options.runs)
-    found = [records.read(cell_run.run.key()) for cell_run in plan.cell_runs]
-    if not found or any(record is not None and record.status == "done" for record in found):
+    failed = 0
+    for cell_run in plan.cell_runs:
+        record = records.read(cell_run.run.key())
+        if record is not None and record.status == "done":
+            return
+        failed += record is not None
+    if not plan.cell_runs:
         return
-    failed = sum(record is not None for record in found)
     if failed:
-        what = f"{failed} of {len(found)} failed; `harness status --errors` shows why"
+        what = f"{failed} of {len(plan.cell_runs)} failed; `harness status --errors` shows why"
     else:
         what = f"`harness run {experiment}` with the same options trains them"
     note(f"{experiment}: no run is finished, {what}.")

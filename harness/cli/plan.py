@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from harness.cli import empty, starting
+from harness.cli import collecting, empty, starting
 from harness.cli.planning import plan_options, tables_of
 from harness.console import note, say, say_json
 from harness.cost import estimate
@@ -16,6 +16,7 @@ from harness.store.record import Records
 from harness.wording import counted
 
 
+@collecting.rarely()
 def run(args: argparse.Namespace) -> int:
     """Print which unique stages of the experiments are done, missing and shared."""
     options = replace(plan_options(args), unprepared=True)

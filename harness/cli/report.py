@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.cli import audit, empty, pages
+from harness.cli import audit, collecting, empty, pages
 from harness.cli.options import PAGE, typed_of
 from harness.cli.planning import make_plan
 from harness.cli.sweep import find_studies, page_options
@@ -22,6 +22,7 @@ from harness.verdict import committed
 from harness.wording import counted
 
 
+@collecting.rarely()
 def run(args: argparse.Namespace) -> int:
     """Write the table, or the pages of the sweep's studies, without any training.
 

@@ -111,20 +111,28 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS)
     correct = np.asarray(probabilities).argmax(axis=1) == np.asarray(labels)
     edges = np.linspace(0.0, 1.0, bins + 1)
     index = np.searchsorted(edges[1:-1], confidence)  # left: an edge belongs to the bin below it
+    order = np.argsort(index, kind="stable")
+    counts = np.bincount(index, minlength=bins)
+    rights = np.bincount(index, weights=correct, minlength=bins)
+    ends = np.cumsum(counts).tolist()
+    sorted_confidence = confidence[order].tolist()
     return tuple(
-        _bin((edges[i], edges[i + 1]), confidence[index == i], correct[index == i])
-        for i in range(bins)
-    )
-
-
-def _bin(ends: tuple[float, float], confidence: np.ndarray, correct: np.ndarray) -> Bin:
-    count = len(confidence)
-    return Bin(
-        low=float(ends[0]),
-        high=float(ends[1]),
-        count=count,
-        confidence=math.fsum(confidence) / count if count else None,
-        accuracy=int(correct.sum()) / count if count else None,
+        Bin(
+            low=low,
+            high=high,
+            count=count,
+            # Rounded once, so that the mean does not depend on the order of the images.
+            confidence=math.fsum(sorted_confidence[end - count : end]) / count if count else None,
+            accuracy=int(right) / count if count else None,
+        )
+        for low, high, count, right, end in zip(
+            edges[:-1].tolist(),
+            edges[1:].tolist(),
+            counts.tolist(),
+            rights.tolist(),
+            ends,
+            strict=True,
+        )
     )
 
 

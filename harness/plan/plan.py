@@ -281,7 +281,8 @@ def _check_stages(plan: Plan) -> None:
     """
     backbones = plan.options.profile.backbones
     manifests = {c.used.name: c.manifest for c in plan.columns if c.prepared}
-    for cell_run in plan.cell_runs:
+    of_cells = {(c.row.name, c.column.name): c for c in reversed(plan.cell_runs)}
+    for cell_run in reversed(of_cells.values()):  # of one seed: no check is about seeds
         count = training_images(plan, cell_run.run)
         stages = cell_run.run.stages
         for before, stage in zip((None, *stages), stages, strict=False):

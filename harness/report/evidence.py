@@ -101,6 +101,7 @@ class KeptPredictions:
         self._columns = {column.column.name: column for column in plan.columns}
         self._parts: dict[tuple[str, str], ImageStore] = {}
         self._read: dict[str, Outcomes | str] = {}
+        self._orders: dict[tuple[int, int], tuple[np.ndarray, ImageStore, np.ndarray | None]] = {}
 
     def __call__(self, column: GridColumn, entries: Sequence[Entry]) -> ImageEvidence | None:
         """Return what is kept of a column's runs; None for costs and probes, which keep nothing."""
@@ -167,14 +168,26 @@ class KeptPredictions:
             return "there is no record"
         path = self._records.predictions_path(record.key)
         arrays = predictions.read(path, record.finished.predictions or "")
-        where = {str(name): row for row, name in enumerate(arrays["names"])}
-        if len(where) != len(arrays["names"]) or where.keys() != set(part.names):
+        order = self._order(arrays["names"], part)
+        if order is None:
             return "the predictions are of other images than the prepared data have"
-        order = np.asarray([where[name] for name in part.names], np.int64)
         outcomes = by_image.outcomes(arrays, self._plan.options.rule, order)
         if not np.array_equal(outcomes.labels, part.labels):
             return "the predictions have other labels than the prepared data"
         return outcomes
+
+    def _order(self, names: np.ndarray, part: ImageStore) -> np.ndarray | None:
+        """Return where a part's images stand in names; None if these are of other images.
+
+        Runs share their names' array, so that this is found once for all of them.
+        """
+        identity = id(names), id(part)
+        if identity not in self._orders:  # both are kept, so that no other gets their identity
+            where = {str(name): row for row, name in enumerate(names)}
+            same = len(where) == len(names) and where.keys() == set(part.names)
+            order = np.asarray([where[name] for name in part.names], np.int64) if same else None
+            self._orders[identity] = names, part, order
+        return self._orders[identity][2]
 
 
 def _drawn_rows(

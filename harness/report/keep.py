@@ -108,6 +108,7 @@ def _records(plan: Plan) -> Iterator[Line]:
     columns = {column.column.name: column for column in plan.columns}
     groups: dict[str, Groups] = {}
     images: dict[str, KeptImages] = {}
+    known = _Images()
     seen: set[str] = set()
     for cell_run in plan.cell_runs:
         key = cell_run.run.key()
@@ -118,7 +119,7 @@ def _records(plan: Plan) -> Iterator[Line]:
         column = columns[cell_run.column.name]
         if column.used.name not in groups:
             groups[column.used.name] = _groups(plan, column)
-        kept, shown = _with_images(record, measurements, groups[column.used.name])
+        kept, shown = _with_images(record, measurements, known, groups[column.used.name])
         yield kept
         if shown is not None:
             images[shown.key] = shown
@@ -136,7 +137,7 @@ def _groups(plan: Plan, column: ColumnPlan) -> Groups:
 
 
 def _with_images(
-    record: Record, measurements: Measurements, groups: Groups
+    record: Record, measurements: Measurements, known: _Images, groups: Groups
 ) -> tuple[KeptRecord, KeptImages | None]:
     """Return a record's line with what its predictions tell, and the line of their images."""
     line = _without_images(record)
@@ -144,7 +145,7 @@ def _with_images(
         return line, None
     try:
         arrays = measurements.arrays(record)
-        images = _images(arrays, groups)
+        images = known.of(arrays, groups)
         if record.result.evaluation.of_masks:
             line = replace(line, measured=_measured(arrays))
         else:
@@ -180,6 +181,21 @@ def _without_images(record: Record) -> KeptRecord:
         ),
         provenance=replace(record.provenance, latency=None, peak_bytes=None),
     )
+
+
+class _Images:
+    """The lines of images; runs share the arrays of names and labels, and so their line."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int, int], tuple[object, object, object, KeptImages]] = {}
+
+    def of(self, arrays: Arrays, groups: Groups) -> KeptImages:
+        """Return the line of the images of a run's predictions."""
+        parts = arrays["names"], arrays["labels"], groups
+        identity = id(parts[0]), id(parts[1]), id(parts[2])
+        if identity not in self._known:  # they are kept, so that no other gets their identity
+            self._known[identity] = (*parts, _images(arrays, groups))
+        return self._known[identity][3]
 
 
 def _images(arrays: Arrays, known: Groups) -> KeptImages:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.canonical import describe, digest, types_of
+from harness.canonical import describe, types_of
 from harness.sources.digest import digest_of
+from harness.spec import described
 from harness.spec.dataset import Split
 from harness.spec.profile import Profile
 from harness.spec.recipe import Stage, backbone_of
@@ -54,7 +57,18 @@ class Run:
             published: leave out settings fields that were added to a published type, as the names
                 of random streams do (``harness.streams``).
         """
-        start = None if published or self.start is None else self.start.definition
+        return {
+            **self._without_stages(),
+            "stages": [
+                self._stage_definition(stage, published=published)
+                for stage in self.stages[:num_stages]
+            ],
+            "seed": self.seed,
+            **({} if published else self._start_definition()),
+        }
+
+    def _without_stages(self) -> dict[str, Any]:
+        """Return what defines every stage alike, without the seed."""
         return {
             "dataset": self.dataset,
             "data": self.data,
@@ -64,27 +78,42 @@ class Run:
                 "train_images": self.profile.train_images,
                 "eval_images": self.profile.eval_images,
             },
-            "stages": [
-                self._stage_definition(stage, published=published)
-                for stage in self.stages[:num_stages]
-            ],
-            "seed": self.seed,
-            **({} if start is None else {"start": start}),
         }
 
+    def _start_definition(self) -> dict[str, Any]:
+        start = None if self.start is None else self.start.definition
+        return {} if start is None else {"start": start}
+
     def _stage_definition(self, stage: Stage, *, published: bool) -> dict[str, Any]:
-        backbone = backbone_of(stage.method)
-        size = None if backbone is None else self.profile.backbones.of(backbone)
         return {
             "phase": stage.phase,
             "method": describe(stage.method, published=published),
             "recipe": describe(stage.recipe, published=published),
-            "backbone": describe(size, published=published),
+            "backbone": describe(self._size_of(stage), published=published),
         }
+
+    def _size_of(self, stage: Stage) -> Any:
+        """Return the size of a stage's backbone; None where it has none."""
+        backbone = backbone_of(stage.method)
+        return None if backbone is None else self.profile.backbones.of(backbone)
 
     def key(self, num_stages: int | None = None) -> str:
         """Return the SHA-256 (hex) of the canonical JSON of the first ``num_stages`` stages."""
-        return digest(self.definition(num_stages))
+        count = len(self.stages[:num_stages])
+        if count not in self._keys:
+            stages = [described.stage_text(s, self._size_of(s)) for s in self.stages[:count]]
+            rest = {**self._without_stages(), "seed": self.seed, **self._start_definition()}
+            text = described.composed(rest, {"stages": f"[{','.join(text for text, _ in stages)}]"})
+            key = hashlib.sha256(text.encode()).hexdigest()
+            if any(changes for _, changes in stages):
+                return key
+            self._keys[count] = key
+        return self._keys[count]
+
+    @functools.cached_property
+    def _keys(self) -> dict[int, str]:
+        """Keys by number of stages, where nothing in these can be changed in place."""
+        return {}
 
     def stream(self, num_stages: int | None = None) -> str:
         """Return the name from which the random seeds of the last of these stages are derived."""

@@ -14,7 +14,7 @@ import io
 import json
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,8 +24,10 @@ import numpy as np
 from harness import console, files
 from harness.canonical import short
 from harness.errors import Damaged
+from harness.store import decoding
 from harness.store.made import Made
-from harness.store.result import Count, Evaluation, ParameterCount, Provenance, Rule, to_json
+from harness.store.plain import plain
+from harness.store.result import Count, Evaluation, ParameterCount, Provenance, Rule
 
 NAME = "records.jsonl.gz"
 """Name of the file in a folder of tables."""
@@ -41,6 +43,8 @@ LARGEST = 2**28
 
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 """Digits of a class or group; one per image as long as there are at most 36."""
+
+_DIGITS = np.frombuffer(DIGITS.encode(), np.uint8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +183,8 @@ def encode_whole(values: np.ndarray) -> str:
     width = 1
     while 36**width <= int(values.max(initial=0)):
         width += 1
+    if width == 1 and values.min(initial=0) >= 0:
+        return _DIGITS[values.astype(np.int64)].tobytes().decode()
     return "".join(np.base_repr(int(v), 36).lower().rjust(width, "0") for v in values)
 
 
@@ -218,7 +224,11 @@ def decode_numbers(text: str, n: int, where: str) -> np.ndarray:
 def encode(line: Line) -> bytes:
     """Return a line of the file, with its digest and without a line break."""
     kind = next(name for name, kept in KINDS.items() if isinstance(line, kept))
-    content = {"format": FORMAT, "kind": kind, **_filled(to_json(line))}
+    if isinstance(line, KeptRecord):  # its definition is JSON already
+        values = {**plain(replace(line, definition={})), "definition": line.definition}
+    else:
+        values = plain(line)
+    content = {"format": FORMAT, "kind": kind, **_filled(values)}
     body = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
     return b'{"digest":"' + hashlib.sha256(body).hexdigest().encode() + b'",' + body[1:]
 
@@ -239,7 +249,9 @@ def decode(text: bytes) -> Line:
         raise Damaged("", "does not begin with its digest")
     if text[11:75] != hashlib.sha256(body).hexdigest().encode():
         raise Damaged("", "was changed after it was written: its digest is another")
-    content = files.decode(body, dict[str, Any], "")
+    content = decoding.mapping(body)
+    if content is None:
+        content = files.decode(body, dict[str, Any], "")
     version, kind = content.pop("format", None), content.pop("kind", None)
     if version != FORMAT or kind not in KINDS:
         raise Damaged("", f"has format {version!r}; a later version of the harness wrote it")
@@ -352,8 +364,11 @@ def merge(folder: Path, lines: Iterable[Line], name: str = NAME) -> Path:
             *lines,
         ):
             kept[type(line).__name__, line.key] = line
-        whole = [encode(kept[name]) for name in sorted(kept)]
-        content = b"".join(line + b"\n" for line in (*whole, *before.foreign))
+        content = bytearray()
+        for place in sorted(kept):
+            content += encode(kept[place]) + b"\n"
+        for damaged in before.foreign:
+            content += damaged + b"\n"
         if not path.exists() or _unpacked(files.read_bytes(path), path) != content:
             # Without a name and a time in the header the bytes depend on the lines alone.
             files.write_bytes(path, gzip.compress(content, compresslevel=9, mtime=0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import numpy as np
 
 from harness import files
 from harness.errors import Damaged, UserError
+from harness.store import npz, unchanged
 
 Arrays = Mapping[str, np.ndarray]
 """Arrays by name; ``predictions`` of each evaluator in ``harness.evaluate`` documents them."""
@@ -43,7 +45,7 @@ def write(path: Path, arrays: Arrays) -> str:
 
 
 def read(path: Path, expected: str) -> Arrays:
-    """Return the arrays of a file.
+    """Return the arrays of a file; they are shared and cannot be written to.
 
     Args:
         path: of the file.
@@ -52,10 +54,25 @@ def read(path: Path, expected: str) -> Arrays:
     Raises:
         UnusableError: the file is missing or truncated, or holds other arrays.
     """
-    arrays = read_any(path)
-    if digest(arrays) != expected:
+    if (known := _READ.get(path)) is not None:
+        made, arrays = known
+    else:
+        arrays, signature = _read(path)
+        made = digest(arrays)
+        for array in arrays.values():
+            array.setflags(write=False)
+        own = (array.nbytes for name, array in arrays.items() if name not in npz.SHARED)
+        _READ.put(path, signature, (made, arrays), OVERHEAD + sum(own))
+    if made != expected:
         raise UnusableError(f"the predictions {path} are not those that the record names")
     return arrays
+
+
+OVERHEAD = 1000
+"""Bytes that a file's arrays take in memory besides their contents."""
+
+_READ: unchanged.Unchanged[tuple[str, Arrays]] = unchanged.Unchanged(2**26)
+"""Digest and arrays of files that are unchanged."""
 
 
 def read_any(path: Path) -> Arrays:
@@ -64,9 +81,17 @@ def read_any(path: Path) -> Arrays:
     Raises:
         UnusableError: the file is missing, truncated or of another format.
     """
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[Arrays, unchanged.Signature | None]:
+    """Return the arrays of a file, and its signature; for errors see ``read_any``."""
     try:
-        with files.open_regular(path) as stream, np.load(stream) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        content, signature = unchanged.read(path)
+        arrays = npz.arrays(content)
+        if arrays is None:
+            with np.load(io.BytesIO(content)) as archive:
+                arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
         raise UnusableError(f"the predictions {path} are missing") from error
     except Damaged as error:
@@ -78,4 +103,4 @@ def read_any(path: Path) -> Arrays:
         if failed := files.disk_error(error):
             raise files.cannot_read(path, failed) from error
         raise UnusableError(f"the predictions {path} cannot be read (truncated?)") from error
-    return arrays
+    return arrays, signature
