@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from harness.errors import UserError, within
 from harness.plan import catalog, override
+from harness.spec.backbones import Backbone
 from harness.spec.recipe import Method, Stage
 from harness.spec.table import Row
 from harness.spec.weights import TIMM
@@ -43,6 +44,13 @@ def apply(
         raise UserError(f"--set {chosen}: no selected row has the phase {chosen.phase!r}.")
     convert = _converter()
     return [_put(row, chain, chosen, convert) for row, chain in zip(rows, chains, strict=True)]
+
+
+def titled(row: Row, chain: Sequence[Stage]) -> Row:
+    """Return a row that names the network of timm that its stages are on, if they are on one."""
+    declared = [getattr(stage.method, "backbone", None) for stage in chain]
+    nets = [b.name for b in declared if isinstance(b, Backbone) and b.name.startswith(TIMM)]
+    return replace(row, backbone=nets[0].removeprefix(TIMM)) if nets else row
 
 
 def _parsed(overrides: Sequence[str]) -> Iterator[override.Override]:

@@ -213,7 +213,10 @@ def _resolve(
     name: str, table: Table, whole: Table, chains: Iterator[tuple[Stage, ...]], options: Options
 ) -> Plan:
     """Plan the selected rows of a table; ``chains`` yields their stages, scaled and overridden."""
-    trained = [(row, next(chains)) for row in table.rows if row.stages is not None]
+    chosen = {row.name: next(chains) for row in table.rows if row.stages is not None}
+    rows = tuple(on_backbone.titled(row, chosen.get(row.name, ())) for row in table.rows)
+    table = replace(table, rows=rows)
+    trained = [(row, chosen[row.name]) for row in rows if row.name in chosen]
     seeds = options.seeds or table.seeds or options.profile.seeds
     if len(set(seeds)) != len(seeds):
         raise UserError(f"Seeds {list(seeds)} name one twice; give each once.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -149,3 +150,14 @@ def test_set_puts_a_rows_stages_on_a_network(own_folder: Path) -> None:
             _plan(wrong)
     with pytest.raises(UserError, match="a second network"):
         _plan("method.backbone=timm:resnet18", "pretrain.method.backbone=timm:resnet18")
+
+
+def test_a_table_names_the_network_that_is_trained() -> None:
+    options = Options(
+        profile=profiles.SMOKE, rows=("simclr", "vit"), datasets=("btmd",), unprepared=True
+    )
+    changed = replace(options, overrides=("method.backbone=timm:convnext_atto",))
+    for given, names in ((options, ["ResNet50", "ViT-B"]), (changed, ["convnext_atto"] * 2)):
+        made = plan.make(*catalog.load("table1"), given)
+        assert [row.backbone for row in made.table.rows] == names
+        assert [run.row.backbone for run in made.cell_runs if run.seed == 0] == names
