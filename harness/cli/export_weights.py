@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         ) from damaged
     encoder = _encoder(found.record.definition, tensors, args.format)
     contents = _contents(args.format, encoder, encoder_weights(tensors))
-    contents["README.md"] = exported.card(args, found, encoder).encode()
+    contents["README.md"] = exported.card(args, found, encoder, tensors).encode()
     folder.write(args.to, contents, force=args.force)
     for line in exported.remarks(found):
         note(line)

@@ -67,6 +67,8 @@ class Card:
         source: where the data set is published; "" where it is not known here.
         licence: of the data set.
         hub: whether the card begins with the fields that the Hugging Face hub reads.
+        probed: whether probes read the features that the encoder returns; None where that is not
+            known.
     """
 
     title: str
@@ -77,6 +79,7 @@ class Card:
     source: str
     licence: str
     hub: bool
+    probed: bool | None
 
 
 def text(card: Card) -> str:
@@ -135,8 +138,14 @@ def _results(card: Card) -> list[str]:
     result = card.record.finished
     if result.evaluation is not None:
         lines.append(f"{_scored(result.evaluation)}, seed {seed}")
+    probed = card.encoder.features if card.encoder and card.probed else "the frozen encoder"
     for name, probe in (result.probes or {}).items():
-        lines.append(f"{name} probe of the frozen encoder: {_scored(probe)}, seed {seed}")
+        lines.append(f"{name} probe of {probed}: {_scored(probe)}, seed {seed}")
+    if result.probes and not card.probed:
+        differ = "differ from" if card.probed is False else "were not compared with"
+        lines.append(
+            f"Probe numbers were measured on the method's own features, which {differ} these"
+        )
     for record in card.later:
         if (evaluation := record.finished.evaluation) is not None:
             stage = record.definition["stages"][-1]

@@ -11,6 +11,7 @@ import torch
 
 from harness.cli.export import with_kind
 from harness.execute.stage import ExecutionOptions, Trainer
+from harness.methods.msmae.method import MaskedAutoencoder
 from harness.plan import catalog, plan
 from harness.plan.options import Options
 from harness.plan.plan import Plan
@@ -46,10 +47,10 @@ def _plan(table: str, row: str, init: Path | None) -> Plan:
 
 @pytest.mark.slow
 def test_an_exported_encoder_loads_into_timm_and_starts_another_table(
-    harness: Harness, own_folder: Path
+    harness: Harness, own_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared.ensure(own_folder / "data")
-    assert harness("run", "table1", "--rows", "mae", *RUN)[0] == 0
+    assert harness("run", "table1", "--rows", "mae", *RUN, "--probes")[0] == 0
     code, out, err = harness("export", "table1/mae", *EXPORT, "--to", "mae")
     assert code == 0, err
     assert "local-dir:mae" in out
@@ -64,10 +65,20 @@ def test_an_exported_encoder_loads_into_timm_and_starts_another_table(
         assert part in card
     assert "seed 0" in card and "0.485" in card and "32 x 32 px" in card
 
+    # The card says what probes read only where it is what the exported encoder returns.
+    assert "linear probe of the mean of the patch tokens after the final norm: accuracy" in card
+    with monkeypatch.context() as patch:
+        patch.setattr(MaskedAutoencoder, "features", lambda t, x: t.encoder(x)[:, 1:].mean(1))
+        assert harness("export", "table1/mae", *EXPORT, "--to", "other")[0] == 0
+    card = Path("other/README.md").read_text()
+    assert "linear probe of the frozen encoder" in card
+    assert "measured on the method's own features, which differ from these" in card
+
     # By the beginning of its key, to the same content; over anything else only when told to.
     assert harness("export", record.key[:10], "--to", "key", "--format", "hf")[0] == 0
     same = [Path(f, "model.safetensors").read_bytes() for f in ("mae", "key")]
     assert same[0] == same[1]
+    assert "features, which were not compared with these" in Path("key/README.md").read_text()
     config = json.loads(Path("key/config.json").read_text())
     assert config["architecture"] == "vit_base_patch16_224"
     assert Path("key/README.md").read_text().startswith("---\nlibrary_name: timm\n")
