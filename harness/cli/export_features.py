@@ -11,7 +11,7 @@ from harness import seed
 from harness.errors import UserError
 from harness.execute.counted import dataset_of
 from harness.plan.plan import Plan, StageRun, training_images
-from harness.report.model_card import Encoder
+from harness.report.usage import Encoder
 from harness.train.task import Task, start_task
 
 IMAGES = 4

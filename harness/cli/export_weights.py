@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from harness.spec.dataset import PARTS
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.report.model_card import Encoder
+    from harness.report.usage import Encoder
 
 FORMATS = ("timm", "hf", "torch", "safetensors")
 """timm: model.safetensors and config.json for create_model; hf: the same as the hub lays it out;
@@ -89,8 +88,8 @@ def run(args: argparse.Namespace) -> int:
         note(line)
     say(f"Exported: {found.title}, to {args.to}: {', '.join(sorted(contents))}.")
     if encoder is not None and args.format in ("timm", "hf"):
-        name = shlex.quote(str(args.to))
-        say(f"timm.create_model('local-dir:{name}', pretrained=True) returns {encoder.features}.")
+        name = repr(f"local-dir:{args.to}")
+        say(f"timm.create_model({name}, pretrained=True) returns {encoder.features}.")
     return 0
 
 

@@ -15,7 +15,8 @@ from harness.plan import catalog, finished, plan
 from harness.plan.options import Options
 from harness.plan.plan import CellRun, Plan, StageRun
 from harness.plan.settings import profile_of
-from harness.report.model_card import Card, Encoder, text
+from harness.report.model_card import Card, text
+from harness.report.usage import Encoder
 from harness.spec import profiles
 from harness.store.record import Record, Records
 from harness.verdict.table import judge_plan
@@ -226,7 +227,7 @@ def card(
             verdicts=_verdicts(found),
             source=source,
             licence=licence,
-            hub=args.format == "hf",
+            format=args.format,
             probed=_probed(found, encoder, weights),
         )
     )

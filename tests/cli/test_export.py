@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import timm
 import torch
+from torch import Tensor
 
+from harness.augment.view import MEAN, STD
 from harness.cli.export import with_kind
+from harness.cli.export_weights import FORMATS
 from harness.execute.stage import ExecutionOptions, Trainer
 from harness.methods.msmae.method import MaskedAutoencoder
 from harness.plan import catalog, plan
@@ -20,7 +24,7 @@ from harness.spec.weights import Weights
 from harness.store import weights
 from harness.store.record import Record, Records
 from harness.train.task import Task
-from tests import plans, prepared
+from tests import plans, prepared, snippets
 from tests.conftest import Harness
 
 ONE = [word for text in plans.ONE_EPOCH for word in ("--set", text)]
@@ -74,6 +78,8 @@ def test_an_exported_encoder_loads_into_timm_and_starts_another_table(
     assert "linear probe of the frozen encoder" in card
     assert "measured on the method's own features, which differ from these" in card
 
+    _check_the_python_of_each_format(harness, trained)
+
     # By the beginning of its key, to the same content; over anything else only when told to.
     assert harness("export", record.key[:10], "--to", "key", "--format", "hf")[0] == 0
     same = [Path(f, "model.safetensors").read_bytes() for f in ("mae", "key")]
@@ -109,6 +115,19 @@ def test_an_exported_encoder_loads_into_timm_and_starts_another_table(
     code, _, err = harness("export", record.key[:10], "--to", "again")
     assert code == 2 and "were not kept" in err and "harness run" in err
     assert not Path("again").exists()
+
+
+def _check_the_python_of_each_format(harness: Harness, trained: Mapping[str, Tensor]) -> None:
+    """The card's Python runs in its folder and gives the trained task's features."""
+    task = _first(_plan("table1", "mae", None))
+    task.load_state_dict(dict(trained), strict=False)
+    for kind in FORMATS:
+        assert harness("export", "table1/mae", *EXPORT, "--to", kind, "--format", kind)[0] == 0
+        image = snippets.squashed(snippets.picture(Path(kind)), 32, MEAN, STD)
+        with torch.no_grad():
+            expected = task.eval().features(image)
+        found = snippets.run(Path(kind))["features"]
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
 def _records() -> list[Record]:
