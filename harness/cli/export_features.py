@@ -44,10 +44,7 @@ def are_equal(
 
 def compared(task: Task, encoder: Encoder) -> bool:
     """Whether a task's features of a few images are its encoder's in timm."""
-    import timm
-
-    model = timm.create_model(encoder.architecture, **encoder.arguments)
-    model.load_state_dict(dict(encoder.tensors))
+    model = encoder.model()
     side = encoder.config["pretrained_cfg"]["input_size"][-1]
     images = torch.rand(IMAGES, 3, side, side, generator=seed.generator("export", "features"))
     mean, std = (torch.tensor(v).reshape(1, 3, 1, 1) for v in (encoder.mean, encoder.std))

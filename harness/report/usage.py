@@ -46,6 +46,10 @@ class Encoder(Protocol):
         """Content of config.json."""
         ...
 
+    def model(self) -> Any:
+        """Build timm's network with the tensors."""
+        ...
+
 
 FILES = {
     "torch": (
