@@ -265,13 +265,17 @@ def _started(plan: Plan) -> tuple[StartedRow, ...]:
     Raises:
         UserError: they do not fit.
     """
-    first = {c.row.name: c.run for c in reversed(plan.cell_runs)}
+    first = {c.row.name: c for c in reversed(plan.cell_runs) if c.run.start is not None}
+    given = [name for name, c in reversed(first.items()) if c.row.start is None]
     return tuple(
         starts.line(
-            name, run, datasets.find(run.dataset, plan.options.data), plan.options.profile.backbones
+            c.row,
+            c.run,
+            datasets.find(c.run.dataset, plan.options.data),
+            plan.options.profile.backbones,
+            others=[other for other in given if other != name],
         )
-        for name, run in reversed(first.items())
-        if run.start is not None
+        for name, c in reversed(first.items())
     )
 
 

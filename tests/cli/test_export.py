@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import timm
 import torch
 from torch import Tensor
@@ -174,6 +175,41 @@ def test_init_without_weights_is_one_line(
     prepared.ensure(own_folder / "data")
     code, _, err = harness("plan", "table1", "--rows", "vit", *RUN[:-2], "--init", text)
     assert code == 2 and "--init: " in err and part in err
+
+
+def test_init_of_files_that_do_not_fit_says_which_file_tensor_and_rows(
+    harness: Harness, own_folder: Path
+) -> None:
+    prepared.ensure(own_folder / "data")
+    state = _first(_plan("table1", "mae", None)).state_dict()
+    good = {n[8:]: v.clone() for n, v in state.items() if n.startswith("encoder.")}
+    Path("out").mkdir()
+    torch.save(good, "out/model.pth")
+    words = ("plan", "table1", *RUN[:-2], "--rows")
+    code, _, err = harness(*words, "vit", "--init", "out")  # the file in an exported folder
+    assert code == 0 and "Row 'vit' starts from out/model.pth" in err, err
+    safetensors.torch.save_file(good, "out/model.safetensors")
+    code, _, err = harness(*words, "vit", "--init", "out")
+    assert code == 0 and "Row 'vit' starts from out/model.safetensors" in err, err
+    code, _, err = harness(*words, "vit", "--init", "data")
+    assert code == 2 and "data is a folder without model.safetensors or model.pth" in err
+
+    code, _, err = harness(*words, "vit,resnet50", "--init", "out")
+    assert code == 2 and "Row 'resnet50' cannot start from out/model.safetensors" in err, err
+    assert "(resnet50, vit); --rows selects those that the weights fit" in err
+    code, _, err = harness(*words, "resnet50", "--init", "out")
+    assert code == 2 and "--rows" not in err
+
+    name = "blocks.0.attn.proj.weight"
+    for bad, part in (
+        (torch.full_like(good[name], float("nan")), "numbers that are not finite"),
+        (good[name].to_sparse(), "is not dense"),
+        (good[name].long(), "holds int64 numbers"),
+    ):
+        torch.save({**good, name: bad}, "bad.pth")
+        code, _, err = harness(*words, "vit", "--init", "bad.pth")
+        assert code == 2 and f"cannot start from bad.pth: the file's {name} " in err, err
+        assert part in err and err.strip().count("\n") == 0
 
 
 def test_rows_of_weights_that_nobody_named_are_planned_as_not_run(
