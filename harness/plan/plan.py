@@ -22,10 +22,11 @@ from harness.plan.options import Options
 from harness.plan.starts import StartedRow
 from harness.sources.same_names import check_names
 from harness.spec.profile import Profile, Scale
-from harness.spec.recipe import Checked, Continues, Stage, masks_needed_by
+from harness.spec.recipe import Checked, Continues, Stage, backbone_of, masks_needed_by
 from harness.spec.run import Run, stage_title
 from harness.spec.table import Column, Row, Table
 from harness.store.made import Made
+from harness.train import families
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,6 +304,8 @@ def _check_stages(plan: Plan) -> None:
                 needed = masks_needed_by(stage.method)
                 if needed is not None and cell_run.run.dataset in manifests:
                     registry.check_masks(manifests[cell_run.run.dataset], needed)
+                if (backbone := backbone_of(stage.method)) is not None:
+                    families.check(backbone.name)
                 if isinstance(stage.method, Checked):
                     stage.method.check(recipe=stage.recipe, images=count, backbones=backbones)
                 if isinstance(stage.method, Continues) and before is not None:
