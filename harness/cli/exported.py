@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.audit import named
@@ -126,6 +127,11 @@ def of_row(args: argparse.Namespace) -> Found:
     row = row.removesuffix(FINETUNE)
     if not table or not row:
         raise UserError(f"{args.target!r} is no TABLE/ROW, such as table1/mae.")
+    if table not in catalog.known() and Path(f"{table}.py").is_file():
+        raise UserError(
+            f"{table!r} names no table, and {table}.py is a file; give its path:"
+            f" {table}.py/{args.target.rpartition('/')[2]}."
+        )
     profile, _ = profile_of(args.profile)
     options = _options(args, profile, args.dataset, args.seed, rows=(row,))
     made = finished.shown(plan.make(*catalog.load(table), options))

@@ -159,6 +159,14 @@ def test_what_cannot_be_exported_is_one_line(
     assert not Path("a").exists()
 
 
+@pytest.mark.parametrize("table", ["teach", "folder/teach"])
+def test_an_own_table_without_its_ending_is_told_its_path(harness: Harness, table: str) -> None:
+    Path("folder").mkdir()
+    Path(f"{table}.py").write_text("raise SystemExit('executed')")
+    code, _, err = harness("export", f"{table}/mine.finetune", "--to", "a")
+    assert code == 2 and err.strip().endswith(f"give its path: {table}.py/mine.finetune."), err
+
+
 def test_weights_are_what_is_exported_where_no_kind_is_named() -> None:
     assert with_kind(["export", "abcd", "--to", "x"]) == ["export", "weights", "abcd", "--to", "x"]
     for words in (["export", "weights", "abcd"], ["export", "--help"], ["run", "export"], []):
