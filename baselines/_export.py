@@ -68,6 +68,18 @@ class TimmEncoder:
             },
         }
 
+    def model(self) -> Any:
+        """Build timm's network with the tensors, of which none may be missing or left.
+
+        Raises:
+            RuntimeError: some are.
+        """
+        import timm
+
+        model = timm.create_model(self.architecture, **self.arguments)
+        model.load_state_dict(dict(self.tensors), strict=True)
+        return model
+
 
 def encoder_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors of a stage's encoder without their prefix.
@@ -133,11 +145,8 @@ def check(encoder: TimmEncoder) -> None:
     Raises:
         UserError: some are.
     """
-    import timm
-
-    model = timm.create_model(encoder.architecture, **encoder.arguments)
     try:
-        model.load_state_dict(dict(encoder.tensors), strict=True)
+        encoder.model()
     except RuntimeError as error:
         first = " ".join(str(error).split())[:300]
         raise UserError(

@@ -27,7 +27,7 @@ HOMES = {
     "lightly": ("baselines/",),
     "fvcore": ("harness/cost/",),
     "matplotlib": ("harness/report/", "harness/sweep/figures.py", "harness/figures/"),
-    "timm": ("msmae/", "baselines/", "harness/train/pretrained.py"),
+    "timm": ("msmae/", "baselines/", "harness/train/families.py", "harness/train/pretrained.py"),
     "huggingface_hub": ("harness/train/pretrained.py",),
     "jinja2": ("harness/page/render.py",),
     "pyarrow": ("harness/report/frame_file.py",),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from harness.spec.dataset import PARTS
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.report.model_card import Encoder
+    from harness.report.usage import Encoder
 
 FORMATS = ("timm", "hf", "torch", "safetensors")
 """timm: model.safetensors and config.json for create_model; hf: the same as the hub lays it out;
@@ -83,14 +82,14 @@ def run(args: argparse.Namespace) -> int:
         ) from damaged
     encoder = _encoder(found.record.definition, tensors, args.format)
     contents = _contents(args.format, encoder, encoder_weights(tensors))
-    contents["README.md"] = exported.card(args, found, encoder).encode()
+    contents["README.md"] = exported.card(args, found, encoder, tensors).encode()
     folder.write(args.to, contents, force=args.force)
     for line in exported.remarks(found):
         note(line)
     say(f"Exported: {found.title}, to {args.to}: {', '.join(sorted(contents))}.")
     if encoder is not None and args.format in ("timm", "hf"):
-        name = shlex.quote(str(args.to))
-        say(f"timm.create_model('local-dir:{name}', pretrained=True) returns {encoder.features}.")
+        name = repr(f"local-dir:{args.to}")
+        say(f"timm.create_model({name}, pretrained=True) returns {encoder.features}.")
     return 0
 
 

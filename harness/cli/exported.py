@@ -5,19 +5,25 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.audit import named
 from harness.errors import UserError, listed
 from harness.plan import catalog, finished, plan
 from harness.plan.options import Options
-from harness.plan.plan import CellRun, Plan
+from harness.plan.plan import CellRun, Plan, StageRun
 from harness.plan.settings import profile_of
-from harness.report.model_card import Card, Encoder, text
+from harness.report.model_card import Card, text
+from harness.report.usage import Encoder
 from harness.spec import profiles
 from harness.store.record import Record, Records
 from harness.verdict.table import judge_plan
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FINETUNE = ".finetune"
 """Ending of the name of a row's last stage, as in ``harness cost``."""
@@ -36,6 +42,7 @@ class Found:
         again: the command that trains it again.
         plan: of its table, by which its row is judged; None where no shipped table has it.
         row: its row in the plan.
+        step: the stage in the plan.
         why: why there is no verdict; "" where there may be one.
     """
 
@@ -44,6 +51,7 @@ class Found:
     again: str
     plan: Plan | None = None
     row: str = ""
+    step: StageRun | None = None
     why: str = ""
 
 
@@ -91,8 +99,13 @@ def of_key(args: argparse.Namespace) -> Found:
         again=_again(*words),
         plan=made,
         row=place.row,
+        step=None if made is None else _step(made, record.key),
         why=why,
     )
+
+
+def _step(made: Plan, key: str) -> StageRun | None:
+    return next((step for step in made.stage_runs if step.key == key), None)
 
 
 def _finished(records: Records, key: str) -> Record:
@@ -114,6 +127,11 @@ def of_row(args: argparse.Namespace) -> Found:
     row = row.removesuffix(FINETUNE)
     if not table or not row:
         raise UserError(f"{args.target!r} is no TABLE/ROW, such as table1/mae.")
+    if table not in catalog.known() and Path(f"{table}.py").is_file():
+        raise UserError(
+            f"{table!r} names no table, and {table}.py is a file; give its path:"
+            f" {table}.py/{args.target.rpartition('/')[2]}."
+        )
     profile, _ = profile_of(args.profile)
     options = _options(args, profile, args.dataset, args.seed, rows=(row,))
     made = finished.shown(plan.make(*catalog.load(table), options))
@@ -133,7 +151,9 @@ def of_row(args: argparse.Namespace) -> Found:
     again = _again(table, row, profile, dataset, seed, *_changes(args))
     phase = cell_run.run.stages[-1 if is_last else 0].phase
     title = f"{phase} of {table} / {row} / {dataset} / seed {seed} ({profile})"
-    return Found(record=record, title=title, again=again, plan=made, row=row)
+    return Found(
+        record=record, title=title, again=again, plan=made, row=row, step=_step(made, record.key)
+    )
 
 
 def _not_one(
@@ -192,8 +212,10 @@ def _options(
     )
 
 
-def card(args: argparse.Namespace, found: Found, encoder: Encoder | None) -> str:
-    """Return the text of the model card."""
+def card(
+    args: argparse.Namespace, found: Found, encoder: Encoder | None, weights: Mapping[str, Tensor]
+) -> str:
+    """Return the text of the model card; ``weights`` are all of the stage's."""
     from harness.data import registry
 
     definition = found.record.definition
@@ -211,9 +233,19 @@ def card(args: argparse.Namespace, found: Found, encoder: Encoder | None) -> str
             verdicts=_verdicts(found),
             source=source,
             licence=licence,
-            hub=args.format == "hf",
+            format=args.format,
+            probed=_probed(found, encoder, weights),
         )
     )
+
+
+def _probed(found: Found, encoder: Encoder | None, weights: Mapping[str, Tensor]) -> bool | None:
+    """Whether the stage's probes, if any, read what the exported encoder returns."""
+    if not found.record.finished.probes or not (found.plan and found.step and encoder):
+        return None
+    from harness.cli.export_features import are_equal
+
+    return are_equal(found.plan, found.step, weights, encoder)
 
 
 def _later(records: Records, record: Record) -> Iterator[Record]:

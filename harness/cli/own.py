@@ -30,6 +30,9 @@ def add_options(action: argparse.ArgumentParser) -> None:
     """Add the options of ``harness data add`` besides those of preparing."""
     action.add_argument("--title", help="name in tables (default NAME)")
     action.add_argument(
+        "--licence", metavar="TEXT", help="of the data, which cards of trained models show"
+    )
+    action.add_argument(
         "--csv", type=options.path, help="table that names images and their classes"
     )
     for part, text in (
@@ -87,10 +90,24 @@ def run(args: argparse.Namespace) -> int:
         columns=columns,
         split="given" if found.parts and not found.groups else "clean",
         intensity=intensity,
+        licence=_licence(args.licence),
     )
     own.check_texts(described)
     _confirm(args)
     return _finish(args, described)
+
+
+def _licence(text: str | None) -> str | None:
+    """Return a licence as one line of words.
+
+    Raises:
+        UserError: it is empty.
+    """
+    if text is None:
+        return None
+    if not (line := " ".join(text.split())):
+        raise UserError("--licence is empty; give it in words, such as 'CC BY 4.0', or leave it.")
+    return line
 
 
 def _confirm(args: argparse.Namespace) -> None:

@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +22,7 @@ from harness import files
 from harness.data import own_listing
 from harness.data.intensity import Intensity
 from harness.data.own_listing import Columns
-from harness.errors import UserError
+from harness.errors import UserError, unknown
 from harness.spec.dataset import Dataset, Listing, Source, Split
 
 FORMAT = 1
@@ -49,6 +49,7 @@ class OwnDataset:
         columns: names of the table's columns; None without a table.
         split: the split that is used where none is asked for.
         intensity: which values of images with more than 8 bits become black and white.
+        licence: of the data, in words, as cards of trained models show it; None if not given.
     """
 
     title: str
@@ -60,6 +61,7 @@ class OwnDataset:
     columns: Columns | None = None
     split: Split = "clean"
     intensity: Intensity = field(default_factory=Intensity)
+    licence: str | None = None
 
 
 def path_of(root: Path, name: str) -> Path:
@@ -105,11 +107,28 @@ def read(root: Path, name: str) -> OwnDataset | None:
     if version != FORMAT:
         raise UserError(f"{path} has format {version!r}, this version reads {FORMAT}; {advice}")
     try:
+        _check_known(content)
         described = msgspec.convert(content, OwnDataset)
     except (msgspec.ValidationError, UserError) as error:
         raise UserError(f"{path}: {error}; {advice}") from error
     _check(path, described, advice)
     return described
+
+
+def _check_known(content: Mapping[str, Any]) -> None:
+    """Check that a description, and each of its tables, has known fields alone.
+
+    Raises:
+        UserError: another is in it.
+    """
+    kinds: dict[str, type[Any]] = {"": OwnDataset, "columns": Columns, "intensity": Intensity}
+    for name, kind in kinds.items():
+        given = content.get(name) if name else content
+        known = [each.name for each in fields(kind)]
+        for key in given if isinstance(given, Mapping) else ():
+            if key not in known:
+                known += [] if name else ["format"]
+                raise unknown(f"field of [{name}]" if name else "field", key, known)
 
 
 def _check(path: Path, described: OwnDataset, advice: str) -> None:
@@ -133,7 +152,8 @@ def check_texts(described: OwnDataset) -> None:
     Raises:
         UserError: one is not Unicode, such as a path that was named under another encoding.
     """
-    for text in (described.title, described.source, described.table or "", *described.classes):
+    optional = (described.table or "", described.licence or "")
+    for text in (described.title, described.source, *optional, *described.classes):
         if text != text.encode("utf-8", "ignore").decode():
             raise UserError(
                 f"{text!r} has bytes that are not UTF-8, which a description cannot hold; rename"
@@ -183,7 +203,7 @@ def dataset(root: Path, name: str, described: OwnDataset) -> Dataset:
         sizes={"train": total - evaluated, "eval": evaluated},
         channels=described.channels,
         source=f"the user's own, {path_of(root, name)}",
-        licence="the user's own data",
+        licence=described.licence or "the user's own data",
         listing=functools.partial(_listing, name=name, described=described),
         split=described.split,
         group_title=_group_title(described.columns),

@@ -22,10 +22,11 @@ from harness.plan.options import Options
 from harness.plan.starts import StartedRow
 from harness.sources.same_names import check_names
 from harness.spec.profile import Profile, Scale
-from harness.spec.recipe import Checked, Continues, Stage, masks_needed_by
+from harness.spec.recipe import Checked, Continues, Stage, backbone_of, masks_needed_by
 from harness.spec.run import Run, stage_title
 from harness.spec.table import Column, Row, Table
 from harness.store.made import Made
+from harness.train import families
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,13 +266,17 @@ def _started(plan: Plan) -> tuple[StartedRow, ...]:
     Raises:
         UserError: they do not fit.
     """
-    first = {c.row.name: c.run for c in reversed(plan.cell_runs)}
+    first = {c.row.name: c for c in reversed(plan.cell_runs) if c.run.start is not None}
+    given = [name for name, c in reversed(first.items()) if c.row.start is None]
     return tuple(
         starts.line(
-            name, run, datasets.find(run.dataset, plan.options.data), plan.options.profile.backbones
+            c.row,
+            c.run,
+            datasets.find(c.run.dataset, plan.options.data),
+            plan.options.profile.backbones,
+            others=[other for other in given if other != name],
         )
-        for name, run in reversed(first.items())
-        if run.start is not None
+        for name, c in reversed(first.items())
     )
 
 
@@ -299,6 +304,8 @@ def _check_stages(plan: Plan) -> None:
                 needed = masks_needed_by(stage.method)
                 if needed is not None and cell_run.run.dataset in manifests:
                     registry.check_masks(manifests[cell_run.run.dataset], needed)
+                if (backbone := backbone_of(stage.method)) is not None:
+                    families.check(backbone.name)
                 if isinstance(stage.method, Checked):
                     stage.method.check(recipe=stage.recipe, images=count, backbones=backbones)
                 if isinstance(stage.method, Continues) and before is not None:

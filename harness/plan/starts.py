@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.errors import UserError, within
+from harness.errors import UserError, listed, within
 from harness.plan.options import Options
 from harness.spec.backbones import BackboneSizes
 from harness.spec.dataset import Dataset
@@ -79,19 +79,41 @@ def find(weights: Weights) -> Start:
 
         path = cached(name.removeprefix(TIMM))
     else:
-        path = Path(name)
+        path, name = weight_files.in_folder(Path(name), name)
     return Start(sha256=weight_files.checksum(path, name), path=path, name=name)
 
 
-def line(row: str, run: Run, dataset: Dataset, backbones: BackboneSizes) -> StartedRow:
+def line(
+    row: Row, run: Run, dataset: Dataset, backbones: BackboneSizes, others: Sequence[str] = ()
+) -> StartedRow:
     """Match the weights that a run starts from with the encoder of its first stage, on shapes.
 
+    Args:
+        row: of the run.
+        run: whose start is matched.
+        dataset: of the run.
+        backbones: sizes of the profile.
+        others: names of further rows that start from the weights of ``--init``.
+
     Raises:
-        UserError: they do not fit.
+        UserError: they do not fit, or are none that an encoder can have.
     """
+    try:
+        return _line(row.name, run, dataset, backbones)
+    except UserError as error:
+        if row.start is not None or not others:
+            raise
+        raise UserError(
+            f"{error} --init is for every selected row ({listed([row.name, *others])}); --rows"
+            " selects those that the weights fit."
+        ) from error
+
+
+def _line(row: str, run: Run, dataset: Dataset, backbones: BackboneSizes) -> StartedRow:
     import torch
 
     from harness import seed
+    from harness.train import sound
     from harness.train import start as starting
     from harness.train.task import build_task
     from harness.train.weight_files import read
@@ -101,5 +123,7 @@ def line(row: str, run: Run, dataset: Dataset, backbones: BackboneSizes) -> Star
         tensors = read(run.start.path, run.start.sha256)
         with seed.third_party("start", "shapes"), torch.device("meta"):
             task = build_task(run.stages[0].method, dataset, backbones)
-        fit = starting.fit(starting.encoder_of(task), tensors)
+        shapes = sound.shapes(tensors)
+        fit = starting.fit(starting.encoder_of(task), shapes)
+        sound.check(tensors, sorted(shapes.keys() - set(fit.left)))
     return StartedRow(row=row, start=run.start, line=fit.line)

@@ -3,55 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-from torch import Tensor
 
 from harness.canonical import short
+from harness.report import usage
 from harness.report.numbers import fixed
+from harness.report.usage import Encoder
 from harness.store.record import Record
 from harness.store.result import EpochEvaluation, Evaluation
-
-
-class Encoder(Protocol):
-    """An encoder under timm's names, see ``harness.api.TimmEncoder``."""
-
-    @property
-    def architecture(self) -> str:
-        """Name for ``timm.create_model``."""
-        ...
-
-    @property
-    def arguments(self) -> Mapping[str, Any]:
-        """Its keyword arguments."""
-        ...
-
-    @property
-    def tensors(self) -> Mapping[str, Tensor]:
-        """By timm's names."""
-        ...
-
-    @property
-    def features(self) -> str:
-        """What the model returns, in words."""
-        ...
-
-    @property
-    def mean(self) -> tuple[float, float, float]:
-        """Mean with which images in 0..1 are normalised."""
-        ...
-
-    @property
-    def std(self) -> tuple[float, float, float]:
-        """Standard deviation likewise."""
-        ...
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        """Content of config.json."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +26,10 @@ class Card:
         verdicts: lines on the row's published numbers.
         source: where the data set is published; "" where it is not known here.
         licence: of the data set.
-        hub: whether the card begins with the fields that the Hugging Face hub reads.
+        format: of the files beside the card: "timm", "hf", "torch" or "safetensors"; for "hf" it
+            begins with the fields that the Hugging Face hub reads.
+        probed: whether probes read the features that the encoder returns; None where that is not
+            known.
     """
 
     title: str
@@ -76,15 +39,24 @@ class Card:
     verdicts: Sequence[str]
     source: str
     licence: str
-    hub: bool
+    format: str
+    probed: bool | None
 
 
 def text(card: Card) -> str:
     """Return the card as Markdown."""
     definition = card.record.definition
-    lines = [*(_front(card) if card.hub else ()), f"# {card.title}", ""]
+    side = int(definition["profile"]["image_size"])
+    lines = [*(_front(card) if card.format == "hf" else ()), f"# {card.title}", ""]
     lines += ["The encoder of a training with msmae-harness, without its heads.", ""]
-    lines += [*_use(card), "", "## Results", "", *(f"* {line}" for line in _results(card)), ""]
+    lines += [
+        *usage.lines(card.format, card.encoder, side),
+        "",
+        "## Results",
+        "",
+        *(f"* {line}" for line in _results(card)),
+        "",
+    ]
     lines += ["## Data", ""]
     lines += [f"* {line}" for line in _data(card)]
     lines += ["", "## Training", "", *(f"* {line}" for line in _made(card)), ""]
@@ -107,36 +79,20 @@ def _front(card: Card) -> list[str]:
     ]
 
 
-def _use(card: Card) -> list[str]:
-    encoder = card.encoder
-    side = card.record.definition["profile"]["image_size"]
-    if encoder is None:
-        return [f"Images: {side} x {side} px. The names of the tensors are the encoder's own."]
-    arguments = ", ".join(f"{name}={value!r}" for name, value in encoder.arguments.items())
-    load = [f'model = timm.create_model("{encoder.architecture}", {arguments})']
-    return [
-        f"`model(images)` returns {encoder.features}.",
-        "",
-        "```python",
-        "import timm",
-        *load,
-        "# model.load_state_dict(tensors): no key is missing, none is left over.",
-        "```",
-        "",
-        f"* Images: {side} x {side} px, RGB in 0..1, whole and stretched to the square"
-        f" ({encoder.config['pretrained_cfg']['interpolation']})",
-        f"* Normalisation: mean {list(encoder.mean)}, standard deviation {list(encoder.std)}",
-    ]
-
-
 def _results(card: Card) -> list[str]:
     seed = card.record.definition["seed"]
     lines = []
     result = card.record.finished
     if result.evaluation is not None:
         lines.append(f"{_scored(result.evaluation)}, seed {seed}")
+    probed = card.encoder.features if card.encoder and card.probed else "the frozen encoder"
     for name, probe in (result.probes or {}).items():
-        lines.append(f"{name} probe of the frozen encoder: {_scored(probe)}, seed {seed}")
+        lines.append(f"{name} probe of {probed}: {_scored(probe)}, seed {seed}")
+    if result.probes and not card.probed:
+        differ = "differ from" if card.probed is False else "were not compared with"
+        lines.append(
+            f"Probe numbers were measured on the method's own features, which {differ} these"
+        )
     for record in card.later:
         if (evaluation := record.finished.evaluation) is not None:
             stage = record.definition["stages"][-1]

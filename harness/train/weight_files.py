@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import functools
-import pickle
 import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
 from harness import files
-from harness.errors import Damaged, UserError, listed
+from harness.errors import Damaged, UserError, listed, text_of
 
 ENDINGS = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 """Endings of the names of files that are read."""
@@ -23,8 +21,28 @@ ENDINGS = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 OPTIONS = ".".join(("argparse", "Namespace"))
 """Name of the type of a training code's options in a pickle."""
 
+FOLDER = ("model.safetensors", "model.pth")
+"""Names of the file of weights in a folder that was exported; the first that exists is read."""
+
 WRAPPERS = ("model", "state_dict", "model_state_dict")
 """Names under which training codes put a model's tensors into a larger dictionary."""
+
+
+def in_folder(path: Path, name: str) -> tuple[Path, str]:
+    """Return a path of weights and its name; of a folder, those of the file in it.
+
+    Raises:
+        UserError: the folder holds none.
+    """
+    if not path.is_dir():
+        return path, name
+    for file in FOLDER:
+        if (path / file).is_file():
+            return path / file, str(Path(name) / file)
+    raise UserError(
+        f"{name} is a folder without {' or '.join(FOLDER)}, as `harness export` writes them; give"
+        f" the path of a file ({', '.join(ENDINGS)})."
+    )
 
 
 def checksum(path: Path, name: str) -> str:
@@ -77,10 +95,8 @@ def read(path: Path, sha256: str) -> Mapping[str, Tensor]:
         harmless: list[Any] = [(types.SimpleNamespace, OPTIONS)]
         with torch.serialization.safe_globals(harmless):
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, safetensors.SafetensorError, EOFError, ValueError) as error:
-        raise _none(path, str(error)) from error
-    except RuntimeError as error:  # torch's, of an archive that is cut short
-        raise _none(path, str(error)) from error
+    except Exception as error:  # whatever an unpickler makes of a stranger's bytes
+        raise _none(path, f"{type(error).__name__}: {text_of(error)}") from error
     return _tensors(path, content)
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import timm
 import torch
+from torch import Tensor
 
+from harness.augment.view import MEAN, STD
 from harness.cli.export import with_kind
+from harness.cli.export_weights import FORMATS
 from harness.execute.stage import ExecutionOptions, Trainer
+from harness.methods.msmae.method import MaskedAutoencoder
 from harness.plan import catalog, plan
 from harness.plan.options import Options
 from harness.plan.plan import Plan
@@ -19,7 +25,7 @@ from harness.spec.weights import Weights
 from harness.store import weights
 from harness.store.record import Record, Records
 from harness.train.task import Task
-from tests import plans, prepared
+from tests import plans, prepared, snippets
 from tests.conftest import Harness
 
 ONE = [word for text in plans.ONE_EPOCH for word in ("--set", text)]
@@ -46,10 +52,10 @@ def _plan(table: str, row: str, init: Path | None) -> Plan:
 
 @pytest.mark.slow
 def test_an_exported_encoder_loads_into_timm_and_starts_another_table(
-    harness: Harness, own_folder: Path
+    harness: Harness, own_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared.ensure(own_folder / "data")
-    assert harness("run", "table1", "--rows", "mae", *RUN)[0] == 0
+    assert harness("run", "table1", "--rows", "mae", *RUN, "--probes")[0] == 0
     code, out, err = harness("export", "table1/mae", *EXPORT, "--to", "mae")
     assert code == 0, err
     assert "local-dir:mae" in out
@@ -64,10 +70,22 @@ def test_an_exported_encoder_loads_into_timm_and_starts_another_table(
         assert part in card
     assert "seed 0" in card and "0.485" in card and "32 x 32 px" in card
 
+    # The card says what probes read only where it is what the exported encoder returns.
+    assert "linear probe of the mean of the patch tokens after the final norm: accuracy" in card
+    with monkeypatch.context() as patch:
+        patch.setattr(MaskedAutoencoder, "features", lambda t, x: t.encoder(x)[:, 1:].mean(1))
+        assert harness("export", "table1/mae", *EXPORT, "--to", "other")[0] == 0
+    card = Path("other/README.md").read_text()
+    assert "linear probe of the frozen encoder" in card
+    assert "measured on the method's own features, which differ from these" in card
+
+    _check_the_python_of_each_format(harness, trained)
+
     # By the beginning of its key, to the same content; over anything else only when told to.
     assert harness("export", record.key[:10], "--to", "key", "--format", "hf")[0] == 0
     same = [Path(f, "model.safetensors").read_bytes() for f in ("mae", "key")]
     assert same[0] == same[1]
+    assert "features, which were not compared with these" in Path("key/README.md").read_text()
     config = json.loads(Path("key/config.json").read_text())
     assert config["architecture"] == "vit_base_patch16_224"
     assert Path("key/README.md").read_text().startswith("---\nlibrary_name: timm\n")
@@ -100,6 +118,19 @@ def test_an_exported_encoder_loads_into_timm_and_starts_another_table(
     assert not Path("again").exists()
 
 
+def _check_the_python_of_each_format(harness: Harness, trained: Mapping[str, Tensor]) -> None:
+    """The card's Python runs in its folder and gives the trained task's features."""
+    task = _first(_plan("table1", "mae", None))
+    task.load_state_dict(dict(trained), strict=False)
+    for kind in FORMATS:
+        assert harness("export", "table1/mae", *EXPORT, "--to", kind, "--format", kind)[0] == 0
+        image = snippets.squashed(snippets.picture(Path(kind)), 32, MEAN, STD)
+        with torch.no_grad():
+            expected = task.eval().features(image)
+        found = snippets.run(Path(kind))["features"]
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
 def _records() -> list[Record]:
     records = Records(Path("runs"))
     found = [records.read(path.stem) for path in sorted(Path("runs/records").glob("*.json"))]
@@ -128,6 +159,14 @@ def test_what_cannot_be_exported_is_one_line(
     assert not Path("a").exists()
 
 
+@pytest.mark.parametrize("table", ["teach", "folder/teach"])
+def test_an_own_table_without_its_ending_is_told_its_path(harness: Harness, table: str) -> None:
+    Path("folder").mkdir()
+    Path(f"{table}.py").write_text("raise SystemExit('executed')")
+    code, _, err = harness("export", f"{table}/mine.finetune", "--to", "a")
+    assert code == 2 and err.strip().endswith(f"give its path: {table}.py/mine.finetune."), err
+
+
 def test_weights_are_what_is_exported_where_no_kind_is_named() -> None:
     assert with_kind(["export", "abcd", "--to", "x"]) == ["export", "weights", "abcd", "--to", "x"]
     for words in (["export", "weights", "abcd"], ["export", "--help"], ["run", "export"], []):
@@ -144,6 +183,41 @@ def test_init_without_weights_is_one_line(
     prepared.ensure(own_folder / "data")
     code, _, err = harness("plan", "table1", "--rows", "vit", *RUN[:-2], "--init", text)
     assert code == 2 and "--init: " in err and part in err
+
+
+def test_init_of_files_that_do_not_fit_says_which_file_tensor_and_rows(
+    harness: Harness, own_folder: Path
+) -> None:
+    prepared.ensure(own_folder / "data")
+    state = _first(_plan("table1", "mae", None)).state_dict()
+    good = {n[8:]: v.clone() for n, v in state.items() if n.startswith("encoder.")}
+    Path("out").mkdir()
+    torch.save(good, "out/model.pth")
+    words = ("plan", "table1", *RUN[:-2], "--rows")
+    code, _, err = harness(*words, "vit", "--init", "out")  # the file in an exported folder
+    assert code == 0 and "Row 'vit' starts from out/model.pth" in err, err
+    safetensors.torch.save_file(good, "out/model.safetensors")
+    code, _, err = harness(*words, "vit", "--init", "out")
+    assert code == 0 and "Row 'vit' starts from out/model.safetensors" in err, err
+    code, _, err = harness(*words, "vit", "--init", "data")
+    assert code == 2 and "data is a folder without model.safetensors or model.pth" in err
+
+    code, _, err = harness(*words, "vit,resnet50", "--init", "out")
+    assert code == 2 and "Row 'resnet50' cannot start from out/model.safetensors" in err, err
+    assert "(resnet50, vit); --rows selects those that the weights fit" in err
+    code, _, err = harness(*words, "resnet50", "--init", "out")
+    assert code == 2 and "--rows" not in err
+
+    name = "blocks.0.attn.proj.weight"
+    for bad, part in (
+        (torch.full_like(good[name], float("nan")), "numbers that are not finite"),
+        (good[name].to_sparse(), "is not dense"),
+        (good[name].long(), "holds int64 numbers"),
+    ):
+        torch.save({**good, name: bad}, "bad.pth")
+        code, _, err = harness(*words, "vit", "--init", "bad.pth")
+        assert code == 2 and f"cannot start from bad.pth: the file's {name} " in err, err
+        assert part in err and err.strip().count("\n") == 0
 
 
 def test_rows_of_weights_that_nobody_named_are_planned_as_not_run(

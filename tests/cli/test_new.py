@@ -8,9 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from harness.api import to_timm
+from harness.cli.export_features import compared
 from harness.cli.new import KINDS
-from tests import prepared
+from harness.plan import catalog
+from harness.spec import profiles
+from harness.spec.run import Run
+from harness.train.task import start_task
+from tests import prepared, tiny
 from tests.conftest import ROOT, Harness
 
 
@@ -62,6 +69,34 @@ def test_a_new_method_passes_its_check_unedited(harness: Harness) -> None:
     assert (code, err) == (0, "")
     assert "MEND" not in out
     assert "Finetune (row mine, finetune)" in out  # it can be fine-tuned
+
+
+EXAMPLES = {
+    "template": lambda: (ROOT / "harness/cli/templates/method.txt").read_text(),
+    "documentation": lambda: next(
+        part.partition("```")[0]
+        for part in (ROOT / "docs/extending.md").read_text().split("```python\n")
+        if "class Rotations" in part
+    ),
+}
+
+
+@pytest.mark.parametrize("place", EXAMPLES)
+def test_probes_of_the_examples_read_what_their_exported_encoders_return(
+    own_folder: Path, place: str
+) -> None:
+    text = EXAMPLES[place]().replace("$type_name", "Mine").replace("${type_name}", "Mine")
+    (own_folder / "mine.py").write_text(text.replace("$name", "mine").replace("$title", "Mine"))
+    experiment = catalog.load("mine.py")[1]
+    (stage,) = [s for r in experiment.rows[-1:] for s in r.stages or () if s.phase == "pretrain"]
+    task = start_task(
+        stage.method, tiny.dataset(), profiles.SMOKE.backbones, stream="a", weights=None
+    )
+    torch.nn.init.normal_(task.encoder.norm.bias)  # a norm that is left out is noticed
+    run = Run(dataset="a", data="b", split="paper", profile=profiles.SMOKE, stages=(stage,), seed=0)
+    assert compared(task, to_timm(run.definition(), task.state_dict()))
+    task.features = lambda images: task.encoder(images)[:, 1:].mean(1)
+    assert not compared(task, to_timm(run.definition(), task.state_dict()))
 
 
 def test_a_new_table_and_sweep_are_planned(

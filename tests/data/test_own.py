@@ -507,7 +507,17 @@ def test_any_text_survives_the_description(
 
 
 @pytest.mark.parametrize(
-    "change", ["classes = 3", "counts = [1]", "format = 9", "channels = 2", "}{", "split = 'other'"]
+    "change",
+    [
+        "bogus = 3",
+        "licence = 3",
+        "classes = 3",
+        "counts = [1]",
+        "format = 9",
+        "channels = 2",
+        "}{",
+        "split = 'other'",
+    ],
 )
 def test_damaged_descriptions_are_refused_by_their_name(tmp_path: Path, change: str) -> None:
     described = own.OwnDataset(title="t", classes=("a", "b"), counts=(1, 1), channels=1, source="s")
@@ -518,3 +528,28 @@ def test_damaged_descriptions_are_refused_by_their_name(tmp_path: Path, change: 
     with pytest.raises(UserError, match=r"mine\.toml.*--replace"):
         own.read(tmp_path, "mine")
     assert tomllib  # the file is TOML that the standard library reads
+
+
+def test_unknown_fields_are_refused_with_the_known_ones(tmp_path: Path) -> None:
+    described = own.OwnDataset(title="t", classes=("a", "b"), counts=(1, 1), channels=1, source="s")
+    path = own.write(tmp_path, "mine", described)
+    text = path.read_text()
+    path.write_text(f"licens = 'CC0'\n{text}")
+    with pytest.raises(
+        UserError, match="No field 'licens'. Did you mean 'licence'.*Known: .*title"
+    ):
+        own.read(tmp_path, "mine")
+    path.write_text(f"{text}\n[intensity]\nlows = 3\n")
+    with pytest.raises(UserError, match=r"No field of \[intensity\] 'lows'.*Known: high, low, win"):
+        own.read(tmp_path, "mine")
+
+
+def test_a_licence_is_written_and_read(tmp_path: Path, ask: Ask) -> None:
+    images = _folders(tmp_path / "images", {"a": 4, "b": 4})
+    words = ("data", "add", "mine", "--from", images, "--yes", "--no-prepare", "--root", tmp_path)
+    empty = ask(*words, "--licence", " ")
+    assert empty.code == 2 and "--licence is empty" in empty.err
+    assert ask(*words, "--licence", "CC BY 4.0").code == 0
+    assert registry.find("mine", tmp_path).licence == "CC BY 4.0"  # what cards show
+    assert ask(*words, "--replace").code == 0
+    assert registry.find("mine", tmp_path).licence == "the user's own data"

@@ -17,7 +17,7 @@ from harness.errors import UserError
 from harness.spec import profiles
 from harness.spec.backbones import VIT
 from harness.spec.recipe import Method
-from harness.train import pretrained, start, weight_files
+from harness.train import pretrained, sound, start, weight_files
 from harness.train.task import Task, start_task
 from tests import tiny
 
@@ -150,6 +150,9 @@ def test_files_that_are_no_weights_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "harm.pth").write_bytes(pickle.dumps(_Harmful()))
     torch.save([1, 2], tmp_path / "list.pth")
     torch.save({"epoch": 3}, tmp_path / "none.pt")
+    (tmp_path / "text.pth").write_text("hello")
+    (tmp_path / "lines.pt").write_text("(l1\n.\n")
+    (tmp_path / "numbers.ckpt").write_bytes(bytes(range(256)))
     (tmp_path / "cut.safetensors").write_bytes(b"123")
     (tmp_path / "empty.bin").write_bytes(b"")
     torch.save({"a": torch.zeros(1000)}, tmp_path / "half.pth")
@@ -180,3 +183,34 @@ def test_timms_weights_come_from_its_cache_alone(monkeypatch: pytest.MonkeyPatch
         pretrained.cached("vit_tiny_patch16_224.augreg_in21k")
     with pytest.raises(UserError, match="No model of timm 'vit_tinny'"):
         pretrained.cached("vit_tinny")
+
+
+NOT_FINITE = torch.tensor([1.0, float("nan"), float("inf")])
+
+
+@pytest.mark.parametrize(
+    ("value", "part"),
+    [
+        (torch.ones(3, dtype=torch.int64), "holds int64 numbers"),
+        (torch.ones(3, dtype=torch.complex64), "holds complex64 numbers"),
+        (torch.ones(3, dtype=torch.bool), "holds bool numbers"),
+        (torch.ones(3).to_sparse(), "is not dense (sparse_coo)"),
+        (torch.ones(3, device="meta"), "has a shape alone"),
+        (NOT_FINITE, "holds 2 of 3 numbers that are not finite"),
+    ],
+    ids=["integer", "complex", "bool", "sparse", "meta", "not-finite"],
+)
+def test_tensors_that_are_no_weights_are_refused_by_name(value: Tensor, part: str) -> None:
+    tensors = {"a": torch.ones(3), "left": NOT_FINITE, "b": value}
+    assert sound.shapes(tensors)["b"].shape == (3,)
+    with pytest.raises(UserError, match=f"the file's b {re.escape(part)}") as error:
+        sound.check(tensors, ["a", "b"])
+    assert "\n" not in str(error.value)
+
+
+def test_counters_of_an_encoder_are_whole_numbers_and_half_precision_is_taken() -> None:
+    counter = "bn1.num_batches_tracked"
+    tensors = {counter: torch.tensor(3), "a": torch.ones(3, dtype=torch.bfloat16)}
+    sound.check(tensors, tensors)
+    with pytest.raises(UserError, match="num_batches_tracked holds float32 numbers"):
+        sound.check({counter: torch.ones(1)}, [counter])

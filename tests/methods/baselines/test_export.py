@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import timm
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from harness.api import (
@@ -26,12 +28,14 @@ from harness.api import (
     encoder_weights,
     to_timm,
 )
+from harness.cli.export_weights import FORMATS, _contents
 from harness.errors import UserError
+from harness.report import usage
 from harness.spec import profiles
 from harness.spec.recipe import Method, Recipe, Stage
 from harness.spec.run import Run
 from harness.train.task import Task, build_task
-from tests import tiny
+from tests import snippets, tiny
 
 METHODS: dict[str, Method] = {
     "mae": MAE(),
@@ -118,3 +122,47 @@ def test_what_timm_has_not_is_refused_in_one_line() -> None:
     wider = {**weights, "encoder.more": torch.zeros(1)}
     with pytest.raises(UserError, match="does not take this encoder.*more"):
         to_timm(_definition(MAE()), wider)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("name", ["simmim", "simclr", "vit-class", "timm-simclr"])
+def test_the_python_of_a_card_runs_and_gives_the_features(
+    tmp_path: Path, name: str, kind: str
+) -> None:
+    task = _trained(METHODS[name])
+    encoder = to_timm(_definition(METHODS[name]), task.state_dict())
+    for file, content in _contents(kind, encoder, {}).items():
+        (tmp_path / file).write_bytes(content)
+    (tmp_path / "README.md").write_text("\n".join(usage.lines(kind, encoder, 32)))
+    image = snippets.squashed(snippets.picture(tmp_path), 32, encoder.mean, encoder.std)
+    with torch.no_grad():
+        expected = _features(task)(image)
+    found = snippets.run(tmp_path)["features"]
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_cards_prepare_images_by_a_central_crop_where_the_training_did(
+    tmp_path: Path, kind: str
+) -> None:
+    method = ResNet50(evaluation="centre-crop")
+    encoder = to_timm(_definition(method), _trained(method).state_dict())
+    for file, content in _contents(kind, encoder, {}).items():
+        (tmp_path / file).write_bytes(content)
+    text = usage.lines(kind, encoder, 32)
+    (tmp_path / "README.md").write_text("\n".join(text))
+    image = snippets.picture(tmp_path)
+    prepared = snippets.run(tmp_path)["transform"](image)
+    whole = image.resize((48, 36), Image.Resampling.BICUBIC).crop((8, 2, 40, 34))
+    expected = snippets.squashed(whole, 32, encoder.mean, encoder.std)[0]
+    torch.testing.assert_close(prepared, expected)
+    assert any("the central 87.5 % of the shorter side (bicubic)" in line for line in text)
+
+
+@pytest.mark.parametrize("kind", ["torch", "safetensors"])
+def test_cards_of_networks_that_timm_has_not_read_their_tensors(tmp_path: Path, kind: str) -> None:
+    own = {"layer.weight": torch.ones(2)}
+    for file, content in _contents(kind, None, own).items():
+        (tmp_path / file).write_bytes(content)
+    (tmp_path / "README.md").write_text("\n".join(usage.lines(kind, None, 32)))
+    assert torch.equal(snippets.run(tmp_path)["tensors"]["layer.weight"], own["layer.weight"])

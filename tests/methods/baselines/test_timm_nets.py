@@ -145,6 +145,9 @@ def test_set_puts_a_rows_stages_on_a_network(own_folder: Path) -> None:
         "method.backbone=resnet18": "give timm:NAME",
         "supervised.method.backbone=timm:resnet18": "no selected row has the phase",
         "method.net=resnet18": "method field",
+        "pretrain.method.backbone=timm:mobilenetv3_small_100": "allowed: ViT, Swin, ResNet, Conv",
+        "pretrain.method.backbone=timm:resnetv2_18": "of none of the families",
+        "pretrain.method.backbone=timm:resnet19": "No network of timm 'resnet19'",
     }.items():
         with pytest.raises(UserError, match=part):
             _plan(wrong)
