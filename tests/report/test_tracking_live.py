@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from harness.interrupt import Stopped
 from harness.progress import Progress
 from harness.report import tracking_ledger, tracking_live, tracking_names, tracking_owner
 from harness.store import claim
@@ -180,7 +181,7 @@ def test_an_interrupted_stage_is_killed_at_once(
 ) -> None:
     def epoch(self: Progress, number: int, epochs: int, figures: dict[str, float]) -> None:
         if number == 1:
-            raise KeyboardInterrupt
+            raise Stopped(signal.SIGINT)
 
     monkeypatch.setattr(tracking_live, "GRACE", 60.0)  # a busy machine
     monkeypatch.setattr(Progress, "epoch", epoch)

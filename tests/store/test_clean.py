@@ -54,7 +54,7 @@ def test_what_pending_stages_need_stays(made: Plan, capsys: pytest.CaptureFixtur
     assert f"2.5 kB  checkpoints/{'f' * 64}.pt  (no known experiment needs it)" in out
     assert out.endswith("1 file, 2.5 kB would be removed.\n")
     assert unknown.exists()
-    assert _clean(capsys, "--keep", "needed").endswith("1 files, 2.5 kB removed.\n")
+    assert _clean(capsys, "--keep", "needed").endswith("1 file, 2.5 kB removed.\n")
     assert not unknown.exists()
     assert weights.exists() and state.exists() and record.exists()
 

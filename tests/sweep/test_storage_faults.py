@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import pytest
 from harness import sqlite
 from harness.cli.main import main
 from harness.errors import Damaged, UserError
+from harness.interrupt import Stopped
 from harness.report import tracking
 from harness.sweep import report, search, storage, study
 from harness.sweep.trial import Pruned, Result
@@ -58,7 +60,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         if number == 5:
             return Result(accuracy=None, macs=None, error="an error\x1b[31m of two\nlines")
         if number == 7:
-            raise KeyboardInterrupt
+            raise Stopped(signal.SIGINT)
         return Result(accuracy=number / 10, macs=1e9 + number)
 
     with pytest.MonkeyPatch.context() as patch:
