@@ -23,6 +23,7 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
         "predictions have their shapes": steps.predicts,
         "the state dict holds all state": steps.state,
         "it starts from the stage before": steps.starts,
+        "settings stay as they are in training": training.unchanged,
         "no global randomness is used": training.draws,
         "the same key gives the same weights": training.repeats,
         "a resumed training ends the same": training.resumes,

@@ -20,6 +20,7 @@ import torch
 
 from harness import provenance
 from harness.canonical import digest
+from harness.check.handed import Handed
 from harness.data import registry
 from harness.execute.failure import FAILURES, let_through
 from harness.plan.options import Options
@@ -216,7 +217,9 @@ def _count(load: Load, options: Options) -> float | None:
         dataset, sizes={**dataset.sizes, "train": load.images // load.epochs}
     )
     try:
-        return estimate.size(load.step.stage, counted, options.profile.backbones).flops
+        handed = Handed(load.step.stage.method, options.profile.backbones)
+        stage = dataclasses.replace(load.step.stage, method=handed.method)
+        return estimate.size(stage, counted, handed.backbones).flops
     except FAILURES as failure:  # also a user's method, which need not be countable
         let_through(failure)
         return None

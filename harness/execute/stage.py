@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 
 from harness import provenance, ranges
+from harness.check.handed import Handed
 from harness.data import registry
 from harness.data.parts import USES, part_name, part_of
 from harness.data.prepared import Store, open_store, read_manifest
@@ -20,6 +21,7 @@ from harness.evaluate import classification
 from harness.evaluate.evaluator import Evaluator
 from harness.evaluate.registry import evaluator_for
 from harness.execute import failure as failures
+from harness.execute import readable
 from harness.execute.counted import counted, dataset_of
 from harness.execute.failure import FAILURES, DamagedDataError, DeviceLostError, Failure
 from harness.execute.map_keeper import MapKeeper
@@ -245,6 +247,7 @@ class Trainer:
                 evaluation=evaluator.summary(len(history)),
                 predictions=self.records.write_predictions(step.key, evaluator.predictions()),
             )
+        readable.check(result)
         return result, self._measured(step, trained, size)
 
     def _measured(self, step: StageRun, trained: _Trained, size: int | None) -> _Measured:
@@ -288,7 +291,8 @@ class Trainer:
         checkpoints: Checkpoints,
     ) -> _Trained:
         """Build a stage's task and train it; ``size`` is the micro-batch, None for none."""
-        task = self._task(step, len(data[0]))
+        handed = Handed(step.stage.method, self.options.profile.backbones)
+        task = self._task(step, handed, len(data[0]))
         self._task_type = type(task)
         if task.needs_masks:
             data = self._data(step.run, with_masks=True)
@@ -309,6 +313,7 @@ class Trainer:
                 stop=self.execution.stop,
             )
         )
+        handed.check()
         return _Trained(task=task, data=data, evaluator=evaluator, history=history)
 
     def _watch(
@@ -319,7 +324,7 @@ class Trainer:
             return reporter.epoch
         return MapKeeper(self.options.runs, step.key, task, train, reporter.epoch)
 
-    def _task(self, step: StageRun, images: int) -> Task:
+    def _task(self, step: StageRun, handed: Handed, images: int) -> Task:
         """Build a stage's task with the weights that it starts from: given or of the stage before.
 
         Raises:
@@ -335,9 +340,9 @@ class Trainer:
                 raise RuntimeError("the record of the stage before this one is gone")
             weights = load(self.options.runs, before.key, before.finished.weights)
         task = start_task(
-            step.stage.method,
+            handed.method,
             dataset,
-            self.options.profile.backbones,
+            handed.backbones,
             stream=step.run.stream(step.num_stages),
             weights=weights,
         )

@@ -48,6 +48,8 @@ def test_each_fault_is_a_failed_run_with_its_place_and_the_rest_goes_on(harness:
         kept = failures.path_of(Path("runs"), record["key"]).read_text()
         assert kept.startswith("Traceback") and len(kept) < 1_100_000
     assert records["value"]["error"].startswith("ValueError: my bug (")
+    changed = "ChangedSettingsError: it changed its settings while it was trained (fault)"
+    assert records["settings"]["error"].startswith(changed)
     assert records["odd"]["error"].startswith("Odd: (its text cannot be shown: SystemExit)")
 
 
