@@ -117,8 +117,64 @@ def endless(task, batch):
     sys.stdout.write("y" * 1_000_001)  # FAULT endless
 
 
+def globals_(task, batch):
+    import os
+    import signal
+    import warnings
+    import numpy
+    import torch
+
+    torch.set_default_dtype(torch.float64)
+    torch.set_grad_enabled(False)
+    torch.use_deterministic_algorithms(True)
+    torch.set_default_device("meta")
+    torch.autograd.set_detect_anomaly(True)
+    numpy.seterr(all="raise")
+    warnings.simplefilter("error")
+    signal.signal(signal.SIGUSR1, lambda *_: None)
+    os.makedirs("elsewhere", exist_ok=True)
+    os.chdir("elsewhere")
+    sys.excepthook = sys.stdout = sys.stderr = None
+    raise ValueError("after all this")  # FAULT globals_
+
+
+def folder(task, batch):
+    import os
+
+    os.makedirs("elsewhere", exist_ok=True)
+    os.chdir("elsewhere")
+    raise ValueError("elsewhere")  # FAULT folder
+
+
+def moves(task, batch):
+    import os
+
+    os.makedirs("elsewhere", exist_ok=True)
+    os.chdir("elsewhere")
+
+
+def exits(task, batch):
+    import os
+
+    os._exit(0)  # FAULT exits
+
+
+def closes(task, batch):
+    sys.stdout.write("y" * 1_000_000)
+    sys.stdout.close()
+    raise ValueError("closed")  # FAULT closes
+
+
+def segfault(task, batch):
+    import os
+    import signal
+
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
 FAULTS = {f.__name__: f for f in (value, name, shape, helper, leaves, interrupts, deep, odd)}
 FAULTS |= {f.__name__: f for f in (escape, refused, disk, endless)}
+FAULTS |= {f.__name__: f for f in (globals_, folder, moves, exits, closes, segfault)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +217,7 @@ def table(*faults):
 FAULTS = (
     *("value", "name", "shape", "nan", "helper", "leaves", "interrupts", "deep", "odd", "escape"),
     *("refused", "disk", "endless", "build", "features", "state_dict", "figure", "figure_text"),
-    "settings",
+    *("settings", "globals_", "folder", "exits", "closes"),
 )
 """Faults that a row of ``write`` can have."""
 

@@ -74,8 +74,8 @@ def _facts(
     values: dict[str, Any] = {"backbones.image_size": backbones.image_size}
     if declared is not None:
         values[f"backbones.{declared.name}"] = backbones.given.get(declared.name)
-    for field in dataclasses.fields(method) if dataclasses.is_dataclass(method) else ():
-        values[field.name] = getattr(method, field.name, None)
+    if dataclasses.is_dataclass(method):
+        values |= {f.name: getattr(method, f.name, None) for f in dataclasses.fields(method)}
     return {name: _text(value) for name, value in values.items()}
 
 

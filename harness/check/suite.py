@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from harness import surroundings
 from harness.check import settings, steps, training
 from harness.check.finding import Finding, place_of_error
 from harness.check.subject import Subject
 from harness.errors import UserError, text_of
+from harness.sources import leaving, user_frames
 
 Check = Callable[[Subject], str | None]
 """Returns a remark, or None; what is wrong is raised."""
@@ -69,7 +71,9 @@ def answers(subject: Subject, checks: Mapping[str, Check] = CHECKS) -> Iterator[
 
 def _answer(title: str, check: Check, subject: Subject) -> Answer:
     try:
-        return Answer(title=title, remark=check(subject) or "")
+        owned = user_frames.packages_of([subject.method])
+        with surroundings.kept(), leaving.refused(owned):
+            return Answer(title=title, remark=check(subject) or "")
     except Finding as finding:
         return Answer(title=title, mend=str(finding), place=finding.place)
     except UserError as error:

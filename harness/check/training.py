@@ -128,7 +128,7 @@ def _job(
     def watch(epoch: int, epochs: int, figures: dict[str, float]) -> None:
         del epochs
         try:
-            check_figures(dict(figures))
+            check_figures(figures)
         except ValueError as error:
             raise Finding(f"after_epoch: {error}", type(task).after_epoch) from error
         if epoch == until:

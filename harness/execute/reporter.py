@@ -44,7 +44,7 @@ class StageReporter:
         Raises:
             ValueError: a method's measurement is no number.
         """
-        check_figures(dict(figures))
+        check_figures(figures)
         self.output.begin_epoch()
         self.heartbeat.epoch(epoch, epochs)
         self.watch.epoch(self.step, epoch, figures)

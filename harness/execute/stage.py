@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 
-from harness import provenance, ranges
+from harness import provenance, ranges, surroundings
 from harness.check.handed import Handed
 from harness.data import registry
 from harness.data.parts import USES, part_name, part_of
@@ -24,6 +24,7 @@ from harness.execute import failure as failures
 from harness.execute import readable
 from harness.execute.counted import counted, dataset_of
 from harness.execute.failure import FAILURES, DamagedDataError, DeviceLostError, Failure
+from harness.execute.folders import Folders
 from harness.execute.map_keeper import MapKeeper
 from harness.execute.output import OutputLimit
 from harness.execute.reporter import StageReporter, written_by
@@ -34,6 +35,7 @@ from harness.plan.options import Options
 from harness.plan.plan import StageRun
 from harness.progress import Progress
 from harness.ranges import AnyCount
+from harness.sources import leaving
 from harness.spec.run import Run, sources
 from harness.store.checkpoint import Checkpoints, Writer
 from harness.store.claim import Claim
@@ -108,10 +110,11 @@ class Trainer:
 
     def __init__(self, options: Options, device: torch.device, execution: ExecutionOptions) -> None:
         """Create a trainer that has no data loaded."""
-        self.options = options
+        self._folders = Folders.of(options)
+        self.options = self._folders.options
         self.device = device
         self.execution = execution
-        self.records = Records(options.runs)
+        self.records = Records(self.options.runs)
         self._stores: dict[str, Store] = {}
         self._loaded: tuple[str, tuple[Images, Images, Images]] | None = None
         self._task_type: type[Task] | None = None
@@ -138,7 +141,8 @@ class Trainer:
         initial = self._provenance(step)
         epochs = step.stage.recipe.epochs
         heartbeat = Heartbeat(self.options.runs, step.key, step.title, epochs, claim)
-        output = OutputLimit(failures.packages_of(step))
+        owned = failures.packages_of(step)
+        output = OutputLimit(owned)
         reporter = StageReporter(progress, heartbeat, step, self.execution.watch, output)
         checkpoints = self._checkpoints(step, initial, Writer(claim=claim, tell=progress.line))
         checkpoints.sign(written_by(step, claim, self.execution.command), reporter.begin)
@@ -146,7 +150,7 @@ class Trainer:
         measured = _Measured()
         failed: Failure | None = None
         self._task_type = None
-        with heartbeat, reporter.output.watching():
+        with heartbeat, surroundings.kept(), leaving.refused(owned), output.watching():
             try:
                 data = self._data(step.run)
                 result, measured = self._result(step, data, reporter, checkpoints)
@@ -159,7 +163,7 @@ class Trainer:
         record = Record(
             key=step.key,
             status="failed" if failed else "done",
-            error=None if failed is None else failed.line,
+            error=None if failed is None else self._folders.text(failed.line),
             definition=step.run.definition(step.num_stages),
             result=result,
             provenance=replace(
@@ -339,6 +343,9 @@ class Trainer:
             if before is None:
                 raise RuntimeError("the record of the stage before this one is gone")
             weights = load(self.options.runs, before.key, before.finished.weights)
+        given = None
+        if step.num_stages == 1 and step.run.start is not None:  # before a method changes folders
+            given = read(step.run.start.path, step.run.start.sha256)
         task = start_task(
             handed.method,
             dataset,
@@ -346,8 +353,8 @@ class Trainer:
             stream=step.run.stream(step.num_stages),
             weights=weights,
         )
-        if step.num_stages == 1 and step.run.start is not None:
-            start(task, read(step.run.start.path, step.run.start.sha256))
+        if given is not None:
+            start(task, given)
         return task.to(self.device)
 
     def _data(self, run: Run, *, with_masks: bool = False) -> tuple[Images, Images, Images]:

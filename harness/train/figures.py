@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from harness.errors import shown
 
@@ -11,7 +12,7 @@ LONGEST = 80
 """Characters of a value that an error shows."""
 
 
-def check_figures(figures: Mapping[object, object]) -> None:
+def check_figures(figures: Mapping[Any, object]) -> None:
     """Check that the figures of an epoch can be part of a record.
 
     Raises:

@@ -37,6 +37,9 @@ def test_each_fault_is_a_failed_run_with_its_place_and_the_rest_goes_on(harness:
     assert "Traceback" not in err
     count = len(own_tables.FAULTS)
     assert f"2 stages trained, 0 found done, {2 * count} failed" in out
+    assert "yy\n" in out  # a line that it began is ended, also where it closes the stream
+    assert not list(Path("elsewhere").glob("**/*"))
+    assert str(Path.cwd()) not in out + err
     records = _by_fault()
     assert records.pop("")["status"] == "done"
     for fault in own_tables.FAULTS:
@@ -50,7 +53,20 @@ def test_each_fault_is_a_failed_run_with_its_place_and_the_rest_goes_on(harness:
     assert records["value"]["error"].startswith("ValueError: my bug (")
     changed = "ChangedSettingsError: it changed its settings while it was trained (fault)"
     assert records["settings"]["error"].startswith(changed)
+    ended = "ProcessEndError: os._exit(0): its process ended with code 0 ("
+    assert records["exits"]["error"].startswith(ended)
     assert records["odd"]["error"].startswith("Odd: (its text cannot be shown: SystemExit)")
+
+
+def test_a_method_that_changes_the_folder_moves_no_file(harness: Harness, own_folder: Path) -> None:
+    own_tables.write("moves")
+    folders = ("--data", "data", "--runs", "runs", "--out", "here")
+    code, out, err = harness("run", "own.py", *own_tables.OPTIONS, *folders)
+    assert code == 0, err
+    assert "here/" in out and str(own_folder) not in out + err
+    assert {path.name for path in Path("elsewhere").rglob("*")} <= {"elsewhere"}
+    assert [record["status"] for record in _records()] == ["done"] * 4
+    assert not list(Path("runs").glob("claims/*.json")) and list(Path("here").glob("**/own*.md"))
 
 
 def test_a_later_stage_and_the_footnote_name_the_cause(harness: Harness) -> None:
@@ -106,4 +122,4 @@ def test_output_is_limited_per_line_and_per_epoch(capsys: pytest.CaptureFixture[
         with pytest.raises(OutputError, match="a line of more than"):
             sys.stdout.write("x")
     assert sys.stdout is before
-    assert len(capsys.readouterr().out) == EPOCH + 1 + LINE
+    assert len(capsys.readouterr().out) == EPOCH + 1 + LINE + 1  # its line is ended
