@@ -214,6 +214,9 @@ def table(*faults):
     return Table(title="Own", source="", columns=(Column(dataset="btmd"),), rows=rows)
 '''.lstrip()
 
+BUILD = "    def build(self, dataset, backbones):  # FAULT settings"
+"""The line in which the first method's task is built."""
+
 FAULTS = (
     *("value", "name", "shape", "nan", "helper", "leaves", "interrupts", "deep", "odd", "escape"),
     *("refused", "disk", "endless", "build", "features", "state_dict", "figure", "figure_text"),

@@ -74,8 +74,9 @@ def _facts(
     values: dict[str, Any] = {"backbones.image_size": backbones.image_size}
     if declared is not None:
         values[f"backbones.{declared.name}"] = backbones.given.get(declared.name)
-    if dataclasses.is_dataclass(method):
-        values |= {f.name: getattr(method, f.name, None) for f in dataclasses.fields(method)}
+    settings: Any = method
+    if dataclasses.is_dataclass(settings):
+        values |= {f.name: getattr(settings, f.name, None) for f in dataclasses.fields(settings)}
     return {name: _text(value) for name, value in values.items()}
 
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from harness import provenance, ranges, surroundings
+from harness import ranges, surroundings
 from harness.check.handed import Handed
 from harness.data import registry
 from harness.data.parts import USES, part_name, part_of
-from harness.data.prepared import Store, open_store, read_manifest
+from harness.data.prepared import Store, open_store
 from harness.errors import Damaged
 from harness.evaluate import classification
 from harness.evaluate.evaluator import Evaluator
@@ -25,6 +24,7 @@ from harness.execute import readable
 from harness.execute.counted import counted, dataset_of
 from harness.execute.failure import FAILURES, DamagedDataError, DeviceLostError, Failure
 from harness.execute.folders import Folders
+from harness.execute.made import provenance_of
 from harness.execute.map_keeper import MapKeeper
 from harness.execute.output import OutputLimit
 from harness.execute.reporter import StageReporter, written_by
@@ -36,13 +36,13 @@ from harness.plan.plan import StageRun
 from harness.progress import Progress
 from harness.ranges import AnyCount
 from harness.sources import leaving
-from harness.spec.run import Run, sources
+from harness.spec.run import Run
 from harness.store.checkpoint import Checkpoints, Writer
 from harness.store.claim import Claim
 from harness.store.heartbeat import Heartbeat
 from harness.store.interrupted import SignedCheckpoints
 from harness.store.record import Record, Records
-from harness.store.result import Device, Latency, ParameterCount, Provenance, Result
+from harness.store.result import Latency, ParameterCount, Provenance, Result
 from harness.store.weights import load
 from harness.train import backward, images
 from harness.train.images import Images
@@ -138,7 +138,7 @@ class Trainer:
         """
         begin = time.monotonic()
         # Before the training: a source file that is edited meanwhile is not the one that runs.
-        initial = self._provenance(step)
+        initial = provenance_of(step, self.options, self.device)
         epochs = step.stage.recipe.epochs
         heartbeat = Heartbeat(self.options.runs, step.key, step.title, epochs, claim)
         owned = failures.packages_of(step)
@@ -200,21 +200,6 @@ class Trainer:
         if failed is not None and failed.provenance.sources != made.sources:
             checkpoints.retire()
         return checkpoints
-
-    def _provenance(self, step: StageRun) -> Provenance:
-        """Return the provenance of a training that is about to start, with 0 seconds."""
-        commit, dirty = provenance.commit()
-        manifest = read_manifest(self.options.data, step.run.dataset)
-        return Provenance(
-            commit=commit,
-            dirty=dirty,
-            sources=sources(step.run, step.num_stages),
-            versions=provenance.versions(),
-            device=Device(**provenance.device_facts(self.device)),
-            started=datetime.now(UTC).isoformat(timespec="seconds"),
-            seconds=0.0,
-            stored_size=None if manifest is None else manifest.size,
-        )
 
     def _result(
         self,

@@ -106,6 +106,19 @@ def test_workers_fail_alike(harness: Harness) -> None:
     assert len(places) >= len(own_tables.FAULTS) - 1
 
 
+@pytest.mark.slow
+def test_a_stage_that_ends_its_worker_has_failed_and_the_rest_goes_on(harness: Harness) -> None:
+    own_tables.write("segfault", "value")
+    code, out, err = harness("run", "own.py", *own_tables.OPTIONS, "--jobs", "2")
+    assert code == 1, err
+    records = _by_fault()
+    line = f"own.py:{1 + own_tables.METHODS.split(chr(10)).index(own_tables.BUILD)}"
+    assert records["segfault"]["error"] == f"its process ended by SIGSEGV ({line})"
+    assert records[""]["status"] == "done" and records["value"]["status"] == "failed"
+    assert "2 stages trained, 0 found done, 4 failed" in out
+    assert "memory is not estimated of methods that do not ship: Start, Tune" in err
+
+
 def test_output_is_limited_per_line_and_per_epoch(capsys: pytest.CaptureFixture[str]) -> None:
     limit = OutputLimit()
     before = sys.stdout
