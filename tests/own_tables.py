@@ -34,6 +34,8 @@ class Start:
     def build(self, dataset, backbones):  # FAULT settings
         if self.fault == "settings":
             object.__setattr__(self, "fault", "another")
+        if self.fault == "helper_build":
+            import broken_helper
         if self.fault == "build":
             return undefined_in_build  # FAULT build
         return StartTask(self.fault, len(dataset.classes))
@@ -52,6 +54,8 @@ class StartTask(Task):
         if self.fault in FAULTS:
             FAULTS[self.fault](self, batch)
         outputs = self.encoder(batch.images[0].mean((2, 3)))
+        if self.fault in ("nothing", "no_total"):
+            return {"loss": outputs.mean()} if self.fault == "no_total" else None
         return {"total": outputs.square().mean() * (float("nan") if self.fault == "nan" else 1)}
 
     def features(self, images):
@@ -65,6 +69,8 @@ class StartTask(Task):
         return super().state_dict(*args, **kwargs)
 
     def after_epoch(self, epoch, look, augmented):  # FAULT figure
+        if self.fault == "no_figures":
+            return None
         figures = {"figure": object(), "figure_text": "b", "figure_bool": True}
         return {"mine": figures[self.fault]} if self.fault in figures else {}
 
@@ -221,6 +227,7 @@ FAULTS = (
     *("value", "name", "shape", "nan", "helper", "leaves", "interrupts", "deep", "odd", "escape"),
     *("refused", "disk", "endless", "build", "features", "state_dict", "figure", "figure_text"),
     *("settings", "globals_", "folder", "exits", "closes"),
+    *("nothing", "no_total", "no_figures", "helper_build"),
 )
 """Faults that a row of ``write`` can have."""
 
@@ -238,8 +245,9 @@ def write(*faults: str, folder: Path = Path(), more: str = "") -> Path:
 
 def line_of(fault: str) -> str:
     """Return the file and line at which a fault lies, as a failed run names them."""
-    fault = {"figure_text": "figure"}.get(fault, fault)  # of one function
-    if fault == "helper":
+    same = {"figure_text": "figure", "no_figures": "figure", "nothing": "nan", "no_total": "nan"}
+    fault = same.get(fault, fault)  # of one function
+    if fault in ("helper", "helper_build"):
         return "broken_helper.py:1"
     lines = METHODS.split("\n")
     return f"own.py:{1 + next(i for i, text in enumerate(lines) if f'# FAULT {fault}' in text)}"

@@ -50,9 +50,13 @@ def test_each_fault_is_a_failed_run_with_its_place_and_the_rest_goes_on(harness:
         assert len(record["error"]) <= 500
         kept = failures.path_of(Path("runs"), record["key"]).read_text()
         assert kept.startswith("Traceback") and len(kept) < 1_100_000
-    assert records["value"]["error"].startswith("ValueError: my bug (")
+    assert records["value"]["error"].startswith("ValueError: my bug with a second line (")
     changed = "ChangedSettingsError: it changed its settings while it was trained (fault)"
     assert records["settings"]["error"].startswith(changed)
+    for fault in ("nothing", "no_total"):
+        assert 'losses must return {"total": loss, ...}' in records[fault]["error"]
+    assert "after_epoch must return" in records["no_figures"]["error"]
+    assert "requirements" not in records["helper_build"]["error"]
     ended = "ProcessEndError: os._exit(0): its process ended with code 0 ("
     assert records["exits"]["error"].startswith(ended)
     assert records["odd"]["error"].startswith("Odd: (its text cannot be shown: SystemExit)")
@@ -73,7 +77,7 @@ def test_a_later_stage_and_the_footnote_name_the_cause(harness: Harness) -> None
     own_tables.write("value", "escape")
     code, out, err = harness("run", "own.py", *own_tables.OPTIONS)
     assert code == 1, err
-    cause = f"ValueError: my bug ({own_tables.line_of('value')})"
+    cause = f"ValueError: my bug with a second line ({own_tables.line_of('value')})"
     later = [r for r in _records() if len(r["definition"]["stages"]) == 2 and r["error"]]
     assert f"pretrain failed: {cause}" in [record["error"] for record in later]
     assert f" pretrain failed: {cause}\n" in out
