@@ -45,5 +45,7 @@ class Folders:
         try:
             yield
         except UserError as error:
-            error.args = tuple(self.text(a) if isinstance(a, str) else a for a in error.args)
-            raise
+            given = str(error)
+            if (text := self.text(given)) == given:
+                raise
+            raise UserError(text) from error
