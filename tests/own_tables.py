@@ -31,7 +31,11 @@ class Start:
     fault: str = ""
     names: dict = field(default_factory=dict)  # settings with a mapping have no hash
 
-    def build(self, dataset, backbones):
+    def build(self, dataset, backbones):  # FAULT settings
+        if self.fault == "settings":
+            object.__setattr__(self, "fault", "another")
+        if self.fault == "helper_build":
+            import broken_helper
         if self.fault == "build":
             return undefined_in_build  # FAULT build
         return StartTask(self.fault, len(dataset.classes))
@@ -50,6 +54,8 @@ class StartTask(Task):
         if self.fault in FAULTS:
             FAULTS[self.fault](self, batch)
         outputs = self.encoder(batch.images[0].mean((2, 3)))
+        if self.fault in ("nothing", "no_total"):
+            return {"loss": outputs.mean()} if self.fault == "no_total" else None
         return {"total": outputs.square().mean() * (float("nan") if self.fault == "nan" else 1)}
 
     def features(self, images):
@@ -63,7 +69,10 @@ class StartTask(Task):
         return super().state_dict(*args, **kwargs)
 
     def after_epoch(self, epoch, look, augmented):  # FAULT figure
-        return {"mine": object()} if self.fault == "figure" else {}
+        if self.fault == "no_figures":
+            return None
+        figures = {"figure": object(), "figure_text": "b", "figure_bool": True}
+        return {"mine": figures[self.fault]} if self.fault in figures else {}
 
 
 def value(task, batch):
@@ -114,8 +123,64 @@ def endless(task, batch):
     sys.stdout.write("y" * 1_000_001)  # FAULT endless
 
 
+def globals_(task, batch):
+    import os
+    import signal
+    import warnings
+    import numpy
+    import torch
+
+    torch.set_default_dtype(torch.float64)
+    torch.set_grad_enabled(False)
+    torch.use_deterministic_algorithms(True)
+    torch.set_default_device("meta")
+    torch.autograd.set_detect_anomaly(True)
+    numpy.seterr(all="raise")
+    warnings.simplefilter("error")
+    signal.signal(signal.SIGUSR1, lambda *_: None)
+    os.makedirs("elsewhere", exist_ok=True)
+    os.chdir("elsewhere")
+    sys.excepthook = sys.stdout = sys.stderr = None
+    raise ValueError("after all this")  # FAULT globals_
+
+
+def folder(task, batch):
+    import os
+
+    os.makedirs("elsewhere", exist_ok=True)
+    os.chdir("elsewhere")
+    raise ValueError("elsewhere")  # FAULT folder
+
+
+def moves(task, batch):
+    import os
+
+    os.makedirs("elsewhere", exist_ok=True)
+    os.chdir("elsewhere")
+
+
+def exits(task, batch):
+    import os
+
+    os._exit(0)  # FAULT exits
+
+
+def closes(task, batch):
+    sys.stdout.write("y" * 1_000_000)
+    sys.stdout.close()
+    raise ValueError("closed")  # FAULT closes
+
+
+def segfault(task, batch):
+    import os
+    import signal
+
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
 FAULTS = {f.__name__: f for f in (value, name, shape, helper, leaves, interrupts, deep, odd)}
 FAULTS |= {f.__name__: f for f in (escape, refused, disk, endless)}
+FAULTS |= {f.__name__: f for f in (globals_, folder, moves, exits, closes, segfault)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,9 +220,14 @@ def table(*faults):
     return Table(title="Own", source="", columns=(Column(dataset="btmd"),), rows=rows)
 '''.lstrip()
 
+BUILD = "    def build(self, dataset, backbones):  # FAULT settings"
+"""The line in which the first method's task is built."""
+
 FAULTS = (
     *("value", "name", "shape", "nan", "helper", "leaves", "interrupts", "deep", "odd", "escape"),
-    *("refused", "disk", "endless", "build", "features", "state_dict", "figure"),
+    *("refused", "disk", "endless", "build", "features", "state_dict", "figure", "figure_text"),
+    *("settings", "globals_", "folder", "exits", "closes"),
+    *("nothing", "no_total", "no_figures", "helper_build"),
 )
 """Faults that a row of ``write`` can have."""
 
@@ -175,7 +245,9 @@ def write(*faults: str, folder: Path = Path(), more: str = "") -> Path:
 
 def line_of(fault: str) -> str:
     """Return the file and line at which a fault lies, as a failed run names them."""
-    if fault == "helper":
+    same = {"figure_text": "figure", "no_figures": "figure", "nothing": "nan", "no_total": "nan"}
+    fault = same.get(fault, fault)  # of one function
+    if fault in ("helper", "helper_build"):
         return "broken_helper.py:1"
     lines = METHODS.split("\n")
     return f"own.py:{1 + next(i for i, text in enumerate(lines) if f'# FAULT {fault}' in text)}"

@@ -77,6 +77,12 @@ SET_FROM_OUTSIDE = {
     ("harness/sources/user_files.py", "package.__path__"),
     ("harness/sources/user_files.py", "spec.submodule_search_locations"),
     ("harness/sweep/study.py", "self.study.sampler"),
+    # Put back as they were before a user's code ran; ``os._exit`` is refused to it meanwhile.
+    *(("harness/surroundings.py", f"sys.{name}") for name in ("stdin", "stdout", "stderr")),
+    *(("harness/surroundings.py", f"sys.{name}") for name in ("excepthook", "displayhook")),
+    *(("harness/surroundings.py", f"flags.{name}") for name in ("enabled", "benchmark")),
+    *(("harness/surroundings.py", f"flags.{name}") for name in ("deterministic", "allow_tf32")),
+    ("harness/sources/leaving.py", "os._exit"),
     # A task under a counter draws the same masks twice; it is thrown away.
     ("harness/cost/check.py", "task.draw_masks"),
     # Drawn in place.

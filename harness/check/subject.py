@@ -10,6 +10,7 @@ from torch import Tensor
 
 from harness import seed
 from harness.check.finding import Finding, files_of
+from harness.check.handed import Handed
 from harness.spec.backbones import BackboneSizes
 from harness.spec.dataset import Dataset, Item
 from harness.spec.profile import OVERSAMPLING
@@ -100,9 +101,11 @@ class Subject:
 
     def task(self, stream: str = STREAM, *, method: Method | None = None) -> Task:
         """Build the task, or that of another method, with weights drawn from a stream."""
-        return start_task(
-            method or self.method, dataset(), self.backbones, stream=stream, weights=None
-        )
+        return self.built_from(Handed(method or self.method, self.backbones), stream)
+
+    def built_from(self, handed: Handed, stream: str = STREAM) -> Task:
+        """Build a task from settings that the caller looks at afterwards."""
+        return start_task(handed.method, dataset(), handed.backbones, stream=stream, weights=None)
 
     def at(self, epoch: int) -> StepContext:
         """Return the first step of an epoch."""

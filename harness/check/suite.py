@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from harness import surroundings
 from harness.check import settings, steps, training
 from harness.check.finding import Finding, place_of_error
 from harness.check.subject import Subject
 from harness.errors import UserError, text_of
+from harness.sources import leaving, user_frames
 
 Check = Callable[[Subject], str | None]
 """Returns a remark, or None; what is wrong is raised."""
@@ -23,6 +25,7 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
         "predictions have their shapes": steps.predicts,
         "the state dict holds all state": steps.state,
         "it starts from the stage before": steps.starts,
+        "settings stay as they are in training": training.unchanged,
         "no global randomness is used": training.draws,
         "the same key gives the same weights": training.repeats,
         "a resumed training ends the same": training.resumes,
@@ -68,7 +71,9 @@ def answers(subject: Subject, checks: Mapping[str, Check] = CHECKS) -> Iterator[
 
 def _answer(title: str, check: Check, subject: Subject) -> Answer:
     try:
-        return Answer(title=title, remark=check(subject) or "")
+        owned = user_frames.packages_of([subject.method])
+        with surroundings.kept(), leaving.refused(owned):
+            return Answer(title=title, remark=check(subject) or "")
     except Finding as finding:
         return Answer(title=title, mend=str(finding), place=finding.place)
     except UserError as error:

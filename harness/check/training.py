@@ -17,8 +17,10 @@ from torch import Tensor
 
 from harness.check.draws import GlobalDraws
 from harness.check.finding import Finding, files_of
+from harness.check.handed import ChangedSettingsError, Handed
 from harness.check.subject import STREAM, Subject
 from harness.store.checkpoint import Checkpoints
+from harness.train.figures import check_figures
 from harness.train.loop import Job, fit
 from harness.train.task import Task
 
@@ -28,6 +30,19 @@ KEY = "c" * 64
 
 class _Enough(Exception):
     """Ends a training that is to be resumed."""
+
+
+def unchanged(subject: Subject) -> str | None:
+    """Building and training leave the settings and the backbone's size as they are."""
+    handed = Handed(subject.method, subject.backbones)
+    task = subject.built_from(handed)
+    with tempfile.TemporaryDirectory() as folder:
+        fit(_job(subject, task, folder, epochs=1))
+    try:
+        handed.check()
+    except ChangedSettingsError as error:
+        raise Finding(str(error), type(subject.method)) from error
+    return None
 
 
 def repeats(subject: Subject) -> str | None:
@@ -111,7 +126,11 @@ def _job(
     """Return a short training; it ends in the epoch ``until``, whose state is not kept."""
 
     def watch(epoch: int, epochs: int, figures: dict[str, float]) -> None:
-        del epochs, figures
+        del epochs
+        try:
+            check_figures(figures)
+        except ValueError as error:
+            raise Finding(f"after_epoch: {error}", type(task).after_epoch) from error
         if epoch == until:
             raise _Enough
 

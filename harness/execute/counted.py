@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from harness.check.handed import Handed
 from harness.data import registry
 from harness.execute.failure import FAILURES, let_through, one_line
 from harness.plan.options import Options
@@ -27,9 +28,9 @@ def counted(step: StageRun, images: int, options: Options) -> StageCost:
     from harness.cost.stage import of_stage
 
     try:
-        return of_stage(
-            step.stage, dataset_of(step, images, options.data), options.profile.backbones
-        )
+        handed = Handed(step.stage.method, options.profile.backbones)
+        stage = replace(step.stage, method=handed.method)
+        return of_stage(stage, dataset_of(step, images, options.data), handed.backbones)
     except FAILURES as failure:
         let_through(failure)
         return StageCost(error=one_line(failure))

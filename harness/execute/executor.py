@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -13,6 +13,7 @@ from harness import files
 from harness.errors import Damaged
 from harness.execute import lacking
 from harness.execute.failure import DeviceLostError
+from harness.execute.folders import Folders
 from harness.execute.others import Others
 from harness.execute.remaining import PlanTime
 from harness.execute.stage import ExecutionOptions, Trainer
@@ -88,6 +89,12 @@ class Executor:
             UserError: the disk is full or cannot be written, a store does not match, or this
                 machine lacks what a method needs.
         """
+        folders = Folders.of(plan.options)
+        with folders.told():
+            return self._execute(replace(plan, options=folders.options), progress, folders)
+
+    def _execute(self, plan: Plan, progress: Progress, folders: Folders) -> Outcome:
+        """Train the stages of a plan whose folders are absolute."""
         steps, records = _in_data_order(plan), Records(plan.options.runs)
         missing = pending(steps, records)
         check(missing)
@@ -101,11 +108,12 @@ class Executor:
         runner = _StageRunner(
             steps={step.key: step for step in steps},
             records=records,
-            trainer=self._trainer(plan.options),
+            trainer=self._trainer(folders.typed),
             progress=progress,
             watch=self._execution.watch,
             retried=retried,
             rest=rest,
+            folders=folders,
         )
         trained = finished_before = 0
         failed: list[Record] = []
@@ -162,6 +170,7 @@ class _StageRunner:
         retried: digests by key of the failed records that are trained again; a failed record with
             another digest is a result of this command and is not.
         rest: estimates the time left of the plan, from the stage that is trained.
+        folders: of the command.
         again: keys of the finished stages that were trained once more.
     """
 
@@ -172,6 +181,7 @@ class _StageRunner:
     watch: StageWatch
     retried: Mapping[str, str]
     rest: PlanTime
+    folders: Folders
     again: list[str] = field(default_factory=list)
 
     def record_of(
@@ -218,7 +228,8 @@ class _StageRunner:
             if not anew and (record := self._final_record(step.key)) is not None:
                 return record, False
             for aside in self.records.set_aside(step.key):
-                self.progress.line(f"a damaged file is kept as {aside}; its stage is trained again")
+                kept = self.folders.text(str(aside))
+                self.progress.line(f"a damaged file is kept as {kept}; its stage is trained again")
             try:
                 shown = self.progress.stage(step.title, position, total)
                 with shown, self.rest.of(step), watched(self.watch, step) as ended:
@@ -243,7 +254,8 @@ class _StageRunner:
         except Damaged as damaged:
             path = weights.find(self.records.folder, key)
             kept = f" (kept as {files.set_aside(path)})" if path.exists() else ""
-            self.progress.line(f"{damaged.path} {damaged.what}{kept}; its stage is trained again")
+            text = f"{damaged.path} {damaged.what}{kept}; its stage is trained again"
+            self.progress.line(self.folders.text(text))
             made, _ = self._trained(self.steps[key], position, total, anew=True)
             if made is not None:
                 self.again.append(key)

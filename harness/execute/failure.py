@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -41,6 +42,14 @@ ASKED = {
     "finish": "state_dict",
 }
 """What of a method returned the value that a function of this project fails on."""
+
+MUST = {
+    "losses": 'losses must return {"total": loss, ...}, scalar tensors that have a gradient',
+    "after_epoch": 'after_epoch must return {"name": number, ...}',
+    "predict": "predict must return logits (B, K) for images (B, 3, H, W)",
+    "features": "features must return (B, D) for images (B, 3, H, W)",
+}
+"""What functions of a method have to return."""
 
 
 class DamagedDataError(Exception):
@@ -115,9 +124,11 @@ def record(
     if (ends := _of_the_store(failure, runs, owned)) is not None:
         raise ends from failure
     failures.keep(runs, step.key, failure)
-    at = user_frames.location(failure, owned) or _returned_at(failure, step, task, owned)
+    at = user_frames.location(failure, owned)
+    must = "" if at is not None else _must_return(failure)
+    at = at or _returned_at(failure, step, task, owned)
     lost = isinstance(failure, Exception) and is_device_lost(failure)
-    return Failure(line=one_line(failure, at), device_lost=lost)
+    return Failure(line=one_line(failure, at, must), device_lost=lost)
 
 
 def packages_of(step: StageRun) -> frozenset[str]:
@@ -153,12 +164,13 @@ def is_device_lost(failure: BaseException) -> bool:
     return any(words in _text(failure) for words in LOST_DEVICE)
 
 
-def one_line(failure: BaseException, at: str | None = None) -> str:
+def one_line(failure: BaseException, at: str | None = None, must: str = "") -> str:
     """Return a failure as one line, with an explanation if a plug-in's import failed.
 
     Args:
         failure: the exception.
         at: file and line of the user's code that it comes from; None if none is known.
+        must: what that code has to return; "" if it is not known.
     """
     text = _text(failure)
     if isinstance(failure, DamagedDataError):
@@ -167,9 +179,9 @@ def one_line(failure: BaseException, at: str | None = None) -> str:
         return text
     if (explained := _explained(failure)) is not None:
         return shown(explained)
-    first = text.strip().partition("\n")[0][:LINE]
-    line = shown(f"{type(failure).__name__}: {first}".rstrip(": "))
-    place = "" if at is None else f" ({at})"
+    words = re.sub(r"\s*[\r\n]\s*", " ", text.strip()[: 2 * LINE])[:LINE]
+    line = shown(f"{type(failure).__name__}: {words}".rstrip(": "))
+    place = (f"; {must}" if must else "") + ("" if at is None else f" ({at})")
     return line[: LINE - len(place)] + place
 
 
@@ -215,15 +227,29 @@ def _of_the_store(
     return None
 
 
+def _must_return(failure: BaseException) -> str:
+    """Return what a method has to return where this project fails on what it did; "" elsewhere."""
+    said = re.search("not require grad|scalar outputs", _text(failure)) is not None
+    if not said and not isinstance(failure, TypeError | LookupError | AttributeError):
+        return ""
+    names = user_frames.house_functions(failure)
+    asked = ASKED.get(names[0]) if names else None
+    if names[:1] == ("fit",) and isinstance(failure, TypeError):
+        asked = "after_epoch"  # its dictionary joins the figures there
+    return "" if asked is None or names[0] == "_means" else MUST.get(asked, "")
+
+
 def _returned_at(
     failure: BaseException, step: StageRun, task: type[Task] | None, packages: Collection[str]
 ) -> str | None:
     """Return where the user's code is that returned what this project failed on; None if none."""
     method = type(step.stage.method)
-    for name in user_frames.house_functions(failure):
-        if name in ASKED:
-            owner = method if ASKED[name] == "build" else task
-            at = user_frames.defined_at(getattr(owner, ASKED[name], None), packages)
+    names = user_frames.house_functions(failure)
+    asked = {**ASKED, "fit": "after_epoch"} if names[:1] == ("fit",) else ASKED
+    for name in names:
+        if name in asked:
+            owner = method if asked[name] == "build" else task
+            at = user_frames.defined_at(getattr(owner, asked[name], None), packages)
             if at is not None:
                 return at
     return user_frames.defined_at(getattr(method, "build", None), packages)

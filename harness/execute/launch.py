@@ -68,10 +68,12 @@ class WorkerEnd:
         code: its exit code: 0, 1 if a stage failed, ``LOST`` if its GPU did, or minus the number
             of the signal that ended it.
         trained: number of stages that it trained; None if unknown.
+        pid: its process id on this machine; None elsewhere.
     """
 
     code: int
     trained: int | None = None
+    pid: int | None = None
 
     @property
     def died(self) -> bool:
@@ -88,12 +90,14 @@ class Work:
         config: passed to every worker.
         count: number of workers, at least 1.
         here: runs the work in this process and returns how it ended.
+        ended: is told of a process of this machine as soon as it has ended.
     """
 
     arguments: Sequence[str]
     config: WorkerConfig
     count: int
     here: Callable[[], WorkerEnd]
+    ended: Callable[[WorkerEnd], None] = lambda end: None
 
 
 class Launcher(Protocol):

@@ -7,17 +7,19 @@ from dataclasses import dataclass
 
 import torch
 
+from harness import console, surroundings
 from harness.canonical import digest
 from harness.cost.memory import Memory, of_step
 from harness.cost.passes import StagePasses
 from harness.cost.stage import META
 from harness.data import registry
 from harness.data.parts import USES, part_name, part_size
-from harness.errors import UserError
+from harness.errors import UserError, listed
 from harness.execute.counted import dataset_of
 from harness.execute.failure import FAILURES, let_through, packages_of
 from harness.execute.output import OutputLimit
 from harness.plan.plan import Plan, StageRun, training_images
+from harness.sources import user_frames
 from harness.spec.profile import OVERSAMPLING
 
 BASE = {"cpu": 500e6, "cuda": 600e6}
@@ -87,10 +89,15 @@ def estimate(
         device: trains them.
         micro_batch: images whose gradient is computed at once; None for the whole batch.
     """
+    own = [step for step in steps if user_frames.packages_of([step.stage.method])]
+    if own:  # this process does not run what may end it
+        names = sorted({type(step.stage.method).__qualname__ for step in own})
+        console.warn(f"memory is not estimated of methods that do not ship: {listed(names)}")
+    shipped = [step for step in _distinct(steps) if step not in own]
     return MemoryEstimate(
         base=BASE[device.type],
         images=max((_images(plan, name) for name in {s.run.dataset for s in steps}), default=0),
-        step=max((_step(plan, step, device, micro_batch) for step in _distinct(steps)), default=0),
+        step=max((_step(plan, step, device, micro_batch) for step in shipped), default=0),
     )
 
 
@@ -115,7 +122,7 @@ def _step(plan: Plan, step: StageRun, device: torch.device, micro_batch: int | N
     batch = min(step.stage.recipe.batch_size, micro_batch or step.stage.recipe.batch_size)
     dataset = dataset_of(step, training_images(plan, step.run), plan.options.data)
     try:
-        with OutputLimit(packages_of(step)).watching():
+        with surroundings.kept(), OutputLimit(packages_of(step)).watching():
             work = StagePasses(step.stage, dataset, plan.options.profile.backbones, META, batch)
             memory: Memory = of_step(work.task, work.training(), work.images)
     except FAILURES as failure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 import sys
 from collections.abc import Collection, Iterable, Iterator
@@ -22,7 +23,7 @@ class OutputError(RuntimeError):
 
 
 class OutputLimit:
-    """Fails a method that prints too much ; this project prints freely."""
+    """Fails a method that prints too much; this project prints freely."""
 
     def __init__(self, packages: Collection[str] = ()) -> None:
         """Begin with nothing printed.
@@ -32,6 +33,7 @@ class OutputLimit:
         """
         self._packages = packages
         self._line = self._epoch = 0
+        self._streams: list[_Limited] = []
 
     def begin_epoch(self) -> None:
         """Begin to count anew."""
@@ -43,20 +45,33 @@ class OutputLimit:
         with contextlib.ExitStack() as stack:
             if sys.stdout is not None:
                 limited: Any = _Limited(sys.stdout, self)
+                self._streams.append(limited)
                 stack.enter_context(contextlib.redirect_stdout(limited))
             if sys.stderr is not None:
                 limited = _Limited(sys.stderr, self)
+                self._streams.append(limited)
                 stack.enter_context(contextlib.redirect_stderr(limited))
+            stack.callback(self._streams.clear)
+            stack.callback(self.end_lines)
             yield
 
-    def count(self, text: str) -> None:
-        """Count what is about to be written.
+    def end_lines(self) -> None:
+        """End the line that the user's code has begun, so that the next begins on one of its own.
+
+        A stream that the user's code has closed is left as it is.
+        """
+        for stream in self._streams:
+            with contextlib.suppress(ValueError):
+                stream.end_line()
+
+    def count(self, text: str) -> bool:
+        """Count what is about to be written; return whether the user's code writes it.
 
         Raises:
             OutputError: the user's code writes it, and it is too much.
         """
         if user_frames.caller(sys._getframe(2), self._packages) != "user":
-            return
+            return False
         first, *rest = re.split("[\n\r]", text)  # a bar of progress writes the second
         lines = [self._line + len(first), *map(len, rest)]
         self._line = lines[-1]
@@ -65,6 +80,7 @@ class OutputLimit:
             raise OutputError(f"it printed a line of more than {LINE:,} characters")
         if self._epoch > EPOCH:
             raise OutputError(f"it printed more than {EPOCH:,} characters in an epoch")
+        return True
 
 
 class _Limited:
@@ -72,10 +88,26 @@ class _Limited:
 
     def __init__(self, inner: Any, limit: OutputLimit) -> None:
         self._inner, self._limit = inner, limit
+        self._begun = False
 
     def write(self, text: str) -> Any:
-        self._limit.count(text)
+        if self._limit.count(text):
+            self._begun = not text.endswith("\n") if text else self._begun
+        elif text:
+            self._limit.end_lines()
         return self._inner.write(text)
+
+    def end_line(self) -> None:
+        if self._begun:
+            self._begun = False
+            self._inner.write("\n")
+            self._inner.flush()
+
+    def close(self) -> None:
+        """Leave the stream open: this project writes to it afterwards."""
+
+    def detach(self) -> Any:
+        raise io.UnsupportedOperation("the standard streams stay as they are in a training")
 
     def writelines(self, lines: Iterable[str]) -> None:
         for line in lines:

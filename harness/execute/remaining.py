@@ -18,12 +18,14 @@ from dataclasses import dataclass
 
 import torch
 
-from harness import provenance
+from harness import provenance, surroundings
 from harness.canonical import digest
+from harness.check.handed import Handed
 from harness.data import registry
-from harness.execute.failure import FAILURES, let_through
+from harness.execute.failure import FAILURES, let_through, packages_of
 from harness.plan.options import Options
 from harness.plan.plan import Plan, StageRun, training_images
+from harness.sources import leaving
 from harness.store import status
 from harness.store.record import Record, Records
 from harness.store.result import Device
@@ -216,7 +218,10 @@ def _count(load: Load, options: Options) -> float | None:
         dataset, sizes={**dataset.sizes, "train": load.images // load.epochs}
     )
     try:
-        return estimate.size(load.step.stage, counted, options.profile.backbones).flops
+        handed = Handed(load.step.stage.method, options.profile.backbones)
+        stage = dataclasses.replace(load.step.stage, method=handed.method)
+        with surroundings.kept(), leaving.refused(packages_of(load.step)):
+            return estimate.size(stage, counted, handed.backbones).flops
     except FAILURES as failure:  # also a user's method, which need not be countable
         let_through(failure)
         return None

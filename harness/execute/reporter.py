@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from harness.progress import Progress
 from harness.store.claim import Claim, this_process
 from harness.store.heartbeat import Heartbeat
 from harness.store.interrupted import By
+from harness.train.figures import check_figures
 
 
 @dataclass(frozen=True)
@@ -52,22 +51,6 @@ class StageReporter:
         begin = time.monotonic()
         self.progress.epoch(epoch, epochs, figures)
         self.heartbeat.skip(time.monotonic() - begin)
-
-
-def check_figures(figures: Mapping[str, object]) -> None:
-    """Check that the figures of an epoch can be part of a record.
-
-    Raises:
-        ValueError: one is no finite number, such as what ``Task.after_epoch`` may return.
-    """
-    for name, value in figures.items():
-        try:
-            json.dumps({name: value}, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"the figure {name!r} of an epoch is {type(value).__name__} {value!r}; it must be a"
-                " finite number"
-            ) from error
 
 
 def written_by(step: StageRun, claim: Claim | None, command: str) -> By:

@@ -5,23 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from harness import provenance, ranges
+from harness import ranges, surroundings
+from harness.check.handed import Handed
 from harness.data import registry
 from harness.data.parts import USES, part_name, part_of
-from harness.data.prepared import Store, open_store, read_manifest
+from harness.data.prepared import Store, open_store
 from harness.errors import Damaged
 from harness.evaluate import classification
 from harness.evaluate.evaluator import Evaluator
 from harness.evaluate.registry import evaluator_for
 from harness.execute import failure as failures
+from harness.execute import readable
 from harness.execute.counted import counted, dataset_of
 from harness.execute.failure import FAILURES, DamagedDataError, DeviceLostError, Failure
+from harness.execute.folders import Folders
+from harness.execute.made import provenance_of
 from harness.execute.map_keeper import MapKeeper
 from harness.execute.output import OutputLimit
 from harness.execute.reporter import StageReporter, written_by
@@ -32,13 +35,14 @@ from harness.plan.options import Options
 from harness.plan.plan import StageRun
 from harness.progress import Progress
 from harness.ranges import AnyCount
-from harness.spec.run import Run, sources
+from harness.sources import leaving
+from harness.spec.run import Run
 from harness.store.checkpoint import Checkpoints, Writer
 from harness.store.claim import Claim
 from harness.store.heartbeat import Heartbeat
 from harness.store.interrupted import SignedCheckpoints
 from harness.store.record import Record, Records
-from harness.store.result import Device, Latency, ParameterCount, Provenance, Result
+from harness.store.result import Latency, ParameterCount, Provenance, Result
 from harness.store.weights import load
 from harness.train import backward, images
 from harness.train.images import Images
@@ -106,10 +110,11 @@ class Trainer:
 
     def __init__(self, options: Options, device: torch.device, execution: ExecutionOptions) -> None:
         """Create a trainer that has no data loaded."""
-        self.options = options
+        self._folders = Folders.of(options)
+        self.options = self._folders.options
         self.device = device
         self.execution = execution
-        self.records = Records(options.runs)
+        self.records = Records(self.options.runs)
         self._stores: dict[str, Store] = {}
         self._loaded: tuple[str, tuple[Images, Images, Images]] | None = None
         self._task_type: type[Task] | None = None
@@ -133,10 +138,11 @@ class Trainer:
         """
         begin = time.monotonic()
         # Before the training: a source file that is edited meanwhile is not the one that runs.
-        initial = self._provenance(step)
+        initial = provenance_of(step, self.options, self.device)
         epochs = step.stage.recipe.epochs
         heartbeat = Heartbeat(self.options.runs, step.key, step.title, epochs, claim)
-        output = OutputLimit(failures.packages_of(step))
+        owned = failures.packages_of(step)
+        output = OutputLimit(owned)
         reporter = StageReporter(progress, heartbeat, step, self.execution.watch, output)
         checkpoints = self._checkpoints(step, initial, Writer(claim=claim, tell=progress.line))
         checkpoints.sign(written_by(step, claim, self.execution.command), reporter.begin)
@@ -144,7 +150,7 @@ class Trainer:
         measured = _Measured()
         failed: Failure | None = None
         self._task_type = None
-        with heartbeat, reporter.output.watching():
+        with heartbeat, surroundings.kept(), leaving.refused(owned), output.watching():
             try:
                 data = self._data(step.run)
                 result, measured = self._result(step, data, reporter, checkpoints)
@@ -157,7 +163,7 @@ class Trainer:
         record = Record(
             key=step.key,
             status="failed" if failed else "done",
-            error=None if failed is None else failed.line,
+            error=None if failed is None else self._folders.text(failed.line),
             definition=step.run.definition(step.num_stages),
             result=result,
             provenance=replace(
@@ -195,21 +201,6 @@ class Trainer:
             checkpoints.retire()
         return checkpoints
 
-    def _provenance(self, step: StageRun) -> Provenance:
-        """Return the provenance of a training that is about to start, with 0 seconds."""
-        commit, dirty = provenance.commit()
-        manifest = read_manifest(self.options.data, step.run.dataset)
-        return Provenance(
-            commit=commit,
-            dirty=dirty,
-            sources=sources(step.run, step.num_stages),
-            versions=provenance.versions(),
-            device=Device(**provenance.device_facts(self.device)),
-            started=datetime.now(UTC).isoformat(timespec="seconds"),
-            seconds=0.0,
-            stored_size=None if manifest is None else manifest.size,
-        )
-
     def _result(
         self,
         step: StageRun,
@@ -245,6 +236,7 @@ class Trainer:
                 evaluation=evaluator.summary(len(history)),
                 predictions=self.records.write_predictions(step.key, evaluator.predictions()),
             )
+        readable.check(result)
         return result, self._measured(step, trained, size)
 
     def _measured(self, step: StageRun, trained: _Trained, size: int | None) -> _Measured:
@@ -288,7 +280,8 @@ class Trainer:
         checkpoints: Checkpoints,
     ) -> _Trained:
         """Build a stage's task and train it; ``size`` is the micro-batch, None for none."""
-        task = self._task(step, len(data[0]))
+        handed = Handed(step.stage.method, self.options.profile.backbones)
+        task = self._task(step, handed, len(data[0]))
         self._task_type = type(task)
         if task.needs_masks:
             data = self._data(step.run, with_masks=True)
@@ -309,6 +302,7 @@ class Trainer:
                 stop=self.execution.stop,
             )
         )
+        handed.check()
         return _Trained(task=task, data=data, evaluator=evaluator, history=history)
 
     def _watch(
@@ -319,7 +313,7 @@ class Trainer:
             return reporter.epoch
         return MapKeeper(self.options.runs, step.key, task, train, reporter.epoch)
 
-    def _task(self, step: StageRun, images: int) -> Task:
+    def _task(self, step: StageRun, handed: Handed, images: int) -> Task:
         """Build a stage's task with the weights that it starts from: given or of the stage before.
 
         Raises:
@@ -334,15 +328,18 @@ class Trainer:
             if before is None:
                 raise RuntimeError("the record of the stage before this one is gone")
             weights = load(self.options.runs, before.key, before.finished.weights)
+        given = None
+        if step.num_stages == 1 and step.run.start is not None:  # before a method changes folders
+            given = read(step.run.start.path, step.run.start.sha256)
         task = start_task(
-            step.stage.method,
+            handed.method,
             dataset,
-            self.options.profile.backbones,
+            handed.backbones,
             stream=step.run.stream(step.num_stages),
             weights=weights,
         )
-        if step.num_stages == 1 and step.run.start is not None:
-            start(task, read(step.run.start.path, step.run.start.sha256))
+        if given is not None:
+            start(task, given)
         return task.to(self.device)
 
     def _data(self, run: Run, *, with_masks: bool = False) -> tuple[Images, Images, Images]:

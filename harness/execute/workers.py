@@ -17,6 +17,7 @@ import torch
 from harness import console
 from harness.errors import UserError
 from harness.execute import lacking, launch, memory
+from harness.execute.crashed import Crashes, is_crash
 from harness.execute.executor import Executor, Outcome, check, discard, failures, pending
 from harness.execute.launch import LOST, LaunchOptions, Work, WorkerConfig, WorkerEnd
 from harness.execute.memory import MemoryEstimate
@@ -65,6 +66,7 @@ def train_plan(
     trained: int | None = 0
     if missing:
         executor = Executor(device, replace(execution, failed=retried))
+        crashes = Crashes(missing, plan.options, device)
         ends = run_workers(
             options,
             count=min(options.jobs, len(missing)),
@@ -74,6 +76,8 @@ def train_plan(
                 need=lambda: memory.estimate(plan, missing, device, execution.micro_batch),
                 here=lambda: end_of(executor.execute(plan, Progress())),
                 wanted=lambda: _is_unfinished(missing, records, retried),
+                ended=crashes.ended,
+                crashes=lambda: crashes.written,
             ),
         )
         counts = [end.trained for end in ends if end.trained is not None]
@@ -120,11 +124,15 @@ class Calls:
         need: estimates the memory of one worker; called if several share this machine.
         here: runs the work in this process.
         wanted: whether work is left, after a worker has ended without finishing it.
+        ended: see ``Work``.
+        crashes: number of stages that were written down as having ended their process.
     """
 
     need: Callable[[], MemoryEstimate]
     here: Callable[[], WorkerEnd]
     wanted: Callable[[], bool]
+    ended: Callable[[WorkerEnd], None] = lambda end: None
+    crashes: Callable[[], int] = lambda: 0
 
 
 def run_workers(
@@ -138,7 +146,7 @@ def run_workers(
     """Launch workers after checking that they fit into this machine's memory.
 
     A worker whose GPU has failed is replaced as long as work is left, by a new process: one error
-    of CUDA makes every later call in its process fail.
+    of CUDA makes every later call in its process fail. So is one that a stage has ended.
 
     Args:
         options: the launcher, and the words of the command.
@@ -154,17 +162,24 @@ def run_workers(
     launcher = launch.find(options.name)
     if launcher.shares_machine and count > 1:
         memory.check(count, calls.need(), *free_memory(device))
-    work = Work(arguments=options.arguments, config=config, count=count, here=calls.here)
+    work = Work(
+        arguments=options.arguments, config=config, count=count, here=calls.here, ended=calls.ended
+    )
+    known = 0
     ends = list(launcher.run_workers(work))
-    while (lost := [end for end in ends if end.code == LOST]) and calls.wanted():
-        console.warn(
-            "the GPU failed in a way that ends its process; the rest is trained by a new one"
-        )
-        kept = [end for end in ends if end.code != LOST]
-        kept += [replace(end, code=1) for end in lost]
+    while True:
+        crashed, known = calls.crashes() > known, calls.crashes()
+        gone = [end for end in ends if end.code == LOST or (crashed and is_crash(end.code))]
+        if not gone or not calls.wanted():
+            return ends
+        if any(end.code == LOST for end in gone):
+            console.warn(
+                "the GPU failed in a way that ends its process; the rest is trained by a new one"
+            )
+        kept = [end for end in ends if end not in gone]
+        kept += [replace(end, code=1) for end in gone]
         again = launch.find(launch.LOCAL) if options.name == launch.HERE else launcher
-        ends = [*kept, *again.run_workers(replace(work, count=len(lost)))]
-    return ends
+        ends = [*kept, *again.run_workers(replace(work, count=len(gone)))]
 
 
 def threads_of(options: LaunchOptions) -> int:

@@ -112,6 +112,19 @@ FAULTS = {
         "predictions have their shapes",
         "depends on the others of its batch",
     ),
+    "figure": (
+        "    def predict",
+        '    def after_epoch(self, epoch, look, augmented):\n        return {"a": "b"}\n\n'
+        "    def predict",
+        "no global randomness is used",
+        "after_epoch: the figure 'a' of an epoch is str 'b'; it must be a finite number",
+    ),
+    "changes settings": (
+        "self.steps = 0",
+        'self.steps = 0\n        object.__setattr__(settings, "scale", 2.0)',
+        "settings stay as they are in training",
+        "it changed its settings while it was trained (scale)",
+    ),
     "torch": (
         SMALL,
         f"{SMALL} + torch.rand(1)",

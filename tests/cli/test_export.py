@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from harness.augment.view import MEAN, STD
+from harness.check.handed import Handed
 from harness.cli.export import with_kind
 from harness.cli.export_weights import FORMATS
 from harness.execute.stage import ExecutionOptions, Trainer
@@ -37,7 +38,8 @@ EXPORT = (*SMOKE, "--dataset", "phantom-mri")
 def _first(made: Plan) -> Task:
     """Return the task of a plan's first stage at step 0."""
     trainer = Trainer(made.options, torch.device("cpu"), ExecutionOptions())
-    return trainer._task(made.stage_runs[0], 256)
+    step = made.stage_runs[0]
+    return trainer._task(step, Handed(step.stage.method, made.options.profile.backbones), 256)
 
 
 def _plan(table: str, row: str, init: Path | None) -> Plan:

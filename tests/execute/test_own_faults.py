@@ -37,6 +37,9 @@ def test_each_fault_is_a_failed_run_with_its_place_and_the_rest_goes_on(harness:
     assert "Traceback" not in err
     count = len(own_tables.FAULTS)
     assert f"2 stages trained, 0 found done, {2 * count} failed" in out
+    assert "yy\n" in out  # a line that it began is ended, also where it closes the stream
+    assert not list(Path("elsewhere").glob("**/*"))
+    assert str(Path.cwd()) not in out + err
     records = _by_fault()
     assert records.pop("")["status"] == "done"
     for fault in own_tables.FAULTS:
@@ -47,15 +50,34 @@ def test_each_fault_is_a_failed_run_with_its_place_and_the_rest_goes_on(harness:
         assert len(record["error"]) <= 500
         kept = failures.path_of(Path("runs"), record["key"]).read_text()
         assert kept.startswith("Traceback") and len(kept) < 1_100_000
-    assert records["value"]["error"].startswith("ValueError: my bug (")
+    assert records["value"]["error"].startswith("ValueError: my bug with a second line (")
+    changed = "ChangedSettingsError: it changed its settings while it was trained (fault)"
+    assert records["settings"]["error"].startswith(changed)
+    for fault in ("nothing", "no_total"):
+        assert 'losses must return {"total": loss, ...}' in records[fault]["error"]
+    assert "after_epoch must return" in records["no_figures"]["error"]
+    assert "requirements" not in records["helper_build"]["error"]
+    ended = "ProcessEndError: os._exit(0): its process ended with code 0 ("
+    assert records["exits"]["error"].startswith(ended)
     assert records["odd"]["error"].startswith("Odd: (its text cannot be shown: SystemExit)")
+
+
+def test_a_method_that_changes_the_folder_moves_no_file(harness: Harness, own_folder: Path) -> None:
+    own_tables.write("moves")
+    folders = ("--data", "data", "--runs", "runs", "--out", "here")
+    code, out, err = harness("run", "own.py", *own_tables.OPTIONS, *folders)
+    assert code == 0, err
+    assert "here/" in out and str(own_folder) not in out + err
+    assert {path.name for path in Path("elsewhere").rglob("*")} <= {"elsewhere"}
+    assert [record["status"] for record in _records()] == ["done"] * 4
+    assert not list(Path("runs").glob("claims/*.json")) and list(Path("here").glob("**/own*.md"))
 
 
 def test_a_later_stage_and_the_footnote_name_the_cause(harness: Harness) -> None:
     own_tables.write("value", "escape")
     code, out, err = harness("run", "own.py", *own_tables.OPTIONS)
     assert code == 1, err
-    cause = f"ValueError: my bug ({own_tables.line_of('value')})"
+    cause = f"ValueError: my bug with a second line ({own_tables.line_of('value')})"
     later = [r for r in _records() if len(r["definition"]["stages"]) == 2 and r["error"]]
     assert f"pretrain failed: {cause}" in [record["error"] for record in later]
     assert f" pretrain failed: {cause}\n" in out
@@ -88,6 +110,19 @@ def test_workers_fail_alike(harness: Harness) -> None:
     assert len(places) >= len(own_tables.FAULTS) - 1
 
 
+@pytest.mark.slow
+def test_a_stage_that_ends_its_worker_has_failed_and_the_rest_goes_on(harness: Harness) -> None:
+    own_tables.write("segfault", "value")
+    code, out, err = harness("run", "own.py", *own_tables.OPTIONS, "--jobs", "2")
+    assert code == 1, err
+    records = _by_fault()
+    line = f"own.py:{1 + own_tables.METHODS.split(chr(10)).index(own_tables.BUILD)}"
+    assert records["segfault"]["error"] == f"its process ended by SIGSEGV ({line})"
+    assert records[""]["status"] == "done" and records["value"]["status"] == "failed"
+    assert "2 stages trained, 0 found done, 4 failed" in out
+    assert "memory is not estimated of methods that do not ship: Start, Tune" in err
+
+
 def test_output_is_limited_per_line_and_per_epoch(capsys: pytest.CaptureFixture[str]) -> None:
     limit = OutputLimit()
     before = sys.stdout
@@ -104,4 +139,4 @@ def test_output_is_limited_per_line_and_per_epoch(capsys: pytest.CaptureFixture[
         with pytest.raises(OutputError, match="a line of more than"):
             sys.stdout.write("x")
     assert sys.stdout is before
-    assert len(capsys.readouterr().out) == EPOCH + 1 + LINE
+    assert len(capsys.readouterr().out) == EPOCH + 1 + LINE + 1  # its line is ended

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.execute import stage
+from harness.execute import made as made_by
 from harness.execute.executor import Executor
 from harness.plan import catalog, plan
 from harness.plan.options import Options
@@ -47,9 +47,9 @@ def test_the_sources_are_those_from_before_the_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = {"sources": "trained"}
-    monkeypatch.setattr(stage, "sources", lambda run, num_stages: seen["sources"])
-    monkeypatch.setattr(stage.provenance, "commit", lambda: (seen["sources"], False))
-    monkeypatch.setattr(stage.provenance, "versions", lambda: dict(seen))
+    monkeypatch.setattr(made_by, "sources", lambda run, num_stages: seen["sources"])
+    monkeypatch.setattr(made_by.provenance, "commit", lambda: (seen["sources"], False))
+    monkeypatch.setattr(made_by.provenance, "versions", lambda: dict(seen))
     prepared.ensure(tmp_path / "data")
     made = _plan(tmp_path)
     assert Executor(torch.device("cpu")).execute(made, _Edits(seen)).failed == ()

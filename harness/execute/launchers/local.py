@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +41,7 @@ class LocalProcesses:
         try:
             for _ in range(work.count):
                 workers.append(_start(work.arguments, work.config))
-            _wait(workers)
+            _wait(workers, work.ended)
         except Stopped:
             _stop(workers)
             raise
@@ -52,7 +52,7 @@ class LocalProcesses:
                 worker.wait()
                 if worker.stdin is not None:
                     worker.stdin.close()
-        return tuple(WorkerEnd(code=worker.returncode) for worker in workers)
+        return tuple(WorkerEnd(code=worker.returncode, pid=worker.pid) for worker in workers)
 
 
 def _start(arguments: Sequence[str], config: WorkerConfig) -> Process:
@@ -77,7 +77,7 @@ def _start(arguments: Sequence[str], config: WorkerConfig) -> Process:
     return worker
 
 
-def _wait(workers: Sequence[Process]) -> None:
+def _wait(workers: Sequence[Process], ended: Callable[[WorkerEnd], None]) -> None:
     """Wait until all workers have ended, and print how those ended that died.
 
     Each worker is reaped as soon as it ends, which frees its claims for the others.
@@ -92,6 +92,7 @@ def _wait(workers: Sequence[Process]) -> None:
                     reason = f"by {signal.Signals(-code).name}" if code < 0 else f"with {code}"
                     others = f"; {len(running)} still running" if running else ""
                     note(f"worker {number} ended {reason}{others}")
+                ended(WorkerEnd(code=code, pid=worker.pid))
         time.sleep(INTERVAL)
 
 

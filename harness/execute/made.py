@@ -1,0 +1,30 @@
+"""How a record comes about: the provenance of a training that is about to start."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import torch
+
+from harness import provenance
+from harness.data.prepared import read_manifest
+from harness.plan.options import Options
+from harness.plan.plan import StageRun
+from harness.spec.run import sources
+from harness.store.result import Device, Provenance
+
+
+def provenance_of(step: StageRun, options: Options, device: torch.device) -> Provenance:
+    """Return the provenance of a training that is about to start, with 0 seconds."""
+    commit, dirty = provenance.commit()
+    manifest = read_manifest(options.data, step.run.dataset)
+    return Provenance(
+        commit=commit,
+        dirty=dirty,
+        sources=sources(step.run, step.num_stages),
+        versions=provenance.versions(),
+        device=Device(**provenance.device_facts(device)),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=0.0,
+        stored_size=None if manifest is None else manifest.size,
+    )

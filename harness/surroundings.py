@@ -1,0 +1,123 @@
+"""State of the process that a user's code may set, put back after each stage and each check."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+HANDLED = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGALRM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGPIPE")
+    if hasattr(signal, name)
+)
+"""Signals whose handlers are put back."""
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """Put back after the block what it has set for the whole process.
+
+    These are torch's default dtype and device, its grad mode, switches for determinism, precision,
+    anomalies and threads, the standard streams and hooks, the working directory, warnings, numpy's
+    handling of errors, and handlers of signals.
+    """
+    with warnings.catch_warnings(), np.errstate(), contextlib.ExitStack() as stack:
+        stack.callback(_put_back, [(read, read(), write) for read, write in STATES])
+        if threading.current_thread() is threading.main_thread():
+            handlers = {number: signal.getsignal(number) for number in HANDLED}
+            stack.callback(_put_handlers_back, handlers)
+        stack.callback(_put_folder_back, _folder())
+        yield
+
+
+def _put_back(states: list[tuple[Callable[[], Any], Any, Callable[[Any], object]]]) -> None:
+    for read, before, write in states:
+        if read() is not before and read() != before:
+            write(before)
+
+
+def _put_handlers_back(handlers: dict[int, Any]) -> None:
+    for number, handler in handlers.items():
+        if handler is not None and signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
+
+
+def _folder() -> str | None:
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:  # it is gone
+        return None
+
+
+def _put_folder_back(folder: str | None) -> None:
+    if folder is not None and _folder() != folder:
+        os.chdir(folder)
+
+
+def _device() -> torch.device | None:
+    """Return the default device that was set; None where none was."""
+    context = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)
+    return None if context is None else context.device
+
+
+def _deterministic() -> tuple[bool, bool]:
+    return (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+
+
+def _set_deterministic(state: tuple[bool, bool]) -> None:
+    torch.use_deterministic_algorithms(state[0], warn_only=state[1])
+
+
+def _anomalies() -> tuple[bool, bool]:
+    return torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()
+
+
+def _cudnn() -> tuple[bool, ...]:
+    flags = torch.backends.cudnn
+    return flags.enabled, flags.benchmark, flags.deterministic, flags.allow_tf32
+
+
+def _set_cudnn(state: tuple[bool, ...]) -> None:
+    flags = torch.backends.cudnn
+    flags.enabled, flags.benchmark, flags.deterministic, flags.allow_tf32 = state
+
+
+def _set_streams(state: tuple[Any, ...]) -> None:
+    sys.stdin, sys.stdout, sys.stderr, sys.excepthook, sys.displayhook = state
+
+
+def _set_collecting(on: Any) -> None:
+    (gc.enable if on else gc.disable)()
+
+
+STATES: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
+    (torch.get_default_dtype, torch.set_default_dtype),
+    (_device, torch.set_default_device),
+    (torch.is_grad_enabled, torch._C._set_grad_enabled),
+    (_deterministic, _set_deterministic),
+    (_anomalies, lambda state: torch.set_anomaly_enabled(*state)),
+    (_cudnn, _set_cudnn),
+    (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    (torch.get_num_threads, torch.set_num_threads),
+    (sys.getrecursionlimit, sys.setrecursionlimit),
+    (gc.isenabled, _set_collecting),
+    (
+        lambda: (sys.stdin, sys.stdout, sys.stderr, sys.excepthook, sys.displayhook),
+        _set_streams,
+    ),
+)
+"""How each state is read and written."""
