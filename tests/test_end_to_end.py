@@ -158,7 +158,7 @@ def test_two_processes_on_one_store_train_nothing_twice(
     for process in processes:
         out, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
-        line = next(line for line in out.splitlines() if "stages trained" in line)
+        line = next(line for line in out.splitlines() if " trained, " in line)
         counts.append(int(line.split()[0]))
     assert _records(folder) == _records(uninterrupted)
     assert sum(counts) == 2

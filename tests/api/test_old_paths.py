@@ -232,7 +232,7 @@ def test_an_installed_table_that_imports_the_public_module_is_found(
     package("table.theirs = offering.things", _method(""))
     code, out, err = harness("plan", "theirs", "--profile", "smoke")
     assert code == 0, err
-    assert "1 unique stages" in out
+    assert "1 unique stage" in out
 
 
 def test_the_house_s_own_mistakes_keep_their_traceback(

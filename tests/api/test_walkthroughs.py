@@ -42,7 +42,7 @@ def test_one_file_in_an_empty_folder_is_planned(harness: Harness, heading: str) 
     (planning,) = (c for c in shown.commands if c[0] == "plan")
     code, out, err = harness(*planning)
     assert code == 0, err
-    assert "unique stages" in out
+    assert "unique stage" in out
     assert [p.name for p in Path.cwd().iterdir()] == [name]
 
 
@@ -168,7 +168,7 @@ def test_a_profile_is_listed_and_planned(copy: Copy) -> None:
     listed, planned = (copy.run(*command) for command in shown.commands)
     assert "evening" in listed
     assert "96 px" in listed
-    assert "unique stages" in planned
+    assert "unique stage" in planned
 
 
 @pytest.mark.slow

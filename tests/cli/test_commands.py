@@ -451,7 +451,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path: Path, limit: int)
 def test_plan_names_shared_stages(harness: Harness) -> None:
     code, out, _ = harness("plan", "table1", "--profile", "smoke", "--datasets", "phantom-mri")
     assert code == 0
-    assert "unique stages" in out
+    assert "unique stage" in out
     assert not Path("runs").exists()
 
 
