@@ -27,7 +27,7 @@ trained. The words and their order stand in docs/verdict.md."""
 OF_TABLES = (
     *("--profile", "--datasets", "--rows", "--metrics", "--seeds", "--split", "--rule"),
     *("--probes", "--set", "--data", "--runs", "--out", "--name", "--force"),
-    *("--format", "--style", "--config", "--init", "--no-probes"),
+    *("--format", "--style", "--init"),
 )
 """Options that say nothing about values that are typed in."""
 

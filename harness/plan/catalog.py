@@ -101,7 +101,7 @@ def load(name: str) -> tuple[str, Table]:
     stem, experiment = find(name)
     if isinstance(experiment, Sweep):
         raise UserError(
-            f"{stem} is a sweep, not a table as is needed here: `harness sweep {name}` runs it, and"
+            f"{stem} is a sweep, not a table: `harness sweep {name}` runs it, and"
             f" `harness report {name}` with --format md, tex, json or csv writes what it found."
         )
     return stem, experiment

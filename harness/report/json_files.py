@@ -24,7 +24,11 @@ def text(value: Any) -> str:
     # With an indentation, json is written in Python and takes five times as long.
     flat = json.dumps(value, ensure_ascii=False, allow_nan=False)
     flat = _OBEYED.sub(lambda found: json.dumps(found[0])[1:-1], flat)
-    return msgspec.json.format(flat, indent=1) + "\n"
+    try:
+        return msgspec.json.format(flat, indent=1) + "\n"
+    except msgspec.DecodeError:  # half of a pair of surrogates is no text to msgspec
+        plain = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+        return _OBEYED.sub(lambda found: json.dumps(found[0])[1:-1], plain) + "\n"
 
 
 def write(path: Path, value: Any) -> None:

@@ -102,7 +102,7 @@ def lines(format_: str, encoder: Encoder | None, side: int) -> list[str]:
 
 
 _FEATURES = (
-    'image = Image.open("image.png").convert("RGB")',
+    'image = Image.open("image.png", formats=["PNG", "JPEG"]).convert("RGB")',
     "with torch.no_grad():",
     "    features = model(transform(image)[None])  # (1, D)",
 )

@@ -100,9 +100,7 @@ def test_sweeps_conform(name: str) -> None:
 
 @pytest.mark.parametrize("name", SWEEPS)
 def test_sweeps_are_no_tables_and_tables_no_sweeps(name: str) -> None:
-    with pytest.raises(
-        UserError, match=f"is a sweep, not a table as is needed here: `harness sweep {name}`"
-    ):
+    with pytest.raises(UserError, match=f"is a sweep, not a table: `harness sweep {name}`"):
         catalog.load(name)
     with pytest.raises(UserError, match="is a table, not a sweep: `harness run table1`"):
         catalog.load_sweep("table1")

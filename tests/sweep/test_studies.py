@@ -206,7 +206,7 @@ def test_two_objectives_and_a_failing_setting(folder: Path, harness: Harness) ->
     page = json.loads((folder / "reports/smoke/rates.json").read_text())
     assert page["front"] == [done.number]
     assert "pruner none" in (folder / "reports/smoke/rates.md").read_text()
-    code, _, err = harness(*command, "--study", "b", "--pruner", "median")
+    code, _, err = harness(*command, "--study", "b", "--pruner", "median", "--name", "b")
     assert code == 2
     assert "--pruner none" in err
 

@@ -74,7 +74,8 @@ def test_every_option_applies_to_tables_or_to_values() -> None:
     known = {o for a in choices["verdict"]._actions for o in a.option_strings}  # type: ignore[index]
     of_values = {"--values", "--published", "--margin", "--basis", "--images", "--json"}
     of_values |= {"--published-runs"} & known
-    of_both = {"-h", "--help", "--plugins", "--traceback", "--margins"}
+    of_both = {"-h", "--help", "--plugins", "--traceback", "--margins", "--config"}
+    of_both |= {"--no-probes"}
     assert known - of_both == of_values | set(OF_TABLES)
     assert typed_of(["verdict", "--data", "d"], OF_TABLES) == ("--data",)
 
