@@ -28,7 +28,7 @@ def add_parser(commands: Any) -> None:
     """Add the ``export`` command to the command line."""
     export = commands.add_parser(
         "export",
-        help="write the trained encoder of a stage as timm, torch or the hub reads it",
+        help="write a trained encoder for timm, torch or the hub, or all numbers as a frame",
         description="Take something out of the run store. `harness export KEY` and `harness export"
         " TABLE/ROW` are short for `harness export weights`.",
     )
