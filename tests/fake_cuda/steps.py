@@ -1,0 +1,158 @@
+"""Count what a step of every kind of stage does on a CUDA device that does not exist.
+
+``python -m tests.fake_cuda.steps FILE [NAME ...]`` trains two epochs of one step at the paper's
+sizes and writes, for every kind, launches of the last step by phase and what it found.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tests.fake_cuda import guard
+
+guard.load()  # before torch
+
+import torch
+
+from bench import _stages
+from harness import seed
+from harness.data import registry
+from harness.evaluate import classification, segmentation
+from harness.evaluate import registry as evaluators
+from harness.spec import profiles
+from harness.train import backward, loop
+from harness.train.images import Images
+from harness.train.task import Task
+from tests.fake_cuda import device
+from tests.fake_cuda.device import CUDA, AsBuilt, Device
+
+HOUSE = str(Path(__file__).parents[2])
+STEP = ("data", "forward", "backward", "optimizer")
+"""Phases of a step; "between" is the rest of a training."""
+
+
+class Nowhere:
+    """Checkpoints that are not written."""
+
+    def load(self) -> None:
+        """Find no state."""
+
+    def save(self, state: Any, *, always: bool = False) -> bool:
+        """Write nothing."""
+        return False
+
+
+def _images(mode: Device, dataset: str, count: int, *, masks: bool) -> Images:
+    described = registry.find(dataset)
+    with mode.fake:
+        pixels = torch.empty((count, described.channels, 256, 256), dtype=torch.uint8, device=CUDA)
+        labels = torch.empty((count,), dtype=torch.int64, device=CUDA)
+        found = torch.empty((count, 1, 256, 256), dtype=torch.uint8, device=CUDA)
+    return Images(
+        pixels=pixels,
+        labels=labels,
+        sizes=torch.randint(300, 700, (count, 2)),
+        names=tuple(map(str, range(count))),
+        size=224,
+        masks=found if masks else None,
+    )
+
+
+@contextlib.contextmanager
+def _phases(mode: Device) -> Iterator[None]:
+    """Tell the device in which phase of a step it is."""
+
+    def within(phase: str, after: str | None, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with mode.at(phase):
+                value = function(*args, **kwargs)
+            mode.phase = after or mode.phase
+            return value
+
+        return call
+
+    def first(*args: Any, **kwargs: Any) -> Any:
+        mode.seen.launches.clear()  # the last step's remain
+        return draw(*args, **kwargs)
+
+    draw, step = loop.draw_batch, backward.backward
+    saved = [(loop, "draw_batch"), (backward, "backward"), (torch.Tensor, "backward")]
+    saved += [(loop, "_means"), (loop, "look")]
+    before = [(owner, name, getattr(owner, name)) for owner, name in saved]
+    loop.draw_batch = within("data", "between", first)
+    backward.backward = within("forward", "optimizer", step)
+    torch.Tensor.backward = within("backward", None, torch.Tensor.backward)  # type: ignore[method-assign]
+    loop._means = within("between", "between", loop._means)
+    looked = within("between", None, loop.look)
+    loop.look = classification.look = segmentation.look = looked
+    try:
+        yield
+    finally:
+        for owner, name, value in before:
+            setattr(owner, name, value)
+        classification.look = segmentation.look = loop.look
+
+
+def measure(kind: _stages.Kind) -> dict[str, Any]:
+    """Train a kind of stage for two epochs and return what the device has seen."""
+    stage = _stages.shortened(kind.stage)
+    count = stage.recipe.batch_size
+    described = registry.find(kind.dataset)
+    sizes = {**described.sizes, "train": max(count, 256)}
+    mode = Device(HOUSE)
+    with seed.third_party("fake", kind.name):
+        task: Task = stage.method.build(replace(described, sizes=sizes), profiles.PAPER.backbones)
+    with mode, AsBuilt():
+        task = task.to(CUDA)
+        tensors = [*task.named_parameters(), *task.named_buffers()]
+        left = [name for name, tensor in tensors if tensor.device.type != "cuda"]
+        mode.seen = device.Seen()
+        train = _images(mode, kind.dataset, count, masks=task.needs_masks)
+        tested = _images(mode, kind.dataset, 16, masks=task.segments)
+        with _phases(mode):
+            judged = evaluators.evaluator_for(task, tested, tested)
+            loop.fit(
+                loop.Job(
+                    task=task,
+                    recipe=stage.recipe,
+                    train=train,
+                    stream="fake",
+                    checkpoints=Nowhere(),  # type: ignore[arg-type]
+                    evaluator=judged,
+                )
+            )
+            if task.has_features:
+                classification.probes(task, tested, tested, classes=len(described.classes))
+    by_phase = {phase: mode.seen.launches[phase] for phase in STEP}
+    return {
+        "launches": {phase: sum(counted.values()) for phase, counted in by_phase.items()},
+        "operations": {phase: dict(counted.most_common(12)) for phase, counted in by_phase.items()},
+        "left": left,
+        "found": [[*key, times] for key, times in sorted(mode.seen.found.items())],
+    }
+
+
+def main(target: str, *names: str) -> int:
+    """Measure the named kinds, or all; write JSON to a file."""
+    device.believe()
+    measured: dict[str, Any] = {}
+    for kind in _stages.kinds():
+        if names and kind.name not in names:
+            continue
+        try:
+            measured[kind.name] = measure(kind)
+        except Exception:
+            measured[kind.name] = {"error": traceback.format_exc()}
+    Path(target).write_text(json.dumps(measured, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
