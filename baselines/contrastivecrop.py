@@ -6,6 +6,7 @@ are then drawn inside it from a U-shaped Beta distribution, so that the two view
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -114,6 +115,7 @@ class ContrastiveCrop:
 class CropContrast(Task):
     """MoCo v2 with a query and a key encoder, a queue of keys and one box per training image."""
 
+    cast_once = True
     needs_whole = "keys are shuffled over the batch and queued together"
 
     def __init__(self, settings: ContrastiveCrop, backbones: BackboneSizes, queue: int) -> None:
@@ -162,13 +164,19 @@ class CropContrast(Task):
         regions = self.boxes[ids]
         return boxed_crops(sizes, regions, settings, self.settings.alpha, at.generator)
 
+    def draw_ahead(self, count: int, at: StepContext) -> Mapping[str, Tensor]:
+        """Draw the order (B,) in which keys are encoded, and its inverse."""
+        order = torch.randperm(count, generator=at.generator)
+        return {"order": order, "inverse": order.argsort()}
+
     def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
         """Return InfoNCE of first-view queries with second-view keys and the queue as negatives."""
         first, second = batch.images
         # In groups of ``split``, so that BatchNorm has the statistics of MoCo's GPUs.
         query = torch.cat([self._project(group) for group in first.split(self.settings.split)])
         query = nn.functional.normalize(query.float(), dim=1)
-        key = self._keys(second, at)
+        drawn = self.draw_ahead(len(second), at) if batch.ahead is None else batch.ahead
+        key = self._keys(second, drawn, at)
         total = queue_contrast(query, key, self.queue.keys, self.settings.temperature)
         self._new_keys = key
         return {"total": total}
@@ -185,7 +193,7 @@ class CropContrast(Task):
         return projected
 
     @torch.no_grad()
-    def _keys(self, images: Tensor, at: StepContext) -> Tensor:
+    def _keys(self, images: Tensor, drawn: Mapping[str, Tensor], at: StepContext) -> Tensor:
         """Update the key encoder, then return the keys (B, D) of images, of unit length."""
         # MoCo updates the key encoder before it computes the keys.
         momentum = self.settings.momentum
@@ -193,12 +201,11 @@ class CropContrast(Task):
             momentum = default_momentum(at.epochs * at.steps)
         follow(self.key_encoder, self.encoder, momentum)
         follow(self.key_projector, self.projector, momentum)
-        order = torch.randperm(len(images), generator=at.generator)
-        shuffled = images[order.to(images.device, non_blocking=True)]
+        shuffled = images[drawn["order"].to(images.device, non_blocking=True)]
         groups = shuffled.split(self.settings.split)
         keys = torch.cat([self.key_projector(self.key_encoder(group)) for group in groups])
         # The inverse permutation brings the keys back to the order of the queries.
-        inverse = order.argsort().to(images.device, non_blocking=True)
+        inverse = drawn["inverse"].to(images.device, non_blocking=True)
         return nn.functional.normalize(keys.float(), dim=1)[inverse]
 
     def features(self, images: Tensor) -> Tensor:

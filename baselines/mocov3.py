@@ -26,7 +26,7 @@ from harness.ranges import Share, Temperature
 from harness.spec.backbones import VIT, Backbone, BackboneSizes, Channels
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import PER_STEP, Recipe, Stage
-from harness.train.task import Batch, StepContext, Task
+from harness.train.task import Batch, StepContext, Task, nothing_drawn
 
 if TYPE_CHECKING:
     from lightly.models.modules.heads import ProjectionHead
@@ -101,6 +101,8 @@ class MomentumContrast(Task):
     """MoCo v3: an encoder with projector and predictor, and their momentum copies."""
 
     needs_whole = NEGATIVES
+    cast_once = True
+    draw_ahead = nothing_drawn
 
     def __init__(self, settings: MoCoV3, backbones: BackboneSizes) -> None:
         """Build the encoders at the profile's size."""

@@ -18,7 +18,7 @@ from harness.ranges import Temperature
 from harness.spec.backbones import RESNET, Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import Recipe, Stage
-from harness.train.task import Batch, StepContext, Task
+from harness.train.task import Batch, StepContext, Task, nothing_drawn
 
 if TYPE_CHECKING:
     from lightly.models.modules.heads import ProjectionHead
@@ -98,6 +98,8 @@ class TwoViews(Task):
     """A ResNet with a projection head, trained with the NT-Xent loss."""
 
     needs_whole = NEGATIVES
+    cast_once = True
+    draw_ahead = nothing_drawn
 
     def __init__(self, settings: SimCLR, backbones: BackboneSizes) -> None:
         """Build the encoder at the profile's size; head widths keep SimCLR's ratios (2048, 128)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
@@ -113,6 +114,8 @@ class SimMIM:
 class MaskedImages(Task):
     """A Swin transformer with mask tokens at its input and a linear decoder to pixels."""
 
+    cast_once = True
+
     def __init__(self, settings: SimMIM, backbones: BackboneSizes) -> None:
         """Build the encoder at the profile's size."""
         super().__init__()
@@ -155,10 +158,14 @@ class MaskedImages(Task):
         tokens = self.encoder.norm(self.encoder.layers(tokens))
         return tokens.permute(0, 3, 1, 2)
 
+    def draw_ahead(self, count: int, at: StepContext) -> Mapping[str, Tensor]:
+        """Draw the masks of a step, on the CPU."""
+        return {"mask": self.draw_masks(count, at.generator)}
+
     def draw(self, batch: Batch, at: StepContext) -> Tensor:
         """Draw which patches are masked, (B, grid, grid) bool, the same number in every image."""
-        mask = self.draw_masks(len(batch.labels), at.generator)
-        return mask.to(batch.images.device, non_blocking=True)
+        drawn = batch.ahead or self.draw_ahead(len(batch.labels), at)
+        return drawn["mask"].to(batch.images.device, non_blocking=True)
 
     def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
         """Return the mean absolute error of masked pixels."""

@@ -186,6 +186,8 @@ CLASSIFIERS = ("fc.", "head.")
 class Supervised(Task):
     """A timm classifier trained with label-smoothed cross-entropy, from scratch or pre-trained."""
 
+    cast_once = True
+
     def __init__(
         self, encoder: nn.Module, settings: Swin | ResNet50, depths: Layers, classes: int
     ) -> None:
@@ -219,10 +221,16 @@ class Supervised(Task):
             self.encoder.eval()
         return self
 
+    def draw_ahead(self, count: int, at: StepContext) -> Mapping[str, Any]:
+        """Draw how the images of a step are mixed."""
+        del count
+        return {"mixing": mixing.draw(self.mixing, at.generator)}
+
     def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
         """Return the label-smoothed cross-entropy of the first view, with images mixed if set."""
         # Mixing gives soft targets; without it they are the labels.
-        images, targets = mixing.mix(batch.images[0], batch.labels, self.mixing, at.generator)
+        drawn = self.draw_ahead(len(batch.labels), at) if batch.ahead is None else batch.ahead
+        images, targets = mixing.mix(batch.images[0], batch.labels, self.mixing, drawn["mixing"])
         logits = self.encoder(images).float()
         return {"total": mixing.loss(logits, targets, self.mixing)}
 

@@ -40,7 +40,7 @@ from harness.ranges import Share, ShareBelowOne, Temperature
 from harness.spec.backbones import Backbone, BackboneSizes, Channels
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import PER_STEP, Method, Recipe, Stage
-from harness.train.task import Batch, StepContext, Task
+from harness.train.task import Batch, StepContext, Task, nothing_drawn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +114,9 @@ class TimmClassifier:
 
 class NetClassifier(Supervised):
     """A network of timm with its own last layer, trained with label-smoothed cross-entropy."""
+
+    cast_once = True
+    draw_ahead = Supervised.draw_ahead
 
     def __init__(self, settings: TimmClassifier, backbones: BackboneSizes, classes: int) -> None:
         """Build the network at the profile's image size."""
@@ -207,6 +210,9 @@ class TimmSimCLR:
 class NetViews(TwoViews):
     """A network of timm with a projection head, trained with the NT-Xent loss."""
 
+    cast_once = True
+    draw_ahead = nothing_drawn
+
     def __init__(self, settings: TimmSimCLR, backbones: BackboneSizes) -> None:
         """Build the network at the profile's image size; head widths keep SimCLR's ratios."""
         from lightly.loss import NTXentLoss
@@ -280,6 +286,8 @@ class NetContrast(Task):
     """MoCo v3 on a network of timm: projector, predictor, and momentum copies."""
 
     needs_whole = NEGATIVES
+    cast_once = True
+    draw_ahead = nothing_drawn
 
     def __init__(self, settings: TimmMoCoV3, backbones: BackboneSizes) -> None:
         """Build the networks at the profile's image size."""

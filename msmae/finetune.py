@@ -114,6 +114,8 @@ class Finetune:
 class Classifier(Task):
     """A ViT with a linear head, trained on the visible patches and tested on all patches."""
 
+    cast_once = True
+
     def __init__(self, settings: Finetune, backbones: BackboneSizes, classes: int) -> None:
         """Build the encoder at the profile's size and a new head."""
         from harness.methods.msmae.saliency import AttentionMaps, MapSettings
@@ -154,17 +156,30 @@ class Classifier(Task):
         if self.settings.masks and epoch % self.settings.update_interval == 0:
             self.maps.renew(look, self.encoder)
 
+    def draw_ahead(self, count: int, at: StepContext) -> Mapping[str, Any]:
+        """Draw what the masks and the mixing of a step need."""
+        return {**self._noise(count, at), "mixing": mixing.draw(self.mixing, at.generator)}
+
+    def _noise(self, count: int, at: StepContext) -> Mapping[str, Tensor]:
+        """Draw what the masks of a step need; nothing without SAM."""
+        settings = self.settings
+        if not settings.masks:
+            return {}
+        size, ratios = (count, self.maps.grid**2), (settings.mask_ratio, settings.throw_ratio)
+        return masking.noise(size, ratios, at.generator, settings.selection, settings.hints)
+
     def draw(self, batch: Batch, at: StepContext) -> Tensor | None:
         """Return the indices of the patches to keep (B, visible); None without SAM."""
         if not self.settings.masks:
             return None
-        return self._draw_masks(self.maps.patch_weights(batch), at).ids_keep
+        return self._draw_masks(self.maps.patch_weights(batch), batch, at).ids_keep
 
-    def _draw_masks(self, weights: Tensor, at: StepContext) -> masking.Masks:
+    def _draw_masks(self, weights: Tensor, batch: Batch, at: StepContext) -> masking.Masks:
         """Draw the masks of one step by the weights of the patches (B, L)."""
         settings = self.settings
         ratios, how = (settings.mask_ratio, settings.throw_ratio), settings.selection
-        return masking.select(weights, ratios, at.generator, how, settings.hints)
+        noise = self._noise(len(weights), at) if batch.ahead is None else batch.ahead
+        return masking.select(weights, ratios, noise, how, settings.hints)
 
     def after_epoch(
         self, epoch: int, look: DatasetPass, augmented: AugmentedPass
@@ -181,7 +196,7 @@ class Classifier(Task):
     def _measured_masks(self, batch: Batch, at: StepContext) -> tuple[Tensor, masking.Masks]:
         """Return the weights (B, L) that masks follow, and masks drawn by them."""
         weights = self.maps.patch_weights(batch)
-        return weights, self._draw_masks(weights, at)
+        return weights, self._draw_masks(weights, batch, at)
 
     @property
     def needs_masks(self) -> bool:
@@ -192,7 +207,9 @@ class Classifier(Task):
         """Return the label-smoothed cross-entropy of visible patches, with images mixed if set."""
         # Patches are drawn before mixing: the maps belong to the unmixed images.
         ids_keep = self.draw(batch, at) if batch.drawn is None else batch.drawn
-        images, targets = mixing.mix(batch.images[0], batch.labels, self.mixing, at.generator)
+        ahead = batch.ahead
+        drawn = mixing.draw(self.mixing, at.generator) if ahead is None else ahead["mixing"]
+        images, targets = mixing.mix(batch.images[0], batch.labels, self.mixing, drawn)
         logits = self.classify(images, ids_keep).float()
         return {"total": mixing.loss(logits, targets, self.mixing)}
 

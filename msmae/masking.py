@@ -134,6 +134,10 @@ def _exact(ratio: float) -> Fraction:
     return Fraction(str(ratio))
 
 
+Noise = Mapping[str, Tensor]
+"""Random numbers of ``race`` or ``shuffles``, by name."""
+
+
 def uniform(
     size: tuple[int, int], ratios: tuple[float, float], generator: torch.Generator
 ) -> Masks:
@@ -144,12 +148,47 @@ def uniform(
         ratios: share masked and share thrown.
         generator: on the CPU; the result is on the CPU too.
     """
+    return Masks(permutations(size, generator), *counts(size[1], *ratios))
+
+
+def permutations(size: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Draw a random permutation of L patches for each of B images, (B, L) int64 on the CPU."""
     # Sorting independent uniform noise gives a uniformly random permutation per image (MAE).
-    order = torch.rand(size, generator=generator).argsort(1)
-    return Masks(order, *counts(size[1], *ratios))
+    return torch.rand(size, generator=generator).argsort(1)
 
 
-def weighted(weights: Tensor, ratios: tuple[float, float], generator: torch.Generator) -> Masks:
+def race(size: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Draw the arrivals (B, L) of ``weighted``, exponentially distributed, on the CPU."""
+    return torch.empty(size).exponential_(generator=generator)
+
+
+def shuffles(
+    size: tuple[int, int], masked: int, hints: float, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Draw the permutations of ``highest``, on the CPU: of L patches and, for hints, of M."""
+    drawn = {"patches": permutations(size, generator)}
+    if hints_shown(masked, hints):
+        # Positions among the M heaviest in random order: the last of them become hints.
+        drawn["heaviest"] = permutations((size[0], masked), generator)
+    return drawn
+
+
+def noise(
+    size: tuple[int, int],
+    ratios: tuple[float, float],
+    generator: torch.Generator,
+    selection: Selection,
+    hints: float,
+) -> dict[str, Tensor]:
+    """Draw what ``select`` needs for B images of L patches, on the CPU."""
+    if selection == "drawn":
+        return {"arrivals": race(size, generator)}
+    return shuffles(size, counts(size[1], *ratios)[0], hints, generator)
+
+
+def weighted(
+    weights: Tensor, ratios: tuple[float, float], generator: torch.Generator | Tensor
+) -> Masks:
     """Mask, then throw patches by weighted sampling without replacement (paper, eq. 6).
 
     Sorting ``weight / E`` in descending order with E ~ Exp(1) draws all L indices one after the
@@ -160,10 +199,11 @@ def weighted(weights: Tensor, ratios: tuple[float, float], generator: torch.Gene
     Args:
         weights: (B, L), not negative, on any device.
         ratios: share masked and share thrown.
-        generator: on the CPU.
+        generator: on the CPU; or the arrivals (B, L) that ``race`` drew before.
     """
-    noise = torch.empty(weights.shape).exponential_(generator=generator)
-    arrivals = noise.to(weights.device, non_blocking=True)
+    size = (weights.shape[0], weights.shape[1])
+    drawn = race(size, generator) if isinstance(generator, torch.Generator) else generator
+    arrivals = drawn.to(weights.device, non_blocking=True)
     # A weight of zero gives w / E = 0 for every E, which would leave the order of such patches to
     # the sort. Their score -E is below all others and random among themselves.
     score = torch.where(weights > 0, weights / arrivals, -arrivals)
@@ -171,7 +211,11 @@ def weighted(weights: Tensor, ratios: tuple[float, float], generator: torch.Gene
 
 
 def highest(
-    weights: Tensor, ratios: tuple[float, float], generator: torch.Generator, *, hints: float
+    weights: Tensor,
+    ratios: tuple[float, float],
+    generator: torch.Generator | Noise,
+    *,
+    hints: float,
 ) -> Masks:
     """Mask, then throw the heaviest patches, but show some of the heaviest as hints.
 
@@ -182,18 +226,20 @@ def highest(
     Args:
         weights: (B, L), on any device.
         ratios: share masked, M of L patches, and share thrown.
-        generator: on the CPU.
+        generator: on the CPU; or what ``shuffles`` drew before.
         hints: share of the masked patches that is shown instead, see ``hints_shown``.
     """
     masked, thrown = counts(weights.shape[1], *ratios)
+    if isinstance(generator, torch.Generator):
+        size = (weights.shape[0], weights.shape[1])
+        generator = shuffles(size, masked, hints, generator)
+    drawn = {name: n.to(weights.device, non_blocking=True) for name, n in generator.items()}
     # Sorting a random permutation stably by weight leaves ties in random order.
-    shuffled = torch.rand(weights.shape, generator=generator).argsort(1).to(weights.device)
+    shuffled = drawn["patches"]
     sorting = weights.gather(1, shuffled).argsort(dim=1, descending=True, stable=True)
     order = shuffled.gather(1, sorting)
     if shown := hints_shown(masked, hints):
-        # Positions among the M heaviest in random order: the last of them become hints.
-        drawn = torch.rand((len(weights), masked), generator=generator).argsort(1)
-        hidden, revealed = drawn.to(weights.device).split([masked - shown, shown], 1)
+        hidden, revealed = drawn["heaviest"].split([masked - shown, shown], 1)
         heaviest, others = order[:, :masked], order[:, masked:]
         order = torch.cat([heaviest.gather(1, hidden), others, heaviest.gather(1, revealed)], 1)
     return Masks(order, masked, thrown)
@@ -222,11 +268,15 @@ def check_hints(patches: int, ratios: tuple[float, float], hints: float) -> None
 def select(
     weights: Tensor,
     ratios: tuple[float, float],
-    generator: torch.Generator,
+    generator: torch.Generator | Noise,
     selection: Selection,
     hints: float,
 ) -> Masks:
-    """Mask and throw patches by their weights, see ``weighted`` and ``highest``."""
+    """Mask and throw patches by their weights, see ``weighted`` and ``highest``.
+
+    The generator may be given as what ``noise`` drew from it before.
+    """
     if selection == "drawn":
-        return weighted(weights, ratios, generator)
+        drawn = generator if isinstance(generator, torch.Generator) else generator["arrivals"]
+        return weighted(weights, ratios, drawn)
     return highest(weights, ratios, generator, hints=hints)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -182,6 +183,8 @@ class MaskedAutoencoder(Task):
         head: the classification head of MSMAE; None for methods without labels.
     """
 
+    cast_once = True
+
     def __init__(
         self,
         backbones: BackboneSizes,
@@ -240,16 +243,23 @@ class MaskedAutoencoder(Task):
         """Whether a setting needs lesion masks."""
         return bool(self.guidance and self.guidance.masks_for)
 
+    def draw_ahead(self, count: int, at: StepContext) -> Mapping[str, Tensor]:
+        """Draw what the masks of a step need: permutations of patches, or noise for the weights."""
+        size = (count, self.grid**2)
+        if self.guidance and self.maps and self._is_guided(at):
+            how = (self.guidance.selection, self.guidance.hints)
+            return masking.noise(size, self._ratios(at), at.generator, *how)
+        return {"order": masking.permutations(size, at.generator)}
+
     def draw_masks(self, batch: Batch, at: StepContext) -> masking.Masks:
         """Draw the masks of one step, on the device of the batch."""
-        size = (len(batch.labels), self.grid**2)
+        device = batch.images.device
+        drawn = batch.ahead or self.draw_ahead(len(batch.labels), at)
         if self.guidance and self.maps and self._is_guided(at):
             weights = self.maps.patch_weights(batch)
             how = (self.guidance.selection, self.guidance.hints)
-            return masking.select(weights, self._ratios(at), at.generator, *how)
-        masks = masking.uniform(size, self._ratios(at), at.generator)
-        order = masks.order.to(batch.images.device, non_blocking=True)
-        return masking.Masks(order, *self._counts(at))
+            return masking.select(weights, self._ratios(at), drawn, *how)
+        return masking.Masks(drawn["order"].to(device, non_blocking=True), *self._counts(at))
 
     def draw(self, batch: Batch, at: StepContext) -> Tensor:
         """Draw the permutations of patches (B, L) that define the masks of one step."""

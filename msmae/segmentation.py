@@ -25,7 +25,7 @@ from harness.methods.msmae.patches import upsamplings
 from harness.spec.backbones import VIT, Backbone, BackboneSizes, Channels
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import Recipe
-from harness.train.task import Batch, StepContext, Task
+from harness.train.task import Batch, StepContext, Task, nothing_drawn
 
 WHOLE = (1.0, 1.0)
 """Scale of an augmentation without cropping: the box is the whole image at any aspect ratio."""
@@ -136,6 +136,9 @@ class Segment:
 
 class Segmenter(Task):
     """SETR with one output channel of logits, trained with Dice loss and cross-entropy."""
+
+    cast_once = True
+    draw_ahead = nothing_drawn
 
     def __init__(self, settings: Segment, backbones: BackboneSizes) -> None:
         """Build the network at the profile's size.

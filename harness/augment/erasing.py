@@ -54,6 +54,8 @@ class Draws:
         noise: (n,) values for all n erased pixels of 3 channels, by image, then by channel.
     """
 
+    moves: ClassVar[bool] = True  # with the step's other draws to the device
+
     rectangles: Tensor
     noise: Tensor
 

@@ -66,8 +66,20 @@ def check(mixup: float, cutmix: float, label_smoothing: float) -> None:
         raise UserError(f"label_smoothing is {label_smoothing}; allowed: 0 to 1.")
 
 
+Draws = tuple[float, float, float, float]
+"""Uniform draws in 0..1: which kind of mixing, its weight, and row and column of a rectangle."""
+
+
+def draw(settings: Mixing, generator: torch.Generator) -> Draws | None:
+    """Draw what ``mix`` needs for a step; None where nothing is mixed."""
+    if not settings.mixes:
+        return None
+    kind, share, row, column = torch.rand(4, generator=generator, dtype=torch.float64).tolist()
+    return kind, share, row, column
+
+
 def mix(
-    images: Tensor, labels: Tensor, settings: Mixing, generator: torch.Generator
+    images: Tensor, labels: Tensor, settings: Mixing, drawn: Draws | None
 ) -> tuple[Tensor, Tensor]:
     """Mix a batch with itself in reverse order.
 
@@ -75,15 +87,15 @@ def mix(
         images: (B, C, H, W).
         labels: (B,) int64.
         settings: which kinds of mixing are on.
-        generator: on the CPU; each call takes four values, none where nothing is mixed.
+        drawn: from ``draw`` under the same settings.
 
     Returns:
         Images, and targets: the labels (B,) where nothing is mixed, else (B, K) float32 with
         smoothed labels.
     """
-    if not settings.mixes:
+    if drawn is None:
         return images, labels
-    switch, share, row, column = torch.rand(4, generator=generator, dtype=torch.float64).tolist()
+    switch, share, row, column = drawn
     use_cutmix = switch < SWITCH if settings.mixup and settings.cutmix else settings.cutmix > 0
     weight = beta(share, settings.cutmix if use_cutmix else settings.mixup)
     if use_cutmix:

@@ -98,6 +98,8 @@ class Drawn:
         erasing: of random erasing; None for none.
     """
 
+    moves: ClassVar[bool] = True  # with the step's other draws to the device
+
     turns: Tensor | None = None
     colour: colour.Draws | None = None
     operations: randaugment.Draws | None = None

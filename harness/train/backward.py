@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
 
+from harness.train import shadow
+from harness.train.shadow import Shadows
 from harness.train.task import Batch, StepContext, Task
 
 T = TypeVar("T")
@@ -60,7 +62,13 @@ def check(task: Task, size: int, batch: int) -> None:
         )
 
 
-def backward(task: Task, batch: Batch, at: StepContext, size: int | None) -> dict[str, Tensor]:
+def backward(
+    task: Task,
+    batch: Batch,
+    at: StepContext,
+    size: int | None,
+    shadows: Shadows | None = None,
+) -> dict[str, Tensor]:
     """Accumulate the gradient of a batch's "total" loss and return its losses, detached.
 
     Args:
@@ -69,33 +77,42 @@ def backward(task: Task, batch: Batch, at: StepContext, size: int | None) -> dic
         batch: B images.
         at: epoch, step and generator.
         size: images per micro-batch; None for all at once.
+        shadows: the copies of the weights that layers compute with; None for the weights.
 
     Returns:
         scalar losses by name, means over the whole batch.
     """
     count, device = len(batch.labels), batch.images.device
-    if size is None or size >= count:
-        with autocast(device):
-            losses = task.losses(batch, at)
-        losses["total"].backward()
-        return {name: value.detach() for name, value in losses.items()}
-    # All random draws come first, for B images at once: the generator then yields the same numbers
-    # as for an undivided batch, whatever the size of the parts.
-    with autocast(device):
-        drawn = task.draw(batch, at)
-    sums: dict[str, Tensor] = {}
-    with _Depth(count) as depth:
-        for rows in cuts(count, size):
-            # The loss over B images is sum_i (b_i / B) L_i, L_i the mean over the b_i images of
-            # part i; its gradient is the same weighted sum, also for a smaller last part.
-            share = (rows.stop - rows.start) / count
-            with depth.part(rows), autocast(device):
-                losses = task.losses(part(replace(batch, drawn=drawn), rows), at)
-            (share * losses["total"]).backward()
-            for name, value in losses.items():
-                weighted = share * value.detach()
-                sums[name] = sums[name] + weighted if name in sums else weighted
-    return sums
+    whole = size is None or size >= count
+    if batch.ahead is not None or not whole:
+        # All random draws come first, for B images at once: the generator then yields the same
+        # numbers as for an undivided batch, whatever the size of the parts. Outside autocast:
+        # maps are cut in float32.
+        batch = replace(batch, drawn=task.draw(batch, at))
+    with shadow.used(shadows):
+        if whole:
+            with autocast(device):
+                losses = task.losses(batch, at)
+            losses["total"].backward()
+            if shadows is not None:
+                shadows.collect()
+            return {name: value.detach() for name, value in losses.items()}
+        assert size is not None
+        sums: dict[str, Tensor] = {}
+        with _Depth(count) as depth:
+            for rows in cuts(count, size):
+                # The loss over B images is sum_i (b_i / B) L_i, L_i the mean over the b_i images
+                # of part i; its gradient is the same weighted sum, also for a smaller last part.
+                share = (rows.stop - rows.start) / count
+                with depth.part(rows), autocast(device):
+                    losses = task.losses(part(batch, rows), at)
+                (share * losses["total"]).backward()
+                if shadows is not None:
+                    shadows.collect()
+                for name, value in losses.items():
+                    weighted = share * value.detach()
+                    sums[name] = sums[name] + weighted if name in sums else weighted
+        return sums
 
 
 def cuts(count: int, size: int) -> Iterator[slice]:

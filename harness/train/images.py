@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,7 +19,8 @@ from harness.errors import UserError
 from harness.spec.profile import OVERSAMPLING, Profile
 from harness.spec.recipe import Recipe
 from harness.train import pixels
-from harness.train.pixels import Pixels
+from harness.train.ahead import Packed, pack
+from harness.train.pixels import Pixels, StoredPixels
 from harness.train.task import Batch, StepContext, Task
 
 SAMPLER_SEED = 0
@@ -170,41 +172,96 @@ def epoch_order(count: int, recipe: Recipe, stream: str, epoch: int) -> Tensor:
     return order[: steps * batch].view(steps, batch)
 
 
-def draw_batch(task: Task, train: Images, rows: Tensor, at: StepContext) -> Batch:
-    """Draw and apply the augmentations of the rows (B,) to give a batch of V views.
+@dataclass(frozen=True, kw_only=True)
+class Draws:
+    """What is drawn for one step, of V views of B images, and made ready on the CPU.
 
-    Boxes, flips and colour come from ``at.generator`` in this order, view after view, so that the
-    draws are the same on every device.
+    Attributes:
+        rows: (B,) int64, of the images.
+        boxes: V crops (B, 4) float32, as fractions of the images.
+        flips: V times (B,) bool.
+        views: V times what the augmentation takes besides.
+        stored: (B, C, S, S) uint8, where the images are read from a file; None where they are on
+            the device.
+        task: what ``Task.draw_ahead`` returned; None where the task is not asked.
     """
-    device = train.pixels.device
+
+    moves: ClassVar[bool] = True
+
+    rows: Tensor
+    boxes: tuple[Tensor, ...]
+    flips: tuple[Tensor, ...]
+    views: tuple[view.Drawn, ...]
+    stored: Tensor | None = None
+    task: Mapping[str, Any] | None = None
+
+
+def draw(task: Task, train: Images, rows: Tensor, at: StepContext, *, ahead: bool) -> Draws:
+    """Draw the augmentations of the rows (B,), on the CPU.
+
+    Boxes, flips and colour come from ``at.generator`` in this order, view after view, then what
+    the task draws, so that the draws are the same on every device.
+
+    Args:
+        task: whose views and draws they are.
+        train: the training images.
+        rows: of the step.
+        at: the step.
+        ahead: whether the task draws, too, see ``Task.draw_ahead``.
+    """
     sizes = train.sizes[rows]
-    ids = rows.to(device, non_blocking=True)
-    whole = train.pixels[ids]  # (B, C, S, S) uint8
+    boxes, flips, views = [], [], []
+    for number, settings in enumerate(task.augmentations):
+        boxes.append(task.draw_boxes(number, sizes, rows, at).float())
+        flips.append(torch.rand(len(rows), generator=at.generator) < settings.flip)
+        views.append(view.draw(settings, len(rows), train.size, at.generator))
+    return Draws(
+        rows=rows,
+        boxes=tuple(boxes),
+        flips=tuple(flips),
+        views=tuple(views),
+        stored=train.pixels.read(rows) if isinstance(train.pixels, StoredPixels) else None,
+        task=task.draw_ahead(len(rows), at) if ahead else None,
+    )
+
+
+def draw_batch(task: Task, train: Images, rows: Tensor, at: StepContext) -> Batch:
+    """Draw and apply the augmentations of the rows (B,) to give a batch of V views, see ``draw``.
+
+    What the task itself draws is left to it.
+    """
+    draws: Draws | Packed = draw(task, train, rows, at, ahead=False)
+    if train.pixels.device.type == "cuda":
+        draws = pack(draws, pinned=True)
+    return cut_batch(task, train, draws)
+
+
+def cut_batch(task: Task, train: Images, drawn: Draws | Packed) -> Batch:
+    """Apply what was drawn for a step, on the device of the images, to give a batch of V views."""
+    draws: Draws = drawn.on(train.pixels.device) if isinstance(drawn, Packed) else drawn
+    ids = draws.rows
+    whole = train.pixels[ids] if draws.stored is None else draws.stored  # (B, C, S, S) uint8
     filled = train.filled_by(ids)
     truth = None
     if task.needs_masks:
         assert train.masks is not None, "loaded without masks"
         truth = train.masks[ids]  # (B, 1, S, S)
-    images, boxes, flips, targets = [], [], [], []
-    for number, settings in enumerate(task.augmentations):
-        box = task.draw_boxes(number, sizes, rows, at).float()
-        flip = torch.rand(len(rows), generator=at.generator) < settings.flip
-        drawn = view.draw(settings, len(rows), train.size, at.generator)
-        boxes.append(box.to(device, non_blocking=True))
-        flips.append(flip.to(device, non_blocking=True))
-        stored = view.within(boxes[-1], filled)
-        changed = view.augment(whole, stored, flips[-1], train.size, settings, drawn)
-        images.append(view.finish(changed, drawn, task.image_range))
+    images, targets = [], []
+    each = zip(task.augmentations, draws.boxes, draws.flips, draws.views, strict=True)
+    for settings, box, flip, changes in each:
+        stored = view.within(box, filled)
+        changed = view.augment(whole, stored, flip, train.size, settings, changes)
+        images.append(view.finish(changed, changes, task.image_range))
         if truth is not None:
             # Masks take the same box, flip and rotation as their image, but no colour.
-            turned = None if drawn.turns is None else drawn.turns.to(device, non_blocking=True)
-            where = (stored, flips[-1], train.size, turned)
+            where = (stored, flip, train.size, changes.turns)
             targets.append(masks.cut(truth, *where, nearest=task.nearest))
     return Batch(
         images=torch.stack(images),
         labels=train.labels[ids],
         ids=ids,
-        boxes=torch.stack(boxes),
-        flips=torch.stack(flips),
+        boxes=torch.stack(draws.boxes),
+        flips=torch.stack(draws.flips),
         masks=torch.stack(targets) if targets else None,
+        ahead=draws.task,
     )

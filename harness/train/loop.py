@@ -7,7 +7,8 @@ CPU are bit-identical, also where the process was killed and resumed after any e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -19,11 +20,21 @@ from harness.augment.view import Evaluation
 from harness.interrupt import Stop
 from harness.spec.recipe import Recipe
 from harness.store.checkpoint import Checkpoints
-from harness.train import backward
+from harness.train import ahead, backward, shadow
+from harness.train.ahead import Packed, pack
 from harness.train.backward import autocast
-from harness.train.images import EVALUATION_BATCH, Images, draw_batch, epoch_order
+from harness.train.images import (
+    EVALUATION_BATCH,
+    Draws,
+    Images,
+    cut_batch,
+    draw,
+    draw_batch,
+    epoch_order,
+)
 from harness.train.optimizer import build_optimizer, learning_rate, set_learning_rate
-from harness.train.task import Batch, StepContext, Task
+from harness.train.shadow import Shadows
+from harness.train.task import Batch, StepContext, Task, states
 
 
 class DivergedError(RuntimeError):
@@ -103,6 +114,7 @@ def fit(job: Job) -> list[dict[str, float]]:
     if job.micro_batch is not None:
         backward.check(job.task, job.micro_batch, job.recipe.batch_size)
     optimizer = build_optimizer(job.task, job.recipe)
+    shadows = shadow.of(job.task, job.train.pixels.device)
     history: list[dict[str, float]] = []
     state = job.checkpoints.load()
     if state is not None:
@@ -111,7 +123,7 @@ def fit(job: Job) -> list[dict[str, float]]:
         for epoch in range(len(history), job.recipe.epochs):
             with seed.third_party(job.stream, "epoch", epoch):
                 job.task.before_epoch(epoch, lambda function: look(job.task, job.train, function))
-                figures = _train_epoch(job, optimizer, epoch)
+                figures = _train_epoch(job, optimizer, shadows, epoch)
             figures.update(_measured(job, epoch))
             if job.evaluator is not None:
                 figures.update(job.evaluator.after_epoch(epoch))
@@ -149,31 +161,58 @@ def _restore(
         raise StateError(str(error).strip().partition("\n")[0]) from error
 
 
-def _train_epoch(job: Job, optimizer: torch.optim.Optimizer, epoch: int) -> dict[str, float]:
+def _train_epoch(
+    job: Job, optimizer: torch.optim.Optimizer, shadows: Shadows | None, epoch: int
+) -> dict[str, float]:
     """Train one epoch and return the mean of every loss over its steps."""
     task, recipe = job.task, job.recipe
     order = epoch_order(len(job.train), recipe, job.stream, epoch)
-    generator = seed.generator(job.stream, "step", epoch)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     logged: dict[str, list[Tensor]] = {}
     task.train()
-    for step, rows in enumerate(order):
-        at = StepContext(
-            epoch=epoch, epochs=recipe.epochs, step=step, steps=len(order), generator=generator
-        )
-        batch = draw_batch(task, job.train, rows, at)
-        # The rate follows the fractional epoch, step by step (released code, adjust_learning_rate).
-        set_learning_rate(optimizer, learning_rate(recipe, at.time))
-        losses = backward.backward(task, batch, at, job.micro_batch)
-        # Clipping comes after all micro-batches: it bounds the norm of the whole batch's gradient.
-        if recipe.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        task.after_step(at)
-        for name, value in losses.items():
-            logged.setdefault(name, []).append(value)
+    with closing(_drawn(job, order, epoch)) as drawn:
+        for at, draws in drawn:
+            batch = cut_batch(task, job.train, draws)
+            # The rate follows the fractional epoch, step by step (released code,
+            # adjust_learning_rate).
+            set_learning_rate(optimizer, learning_rate(recipe, at.time))
+            losses = backward.backward(task, batch, at, job.micro_batch, shadows)
+            # Clipping comes after all micro-batches: it bounds the norm of the whole batch's
+            # gradient.
+            if recipe.clip_norm is not None:
+                torch.nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            task.after_step(at)
+            for name, value in losses.items():
+                logged.setdefault(name, []).append(value)
     return _means({name: torch.stack(values) for name, values in logged.items()}, epoch)
+
+
+def _drawn(
+    job: Job, order: Tensor, epoch: int
+) -> Generator[tuple[StepContext, Draws | Packed], None, None]:
+    """Yield the steps of an epoch with their draws.
+
+    On a device the draws of the next step are made while the present one runs, where the task
+    makes all of them in ``draw_ahead``.
+    """
+    task, device = job.task, job.train.pixels.device
+    generator = seed.generator(job.stream, "step", epoch)
+    says = states(task, "draw_ahead")
+
+    def of(step: int) -> tuple[StepContext, Draws | Packed]:
+        at = StepContext(
+            epoch=epoch,
+            epochs=job.recipe.epochs,
+            step=step,
+            steps=len(order),
+            generator=generator,
+        )
+        draws = draw(task, job.train, order[step], at, ahead=says)
+        return at, pack(draws, pinned=True) if device.type == "cuda" else draws
+
+    yield from ahead.each(of, len(order), ahead=says and ahead.on(device))
 
 
 def _measured(job: Job, epoch: int) -> dict[str, float]:
@@ -199,10 +238,11 @@ def _measured(job: Job, epoch: int) -> dict[str, float]:
 
 
 def _means(losses: dict[str, Tensor], epoch: int) -> dict[str, float]:
-    """Return the mean of each loss (steps,); one transfer per loss waits for the device here."""
+    """Return the mean of each loss (steps,); one transfer waits for the device here."""
     figures = {"epoch": float(epoch)}
-    for name, values in losses.items():
-        values = values.double().cpu()
+    lengths = [len(values) for values in losses.values()]
+    together = torch.cat([values.double() for values in losses.values()]).cpu()
+    for name, values in zip(losses, together.split(lengths), strict=True):
         not_finite = (~torch.isfinite(values)).nonzero()
         if len(not_finite):
             step = int(not_finite[0])
@@ -235,10 +275,13 @@ def look(
     Returns:
         the outputs (N, ...) on the device of the images.
     """
-    training = task.training
+    training, device = task.training, images.pixels.device
     task.eval()
-    with torch.no_grad(), autocast(images.pixels.device):
-        batches = images.evaluated(transform, batch_size, image_range=task.image_range)
-        outputs = [function(batch) for batch in batches]
+    outputs = []
+    with torch.no_grad(), shadow.used(shadow.of(task, device)):  # weights are cast once
+        for batch in images.evaluated(transform, batch_size, image_range=task.image_range):
+            # Images are resized and normalised outside autocast, in float32.
+            with autocast(device):
+                outputs.append(function(batch))
     task.train(training)
     return torch.cat(outputs)

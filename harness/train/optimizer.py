@@ -154,14 +154,11 @@ class Lars(torch.optim.Optimizer):
             if group["weight_decay"]:
                 grads = list(torch._foreach_add(grads, weights, alpha=group["weight_decay"]))
             if group["adapted"]:
-                weight_norms = torch._foreach_norm(weights)
-                grad_norms = torch._foreach_norm(grads)  # weight decay included
+                w = torch.stack(torch._foreach_norm(weights))
+                g = torch.stack(torch._foreach_norm(grads))  # weight decay included
                 # A norm of 0 gives no ratio (a tensor that starts at 0); r = 1 there.
-                ratios = [
-                    torch.where((w > 0) & (g > 0), group["trust"] * w / g, torch.ones_like(w))
-                    for w, g in zip(weight_norms, grad_norms, strict=True)
-                ]
-                grads = list(torch._foreach_mul(grads, ratios))
+                ratios = torch.where((w > 0) & (g > 0), group["trust"] * w / g, 1.0)
+                grads = list(torch._foreach_mul(grads, ratios.unbind()))
             momenta = []
             for p in weights:
                 state = self.state[p]

@@ -38,7 +38,11 @@ class StoredPixels:
 
     def __getitem__(self, rows: Tensor) -> Tensor:
         """Return the images of rows (B,), (B, C, S, S) uint8, on the device."""
-        return _read(self._store.take(rows.cpu().numpy()), self._side).to(self.device)
+        return self.read(rows.cpu()).to(self.device)
+
+    def read(self, rows: Tensor) -> Tensor:
+        """Return the images of rows (B,), both on the CPU, (B, C, S, S) uint8."""
+        return _read(self._store.take(rows.numpy()), self._side)
 
     def split(self, count: int) -> Iterator[Tensor]:
         """Yield all images in order, ``count`` at a time."""

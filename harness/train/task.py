@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,8 @@ class Batch:
         masks: (V, B, 1, H, W) float in {0, 1}, cropped like the images; None unless the task
             needs masks.
         drawn: what ``Task.draw`` returned for these images; None where ``losses`` is to call it.
+        ahead: what ``Task.draw_ahead`` returned for the step; None where ``losses`` and ``draw``
+            are to take their random numbers from the step's generator.
     """
 
     images: Tensor
@@ -39,6 +41,7 @@ class Batch:
     flips: Tensor
     masks: Tensor | None = None
     drawn: Tensor | None = None
+    ahead: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +133,10 @@ class Task(nn.Module):
     """Why a batch cannot be split into micro-batches, in words (negatives, mixing). None states
     that losses are means over independent images, and that ``draw`` makes all draws from
     ``at.generator``; BatchNorm and dropout are detected and need no mention."""
+    cast_once: bool = False
+    """Whether the weights may be cast to bfloat16 together at the beginning of a step, on a device
+    where steps run in it. True states that ``losses`` changes no weight through ``.data``. A
+    subclass with functions of its own has to state it again."""
 
     def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
         """Return scalar losses by name; "total" is minimised, the others are logged.
@@ -145,6 +152,21 @@ class Task(nn.Module):
         once, with the whole batch.
         """
         return None
+
+    def draw_ahead(self, count: int, at: StepContext) -> Mapping[str, Any]:
+        """Draw, on the CPU, all that ``losses`` and ``draw`` take from ``at.generator`` in a step.
+
+        A task that defines it is handed the result in ``Batch.ahead``, its tensors on the device,
+        and then draws nothing itself. On a device the next step's are drawn while the present one
+        runs, so it may depend on nothing that a step changes; the same holds for ``draw_boxes``.
+        The views' draws come first. Without it, or in a subclass with functions of its own that
+        does not define it again, all is drawn when the step comes.
+
+        Args:
+            count: number of images B.
+            at: epoch, step and generator.
+        """
+        raise NotImplementedError
 
     def draw_boxes(self, view: int, sizes: Tensor, ids: Tensor, at: StepContext) -> Tensor:
         """Draw the crops (B, 4) of a view, on the CPU; by default at random over the image.
@@ -233,6 +255,32 @@ class Task(nn.Module):
     def layers(self) -> Layers | None:
         """Return the depths for ``Recipe.layer_decay``; None where the method defines none."""
         return None
+
+
+def nothing_drawn(task: Task, count: int, at: StepContext) -> Mapping[str, Any]:
+    """Draw nothing: the ``draw_ahead`` of tasks whose random numbers are those of their views."""
+    del task, count, at
+    return {}
+
+
+def states(task: Task, name: str) -> bool:
+    """Whether a task says something of itself, and no subclass might have made it untrue.
+
+    Args:
+        task: its class, or one that it inherits from, sets the attribute.
+        name: ``draw_ahead`` or ``cast_once``.
+
+    Returns:
+        False too where a subclass of that class has functions of its own, which the statement
+        cannot have known.
+    """
+    for kind in type(task).__mro__:
+        if name in vars(kind):
+            return kind is not Task and bool(vars(kind)[name])
+        own = (value for key, value in vars(kind).items() if not key.startswith("__"))
+        if any(callable(value) or isinstance(value, property) for value in own):
+            return False
+    return False
 
 
 def build_task(method: Method, dataset: Dataset, backbones: BackboneSizes) -> Task:

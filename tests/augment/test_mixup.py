@@ -29,7 +29,7 @@ def test_off_changes_nothing_and_draws_nothing() -> None:
     generator = torch.Generator().manual_seed(0)
     before = generator.get_state()
     settings = Mixing(classes=3, label_smoothing=0.1)
-    mixed, targets = mixup.mix(images, labels, settings, generator)
+    mixed, targets = mixup.mix(images, labels, settings, mixup.draw(settings, generator))
     assert mixed is images
     assert targets is labels
     assert torch.equal(generator.get_state(), before)
@@ -41,7 +41,9 @@ def test_off_changes_nothing_and_draws_nothing() -> None:
 def test_mixup_by_hand() -> None:
     images, labels = _batch()
     settings = Mixing(classes=3, mixup=0.8, label_smoothing=0.1)
-    mixed, targets = mixup.mix(images, labels, settings, torch.Generator().manual_seed(3))
+    mixed, targets = mixup.mix(
+        images, labels, settings, mixup.draw(settings, torch.Generator().manual_seed(3))
+    )
     weight = float(beta_distribution.ppf(_draws(3)[1], 0.8, 0.8))
     torch.testing.assert_close(mixed[0], weight * images[0] + (1 - weight) * images[3])
     low, high = 0.1 / 3, 0.9 + 0.1 / 3
@@ -56,7 +58,9 @@ def test_cutmix_by_hand() -> None:
     images, labels = _batch()
     before = images.clone()
     settings = Mixing(classes=3, cutmix=1.0)
-    mixed, targets = mixup.mix(images, labels, settings, torch.Generator().manual_seed(3))
+    mixed, targets = mixup.mix(
+        images, labels, settings, mixup.draw(settings, torch.Generator().manual_seed(3))
+    )
     assert torch.equal(images, before)
     _, share, row, column = _draws(3)
     # Beta(1, 1) is uniform: the draw is the share that stays.
@@ -90,7 +94,7 @@ def test_draws_have_their_distributions() -> None:
     generator = torch.Generator().manual_seed(1)
     weights, cuts = [], 0
     for _ in range(3000):
-        mixed, targets = mixup.mix(images, labels, settings, generator)
+        mixed, targets = mixup.mix(images, labels, settings, mixup.draw(settings, generator))
         cut = bool(((mixed[0] == 0) | (mixed[0] == 1)).all())
         cuts += cut
         if not cut:
