@@ -80,13 +80,13 @@ def _phases(mode: Device) -> Iterator[None]:
 
     def first(*args: Any, **kwargs: Any) -> Any:
         mode.seen.launches.clear()  # the last step's remain
-        return draw(*args, **kwargs)
+        return cut(*args, **kwargs)
 
-    draw, step = loop.draw_batch, backward.backward
-    saved = [(loop, "draw_batch"), (backward, "backward"), (torch.Tensor, "backward")]
+    cut, step = loop.cut_batch, backward.backward
+    saved = [(loop, "cut_batch"), (backward, "backward"), (torch.Tensor, "backward")]
     saved += [(loop, "_means"), (loop, "look")]
     before = [(owner, name, getattr(owner, name)) for owner, name in saved]
-    loop.draw_batch = within("data", "between", first)
+    loop.cut_batch = within("data", "between", first)
     backward.backward = within("forward", "optimizer", step)
     torch.Tensor.backward = within("backward", None, torch.Tensor.backward)  # type: ignore[method-assign]
     loop._means = within("between", "between", loop._means)

@@ -22,6 +22,7 @@ from harness.store.checkpoint import Checkpoints
 from harness.store.record import Records
 from harness.train import backward
 from harness.train.loop import Job, fit
+from harness.train.shadow import Shadows
 from harness.train.task import Batch, StepContext, Task
 from tests import plans, tiny
 from tests.train import toy
@@ -178,10 +179,12 @@ def test_a_stage_that_runs_out_of_memory_goes_on_in_parts(
 ) -> None:
     plain = backward.backward
 
-    def small(task: Task, batch: Batch, at: StepContext, size: int | None) -> dict[str, Tensor]:
+    def small(
+        task: Task, batch: Batch, at: StepContext, size: int | None, shadows: Shadows | None
+    ) -> dict[str, Tensor]:
         if (size or len(batch.labels)) > 8:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return plain(task, batch, at, size)
+        return plain(task, batch, at, size, shadows)
 
     monkeypatch.setattr(backward, "backward", small)
     made = plans.of_table1("vit", "resnet50", root=tmp_path, overrides=plans.ONE_EPOCH)
