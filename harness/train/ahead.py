@@ -20,8 +20,8 @@ ALIGNED = 64
 """Bytes to whose multiples tensors are aligned in a buffer."""
 
 
-def on(device: torch.device) -> bool:
-    """Whether draws are made ahead for a device: where steps run beside the CPU."""
+def helps(device: torch.device) -> bool:
+    """Whether draws are made ahead for a device, and packed: where steps run beside the CPU."""
     return device.type == "cuda"
 
 
@@ -75,11 +75,17 @@ class Packed:
         return _mapped(self.tree, place, lambda part: getattr(part, "moves", False))
 
 
+def packed(tree: T, device: torch.device) -> T | Packed:
+    """Return a tree ready to be moved to a device, or as it is where nothing has to be moved."""
+    return pack(tree, pinned=device.type == "cuda") if helps(device) else tree
+
+
 def pack(tree: Any, *, pinned: bool) -> Packed:
     """Copy all tensors of a tree into one buffer.
 
     Args:
-        tree: of tensors on the CPU, tuples, mappings and data classes; other values are kept.
+        tree: of tensors on the CPU, tuples, lists, mappings and data classes; other values are
+            kept.
         pinned: whether the buffer is memory that a device reads without help of the CPU.
     """
     sizes: list[int] = []

@@ -19,7 +19,7 @@ from harness.errors import UserError
 from harness.spec.profile import OVERSAMPLING, Profile
 from harness.spec.recipe import Recipe
 from harness.train import pixels
-from harness.train.ahead import Packed, pack
+from harness.train.ahead import Packed, packed
 from harness.train.pixels import Pixels, StoredPixels
 from harness.train.task import Batch, StepContext, Task
 
@@ -230,10 +230,8 @@ def draw_batch(task: Task, train: Images, rows: Tensor, at: StepContext) -> Batc
 
     What the task itself draws is left to it.
     """
-    draws: Draws | Packed = draw(task, train, rows, at, ahead=False)
-    if train.pixels.device.type == "cuda":
-        draws = pack(draws, pinned=True)
-    return cut_batch(task, train, draws)
+    draws = draw(task, train, rows, at, ahead=False)
+    return cut_batch(task, train, packed(draws, train.pixels.device))
 
 
 def cut_batch(task: Task, train: Images, drawn: Draws | Packed) -> Batch:

@@ -21,7 +21,7 @@ from harness.interrupt import Stop
 from harness.spec.recipe import Recipe
 from harness.store.checkpoint import Checkpoints
 from harness.train import ahead, backward, shadow
-from harness.train.ahead import Packed, pack
+from harness.train.ahead import Packed, packed
 from harness.train.backward import autocast
 from harness.train.images import (
     EVALUATION_BATCH,
@@ -210,9 +210,9 @@ def _drawn(
             generator=generator,
         )
         draws = draw(task, job.train, order[step], at, ahead=says)
-        return at, pack(draws, pinned=True) if device.type == "cuda" else draws
+        return at, packed(draws, device)
 
-    yield from ahead.each(of, len(order), ahead=says and ahead.on(device))
+    yield from ahead.each(of, len(order), ahead=says and ahead.helps(device))
 
 
 def _measured(job: Job, epoch: int) -> dict[str, float]:
