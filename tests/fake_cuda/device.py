@@ -26,18 +26,25 @@ aten = torch.ops.aten
 STAGED = 64 * 1024
 """Bytes from which a copy from pageable memory makes the host wait."""
 
-VIEWS = frozenset(
-    "view _unsafe_view expand transpose t permute slice select unsqueeze squeeze unbind split"
-    " split_with_sizes detach alias as_strided _reshape_alias diagonal unfold lift_fresh empty"
-    " empty_like empty_strided new_empty new_empty_strided chunk unflatten set_ resize_"
-    " is_same_size detach_ is_contiguous view_as_real view_as_complex device layout dtype dim"
-    " sym_size sym_stride sym_numel sym_storage_offset result_type".split()
-)
+VIEWS = {
+    "_reshape_alias", "_unsafe_view", "alias", "as_strided", "chunk", "detach", "detach_",
+    "device", "diagonal", "dim", "dtype", "empty", "empty_like", "empty_strided", "expand",
+    "is_contiguous", "is_same_size", "layout", "lift_fresh", "new_empty", "new_empty_strided",
+    "permute", "resize_", "result_type", "select", "set_", "slice", "split", "split_with_sizes",
+    "squeeze", "sym_numel", "sym_size", "sym_storage_offset", "sym_stride", "t", "transpose",
+    "unbind", "unflatten", "unfold", "unsqueeze", "view", "view_as_complex", "view_as_real",
+}  # fmt: skip
 """Operations without a kernel."""
 
-DYNAMIC = frozenset(
-    "nonzero masked_select unique _unique2 unique_consecutive unique_dim bincount".split()
-)
+DYNAMIC = {
+    "_unique2",
+    "bincount",
+    "masked_select",
+    "nonzero",
+    "unique",
+    "unique_consecutive",
+    "unique_dim",
+}
 """Operations whose output's shape depends on values: the host waits for the device."""
 
 SEVERAL = {
@@ -123,9 +130,7 @@ class Device(TorchDispatchMode):
             crossed = self._cross(name, args, kwargs)
             if crossed is not None:
                 return crossed
-        for t in flat:
-            if isinstance(t, torch.Tensor) and not isinstance(t, FakeTensor) and t.dim():
-                self._find("mixed", f"{name} with {tuple(t.shape)} {t.dtype} of the CPU")
+        self._note("mixed", name, [t for t in flat if not isinstance(t, FakeTensor)])
         unknown = self._unknown(name, args, fakes)
         if unknown is not None:
             return unknown
@@ -133,10 +138,14 @@ class Device(TorchDispatchMode):
             self.seen.launches[self.phase][name] += launches(name, args)
         with self.fake:
             out = func(*args, **kwargs)
-        for t in tree_flatten(out)[0]:
-            if isinstance(t, FakeTensor) and t.device.type == "cpu" and t.dim() and fakes:
-                self._find("left", f"{name} gives {tuple(t.shape)} on the CPU")
+        self._note("left", name, tree_flatten(out)[0])
         return out
+
+    def _note(self, kind: str, name: str, tensors: list[Any]) -> None:
+        """Find tensors of the CPU among those of an operation; single numbers may be there."""
+        for t in tensors:
+            if isinstance(t, torch.Tensor) and t.device.type == "cpu" and t.dim():
+                self._find(kind, f"{name} with {tuple(t.shape)} {t.dtype}")
 
     def _cross(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Copy between host and device; None where a copy does not leave the device."""

@@ -1,7 +1,9 @@
+# ruff: noqa: E402 (what torch finds when it is imported has to be there before)
 """Count what a step of every kind of stage does on a CUDA device that does not exist.
 
 ``python -m tests.fake_cuda.steps FILE [NAME ...]`` trains two epochs of one step at the paper's
-sizes and writes, for every kind, launches of the last step by phase and what it found.
+sizes and writes, for every kind, launches of the last step by phase and what it found. "planted"
+is a task that does everything it must not.
 """
 
 from __future__ import annotations
@@ -11,27 +13,29 @@ import json
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tests.fake_cuda import guard
 
-guard.load()  # before torch
+guard.load()
 
 import torch
+from torch import Tensor
 
 from bench import _stages
 from harness import seed
+from harness.augment.view import Augmentation
 from harness.data import registry
 from harness.evaluate import classification, segmentation
 from harness.evaluate import registry as evaluators
 from harness.spec import profiles
 from harness.train import backward, loop
 from harness.train.images import Images
-from harness.train.task import Task
+from harness.train.task import Batch, StepContext, Task
 from tests.fake_cuda import device
-from tests.fake_cuda.device import CUDA, AsBuilt, Device
+from tests.fake_cuda.device import CUDA, STAGED, AsBuilt, Device
 
 HOUSE = str(Path(__file__).parents[2])
 STEP = ("data", "forward", "backward", "optimizer")
@@ -47,6 +51,42 @@ class Nowhere:
     def save(self, state: Any, *, always: bool = False) -> bool:
         """Write nothing."""
         return False
+
+
+PLANTED = "planted"
+
+
+class Planted(Task):
+    """A task whose losses wait for the device in every way, and leave a tensor on the CPU."""
+
+    augmentations = (Augmentation(),)
+
+    def __init__(self) -> None:
+        """Build one layer."""
+        super().__init__()
+        self.head = torch.nn.Linear(3, 7)
+        self.forgotten = [torch.arange(64)]
+
+    def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
+        """Return a cross-entropy."""
+        images = batch.images[0].mean((2, 3))
+        images = images * torch.tensor([1.0, 2.0, 3.0], device=images.device)
+        noise = torch.rand(len(images), STAGED, generator=at.generator)
+        images = images + noise.to(images.device, non_blocking=True)[:, :3]
+        logits = self.head(images).float()
+        loss = torch.nn.functional.cross_entropy(logits, batch.labels, reduction="none")
+        loss = loss[self.forgotten[0]]
+        loss = loss[loss > 0].mean()
+        return {"total": loss * loss.item()}
+
+
+@dataclass(frozen=True)
+class PlantedMethod:
+    """The method of ``Planted``."""
+
+    def build(self, *_: object) -> Task:
+        """Build the task."""
+        return Planted()
 
 
 def _images(mode: Device, dataset: str, count: int, *, masks: bool) -> Images:
@@ -143,12 +183,14 @@ def main(target: str, *names: str) -> int:
     """Measure the named kinds, or all; write JSON to a file."""
     device.believe()
     measured: dict[str, Any] = {}
-    for kind in _stages.kinds():
-        if names and kind.name not in names:
-            continue
+    kinds = {kind.name: kind for kind in _stages.kinds()}
+    plain: Any = kinds["supervised-resnet"]
+    planted: Any = replace(plain.stage, method=PlantedMethod())
+    kinds[PLANTED] = replace(plain, name=PLANTED, stage=planted)
+    for kind in [kinds[name] for name in names or kinds]:
         try:
             measured[kind.name] = measure(kind)
-        except Exception:
+        except Exception:  # noqa: BLE001 (the traceback is what the test shows)
             measured[kind.name] = {"error": traceback.format_exc()}
     Path(target).write_text(json.dumps(measured, indent=1))
     return 0
