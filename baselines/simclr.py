@@ -18,7 +18,7 @@ from harness.ranges import Temperature
 from harness.spec.backbones import RESNET, Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import Recipe, Stage
-from harness.train.task import Batch, StepContext, Task, nothing_drawn
+from harness.train.task import Batch, StepContext, Task, alike, nothing_drawn
 
 if TYPE_CHECKING:
     from lightly.models.modules.heads import ProjectionHead
@@ -100,6 +100,7 @@ class TwoViews(Task):
     needs_whole = NEGATIVES
     cast_once = True
     draw_ahead = nothing_drawn
+    step_kind = alike
 
     def __init__(self, settings: SimCLR, backbones: BackboneSizes) -> None:
         """Build the encoder at the profile's size; head widths keep SimCLR's ratios (2048, 128)."""

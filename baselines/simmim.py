@@ -20,7 +20,7 @@ from harness.methods.baselines._backbones import swin_transformer
 from harness.spec.backbones import SWIN, Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import Recipe, Stage
-from harness.train.task import Batch, StepContext, Task
+from harness.train.task import Batch, StepContext, Task, alike
 
 VIEW = Augmentation(scale=(0.67, 1.0), interpolation="bilinear")
 """SimMIM's augmentation: crops of 0.67 to 1 of the area and flips."""
@@ -166,6 +166,8 @@ class MaskedImages(Task):
         """Draw which patches are masked, (B, grid, grid) bool, the same number in every image."""
         drawn = batch.ahead or self.draw_ahead(len(batch.labels), at)
         return drawn["mask"].to(batch.images.device, non_blocking=True)
+
+    step_kind = alike
 
     def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
         """Return the mean absolute error of masked pixels."""

@@ -8,7 +8,7 @@ other row. Settings for those exist for the published fine-tuning recipes (``own
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
@@ -225,6 +225,11 @@ class Supervised(Task):
         """Draw how the images of a step are mixed."""
         del count
         return {"mixing": mixing.draw(self.mixing, at.generator)}
+
+    def step_kind(self, at: StepContext) -> Hashable | None:
+        """Return one kind for all steps; None where images are mixed, by other numbers each."""
+        del at
+        return None if self.mixing.mixes else "alike"
 
     def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
         """Return the label-smoothed cross-entropy of the first view, with images mixed if set."""

@@ -7,7 +7,7 @@ from a row that only pre-training has trained. With ``pool="class"`` that row is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -202,6 +202,11 @@ class Classifier(Task):
     def needs_masks(self) -> bool:
         """Whether a setting needs lesion masks."""
         return self.settings.masks_for is not None
+
+    def step_kind(self, at: StepContext) -> Hashable | None:
+        """Return one kind for all steps; None where images are mixed, by other numbers each."""
+        del at
+        return None if self.mixing.mixes else "alike"
 
     def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
         """Return the label-smoothed cross-entropy of visible patches, with images mixed if set."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -286,6 +286,10 @@ class MaskedAutoencoder(Task):
         if self.rounding == "visible":
             return masking.counts_kept(self.grid**2, self.random_ratio)
         return masking.counts(self.grid**2, *self._ratios(at))
+
+    def step_kind(self, at: StepContext) -> Hashable:
+        """Return the numbers of patches masked and thrown: the shapes of a step."""
+        return self._counts(at)
 
     def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
         """Return the reconstruction loss and, with a head, the classification loss (eq. 3)."""

@@ -25,7 +25,7 @@ from harness.methods.msmae.patches import upsamplings
 from harness.spec.backbones import VIT, Backbone, BackboneSizes, Channels
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import Recipe
-from harness.train.task import Batch, StepContext, Task, nothing_drawn
+from harness.train.task import Batch, StepContext, Task, alike, nothing_drawn
 
 WHOLE = (1.0, 1.0)
 """Scale of an augmentation without cropping: the box is the whole image at any aspect ratio."""
@@ -139,6 +139,7 @@ class Segmenter(Task):
 
     cast_once = True
     draw_ahead = nothing_drawn
+    step_kind = alike
 
     def __init__(self, settings: Segment, backbones: BackboneSizes) -> None:
         """Build the network at the profile's size.

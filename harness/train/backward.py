@@ -85,10 +85,7 @@ def backward(
     count, device = len(batch.labels), batch.images.device
     whole = size is None or size >= count
     if batch.ahead is not None or not whole:
-        # All random draws come first, for B images at once: the generator then yields the same
-        # numbers as for an undivided batch, whatever the size of the parts. Outside autocast:
-        # maps are cut in float32.
-        batch = replace(batch, drawn=task.draw(batch, at))
+        batch = with_draws(task, batch, at)
     with shadow.used(shadows):
         if whole:
             with autocast(device):
@@ -113,6 +110,16 @@ def backward(
                     weighted = share * value.detach()
                     sums[name] = sums[name] + weighted if name in sums else weighted
         return sums
+
+
+def with_draws(task: Task, batch: Batch, at: StepContext) -> Batch:
+    """Return a batch with what the task draws for it, unless that has been drawn.
+
+    All random draws come first, for B images at once: the generator then yields the same numbers
+    as for an undivided batch, whatever the size of the parts. Outside autocast: maps are cut in
+    float32.
+    """
+    return batch if batch.drawn is not None else replace(batch, drawn=task.draw(batch, at))
 
 
 def cuts(count: int, size: int) -> Iterator[slice]:

@@ -20,7 +20,7 @@ from harness.augment.view import Evaluation
 from harness.interrupt import Stop
 from harness.spec.recipe import Recipe
 from harness.store.checkpoint import Checkpoints
-from harness.train import ahead, backward, shadow
+from harness.train import ahead, backward, shadow, steps
 from harness.train.ahead import Packed, packed
 from harness.train.backward import autocast
 from harness.train.images import (
@@ -32,8 +32,8 @@ from harness.train.images import (
     draw_batch,
     epoch_order,
 )
-from harness.train.optimizer import build_optimizer, learning_rate, set_learning_rate
-from harness.train.shadow import Shadows
+from harness.train.optimizer import build_optimizer
+from harness.train.steps import Eager, Step, Steps, captured
 from harness.train.task import Batch, StepContext, Task, states
 
 
@@ -85,6 +85,9 @@ class Job:
         micro_batch: images per forward and backward pass, see ``harness.train.backward``; None
             for the whole batch.
         stop: checked after every epoch; after a signal the state is written and training ends.
+        steps: how the operations of a step reach the device, see ``harness.train.steps``; eager
+            where that cannot be.
+        tell: receives the line that says why steps are eager though something else was asked for.
     """
 
     task: Task
@@ -96,6 +99,8 @@ class Job:
     watch: EpochCallback | None = None
     micro_batch: int | None = None
     stop: Stop = field(default_factory=Stop)
+    steps: Steps = "eager"
+    tell: Callable[[str], None] = lambda line: None
 
 
 def fit(job: Job) -> list[dict[str, float]]:
@@ -113,17 +118,20 @@ def fit(job: Job) -> list[dict[str, float]]:
     """
     if job.micro_batch is not None:
         backward.check(job.task, job.micro_batch, job.recipe.batch_size)
-    optimizer = build_optimizer(job.task, job.recipe)
-    shadows = shadow.of(job.task, job.train.pixels.device)
+    device = job.train.pixels.device
+    how = steps.settled(job.steps, job.task, device, job.micro_batch, job.tell)
+    optimizer = build_optimizer(job.task, job.recipe, capturable=how == "captured")
     history: list[dict[str, float]] = []
     state = job.checkpoints.load()
     if state is not None:
         history = _restore(job, optimizer, state)
+    eager = Eager(job.task, job.recipe, optimizer, how=how, micro_batch=job.micro_batch)
+    step = captured(eager, device, job.tell) if how == "captured" else eager
     with job.stop.training():
         for epoch in range(len(history), job.recipe.epochs):
             with seed.third_party(job.stream, "epoch", epoch):
                 job.task.before_epoch(epoch, lambda function: look(job.task, job.train, function))
-                figures = _train_epoch(job, optimizer, shadows, epoch)
+                figures = _train_epoch(job, step, epoch)
             figures.update(_measured(job, epoch))
             if job.evaluator is not None:
                 figures.update(job.evaluator.after_epoch(epoch))
@@ -161,28 +169,15 @@ def _restore(
         raise StateError(str(error).strip().partition("\n")[0]) from error
 
 
-def _train_epoch(
-    job: Job, optimizer: torch.optim.Optimizer, shadows: Shadows | None, epoch: int
-) -> dict[str, float]:
+def _train_epoch(job: Job, step: Step, epoch: int) -> dict[str, float]:
     """Train one epoch and return the mean of every loss over its steps."""
-    task, recipe = job.task, job.recipe
-    order = epoch_order(len(job.train), recipe, job.stream, epoch)
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    task = job.task
+    order = epoch_order(len(job.train), job.recipe, job.stream, epoch)
     logged: dict[str, list[Tensor]] = {}
     task.train()
     with closing(_drawn(job, order, epoch)) as drawn:
         for at, draws in drawn:
-            batch = cut_batch(task, job.train, draws)
-            # The rate follows the fractional epoch, step by step (released code,
-            # adjust_learning_rate).
-            set_learning_rate(optimizer, learning_rate(recipe, at.time))
-            losses = backward.backward(task, batch, at, job.micro_batch, shadows)
-            # Clipping comes after all micro-batches: it bounds the norm of the whole batch's
-            # gradient.
-            if recipe.clip_norm is not None:
-                torch.nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            losses = step(cut_batch(task, job.train, draws), at)
             task.after_step(at)
             for name, value in losses.items():
                 logged.setdefault(name, []).append(value)

@@ -62,8 +62,16 @@ def parameter_groups(task: Task, recipe: Recipe) -> list[dict[str, Any]]:
     return [groups[key] for key in sorted(groups)]
 
 
-def build_optimizer(task: Task, recipe: Recipe) -> torch.optim.Optimizer:
-    """Build the recipe's optimiser over the task's parameter groups."""
+def build_optimizer(
+    task: Task, recipe: Recipe, *, capturable: bool = False
+) -> torch.optim.Optimizer:
+    """Build the recipe's optimiser over the task's parameter groups.
+
+    Args:
+        task: whose parameters are trained.
+        recipe: names the optimiser.
+        capturable: whether Adam and AdamW can be part of a CUDA graph, see ``Rates``.
+    """
     groups = parameter_groups(task, recipe)
     for group in groups:
         group.pop("names")
@@ -71,9 +79,9 @@ def build_optimizer(task: Task, recipe: Recipe) -> torch.optim.Optimizer:
     betas = (float(recipe.betas[0]), float(recipe.betas[1]))  # torch refuses 0 beside 0.9
     match recipe.optimizer:
         case "adamw":
-            return torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True)
+            return torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True, capturable=capturable)
         case "adam":
-            return torch.optim.Adam(groups, lr=lr, betas=betas, fused=True)
+            return torch.optim.Adam(groups, lr=lr, betas=betas, fused=True, capturable=capturable)
         case "sgd":
             return torch.optim.SGD(groups, lr=lr, momentum=recipe.momentum, foreach=True)
         case "lars":
@@ -109,6 +117,35 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Set every group's learning rate to ``lr`` times the group's factor."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["factor"]
+
+
+class Rates:
+    """The groups' learning rates where steps are recorded in a CUDA graph.
+
+    A number in a recorded operation stays what it was when it was recorded. Optimisers that can
+    therefore read theirs, in float32, from the device: here all groups' rates are one tensor.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        """Put the rates on the device if the optimiser reads them there."""
+        self._optimizer = optimizer
+        groups = optimizer.param_groups
+        self.on_device = all(group.get("capturable", False) for group in groups)
+        if self.on_device:
+            self._factors = torch.tensor([group["factor"] for group in groups], dtype=torch.float64)
+            self._rates = torch.zeros(len(groups), device=groups[0]["params"][0].device)
+            for group, rate in zip(groups, self._rates.unbind(), strict=True):
+                group["lr"] = rate
+
+    def set(self, lr: float) -> None:
+        """Set every group's rate to ``lr`` times the group's factor."""
+        if not self.on_device:
+            set_learning_rate(self._optimizer, lr)
+            return
+        rates = (lr * self._factors).float()
+        if self._rates.is_cuda:
+            rates = rates.pin_memory()
+        self._rates.copy_(rates, non_blocking=True)
 
 
 class Lars(torch.optim.Optimizer):

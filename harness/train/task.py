@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -168,6 +168,23 @@ class Task(nn.Module):
         """
         raise NotImplementedError
 
+    def step_kind(self, at: StepContext) -> Hashable | None:
+        """Return what makes ``losses`` another sequence of operations, None where each step is one.
+
+        A task that defines it has steps that can be recorded as a CUDA graph: in steps of equal
+        kinds ``losses`` runs the same operations, on tensors of the batch and of the task, with
+        the same numbers. It draws nothing from ``at.generator`` (see ``draw`` and
+        ``draw_ahead``), and reads nothing of ``at`` but what the kind contains. In a subclass with
+        functions of its own that does not define it again, it does not count.
+        """
+        del at
+        return None
+
+    @property
+    def captures(self) -> bool:
+        """Whether steps can be recorded: the task defines ``step_kind``, and draws ahead."""
+        return states(self, "step_kind") and states(self, "draw_ahead")
+
     def draw_boxes(self, view: int, sizes: Tensor, ids: Tensor, at: StepContext) -> Tensor:
         """Draw the crops (B, 4) of a view, on the CPU; by default at random over the image.
 
@@ -263,12 +280,18 @@ def nothing_drawn(task: Task, count: int, at: StepContext) -> Mapping[str, Any]:
     return {}
 
 
+def alike(task: Task, at: StepContext) -> Hashable:
+    """Return one kind for all steps: the ``step_kind`` of tasks whose losses never read ``at``."""
+    del task, at
+    return "alike"
+
+
 def states(task: Task, name: str) -> bool:
     """Whether a task says something of itself, and no subclass might have made it untrue.
 
     Args:
         task: its class, or one that it inherits from, sets the attribute.
-        name: ``draw_ahead`` or ``cast_once``.
+        name: ``draw_ahead``, ``step_kind`` or ``cast_once``.
 
     Returns:
         False too where a subclass of that class has functions of its own, which the statement
