@@ -250,9 +250,12 @@ class Unset(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        if func.__name__ in ("uniform_", "normal_", "erfinv_") and args[0].numel() > STAGED:
-            return args[0]
-        return func(*args, **(kwargs or {}))
+        kwargs = dict(kwargs or {})
+        if getattr(func, "__name__", "") in ("uniform_", "normal_", "erfinv_"):
+            tensor = args[0] if args else kwargs["tensor"]  # of Tensor, or of torch.nn.init
+            if tensor.numel() > STAGED:
+                return tensor
+        return func(*args, **kwargs)
 
 
 class AsBuilt(TorchFunctionMode):
