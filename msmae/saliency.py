@@ -106,8 +106,8 @@ class AttentionMaps:
         return pixels.reshape(len(pixels), self.grid, -1, self.grid).mean(2)
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint must contain."""
-        return {"maps": None if self.maps is None else self.maps.cpu()}
+        """Return what a checkpoint must contain; it is moved to the CPU when it is written."""
+        return {"maps": self.maps}
 
     def restore(self, state: dict[str, Any], device: torch.device) -> None:
         """Restore what ``state`` returned."""

@@ -14,6 +14,7 @@ from harness.methods.baselines import _imagenet
 from harness.methods.msmae.method import MSMAE
 from harness.spec.recipe import Recipe
 from harness.store.checkpoint import Checkpoints
+from harness.train import shadow
 from harness.train.images import Images
 from harness.train.loop import Job, fit
 from tests import tiny
@@ -62,3 +63,14 @@ def test_losses_agree_with_the_cpu_within_bfloat16(tmp_path: Path) -> None:
     on_cpu, on_gpu = (_losses(device, tmp_path) for device in ("cpu", "cuda"))
     for first, second in zip(on_cpu, on_gpu, strict=True):
         assert second == pytest.approx(first, rel=0.03)
+
+
+def test_weights_cast_together_give_what_autocast_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = _losses("cuda", tmp_path / "together")
+    monkeypatch.setattr(shadow, "of", lambda *_: None)
+    alone = _losses("cuda", tmp_path / "alone")
+    for first, second in zip(together, alone, strict=True):
+        # Gradients of patches are added up in any order.
+        assert second == pytest.approx(first, rel=1e-3)

@@ -85,6 +85,9 @@ SET_FROM_OUTSIDE = {
     ("harness/sources/leaving.py", "os._exit"),
     # A task under a counter draws the same masks twice; it is thrown away.
     ("harness/cost/check.py", "task.draw_masks"),
+    # Gradients are handed from copies to parameters, as a backward pass does.
+    ("harness/train/shadow.py", "self.copy.grad"),
+    ("harness/train/shadow.py", "self.source.grad"),
     # Drawn in place.
     ("harness/data/sets/_shapes.py", "canvas.lesion"),
     # Made two lines above.

@@ -84,7 +84,11 @@ class Images:
 
     def filled_by(self, rows: Tensor) -> Tensor | None:
         """Return the shares of S (B, 2) that some images fill, None where all are S x S."""
-        return None if self.filled is None else self.filled[rows.to(self.filled.device)]
+        return (
+            None
+            if self.filled is None
+            else self.filled[rows.to(self.filled.device, non_blocking=True)]
+        )
 
     def truth(self, nearest: Nearest = "centre") -> np.ndarray:
         """Return the reference masks at the size of the model's input, (N, H, W) bool."""

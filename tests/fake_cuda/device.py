@@ -56,6 +56,10 @@ SEVERAL = {
 """Kernels of operations that have more than one."""
 
 
+FAKE = FakeTensorMode(allow_non_fake_inputs=True)
+"""One for all devices: constants that a process keeps are used with every task's tensors."""
+
+
 def believe() -> None:
     """Let autocast and optimisers believe that a CUDA device with bfloat16 is there."""
     import torch.cuda.amp.common
@@ -96,7 +100,7 @@ class Device(TorchDispatchMode):
     def __init__(self, house: str) -> None:
         """Begin with nothing seen; ``house`` is the folder of the sources that findings name."""
         super().__init__()
-        self.fake = FakeTensorMode(allow_non_fake_inputs=True)
+        self.fake = FAKE
         self.house = house
         self.seen = Seen()
         self.phase = "between"
@@ -116,6 +120,8 @@ class Device(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
+        if func is torch.ops.prim.device.default:  # asked for twice an operation
+            return args[0].device
         kwargs = dict(kwargs or {})
         flat = tree_flatten((args, kwargs))[0]
         fakes = [t for t in flat if isinstance(t, FakeTensor)]
@@ -236,6 +242,20 @@ def invented(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         return torch.rand(shape) < 0.5
     numbers = torch.arange(tensor.numel()) % (2 if dtype == torch.uint8 else 3)
     return numbers.to(dtype).view(shape)
+
+
+class Unset(TorchFunctionMode):
+    """Leave large weights as memory has them: no value of theirs is looked at."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        if getattr(func, "__name__", "") in ("uniform_", "normal_", "erfinv_"):
+            tensor = args[0] if args else kwargs["tensor"]  # of Tensor, or of torch.nn.init
+            if tensor.numel() > STAGED:
+                return tensor
+        return func(*args, **kwargs)
 
 
 class AsBuilt(TorchFunctionMode):

@@ -1,7 +1,7 @@
 # ruff: noqa: E402 (what torch finds when it is imported has to be there before)
 """Count what a step of every kind of stage does on a CUDA device that does not exist.
 
-``python -m tests.fake_cuda.steps FILE [NAME ...]`` trains two epochs of one step at the paper's
+``python -m tests.fake_cuda.steps FILE [NAME ...]`` trains two epochs of two steps at the paper's
 sizes and writes, for every kind, launches of the last step by phase and what it found. "planted"
 is a task that does everything it must not.
 """
@@ -39,7 +39,7 @@ from tests.fake_cuda.device import CUDA, STAGED, AsBuilt, Device
 
 HOUSE = str(Path(__file__).parents[2])
 STEP = ("data", "forward", "backward", "optimizer")
-"""Phases of a step; "between" is the rest of a training."""
+"""Phases of a step; "between" is the rest of a training, "first" an epoch's first step."""
 
 
 class Nowhere:
@@ -71,7 +71,7 @@ class Planted(Task):
         """Return a cross-entropy."""
         images = batch.images[0].mean((2, 3))
         images = images * torch.tensor([1.0, 2.0, 3.0], device=images.device)
-        noise = torch.rand(len(images), STAGED, generator=at.generator)
+        noise = torch.rand(len(images), STAGED // 256, generator=at.generator)
         images = images + noise.to(images.device, non_blocking=True)[:, :3]
         logits = self.head(images).float()
         loss = torch.nn.functional.cross_entropy(logits, batch.labels, reduction="none")
@@ -107,47 +107,60 @@ def _images(mode: Device, dataset: str, count: int, *, masks: bool) -> Images:
 
 @contextlib.contextmanager
 def _phases(mode: Device) -> Iterator[None]:
-    """Tell the device in which phase of a step it is."""
+    """Tell the device in which phase of a step it is; launches of the last step are kept.
+
+    The first step of an epoch is a phase of its own: it builds what later steps keep.
+    """
+    first, fresh = True, [True]
 
     def within(phase: str, after: str | None, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            with mode.at(phase):
+            step = phase in STEP and first
+            with mode.at("first" if step else phase):
                 value = function(*args, **kwargs)
-            mode.phase = after or mode.phase
+            mode.phase = ("first" if step else after) or mode.phase
             return value
 
         return call
 
-    def first(*args: Any, **kwargs: Any) -> Any:
-        mode.seen.launches.clear()  # the last step's remain
-        return cut(*args, **kwargs)
+    def cut_batch(*args: Any) -> Any:
+        mode.seen.launches.clear()
+        return cut(*args)
 
-    cut, step = loop.cut_batch, backward.backward
-    saved = [(loop, "cut_batch"), (backward, "backward"), (torch.Tensor, "backward")]
-    saved += [(loop, "_means"), (loop, "look")]
-    before = [(owner, name, getattr(owner, name)) for owner, name in saved]
-    loop.cut_batch = within("data", "between", first)
+    def next_step(*args: Any) -> Any:
+        nonlocal first
+        first = fresh.pop() if fresh else False
+        return within("data", "between", cut_batch)(*args)
+
+    def after_epoch(*args: Any) -> Any:
+        fresh.append(True)
+        return means(*args)
+
+    cut, step, means, looked = loop.cut_batch, backward.backward, loop._means, loop.look
+    owners = ((loop, "cut_batch"), (backward, "backward"), (torch.Tensor, "backward"))
+    owners += ((loop, "_means"), (loop, "look"))  # type: ignore[assignment]
+    before = [(owner, name, getattr(owner, name)) for owner, name in owners]
+    loop.cut_batch = next_step
     backward.backward = within("forward", "optimizer", step)
     torch.Tensor.backward = within("backward", None, torch.Tensor.backward)  # type: ignore[method-assign]
-    loop._means = within("between", "between", loop._means)
-    looked = within("between", None, loop.look)
-    loop.look = classification.look = segmentation.look = looked
+    loop._means = within("between", "between", after_epoch)
+    loop.look = classification.look = segmentation.look = within("between", None, looked)
     try:
         yield
     finally:
         for owner, name, value in before:
             setattr(owner, name, value)
-        classification.look = segmentation.look = loop.look
+        classification.look = segmentation.look = looked
 
 
 def measure(kind: _stages.Kind) -> dict[str, Any]:
-    """Train a kind of stage for two epochs and return what the device has seen."""
+    """Train a kind of stage for two epochs of two steps and return what the device has seen."""
     stage = _stages.shortened(kind.stage)
-    count = stage.recipe.batch_size
+    count = 2 * stage.recipe.batch_size
     described = registry.find(kind.dataset)
     sizes = {**described.sizes, "train": max(count, 256)}
     mode = Device(HOUSE)
-    with seed.third_party("fake", kind.name):
+    with seed.third_party("fake", kind.name), device.Unset():
         task: Task = stage.method.build(replace(described, sizes=sizes), profiles.PAPER.backbones)
     with mode, AsBuilt():
         task = task.to(CUDA)

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from harness.errors import UserError
 from harness.spec.recipe import Recipe
@@ -190,6 +190,40 @@ def test_lars_adapts_under_a_changing_rate_by_hand(place: str) -> None:
         set_learning_rate(optimizer, rate)
         optimizer.step()
         assert task.kernel.detach().flatten().tolist() == pytest.approx(weights, rel=1e-4)
+
+
+@torch.no_grad()
+def _lars_one_by_one(task: Task, momenta: dict[str, Tensor], *, inside: float) -> None:
+    """Take a step at rate 0.2 with a decay of 0.1, tensor by tensor."""
+    for name, p in task.named_parameters():
+        assert p.grad is not None
+        gradient = p.grad
+        if p.ndim > 1:
+            gradient = torch.add(gradient, p, alpha=0.1)
+            w, g = p.norm(), gradient.norm()
+            gradient = gradient * torch.where((w > 0) & (g > 0), 0.001 * w / g, torch.ones(()))
+        momenta[name] = momenta.get(name, torch.zeros_like(p)).mul(0.9)
+        momenta[name].add_(gradient, alpha=inside)
+        p.sub_(momenta[name], alpha=0.2 / inside)
+
+
+@pytest.mark.parametrize(("place", "inside"), [("inside-momentum", 0.2), ("outside-momentum", 1.0)])
+def test_ratios_of_all_tensors_are_those_of_each_to_the_bit(place: str, inside: float) -> None:
+    first, second = _Stack(), _Stack()
+    nn.init.zeros_(first.head.weight)  # has no ratio
+    second.load_state_dict(first.state_dict())
+    recipe = _recipe(optimizer="lars", momentum=0.9, weight_decay=0.1, lars_rate=place)
+    optimizer = build_optimizer(first, recipe)
+    set_learning_rate(optimizer, 0.2)
+    momenta: dict[str, Tensor] = {}
+    for step in range(3):
+        for task in (first, second):
+            for p in task.parameters():
+                p.grad = torch.linspace(-1, 2 + step, p.numel()).view_as(p)
+        optimizer.step()
+        _lars_one_by_one(second, momenta, inside=inside)
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name]), name
 
 
 def test_recipes_say_whose_lars_they_use() -> None:

@@ -176,7 +176,7 @@ def test_the_default_momentum_reaches_over_a_quarter_of_a_short_training() -> No
         next(task.encoder.parameters()).add_(1.0)
     before = next(task.key_encoder.parameters()).detach().clone()
     at = dataclasses.replace(tiny.progress(epochs=2), steps=4)  # eight steps in all: 0.5
-    task._keys(tiny.batch().images[0], at)
+    task._keys(tiny.batch().images[0], task.draw_ahead(8, at), at)
     expected = 0.5 * before + 0.5 * source
     torch.testing.assert_close(next(task.key_encoder.parameters()).detach(), expected)
 
@@ -255,7 +255,8 @@ def test_keys_stand_in_the_order_of_their_images() -> None:
     task = _crop_task(queue=16, split=4, momentum=1.0)
     task.eval()  # fixed statistics: groups do not matter
     images = tiny.batch().images[0]
-    found = task._keys(images, tiny.progress())
+    at = tiny.progress()
+    found = task._keys(images, task.draw_ahead(len(images), at), at)
     with torch.no_grad():
         expected = nn.functional.normalize(task.key_projector(task.key_encoder(images)), dim=1)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
