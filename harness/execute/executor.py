@@ -12,11 +12,12 @@ import torch
 from harness import files
 from harness.errors import Damaged
 from harness.execute import lacking
+from harness.execute.execution import ExecutionOptions
 from harness.execute.failure import DeviceLostError
 from harness.execute.folders import Folders
 from harness.execute.others import Others
 from harness.execute.remaining import PlanTime
-from harness.execute.stage import ExecutionOptions, Trainer
+from harness.execute.stage import Trainer
 from harness.execute.watch import StageWatch, watched
 from harness.plan.options import Options
 from harness.plan.plan import Plan, StageRun

@@ -167,7 +167,12 @@ class Checkpoints:
         else:
             self._check()
             copy, complete = copied(content)
-            self._writing = Writing(lambda go_on: (complete(), self._write(copy, go_on)))
+
+            def write_copy(go_on: Callable[[], None]) -> None:
+                complete()
+                self._write(copy, go_on)
+
+            self._writing = Writing(write_copy)
         return True
 
     def wait(self) -> None:
