@@ -251,7 +251,7 @@ class _StageRunner:
         if record is None or record.status != "done":
             return True  # the stage that needs it fails with the reason
         try:
-            weights.check(self.records.folder, key, record.finished.weights)
+            weights.check(self.records.folder, key, record.finished.weights, again=False)
         except Damaged as damaged:
             path = weights.find(self.records.folder, key)
             kept = f" (kept as {files.set_aside(path)})" if path.exists() else ""

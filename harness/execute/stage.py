@@ -122,7 +122,7 @@ class Trainer:
         with heartbeat, surroundings.kept(), leaving.refused(owned), output.watching():
             try:
                 data = self._data(step.run)
-                result, measured = self._result(step, data, reporter, checkpoints)
+                result, measured = self._result(step, data, reporter, checkpoints, initial)
             except FAILURES as failure:
                 failed = failures.record(
                     failure, step, self.options.runs, self.execution.stop, self._task_type
@@ -176,6 +176,7 @@ class Trainer:
         data: tuple[Images, Images, Images],
         reporter: StageReporter,
         checkpoints: Checkpoints,
+        initial: Provenance,
     ) -> tuple[Result, _Measured]:
         """Train a stage and evaluate it."""
         if self.device.type == "cuda":
@@ -190,7 +191,7 @@ class Trainer:
         train, _, reported = trained.data
         result = Result(
             parameters=ParameterCount(**classification.count_parameters(task)),
-            cost=counted(step, len(train), self.options),
+            cost=counted(step, len(train), self.options, initial),
             images=len(train),
             weights=checkpoints.finish(task.state_dict()),
             history=tuple(history),
