@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import sys
 
-from harness import interrupt, waiting
+from harness import interrupt, openmp
 
 
 def main() -> int:
     """Run the command line of this process and return its exit code."""
     interrupt.leave_on_signals()
-    waiting.asleep()
+    openmp.asleep()
     try:
         from harness import console
         from harness.cli.main import main as run

@@ -188,7 +188,7 @@ def run_workers(
 def threads_of(options: LaunchOptions) -> int:
     """Return the number of threads of each worker: the cores divided by ``--jobs``.
 
-    Workers do not share cores, because the threads of a process wait actively (they spin). The
+    Workers do not share cores: where a thread of a product waits for its core, so do all. The
     number depends on ``--jobs`` only, not on how many workers have something to do.
     """
     if not launch.find(options.name).shares_machine:

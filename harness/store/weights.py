@@ -75,9 +75,8 @@ def _pieces(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
     """
     order = list(TYPES)
     if any(tensor.dtype not in TYPES for tensor in tensors.values()):
-        copies = {
-            n: t.cpu().clone(memory_format=torch.contiguous_format) for n, t in tensors.items()
-        }
+        form = torch.contiguous_format
+        copies = {name: t.cpu().clone(memory_format=form) for name, t in tensors.items()}
         yield safetensors.torch.save(copies)
         return
     entries: dict[str, dict[str, Any]] = {}
@@ -92,7 +91,7 @@ def _pieces(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
     yield len(header).to_bytes(8, "little") + header
     for name in entries:
         flat = tensors[name].cpu().contiguous().reshape(-1)
-        yield memoryview(flat.view(torch.uint8).numpy())
+        yield flat.view(torch.uint8).numpy().data
 
 
 def paths(folder: Path, key: str) -> tuple[Path, Path]:
