@@ -58,7 +58,7 @@ def test_a_run_of_some_epochs_answers_last_and_never_best(harness: Harness) -> N
         ("report", *RUN, "--format", "md,html", "--classes"),
         ("report", *RUN[:-1], "c", "--rule", "best", "--format", "html", "--classes"),
         ("verdict", *RUN[:-2]),
-        ("figures", *RUN[:-2], "--only", "curves"),
+        ("figures", *RUN[:-2], "--figures", "curves"),
         ("report", "--check"),
         ("verify",),
     ):
