@@ -1,18 +1,20 @@
 """Entry point of the command ``harness`` and of ``python -m harness``.
 
-Signals are handled before anything else is imported, so that an interrupted start is one line.
+Signals are handled before anything else is imported, so that an interrupted start is one line. How
+OpenMP's threads wait is set here, too: its library reads that when torch loads it.
 """
 
 from __future__ import annotations
 
 import sys
 
-from harness import interrupt
+from harness import interrupt, openmp
 
 
 def main() -> int:
     """Run the command line of this process and return its exit code."""
     interrupt.leave_on_signals()
+    openmp.asleep()
     try:
         from harness import console
         from harness.cli.main import main as run

@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from harness.data.prepared import ImageStore, Store, open_store
     from harness.data.registry import datasets
     from harness.errors import UserError
+    from harness.execute.execution import ExecutionOptions
     from harness.execute.executor import Executor, Outcome
     from harness.execute.launch import Launcher, Work, WorkerConfig, WorkerEnd
-    from harness.execute.stage import ExecutionOptions
     from harness.methods.baselines import (
         amt,
         contrastivecrop,

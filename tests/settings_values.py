@@ -17,8 +17,8 @@ import harness.methods.baselines
 import harness.methods.msmae
 import harness.spec
 from harness import ranges
+from harness.execute.execution import ExecutionOptions
 from harness.execute.launch import LaunchOptions
-from harness.execute.stage import ExecutionOptions
 from harness.plan.options import Options
 
 ROOMS = (

@@ -181,6 +181,7 @@ def _rescored(  # noqa: PLR0913 (what all runs share, and the run)
             commit=record.commit,
         )
         for rule in RULES
+        if record.evaluation().at(rule) is not None
     ]
 
 

@@ -174,6 +174,13 @@ def add_execution(parser: argparse.ArgumentParser) -> None:
         help="compute a batch's gradient N images at a time: less memory, the same numbers up to"
         " rounding",
     )
+    parser.add_argument(
+        "--evaluate-every",
+        type=whole(1, 2**20),
+        metavar="N",
+        help="evaluate every Nth epoch, and the last one (default: the profile's, 10 under paper,"
+        " else 1; --rule best and pruners evaluate every epoch)",
+    )
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument(
         "--track", choices=("on", "off"), default="on", help="log to MLflow while training"

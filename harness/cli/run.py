@@ -9,7 +9,7 @@ from harness.cli import configuring, empty, stale
 from harness.cli.planning import launch_options, make_plan, resuming_command, table_file
 from harness.cli.tables import named_plan, source_of, write_tables, written_plans
 from harness.console import note, say
-from harness.execute.stage import ExecutionOptions
+from harness.execute.execution import ExecutionOptions
 from harness.execute.workers import work_on_plan
 from harness.interrupt import Stop
 from harness.plan import finished
@@ -29,7 +29,10 @@ def run(args: argparse.Namespace) -> int:
     plan, device = make_plan(args), choose_device()
     empty.check(plan)
     execution = ExecutionOptions(
-        micro_batch=args.micro_batch, keep=args.keep, command=resuming_command(args)
+        micro_batch=args.micro_batch,
+        evaluate_every=args.evaluate_every,
+        keep=args.keep,
+        command=resuming_command(args),
     )
     source = source_of(args, plan) if args.track == "on" else None
     if args.worker:

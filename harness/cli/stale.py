@@ -11,10 +11,10 @@ from harness.cli.planning import with_finished
 from harness.console import note, say
 from harness.errors import UserError
 from harness.execute import renewal
+from harness.execute.execution import ExecutionOptions
 from harness.execute.executor import Outcome
 from harness.execute.launch import LaunchOptions
 from harness.execute.renewal import Renewal
-from harness.execute.stage import ExecutionOptions
 from harness.execute.workers import train_plan
 from harness.plan.plan import Plan
 from harness.wording import counted

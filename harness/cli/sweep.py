@@ -36,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
         trials=args.trials,
         timeout=args.timeout,
         micro_batch=args.micro_batch,
+        evaluate_every=args.evaluate_every,
         track=args.track == "on",
         launch=launch,
         pages=pages,

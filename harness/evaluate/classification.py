@@ -42,7 +42,7 @@ class ClassificationEvaluator(Evaluator):
             n=len(labels),
             classes=tuple(counts.tolist()),
             last=self._at("last", epochs),
-            best=self._at("best", epochs),
+            best=self._at("best", epochs) if self.knows("best") else None,
         )
 
     def _at(self, rule: Rule, epochs: int) -> EpochEvaluation:
@@ -57,9 +57,9 @@ class ClassificationEvaluator(Evaluator):
 
     def predictions(self) -> dict[str, np.ndarray]:
         """Return "last" and "best" probabilities (N, K), "labels" (N,) and "names" (N,)."""
+        rules: tuple[Rule, ...] = ("last", "best")
         return {
-            "last": self.predictions_at("last").numpy(),
-            "best": self.predictions_at("best").numpy(),
+            **{rule: self.predictions_at(rule).numpy() for rule in rules if self.knows(rule)},
             "labels": self.reported.labels.cpu().numpy(),
             "names": np.asarray(self.reported.names),
         }

@@ -1,4 +1,4 @@
-"""The base class of evaluators, which score a task after every epoch and for its record."""
+"""The base class of evaluators, which score a task after epochs and for its record."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from harness.train.task import Task
 
 
 class Evaluator(ABC):
-    """Score a task after every epoch and keep its predictions of the last and best epoch.
+    """Score a task after epochs and keep its predictions of the last and best epoch.
 
     The best epoch is the first one with the highest criterion on ``selected_on``: the reported
-    images themselves under the paper's rule, a validation part under the clean split.
+    images themselves under the paper's rule, a validation part under the clean split. It is not
+    known where an epoch was not evaluated, which might have been better.
     """
 
     criterion: ClassVar[str]
@@ -38,6 +39,7 @@ class Evaluator(ABC):
         self._predictions: dict[Rule, Tensor] = {}
         self._best_criterion = -1.0  # below any accuracy or IoU
         self._best_epoch = 0
+        self._complete = True
 
     @abstractmethod
     def predict(self, images: Images) -> Tensor:
@@ -45,18 +47,22 @@ class Evaluator(ABC):
 
     @abstractmethod
     def scores(self, predicted: Tensor, images: Images) -> Mapping[str, float]:
-        """Return the metrics that are computed after every epoch, by name, in natural units."""
+        """Return the metrics that are computed after an epoch, by name, in natural units."""
 
     @abstractmethod
     def summary(self, epochs: int) -> Evaluation:
-        """Return the evaluation to record for a training that has run for ``epochs``."""
+        """Return the evaluation to record for a training that has run for ``epochs``.
+
+        Its best epoch is None where ``knows`` says so.
+        """
 
     @abstractmethod
     def predictions(self) -> dict[str, np.ndarray]:
         """Return the arrays to store beside the record, with one row per image in order.
 
         "last" and "best" hold the predictions of those epochs, from which every metric can be
-        computed again; see ``harness.evaluate.registry.from_predictions``.
+        computed again; see ``harness.evaluate.registry.from_predictions``. "best" is left out where
+        that epoch is not known.
         """
 
     def after_epoch(self, epoch: int) -> dict[str, float]:
@@ -79,18 +85,31 @@ class Evaluator(ABC):
             self._best_criterion, self._best_epoch = scores[self.criterion], epoch
         return figures
 
+    def left_out(self) -> None:
+        """Be told that an epoch was finished and is not evaluated."""
+        self._complete = False
+        self._predictions.clear()  # the last epoch is evaluated, and no other one's are needed
+
+    def knows(self, rule: Rule) -> bool:
+        """Whether the epoch that a rule selects is known: the best only of all epochs."""
+        return rule == "last" or self._complete
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state to checkpoint after an epoch, as plain values and tensors."""
         return {
-            "last": self._predictions["last"],
-            "best": self._predictions["best"],
+            **{str(rule): predicted for rule, predicted in self._predictions.items()},
             "best_criterion": self._best_criterion,
             "best_epoch": self._best_epoch,
+            "complete": self._complete,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a state that ``state_dict`` returned."""
-        self._predictions = {"last": state["last"], "best": state["best"]}
+        rules: tuple[Rule, ...] = ("last", "best")
+        self._complete = state.get("complete", True)  # every epoch was evaluated before it was kept
+        self._predictions = {rule: state[rule] for rule in rules if rule in state}
+        if self._complete and len(self._predictions) < len(rules):
+            raise LookupError("it lacks predictions")
         self._best_criterion = state["best_criterion"]
         self._best_epoch = state["best_epoch"]
 

@@ -87,7 +87,7 @@ class SegmentationEvaluator(Evaluator):
             classes=tuple(torch.bincount(self.reported.labels.cpu()).tolist()),
             lesions=int(self._truth.any((1, 2)).sum()),
             last=self._at("last", epochs),
-            best=self._at("best", epochs),
+            best=self._at("best", epochs) if self.knows("best") else None,
         )
 
     def _at(self, rule: Rule, epochs: int) -> EpochEvaluation:
@@ -116,7 +116,7 @@ class SegmentationEvaluator(Evaluator):
             "labels": self.reported.labels.cpu().numpy(),
             "names": np.asarray(self.reported.names),
         }
-        for rule in RULES:
+        for rule in filter(self.knows, RULES):
             masks = self._masks(rule)
             counts = overlap.count(masks, self._truth)
             distances = overlap.distances(masks, self._truth)

@@ -12,11 +12,12 @@ import torch
 from harness import files
 from harness.errors import Damaged
 from harness.execute import lacking
+from harness.execute.execution import ExecutionOptions
 from harness.execute.failure import DeviceLostError
 from harness.execute.folders import Folders
 from harness.execute.others import Others
 from harness.execute.remaining import PlanTime
-from harness.execute.stage import ExecutionOptions, Trainer
+from harness.execute.stage import Trainer
 from harness.execute.watch import StageWatch, watched
 from harness.plan.options import Options
 from harness.plan.plan import Plan, StageRun
@@ -250,7 +251,7 @@ class _StageRunner:
         if record is None or record.status != "done":
             return True  # the stage that needs it fails with the reason
         try:
-            weights.check(self.records.folder, key, record.finished.weights)
+            weights.check(self.records.folder, key, record.finished.weights, again=False)
         except Damaged as damaged:
             path = weights.find(self.records.folder, key)
             kept = f" (kept as {files.set_aside(path)})" if path.exists() else ""

@@ -28,6 +28,10 @@ BASE = {"cpu": 500e6, "cuda": 600e6}
 OPTIMIZER = 2
 """Copies of the parameters that AdamW stores: first and second moments."""
 
+COPY = {"cpu": 1 + OPTIMIZER, "cuda": 0}
+"""Multiple of the parameters that the copy takes from which a thread writes a state; that of a GPU's
+state is in the host's memory."""
+
 PRECISION = {"cpu": 1.0, "cuda": 0.5}
 """Factor on the bytes of float32 activations: under bfloat16 most of them are halved."""
 
@@ -39,7 +43,8 @@ class MemoryEstimate:
     Attributes:
         base: of the process before it trains.
         images: of the largest data set that it loads.
-        step: of the largest training step: weights, gradients, optimiser and activations.
+        step: of the largest training step: weights, gradients, optimiser, activations, and the copy
+            of the state that is written meanwhile.
     """
 
     base: float
@@ -130,4 +135,4 @@ def _step(plan: Plan, step: StageRun, device: torch.device, micro_batch: int | N
         return 0.0
     weights = 2 * memory.parameters  # parameters and their gradients
     activations = max(0, memory.peak - weights) * PRECISION[device.type]
-    return activations + weights + OPTIMIZER * memory.parameters
+    return activations + weights + (OPTIMIZER + COPY[device.type]) * memory.parameters

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import torch
 
-from harness import ranges, surroundings
+from harness import surroundings
 from harness.check.handed import Handed
 from harness.data import registry
 from harness.data.parts import USES, part_name, part_of
@@ -22,19 +20,17 @@ from harness.evaluate.registry import evaluator_for
 from harness.execute import failure as failures
 from harness.execute import readable
 from harness.execute.counted import counted, dataset_of
+from harness.execute.execution import ExecutionOptions
 from harness.execute.failure import FAILURES, DamagedDataError, DeviceLostError, Failure
 from harness.execute.folders import Folders
 from harness.execute.made import provenance_of
 from harness.execute.map_keeper import MapKeeper
 from harness.execute.output import OutputLimit
 from harness.execute.reporter import StageReporter, written_by
-from harness.execute.watch import NoWatch, StageWatch
-from harness.interrupt import Stop
 from harness.latency.single import latency
 from harness.plan.options import Options
 from harness.plan.plan import StageRun
 from harness.progress import Progress
-from harness.ranges import AnyCount
 from harness.sources import leaving
 from harness.spec.run import Run
 from harness.store.checkpoint import Checkpoints, Writer
@@ -53,40 +49,13 @@ from harness.train.weight_files import read
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExecutionOptions:
-    """Options of training that are not part of a stage's key.
-
-    Attributes:
-        micro_batch: images whose gradient is computed at once; None for the whole batch, which is
-            divided only if a GPU's memory is too small.
-        failed: digests by key of the failed records that are trained again; None for all that
-            exist at the start.
-        stop: ends the training early when it is set.
-        keep: what is kept for figures besides records, weights and predictions: "maps", see
-            ``harness.store.maps``.
-        watch: is told of every stage and epoch.
-        command: the command line that goes on after an interruption, for ``harness status``.
-    """
-
-    micro_batch: AnyCount | None = None
-    failed: Mapping[str, str] | None = None
-    stop: Stop = field(default_factory=Stop)
-    keep: tuple[Literal["maps"], ...] = ()
-    watch: StageWatch = field(default_factory=NoWatch)
-    command: str = ""
-
-    def __post_init__(self) -> None:
-        ranges.check(self)
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Trained:
     """A trained task with its data, evaluator and history.
 
     Attributes:
         task: the trained task.
         data: images trained on, selected on and reported.
-        evaluator: evaluated it after every epoch; None if the task has no metric.
+        evaluator: evaluated it after epochs; None if the task has no metric.
         history: figures of every epoch.
     """
 
@@ -153,7 +122,7 @@ class Trainer:
         with heartbeat, surroundings.kept(), leaving.refused(owned), output.watching():
             try:
                 data = self._data(step.run)
-                result, measured = self._result(step, data, reporter, checkpoints)
+                result, measured = self._result(step, data, reporter, checkpoints, initial)
             except FAILURES as failure:
                 failed = failures.record(
                     failure, step, self.options.runs, self.execution.stop, self._task_type
@@ -207,6 +176,7 @@ class Trainer:
         data: tuple[Images, Images, Images],
         reporter: StageReporter,
         checkpoints: Checkpoints,
+        initial: Provenance,
     ) -> tuple[Result, _Measured]:
         """Train a stage and evaluate it."""
         if self.device.type == "cuda":
@@ -221,7 +191,7 @@ class Trainer:
         train, _, reported = trained.data
         result = Result(
             parameters=ParameterCount(**classification.count_parameters(task)),
-            cost=counted(step, len(train), self.options),
+            cost=counted(step, len(train), self.options, initial),
             images=len(train),
             weights=checkpoints.finish(task.state_dict()),
             history=tuple(history),
@@ -297,6 +267,7 @@ class Trainer:
                 stream=step.run.stream(step.num_stages),
                 checkpoints=checkpoints,
                 evaluator=evaluator,
+                evaluate_every=self.execution.interval(self.options),
                 watch=self._watch(step, task, train, reporter),
                 micro_batch=size,
                 stop=self.execution.stop,

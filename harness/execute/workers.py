@@ -18,10 +18,10 @@ from harness import console
 from harness.errors import UserError
 from harness.execute import lacking, launch, memory
 from harness.execute.crashed import Crashes, is_crash
+from harness.execute.execution import ExecutionOptions, best_unknown
 from harness.execute.executor import Executor, Outcome, check, discard, failures, pending
 from harness.execute.launch import LOST, LaunchOptions, Work, WorkerConfig, WorkerEnd
 from harness.execute.memory import MemoryEstimate
-from harness.execute.stage import ExecutionOptions
 from harness.interrupt import Stop, Stopped
 from harness.plan.plan import Plan, StageRun
 from harness.progress import Progress
@@ -56,10 +56,13 @@ def train_plan(
     plan, refused = lacking.runnable(plan, records, fresh=fresh)
     for line in refused:
         console.warn(line)
+    execution.interval(plan.options)  # refuses what leaves the best epoch unknown
     steps = plan.stage_runs
     if fresh:  # before any record is read: those that are deleted may be unreadable
         check(steps)
         discard(steps, records)
+    if (unknown := best_unknown(plan, records)) is not None:
+        console.warn(unknown)
     missing = pending(steps, records)
     check(missing)
     retried = failures(missing, records)
@@ -185,7 +188,7 @@ def run_workers(
 def threads_of(options: LaunchOptions) -> int:
     """Return the number of threads of each worker: the cores divided by ``--jobs``.
 
-    Workers do not share cores, because the threads of a process wait actively (they spin). The
+    Workers do not share cores: where a thread of a product waits for its core, so do all. The
     number depends on ``--jobs`` only, not on how many workers have something to do.
     """
     if not launch.find(options.name).shares_machine:

@@ -231,7 +231,7 @@ def _drawing(
             (
                 band,
                 relative,
-                f"Metrics are of the {where} images after every epoch.",
+                f"Metrics are of the {where} images after the epochs that were evaluated.",
                 left_out,
             ),
             column=column,

@@ -21,7 +21,7 @@ from harness.page.find import ReadOnce
 from harness.plan.plan import CellRun, Plan
 from harness.provenance import choose_device
 from harness.report import data, same_run
-from harness.report.measure import Measurements
+from harness.report.measure import Measurements, no_best
 from harness.report.values import Cell, Entry, Grid, GridColumn
 from harness.spec.recipe import Stage
 from harness.spec.run import Run
@@ -306,6 +306,8 @@ def _confusion(
     evaluation = record.finished.evaluation
     if evaluation is None or evaluation.of_masks:
         return {}
+    if evaluation.at(rule) is None:
+        return {"no_confusion": no_best(record)}
     try:
         arrays = measurements.arrays(record)
         counts = metrics.confusion(np.asarray(arrays[rule]), np.asarray(arrays["labels"]))

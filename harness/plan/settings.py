@@ -53,6 +53,7 @@ class Settings:
         jobs: processes that train at the same time.
         launcher: how work is started; None for the default.
         micro_batch: images of a part of a batch; None for whole batches.
+        evaluate_every: epochs from one evaluation to the next; None for the profile's.
         track: whether MLflow is told; None for the default of the command.
         keep: what is kept for figures.
         name: of the written files.
@@ -75,6 +76,7 @@ class Settings:
     jobs: Annotated[int, Meta(ge=1, le=MOST_JOBS)] = 1
     launcher: str | None = None
     micro_batch: Annotated[int, Meta(ge=1, le=2**20)] | None = None
+    evaluate_every: Annotated[int, Meta(ge=1, le=2**20)] | None = None
     track: Literal["on", "off"] | None = None
     keep: tuple[str, ...] | None = None
     name: str | None = None

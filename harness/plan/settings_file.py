@@ -18,7 +18,7 @@ LARGEST = 2**20
 
 TEXTS = ("profile", "split", "rule", "init", "launcher", "track", "name", "out", "data", "runs")
 NAMES = ("datasets", "rows", "metrics", "keep")
-COUNTS = ("jobs", "micro_batch")
+COUNTS = ("jobs", "micro_batch", "evaluate_every")
 
 ALLOWED: Mapping[str, str] = {
     **dict.fromkeys(TEXTS, 'a text, as in "smoke"'),

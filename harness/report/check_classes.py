@@ -78,8 +78,9 @@ def _run(run: ClassesRun, classes: int, rule: Rule, archive: Archive, where: str
         if not equal(ours, theirs):
             yield f"{where}: confusion of class {label} is {[*ours]}, the records say {theirs}"
     evaluation = record.evaluation()
+    at = None if evaluation is None else evaluation.at(rule)
     stated = {
-        **(evaluation.at(rule).metrics if evaluation else {}),
+        **(at.metrics if at else {}),
         **(record.computed or {}).get(rule, {}),
     }
     for name, value in run.metrics.items():

@@ -228,9 +228,11 @@ def value_of(record: KeptRecord, column: Column, rule: Rule) -> Number:
     evaluation = record.evaluation(column.probe)
     if evaluation is None:
         return None
-    recorded = evaluation.at(rule).metrics
-    if column.metric in recorded:
-        return recorded[column.metric]
+    at = evaluation.at(rule)
+    if at is None:
+        return None
+    if column.metric in at.metrics:
+        return at.metrics[column.metric]
     if column.probe is not None:
         return None
     return (record.computed or {}).get(rule, {}).get(column.metric)
@@ -249,11 +251,12 @@ def _entry(
     }
     if evaluation is not None:
         facts["n"] = entry.n, evaluation.n
-        facts["collapsed"] = entry.collapsed, evaluation.at(rule).collapsed
+        at = evaluation.at(rule)
+        facts["collapsed"] = entry.collapsed, at is not None and at.collapsed
     if entry.lacking is None:
         rules: dict[str, Rule] = {"value": rule, "last": "last", "best": "best"}
-        for name, at in rules.items():
-            value = value_of(record, column, at)
+        for name, of in rules.items():
+            value = value_of(record, column, of)
             facts[name] = getattr(entry, name), None if value is None else column.factor * value
         wilson = _wilson(value_of(record, column, rule), evaluation, column)
         facts["interval_of_images"] = entry.interval_of_images, wilson
@@ -334,7 +337,8 @@ def contradictions(archive: Archive, record: KeptRecord) -> Iterator[str]:
         pair = archive.predicted(record, rule)
         if pair is None:
             continue
-        stated = {**evaluation.at(rule).metrics, **(record.computed or {}).get(rule, {})}
+        at = evaluation.at(rule)
+        stated = {**(at.metrics if at else {}), **(record.computed or {}).get(rule, {})}
         for name, value in of_classes(*pair, len(evaluation.classes or ())).items():
             if name in stated:
                 yield from unequal(f"{short(record.key)}, {rule}", name, stated[name], value)

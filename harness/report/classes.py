@@ -19,7 +19,7 @@ from harness.plan import outputs
 from harness.plan.columns import ColumnPlan
 from harness.plan.plan import CellRun, Plan
 from harness.report import same_run
-from harness.report.measure import Measurements
+from harness.report.measure import Measurements, no_best
 from harness.spec.table import Row
 from harness.stats import intervals
 from harness.store.predictions import Arrays, UnusableError
@@ -210,6 +210,9 @@ def _run(
     if record.status != "done":
         raise UnusableError(f"failed: {record.error}")
     rule = plan.options.rule
+    at = record.evaluation().at(rule)
+    if at is None:
+        raise UnusableError(no_best(record))
     arrays = measurements.arrays(record)
     try:
         probabilities, labels = _classified(arrays, rule)
@@ -217,7 +220,7 @@ def _run(
             seed=cell_run.seed,
             key=record.key,
             commit=record.commit,
-            epoch=record.evaluation().at(rule).epoch,
+            epoch=at.epoch,
             n=len(labels),
             collapsed=metrics.collapsed(probabilities.argmax(axis=1)),
             confusion=metrics.confusion(probabilities, labels),

@@ -86,6 +86,7 @@ def _entry(
     evaluation = record.evaluation(probe)
     last, best = (measurements.of(record, metric, at, probe) for at in ("last", "best"))
     shown = last if rule == "last" else best
+    at = evaluation.at(rule)
     return replace(
         entry,
         value=shown.value,
@@ -93,7 +94,7 @@ def _entry(
         best=best.value,
         lacking=shown.lacking,
         n=evaluation.n,
-        collapsed=evaluation.at(rule).collapsed,
+        collapsed=at is not None and at.collapsed,
         stale=_is_stale(cell_run, key, records, digests),
     )
 

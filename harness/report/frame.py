@@ -133,9 +133,10 @@ def _further(
     for entry in row["cells"][columns[0]["name"]]["seeds"]:
         record = record_of(entry["key"]) if entry["status"] == "done" else None
         evaluation = None if record is None else _evaluation(record, probe)
-        if record is None or evaluation is None:
+        at = None if evaluation is None else evaluation.at(rule)
+        if record is None or at is None:
             continue
-        for name, value in sorted(evaluation.at(rule).metrics.items()):
+        for name, value in sorted(at.metrics.items()):
             if name in own:
                 continue
             quantity = quantity_of(name)

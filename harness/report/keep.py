@@ -218,7 +218,8 @@ def _images(arrays: Arrays, known: Groups) -> KeptImages:
 
 
 def _predicted(arrays: Arrays) -> dict[Rule, str]:
-    return {rule: compact.encode_whole(arrays[rule].argmax(axis=1)) for rule in RULES}
+    kept = [rule for rule in RULES if rule in arrays]  # no "best" unless all were evaluated
+    return {rule: compact.encode_whole(arrays[rule].argmax(axis=1)) for rule in kept}
 
 
 def _measured(arrays: Arrays) -> dict[str, str]:
@@ -234,10 +235,13 @@ def _measured(arrays: Arrays) -> dict[str, str]:
 def _computed(record: Record, measurements: Measurements, rule: Rule) -> dict[str, float | None]:
     """Return the metrics that a record lacks and its predictions give."""
     evaluation = record.evaluation()
+    at = evaluation.at(rule)
+    if at is None:
+        return {}
     lacking = [
         metric
         for metric in registry.known().values()
-        if registry.measures(metric, evaluation) and metric.name not in evaluation.at(rule).metrics
+        if registry.measures(metric, evaluation) and metric.name not in at.metrics
     ]
     values = {m.name: measurements.of(record, m, rule, None) for m in lacking}
     return {name: v.value for name, v in values.items() if v.lacking is None}

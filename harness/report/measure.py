@@ -46,7 +46,10 @@ class Measurements:
             UserError: the run's last stage is evaluated by other metrics, or not at all.
         """
         evaluation = record.evaluation(probe)
-        recorded = evaluation.at(rule).metrics
+        at = evaluation.at(rule)
+        if at is None:
+            return Measured(value=None, lacking=no_best(record))
+        recorded = at.metrics
         if metric.name in recorded:
             return Measured(value=recorded[metric.name])
         if not registry.measures(metric, evaluation):
@@ -88,6 +91,16 @@ class Measurements:
         if isinstance(cached, UnusableError):
             raise cached
         return cached
+
+
+def no_best(record: Record) -> str:
+    """Return why the best epoch of a run is not known, and what to do."""
+    history = record.finished.history
+    evaluated = sum(any(name.startswith("eval/") for name in figures) for figures in history)
+    return (
+        f"{evaluated} of {len(history)} epochs were evaluated, so that the best one is not known;"
+        " --rule best --fresh for the row evaluates all of them, --rule last shows the last one"
+    )
 
 
 def _check_count(arrays: Arrays, record: Record, path: Path) -> None:

@@ -104,13 +104,17 @@ def _results(card: Card) -> list[str]:
 
 def _scored(evaluation: Evaluation) -> str:
     text = f"{_metric(evaluation.last)} on {evaluation.n} images"
-    if evaluation.last.epoch is not None:
+    if evaluation.last.epoch is not None and evaluation.best is None:
+        text += " (last epoch; not every epoch was evaluated)"
+    elif evaluation.last.epoch is not None:
         text += f" (last epoch; at the best epoch {_metric(evaluation.best)})"
     return text
 
 
-def _metric(at: EpochEvaluation) -> str:
+def _metric(at: EpochEvaluation | None) -> str:
     """Return accuracy, or the first metric where masks are evaluated, in percent."""
+    if at is None:
+        return "unknown"
     name = "accuracy" if "accuracy" in at.metrics else next(iter(at.metrics))
     value = at.metrics[name]
     return f"{name} undefined" if value is None else f"{name} {fixed(100 * value, 2)} %"

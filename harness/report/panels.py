@@ -149,6 +149,11 @@ def _read(path: Path, names: Sequence[str], rule: str) -> tuple[np.ndarray, np.n
         missing = [name for name in names if name not in position]
         if missing:
             raise UserError(f"{path} has no prediction of {missing[0]!r}; it is of other images.")
+        if rule not in arrays:
+            raise UserError(
+                f"{path} has no masks of the {rule} epoch: not every epoch was evaluated; leave"
+                " --rule out, or train its row again with --rule best --fresh."
+            )
         rows = [position[name] for name in names]
         side = int(arrays["side"])
         return unpack(arrays["truth"][rows], side), unpack(arrays[rule][rows], side)

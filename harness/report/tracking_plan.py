@@ -225,6 +225,7 @@ def _figures(result: Result) -> dict[str, float]:
         figures = {
             f"{rule}/{name}": value
             for rule, point in (("last", evaluation.last), ("best", evaluation.best))
+            if point is not None
             for name, value in point.metrics.items()
             if value is not None
         }

@@ -10,8 +10,8 @@ from typing import Any, TypedDict, Unpack, cast
 
 from harness.console import note
 from harness.errors import UserError, unknown
+from harness.execute.execution import ExecutionOptions
 from harness.execute.launch import LaunchOptions
-from harness.execute.stage import ExecutionOptions
 from harness.interrupt import Stop
 from harness.plan import finished
 from harness.plan import plan as planning
@@ -57,6 +57,7 @@ class Given(TypedDict, total=False):
     jobs: int
     launcher: str
     micro_batch: int
+    evaluate_every: int
     track: str
     keep: Names
     name: str
@@ -191,7 +192,11 @@ def training_of(
         file=named.file,
         device=device,
         execution=ExecutionOptions(
-            micro_batch=settled.micro_batch, keep=keep, stop=stop, command=again
+            micro_batch=settled.micro_batch,
+            evaluate_every=settled.evaluate_every,
+            keep=keep,
+            stop=stop,
+            command=again,
         ),
         launch=LaunchOptions(jobs=settled.jobs, launcher=settled.launcher, arguments=words),
         source=source,

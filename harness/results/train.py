@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from harness.execute.execution import ExecutionOptions
 from harness.execute.executor import Outcome
 from harness.execute.launch import LaunchOptions
-from harness.execute.stage import ExecutionOptions
 from harness.execute.workers import train_plan
 from harness.plan.plan import Plan
 from harness.plan.summary import warn_of_small_stores

@@ -60,6 +60,9 @@ class Profile:
         train_images: number of training images used, a stratified subset; None: all.
         eval_images: likewise for the parts that are reported or selected on.
         seeds: seeds of the runs where a table does not set its own.
+        evaluate_every: epochs from one evaluation to the next; the last one is always evaluated.
+            It acts on no number of the last epoch, and is in no key. ``--rule best`` and the
+            pruners of sweeps evaluate every epoch, whatever it is.
         phantoms: whether a missing real data set is replaced by generated images.
     """
 
@@ -71,6 +74,7 @@ class Profile:
     train_images: Images | None = None
     eval_images: Images | None = None
     seeds: Annotated[tuple[Seed, ...], Meta(min_length=1)] = (0,)
+    evaluate_every: AnyCount = 1
     phantoms: bool = False
 
     def __post_init__(self) -> None:

@@ -11,8 +11,10 @@ from harness.spec.profile import Profile, Scale
 PAPER = Profile(
     name="paper",
     backbones=BackboneSizes(image_size=224, scale="paper"),
+    evaluate_every=10,
 )
-"""As in the paper's Appendix B: ViT-B/16 at 224 px, all images, unscaled recipes."""
+"""As in the paper's Appendix B: ViT-B/16 at 224 px, all images, unscaled recipes. Every tenth epoch
+and the last one are evaluated."""
 
 LAPTOP = Profile(
     name="laptop",

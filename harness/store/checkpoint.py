@@ -1,13 +1,15 @@
 """Checkpoints of unfinished stages, in files named by key.
 
 A state is one line of text with the SHA-256 of what follows, then what ``torch.save`` wrote. The
-last two states are kept: where the newer one is damaged, training goes on from the older.
+last two states are kept: where the newer one is damaged, training goes on from the older. Large
+states are written by a thread, from a copy, see ``harness.store.writing``.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +22,20 @@ from harness.store import form, weights
 from harness.store.claim import Claim
 from harness.store.result import Attempt, to_json
 from harness.store.state import fence_of, read, write
+from harness.store.writing import Writing, copied, size_of
 
 OVERHEAD = 0.05
 """Largest fraction of the time that writing checkpoints may take."""
 
 LONGEST = 60.0
 """Seconds after which a state is written at the end of an epoch, whatever the writing takes."""
+
+SMALL = 32_000_000
+"""Bytes of tensors below which a state is written at once: that takes less than a tenth of a
+second, and nothing of it can be lost to a kill."""
+
+SPEED = 5e8
+"""Bytes per second at which a large state is expected to be written before one was."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +56,10 @@ class Writer:
 class Checkpoints:
     """Write and read the state of one stage.
 
-    A state is written after every epoch, unless writing would take more than the fraction
-    ``overhead`` of the time. Results do not depend on when states are written.
+    A state is written at the end of an epoch when the last one is a minute old, and earlier where
+    writing takes at most the fraction ``overhead`` of the time. At most one write is under way; its
+    error is raised by the next call of ``save``, ``wait`` or ``finish``. Results do not depend on
+    when states are written.
     """
 
     def __init__(
@@ -81,7 +93,8 @@ class Checkpoints:
         self.before: tuple[Attempt, ...] = ()
         self._fence = 1
         self._began = self._written = time.monotonic()
-        self._cost = 0.0
+        self._cost: float | None = None
+        self._writing: Writing | None = None
 
     def load(self) -> dict[str, Any] | None:
         """Return the state to resume from, None where there is none.
@@ -113,18 +126,33 @@ class Checkpoints:
             return state
         return None
 
+    def due(self) -> bool:
+        """Whether ``save`` would write a state now, unless that would take too long."""
+        elapsed = time.monotonic() - self._written
+        return elapsed >= LONGEST or elapsed * self.overhead >= (self._cost or 0.0)
+
     def save(self, state: Mapping[str, Any], *, always: bool = False) -> bool:
-        """Write the state if ``always`` or ``overhead`` allows it; return whether it did.
+        """Write the state if ``always``, or if one is due; return whether it does.
+
+        With ``always`` the file is in its place when this returns. Otherwise a large state is
+        copied, and a thread writes the copy.
 
         Raises:
             ClaimLost: another process has taken the stage over; nothing is written.
-            UserError: the disk is full or failed; the states before are kept.
+            UserError: the disk is full or failed, now or in the write before; the states before
+                are kept.
         """
-        begin = time.monotonic()
-        # The last write took ``_cost`` seconds; wait until it is at most ``overhead`` of the time.
-        elapsed = begin - self._written
-        if not always and elapsed < LONGEST and elapsed * self.overhead < self._cost:
+        if self._writing is not None and (always or self._writing.ended):
+            self.wait()
+        size = size_of(state)
+        if self._cost is None:
+            self._cost = 0.0 if size < SMALL else size / SPEED
+        if not always and not self.due():
             return False
+        if self._writing is not None:  # the disk is slower than the epochs
+            if time.monotonic() - self._written < LONGEST:
+                return False
+            self.wait()
         form.mark(self.folder)
         claim = self._writer.claim
         content = {**state, "owner": None if claim is None else claim.token}
@@ -133,10 +161,63 @@ class Checkpoints:
         if self._writer.attempt is not None:
             made = self.attempts(len(state["history"]))
             content["attempts"] = [to_json(attempt) for attempt in made]
-        write(self.state_path, self.key, content, fence=self._fence, before=self._make_place)
         self._written = time.monotonic()
-        self._cost = self._written - begin
+        if always or size < SMALL:
+            self._write(content)
+        else:
+            self._check()
+            copy, complete = copied(content)
+
+            def write_copy(go_on: Callable[[], None]) -> None:
+                complete()
+                self._write(copy, go_on)
+
+            self._writing = Writing(write_copy)
         return True
+
+    def wait(self) -> None:
+        """Wait for the write that is under way, if there is one.
+
+        Raises:
+            ClaimLost: see ``save``.
+            UserError: see ``save``.
+        """
+        writing = self._writing
+        if writing is None:
+            return
+        try:
+            writing.wait()
+        finally:
+            if writing.ended:  # otherwise a signal has ended the waiting
+                self._writing = None
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Wait for a write that is under way when the block is left, however that happens.
+
+        A signal while it waits, the second one after an interruption, abandons the write.
+        """
+        try:
+            yield
+        finally:
+            try:
+                self.wait()
+            except KeyboardInterrupt:
+                if self._writing is not None:
+                    self._writing.abandon()
+                raise
+
+    def _write(self, content: Mapping[str, Any], go_on: Callable[[], None] | None = None) -> None:
+        """Write a state; ``go_on`` is called now and then and raises to end the write."""
+        begin = time.monotonic()
+
+        def before() -> None:
+            if go_on is not None:
+                go_on()
+            self._make_place()
+
+        write(self.state_path, self.key, content, fence=self._fence, before=before, go_on=go_on)
+        self._cost = time.monotonic() - begin
 
     def attempts(self, epochs: int) -> tuple[Attempt, ...]:
         """Return who trained the first ``epochs`` epochs: those of the state, then this process.
@@ -163,6 +244,7 @@ class Checkpoints:
             ClaimLost: another process has taken the stage over; nothing is written.
             UserError: the disk is full or failed.
         """
+        self.wait()
         form.mark(self.folder)
         return weights.write(self.weights_path, tensors, before=self._check)
 

@@ -57,6 +57,7 @@ PARTIAL = {
         "latency",
         "failures",
         "maps",
+        "costs",
     ),
     re.compile(rf"\.{KEY}\.(?:json|pt|npz|safetensors|txt)\.[a-z0-9_]{{8}}(?:\.partial)?"),
 )

@@ -49,17 +49,18 @@ class Evaluation:
         classes: number of images of each class; None for a probe.
         lesions: number of images with a lesion; None unless masks were evaluated.
         last: at the last epoch.
-        best: at the epoch that was best on the images that select it.
+        best: at the epoch that was best on the images that select it; None unless every epoch was
+            evaluated.
     """
 
     n: Count
     classes: tuple[Count, ...] | None = None
     lesions: Count | None = None
     last: EpochEvaluation
-    best: EpochEvaluation
+    best: EpochEvaluation | None = None
 
-    def at(self, rule: Rule) -> EpochEvaluation:
-        """Return the evaluation of the epoch that a rule selects."""
+    def at(self, rule: Rule) -> EpochEvaluation | None:
+        """Return the evaluation of the epoch that a rule selects; None if that is not known."""
         return self.last if rule == "last" else self.best
 
     @property
@@ -121,7 +122,8 @@ class Result:
         cost: operations and memory.
         images: number of training images.
         weights: SHA-256 of the file of final weights.
-        history: the figures of every epoch, such as "loss/total" and "eval/accuracy".
+        history: the figures of every epoch, such as "loss/total"; those of an evaluation, such as
+            "eval/accuracy", are there in the epochs that were evaluated.
         probes: evaluations of classifiers on the frozen encoder, by name of the probe.
         evaluation: None for a pre-training.
         predictions: digest of the stored predictions, see ``harness.store.predictions``.

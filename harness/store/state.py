@@ -56,6 +56,7 @@ def write(
     *,
     fence: int = 0,
     before: Callable[[], object] | None = None,
+    go_on: Callable[[], object] | None = None,
 ) -> None:
     """Write a state atomically.
 
@@ -65,6 +66,7 @@ def write(
         state: plain values and tensors by name.
         fence: of the owner that writes.
         before: see ``harness.files.write_atomically``.
+        go_on: called before every piece that is written; what it raises ends the write.
     """
     content = {"format": FORMAT, "key": key, **state}
 
@@ -72,13 +74,26 @@ def write(
 
     def fill(stream: Any) -> None:
         stream.write(MAGIC + number + BETWEEN + b"0" * 64 + b"\n")
-        payload: Any = files.Recorder(stream)
+        payload: Any = _Payload(stream, go_on)
         payload.digest.update(number)
         torch.save(content, payload)
         stream.seek(BEGIN)
         stream.write(payload.digest.hexdigest().encode())
 
     files.write_atomically(path, fill, before=before)
+
+
+class _Payload(files.Recorder):
+    """What torch writes into; it can be told to stop."""
+
+    def __init__(self, stream: Any, go_on: Callable[[], object] | None) -> None:
+        super().__init__(stream)
+        self._go_on = go_on
+
+    def write(self, content: Any) -> int:
+        if self._go_on is not None:
+            self._go_on()
+        return super().write(content)
 
 
 def read(path: Path, key: str) -> dict[str, Any]:

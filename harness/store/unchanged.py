@@ -79,6 +79,21 @@ def read(path: Path) -> tuple[bytes, Signature | None]:
     return content, _signature(before) if is_settled else None
 
 
+def signature(path: Path) -> Signature | None:
+    """Return the signature of a file; None where it is gone, or its times would hide a change.
+
+    Times with fractions of a second tell every later change, whole seconds only an older file's.
+    """
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    changed = max(found.st_mtime, found.st_ctime)
+    if found.st_ctime_ns % 10**9 == 0 and changed + SETTLED >= time.time():
+        return None
+    return _signature(found)
+
+
 def _signature(found: os.stat_result) -> Signature:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 

@@ -145,6 +145,10 @@ def _others(folder: Path, count: Count) -> Iterator[Finding]:
         for path, _ in own(folder, "latency", KEYED, regular=False)
     ]
     readers += [
+        (path, _read_sealed, "the next stage of its kind is counted anew")
+        for path, _ in own(folder, "costs", KEYED, regular=False)
+    ]
+    readers += [
         (path, _read_sealed, "the next `harness run` of its table freezes the margins anew")
         for path in sorted(folder.glob(f"{margins.FOLDER}/[!.]*.json"))
     ]

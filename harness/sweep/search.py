@@ -12,10 +12,10 @@ from harness.console import note
 from harness.data import registry
 from harness.errors import UserError
 from harness.execute import memory
+from harness.execute.execution import ExecutionOptions, of_pruned
 from harness.execute.executor import Executor
 from harness.execute.launch import LOST, LaunchOptions, WorkerConfig, WorkerEnd
 from harness.execute.memory import MemoryEstimate
-from harness.execute.stage import ExecutionOptions
 from harness.execute.workers import Calls, read_config, run_workers, threads_of, worker_stop
 from harness.interrupt import Stop, Stopped
 from harness.plan.options import Options
@@ -47,6 +47,7 @@ class SweepRequest:
         trials: total number of finished trials wanted; None for the sweep's own number.
         timeout: seconds after which no trial is started; None for no limit.
         micro_batch: see ``ExecutionOptions``.
+        evaluate_every: see ``ExecutionOptions``; a study that prunes evaluates every epoch.
         track: whether trials are copied to MLflow.
         launch: how the work is started.
         pages: how reports are written.
@@ -58,6 +59,7 @@ class SweepRequest:
     trials: int | None
     timeout: float | None
     micro_batch: int | None
+    evaluate_every: int | None
     track: bool
     launch: LaunchOptions
     pages: PageOptions
@@ -125,6 +127,7 @@ def search(designs: Sequence[Design], request: SweepRequest) -> int:
     wanted = request.wanted(designs[0].sweep)
     studies = [Study(design, request.url, request.drawing, make=True) for design in designs]
     device = choose_device()
+    of_pruned(request.evaluate_every, [study.pruner for study in studies])
     with Stop() as stop:
         ends = run_workers(
             request.launch,
@@ -201,7 +204,10 @@ def _search_all(
 ) -> WorkerEnd:
     """Search one study after the other in this process; ``plain`` prints lines, no bars."""
     execution = ExecutionOptions(
-        micro_batch=request.micro_batch, stop=stop, command=request.command
+        micro_batch=request.micro_batch,
+        evaluate_every=of_pruned(request.evaluate_every, [study.pruner for study in studies]),
+        stop=stop,
+        command=request.command,
     )
     executor = Executor(choose_device(), execution)
     for study in studies:

@@ -54,10 +54,14 @@ class EpochCallback(Protocol):
 
 
 class EpochEvaluator(Protocol):
-    """What evaluates a task after every epoch; see ``harness.evaluate.evaluator.Evaluator``."""
+    """What evaluates a task after epochs; see ``harness.evaluate.evaluator.Evaluator``."""
 
     def after_epoch(self, epoch: int) -> dict[str, float]:
         """Return what to add to the figures of a finished epoch (0-based)."""
+        ...
+
+    def left_out(self) -> None:
+        """Be told that an epoch was finished and is not evaluated."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
@@ -79,8 +83,9 @@ class Job:
         train: the training images.
         stream: the name that all random numbers are derived from, see ``harness.streams``.
         checkpoints: reads and writes the state after an epoch.
-        evaluator: runs after every epoch and adds to its figures; its state is part of the
+        evaluator: runs after epochs and adds to their figures; its state is part of the
             checkpoint.
+        evaluate_every: epochs from one evaluation to the next; the last one is always evaluated.
         watch: called after every epoch, for progress.
         micro_batch: images per forward and backward pass, see ``harness.train.backward``; None
             for the whole batch.
@@ -96,6 +101,7 @@ class Job:
     stream: str
     checkpoints: Checkpoints
     evaluator: EpochEvaluator | None = None
+    evaluate_every: int = 1
     watch: EpochCallback | None = None
     micro_batch: int | None = None
     stop: Stop = field(default_factory=Stop)
@@ -127,26 +133,37 @@ def fit(job: Job) -> list[dict[str, float]]:
         history = _restore(job, optimizer, state)
     eager = Eager(job.task, job.recipe, optimizer, how=how, micro_batch=job.micro_batch)
     step = captured(eager, device, job.tell) if how == "captured" else eager
-    with job.stop.training():
+    with job.checkpoints.waiting(), job.stop.training():
         for epoch in range(len(history), job.recipe.epochs):
             with seed.third_party(job.stream, "epoch", epoch):
                 job.task.before_epoch(epoch, lambda function: look(job.task, job.train, function))
                 figures = _train_epoch(job, step, epoch)
             figures.update(_measured(job, epoch))
-            if job.evaluator is not None:
-                figures.update(job.evaluator.after_epoch(epoch))
+            figures.update(_evaluated(job, epoch))
             history.append(figures)
             if job.watch is not None:
                 job.watch(epoch, job.recipe.epochs, figures)
-            state = {
-                "task": job.task.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "history": history,
-                "evaluator": None if job.evaluator is None else job.evaluator.state_dict(),
-            }
-            job.checkpoints.save(state, always=job.stop.asked)
+            if job.stop.asked or job.checkpoints.due():
+                state = {
+                    "task": job.task.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "history": history,
+                    "evaluator": None if job.evaluator is None else job.evaluator.state_dict(),
+                }
+                job.checkpoints.save(state, always=job.stop.asked)
             job.stop.now()
     return history
+
+
+def _evaluated(job: Job, epoch: int) -> dict[str, float]:
+    """Return the evaluation of an epoch that is due for one: each n-th, and always the last."""
+    if job.evaluator is None:
+        return {}
+    finished = epoch + 1
+    if finished % job.evaluate_every == 0 or finished == job.recipe.epochs:
+        return job.evaluator.after_epoch(epoch)
+    job.evaluator.left_out()
+    return {}
 
 
 def _restore(

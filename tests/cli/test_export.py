@@ -16,7 +16,8 @@ from harness.augment.view import MEAN, STD
 from harness.check.handed import Handed
 from harness.cli.export import with_kind
 from harness.cli.export_weights import FORMATS
-from harness.execute.stage import ExecutionOptions, Trainer
+from harness.execute.execution import ExecutionOptions
+from harness.execute.stage import Trainer
 from harness.methods.msmae.method import MaskedAutoencoder
 from harness.plan import catalog, plan
 from harness.plan.options import Options

@@ -86,6 +86,7 @@ FITTING = {
     "--jobs": ("1", "2"),
     "--launcher": ("here", "local"),
     "--micro-batch": ("1", "64"),
+    "--evaluate-every": ("1", "3"),
     "--track": ("off",),
     "--format": ("md", "csv,json"),
     "--out": ("out", "file", "file/below"),

@@ -37,6 +37,7 @@ ANY = st.builds(
     margins=st.dictionaries(TEXTS, st.floats(1e-12, 1e12), max_size=3),
     jobs=st.integers(1, 1024),
     micro_batch=st.none() | st.integers(1, 2**20),
+    evaluate_every=st.none() | st.integers(1, 2**20),
     track=st.sampled_from([None, "on", "off"]),
     name=st.none() | TEXTS,
     runs=st.none() | TEXTS,
@@ -62,6 +63,7 @@ PLAIN = st.text(st.sampled_from("ab-_.= 12"), min_size=1, max_size=6).map(lambda
         margins=st.dictionaries(PLAIN, st.floats(1e-12, 1e12), max_size=3),
         probes=st.booleans(),
         micro_batch=st.none() | st.integers(1, 99),
+        evaluate_every=st.none() | st.integers(1, 99),
     )
 )
 def test_words_are_parsed_as_the_same_settings(settings: Settings) -> None:

@@ -16,8 +16,8 @@ import pytest
 import torch
 
 from harness.cli.main import main
+from harness.execute.execution import ExecutionOptions
 from harness.execute.executor import Executor
-from harness.execute.stage import ExecutionOptions
 from harness.interrupt import Stop, Stopped
 from harness.plan.plan import Plan
 from harness.progress import Progress

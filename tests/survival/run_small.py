@@ -28,6 +28,9 @@ from tests import tiny
 
 EPOCHS = 3
 
+THREAD = "STATES_BY_THREAD"
+"""Variable under which a thread writes every state, however small."""
+
 
 class Epochs(Progress):
     """Writes the number of every trained epoch to a file outside the store."""
@@ -80,6 +83,8 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             os.environ.update(request["environment"])
+            if THREAD in os.environ:
+                checkpoint.SMALL = 0
             with Path(request["errors"]).open("w") as stream:
                 os.dup2(stream.fileno(), 2)
             try:
