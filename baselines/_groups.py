@@ -160,13 +160,13 @@ def _tensors(buffers: list[Tensor | None]) -> list[Tensor]:
 
 
 @per_device
-def _by_module(widths: tuple[int, ...], groups: int) -> Tensor:
+def _by_module(widths: tuple[int, ...], groups: int, *, device: torch.device) -> Tensor:
     """Return the places of values ordered by module, group, channel among (G, sum of C) ones."""
-    places = torch.arange(groups * sum(widths)).view(groups, -1).split(widths, 1)
+    places = torch.arange(groups * sum(widths), device=device).view(groups, -1).split(widths, 1)
     return torch.cat([place.flatten() for place in places])
 
 
 @per_device
-def _by_group(widths: tuple[int, ...], groups: int) -> Tensor:
+def _by_group(widths: tuple[int, ...], groups: int, *, device: torch.device) -> Tensor:
     """Return the inverse of the order ``_by_module``."""
-    return _by_module(widths, groups, device=torch.device("cpu")).argsort()
+    return _by_module(widths, groups, device=device).argsort()

@@ -179,9 +179,9 @@ def contrast(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
 
 
 @per_device
-def places(count: int, rows: int) -> Tensor:
+def places(count: int, rows: int, *, device: torch.device) -> Tensor:
     """Return 0 ... count - 1, again from 0 until there are ``rows`` numbers, int64."""
-    return torch.arange(rows) % count
+    return torch.arange(rows, device=device) % count
 
 
 def momentum_at(start: float, progress: float) -> float:

@@ -158,9 +158,9 @@ def nt_xent(views: Tensor, temperature: float) -> Tensor:
 
 
 @per_device
-def _partners(count: int) -> Tensor:
+def _partners(count: int, *, device: torch.device) -> Tensor:
     """Return the number of every view's other view among ``count`` of them, (count,) int64."""
-    return torch.arange(count).roll(count // 2)
+    return torch.arange(count, device=device).roll(count // 2)
 
 
 def stages() -> tuple[Stage, ...]:

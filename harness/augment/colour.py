@@ -15,7 +15,7 @@ from msgspec import Meta
 from torch import Tensor
 
 from harness import ranges
-from harness.augment.constants import per_device, vector
+from harness.augment.constants import counted, per_device, vector
 from harness.augment.resample import products
 from harness.ranges import Share
 
@@ -226,14 +226,16 @@ def _table(draws: Draws, settings: Colour, images: Tensor) -> Tensor:
 
 
 @per_device
-def _luma(channels: int) -> Tensor:
+def _luma(channels: int, *, device: torch.device) -> Tensor:
     """Return the matrix (C, C) that makes every channel of a pixel its luma."""
-    return torch.tensor(GREY).expand(3, 3).clone() if channels == 3 else torch.ones(1, 1)
+    if channels == 1:
+        return torch.ones(1, 1, device=device)
+    return vector(*GREY, device=device).expand(3, 3).clone()
 
 
 @per_device
-def _identity(channels: int) -> Tensor:
-    return torch.eye(channels)
+def _identity(channels: int, *, device: torch.device) -> Tensor:
+    return torch.eye(channels, device=device)
 
 
 def _matrices(passes: Tensor, channels: int) -> tuple[Tensor, Tensor]:
@@ -307,13 +309,13 @@ def blur(images: Tensor, sigma: Tensor) -> Tensor:
 
 
 @per_device
-def _mirrored(side: int) -> Tensor:
+def _mirrored(side: int, *, device: torch.device) -> Tensor:
     """Return -d^2 / 2 of all pairs of pixels of an axis of S pixels, (3, S, S).
 
     d is the distance of target (row) and source (column): itself, and its mirror images at -source
     and 2 (S - 1) - source. The edge pixels are their own mirror images and are counted once.
     """
-    pixel = torch.arange(side, dtype=torch.float32)
+    pixel = counted(side, device=device)
     target, source = pixel[:, None], pixel[None, :]
     before = torch.where(source > 0, target + source, torch.inf)
     after = torch.where(source < side - 1, 2 * (side - 1) - target - source, torch.inf)

@@ -25,13 +25,13 @@ _caches: list[Callable[[], None]] = []
 
 
 def per_device(build: Callable[..., Tensor]) -> PerDevice:
-    """Keep what a function returns, per arguments and device; it builds the tensor on the CPU."""
+    """Keep what a function returns, per arguments and device; it builds it on ``device``."""
 
     @functools.lru_cache(maxsize=LIMIT)
     def kept(device: torch.device, *arguments: Any) -> Tensor:
         # A tensor of inference mode could not be used in training later.
         with torch.inference_mode(mode=False), torch.no_grad():
-            return build(*arguments).to(device, non_blocking=True)
+            return build(*arguments, device=device)
 
     def constant(*arguments: Any, device: torch.device) -> Tensor:
         return kept(device, *arguments)
@@ -47,21 +47,21 @@ def forget() -> None:
 
 
 @per_device
-def vector(*values: float) -> Tensor:
+def vector(*values: float, device: torch.device) -> Tensor:
     """Return values as (n,) float32."""
-    return torch.tensor(values, dtype=torch.float32)
+    return torch.tensor(values, dtype=torch.float32).to(device, non_blocking=True)
 
 
 @per_device
-def counted(count: int, offset: float = 0.0) -> Tensor:
+def counted(count: int, offset: float = 0.0, *, device: torch.device) -> Tensor:
     """Return 0 ... count - 1 plus an offset, (count,) float32."""
-    return torch.arange(count, dtype=torch.float32) + offset
+    return torch.arange(count, dtype=torch.float32, device=device) + offset
 
 
 @per_device
-def false() -> Tensor:
+def false(*, device: torch.device) -> Tensor:
     """Return False, (1,) bool."""
-    return torch.zeros(1, dtype=torch.bool)
+    return torch.zeros(1, dtype=torch.bool, device=device)
 
 
 def whole_boxes(count: int, device: torch.device) -> Tensor:

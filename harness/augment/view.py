@@ -18,7 +18,7 @@ from torch import Tensor
 from harness import ranges
 from harness.augment import colour, erasing, randaugment, rotate
 from harness.augment.colour import Colour
-from harness.augment.constants import false, per_device, whole_boxes
+from harness.augment.constants import false, per_device, vector, whole_boxes
 from harness.augment.erasing import Erasing
 from harness.augment.randaugment import RandAugment
 from harness.augment.resample import Interpolation, products, resample_weights
@@ -267,9 +267,10 @@ def normalise(images: Tensor, image_range: ImageRange = "normalised") -> Tensor:
 
 
 @per_device
-def mean_and_std(scale: float) -> Tensor:
+def mean_and_std(scale: float, *, device: torch.device) -> Tensor:
     """Return ImageNet's mean and standard deviation, times a factor, (2, 3, 1, 1)."""
-    return torch.tensor([MEAN, STD])[..., None, None] * scale
+    values = vector(*MEAN, *STD, device=device).view(2, 3, 1, 1)
+    return values * scale
 
 
 def view(
@@ -369,7 +370,9 @@ def stretch(
 
 
 @per_device
-def _whole(source: int, target: int, interpolation: Interpolation) -> Tensor:
+def _whole(
+    source: int, target: int, interpolation: Interpolation, *, device: torch.device
+) -> Tensor:
     """Return the matrix (target, source) that resizes whole images along one axis."""
-    start, length = torch.zeros(()), torch.ones(())
+    start, length = torch.zeros((), device=device), torch.ones((), device=device)
     return resample_weights(start, length, (source, target), interpolation, confine=True)
