@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+import torch
+from torch import nn
+
+from harness.methods.baselines._groups import Grouped
 from harness.spec.backbones import ResNetSize, SwinSize
 from harness.train.task import Layers
 
@@ -36,7 +40,11 @@ def swin_transformer(
 
 
 def residual_network(
-    size: ResNetSize, *, classes: int, block_scale: Literal["zero", "one"] = "one"
+    size: ResNetSize,
+    *,
+    classes: int,
+    block_scale: Literal["zero", "one"] = "one",
+    norm: type[nn.Module] = nn.BatchNorm2d,
 ) -> ResNet:
     """Build timm's ResNet with bottleneck blocks at a profile's size (width 64 is ResNet50's).
 
@@ -45,18 +53,24 @@ def residual_network(
         classes: outputs of the last layer; 0 for none.
         block_scale: initial scale (gamma) of the last BatchNorm of every block; at zero a block
             begins as its shortcut.
+        norm: the normalisation layers.
     """
     from timm.models.resnet import Bottleneck, ResNet
 
     block: Any = Bottleneck
-    return ResNet(
+    network = ResNet(
         block,
         layers=size.layers,
         num_classes=classes,
         channels=(size.width, 2 * size.width, 4 * size.width, 8 * size.width),
         stem_width=size.width,
         zero_init_last=block_scale == "zero",
+        norm_layer=norm,
     )
+    if issubclass(norm, Grouped):
+        return network  # the groups become channels, which must lie apart in memory
+    # With the channels last, convolutions of a CPU and in half precision need no copies.
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def swin_depths(size: SwinSize) -> Layers:
