@@ -1,12 +1,20 @@
-"""Run the benchmarks: ``python -m bench [NAME ...]``; one JSON object per line."""
+"""Run benchmarks: ``python -m bench [NAME ...]`` or ``python -m bench NAME [options]``.
+
+Every result is printed as one JSON object per line; the records are written to reports/bench/.
+Without a name all run but those that have a ``main`` of their own (``gpu``, ``render``).
+"""
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
-import platform
 import sys
 from pathlib import Path
+from types import ModuleType
+
+from bench import _record
+from harness.errors import UserError
 
 NAMES = tuple(
     sorted(p.stem for p in Path(__file__).parent.glob("*.py") if not p.stem.startswith("_"))
@@ -15,16 +23,54 @@ NAMES = tuple(
 
 def main(arguments: list[str]) -> int:
     """Run the named benchmarks, or all; return the exit status."""
-    unknown = sorted(set(arguments) - set(NAMES))
-    if unknown:
-        print(f"No benchmark {unknown}; known: {', '.join(NAMES)}.", file=sys.stderr)
+    split = next((i for i, word in enumerate(arguments) if word.startswith("-")), len(arguments))
+    names, options = arguments[:split], arguments[split:]
+    unknown = sorted(set(names) - set(NAMES))
+    if unknown or (options and len(names) != 1):
+        wrong = f"No benchmark {unknown}" if unknown else "Options belong to one benchmark"
+        print(f"{wrong}; known: {', '.join(NAMES)}.", file=sys.stderr)
+        return 0 if options in (["-h"], ["--help"]) else 2
+    try:
+        return max([_run(name, options, alone=bool(names)) for name in names or NAMES], default=0)
+    except UserError as error:
+        print(f"bench: {error}", file=sys.stderr)
         return 2
-    for name in arguments or NAMES:
-        module = importlib.import_module(f"bench.{name}")
-        for result in module.measure():
-            machine = {"machine": platform.machine(), "python": platform.python_version()}
-            print(json.dumps({"benchmark": name, **result, **machine}), flush=True)
+
+
+def _run(name: str, options: list[str], *, alone: bool) -> int:
+    """Run one benchmark; ``alone`` if it was named."""
+    module = importlib.import_module(f"bench.{name}")
+    if hasattr(module, "main"):
+        return module.main(options) if alone else 0
+    parser = _parser(name, module)
+    args = parser.parse_args(options)
+    made = _record.facts()
+    results = []
+    for result in module.measure(args) if hasattr(module, "add_options") else module.measure():
+        results.append(result)
+        print(json.dumps({"benchmark": name, **result}), flush=True)
+    if args.out != "none":
+        _record.write(name, results, made=made, arguments=options, folder=Path(args.out))
+    if hasattr(module, "last_line"):
+        print(module.last_line(results), flush=True)
     return 0
+
+
+def _parser(name: str, module: ModuleType) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"python -m bench {name}",
+        description=(module.__doc__ or "").strip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--out",
+        default=str(_record.REPORTS),
+        metavar="DIR",
+        help="folder of the record NAME.json (default reports/bench); none writes no record",
+    )
+    if hasattr(module, "add_options"):
+        module.add_options(parser)
+    return parser
 
 
 if __name__ == "__main__":
