@@ -18,9 +18,10 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from bench import _modes
 from bench._stages import Kind, shortened
-from harness import seed
+from harness import packages, seed
 from harness.cost import estimate
 from harness.data import registry
+from harness.errors import UserError
 from harness.spec.dataset import Dataset
 from harness.spec.profile import Profile
 from harness.spec.recipe import Stage
@@ -282,11 +283,12 @@ def measured(kind: Kind, size: Size) -> dict[str, Any]:
     try:
         if cuda:
             torch.cuda.reset_peak_memory_stats()
-        stage, clock = run(kind, size)
+        with packages.explained():
+            stage, clock = run(kind, size)
     except LookupError:
-        return {**told, "skipped": "harness.train does not offer this mode: not available"}
-    except ImportError as error:
-        return {**told, "skipped": f"needs the package {error.name}"}
+        return {**told, "skipped": "not available: harness.train does not offer this mode"}
+    except UserError as error:
+        return {**told, "skipped": str(error)}
     except torch.OutOfMemoryError:
         return {**told, "skipped": "the batch does not fit the device's memory"}
     finally:

@@ -5,8 +5,8 @@ processes, interleaved in an order that alternates. What is counted, from start 
 
 * harness: ``harness data add`` (finding, checking, decoding and storing the images) and ``harness
   run`` (start-up, training, checkpoints, the record, weights and probes, the table);
-* plain (``bench/_plain.py``): start-up and training, each image decoded in every epoch by workers of
-  a DataLoader, as many as there are threads unless --workers says so. It writes and evaluates
+* plain (``bench/_plain.py``): start-up and training, each image decoded in every epoch by workers
+  of a DataLoader, as many as there are threads unless --workers says so. It writes and evaluates
   nothing.
 
 The ratio is plain time / harness time; its interval is the t interval of the logarithms of the
@@ -22,10 +22,8 @@ import dataclasses
 import json
 import math
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +31,7 @@ from typing import Any
 
 import torch
 
-from bench import _loop, _pictures
-from bench._record import ROOT
+from bench import _loop, _pictures, _whole
 from bench._stages import Kind, kinds
 from harness.errors import UserError
 from harness.methods.baselines import mae
@@ -46,22 +43,6 @@ from harness.stats import intervals
 CASES: tuple[_pictures.Case, ...] = ("there", "official")
 SHARES = ("mae", "msmae-described", "finetune-sam")
 """Kinds of stages whose data path's share is told."""
-
-TABLE = '''"""MAE's pre-training alone.
-
-    harness run mae.py
-"""
-
-from harness.api import Column, Row, Table, mae
-
-EXPERIMENT = Table(
-    title="MAE's pre-training",
-    source="",
-    columns=(Column(dataset="btmd", metric="paper_training_macs"),),
-    rows=(Row(name="mae", label="MAE", stages=mae.stages()[:1]),),
-)
-'''
-"""The file that the harness runs; its column is a count, so that nothing is evaluated."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -183,17 +164,17 @@ def _pair(pictures: Path, chosen: Setup, turn: int, case: str) -> dict[str, floa
 def _harness(pictures: Path, chosen: Setup) -> dict[str, float]:
     """Prepare the images and train with the harness, in an empty folder; return the seconds."""
     recipe = chosen.recipe
+    training = _whole.Training(
+        stages="mae.stages()[:1]",
+        metric="paper_training_macs",
+        profile=profiles.LAPTOP,
+        changes=(
+            f"recipe.epochs={recipe.epochs}",
+            f"recipe.warmup_epochs={recipe.warmup_epochs}",
+        ),
+    )
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        (place / "mae.py").write_text(TABLE)
-        side = str(profiles.LAPTOP.stored_size)
-        add = ["data", "add", "pictures", "--from", str(pictures), "--yes", "--size", side]
-        run = ["run", "mae.py", "--profile", "laptop", "--datasets", "pictures", "--track", "off"]
-        run += ["--set", f"recipe.epochs={recipe.epochs}"]
-        run += ["--set", f"recipe.warmup_epochs={recipe.warmup_epochs}"]
-        prepare = timed(["-m", "harness", *add], place, chosen.threads)[0]
-        train = timed(["-m", "harness", *run], place, chosen.threads)[0]
-    return {"harness_s": prepare + train, "prepare_s": prepare, "train_s": train}
+        return _whole.harness(Path(folder), pictures, training, threads=chosen.threads)
 
 
 def _plain(pictures: Path, chosen: Setup) -> dict[str, float]:
@@ -216,35 +197,11 @@ def _plain(pictures: Path, chosen: Setup) -> dict[str, float]:
     words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
     script = str(Path(__file__).with_name("_plain.py"))
     with tempfile.TemporaryDirectory() as folder:
-        seconds, printed = timed([script, *words], Path(folder), chosen.threads)
+        seconds, printed = _whole.timed([script, *words], Path(folder), threads=chosen.threads)
     told = json.loads(printed.splitlines()[-1])
     if told["steps"] != chosen.steps:
         raise UserError(f"The plain pipeline took {told['steps']} steps, not {chosen.steps}.")
     return {"plain_s": seconds, "plain_loop_s": told["loop_s"]}
-
-
-def timed(words: Sequence[str], place: Path, threads: int) -> tuple[float, str]:
-    """Run Python with some arguments in a folder; return the seconds and what it printed.
-
-    Raises:
-        UserError: it failed; the message has its last line.
-    """
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    own = {"PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)}
-    begin = time.perf_counter()
-    ended = subprocess.run(
-        [sys.executable, *words],
-        cwd=place,
-        env={**os.environ, **own},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    seconds = time.perf_counter() - begin
-    if ended.returncode:
-        last = (ended.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"{' '.join(words[:3])} ended with {ended.returncode}: {last}")
-    return seconds, ended.stdout
 
 
 def interval(numerator: Sequence[float], denominator: Sequence[float]) -> tuple[float, list[float]]:
@@ -297,7 +254,7 @@ def compared(
 
 
 def last_line(results: Sequence[dict[str, Any]]) -> str:
-    """Return the ratio of the last comparison, of images of the official size where there is one."""
+    """Return the ratio of the last comparison, which is that of official sizes if both ran."""
     found = [result for result in results if result["what"] == "versus"][-1]
     low, high = found["interval"]
     return f"ratio {found['ratio']:.2f} [{low:.2f}, {high:.2f}]"
