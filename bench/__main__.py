@@ -30,18 +30,26 @@ def main(arguments: list[str]) -> int:
         wrong = f"No benchmark {unknown}" if unknown else "Options belong to one benchmark"
         print(f"{wrong}; known: {', '.join(NAMES)}.", file=sys.stderr)
         return 0 if options in (["-h"], ["--help"]) else 2
-    try:
-        return max([_run(name, options, alone=bool(names)) for name in names or NAMES], default=0)
-    except UserError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 2
+    chosen = names or [name for name in NAMES if not hasattr(_module(name), "main")]
+    codes = []
+    for name in chosen:
+        try:
+            codes.append(_run(name, options))
+        except UserError as error:
+            print(f"bench {name}: {error}", file=sys.stderr)
+            codes.append(2 if names else 0)  # among all, what this machine lacks is left out
+    return max(codes)
 
 
-def _run(name: str, options: list[str], *, alone: bool) -> int:
-    """Run one benchmark; ``alone`` if it was named."""
-    module = importlib.import_module(f"bench.{name}")
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"bench.{name}")
+
+
+def _run(name: str, options: list[str]) -> int:
+    """Run one benchmark and write its record, if it has no ``main`` of its own."""
+    module = _module(name)
     if hasattr(module, "main"):
-        return module.main(options) if alone else 0
+        return int(module.main(options))
     parser = _parser(name, module)
     args = parser.parse_args(options)
     made = _record.facts()
@@ -50,10 +58,21 @@ def _run(name: str, options: list[str], *, alone: bool) -> int:
         results.append(result)
         print(json.dumps({"benchmark": name, **result}), flush=True)
     if args.out != "none":
-        _record.write(name, results, made=made, arguments=options, folder=Path(args.out))
+        _record.write(name, results, made=made, arguments=told(options), folder=Path(args.out))
     if hasattr(module, "last_line"):
         print(module.last_line(results), flush=True)
     return 0
+
+
+def told(options: list[str]) -> list[str]:
+    """Return the options that say what was measured: all but ``--out``."""
+    kept, rest = [], iter(options)
+    for word in rest:
+        if word == "--out":
+            next(rest)
+        elif not word.startswith("--out="):
+            kept.append(word)
+    return kept
 
 
 def _parser(name: str, module: ModuleType) -> argparse.ArgumentParser:

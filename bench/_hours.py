@@ -51,15 +51,12 @@ def kind_of(stage: Stage, known: tuple[Kind, ...], scale: Profile) -> Kind | Non
     """
     alike = [k for k in known if type(k.stage.method) is type(stage.method)]
 
-    def likeness(kind: Kind) -> tuple[bool, ...]:
+    def likeness(kind: Kind) -> tuple[float, ...]:
         measured = scale.scaled(kind.stage)
-        return (
-            measured == stage,
-            measured.method == stage.method and measured.phase == stage.phase,
-            measured.phase == stage.phase,
-            measured.recipe == stage.recipe,
-            measured.recipe.batch_size == stage.recipe.batch_size,
-        )
+        method, other = vars(measured.method), vars(stage.method)
+        equal = sum(method[name] == other[name] for name in method)
+        same_phase = measured.phase == stage.phase
+        return (measured == stage, same_phase, equal, measured.recipe == stage.recipe)
 
     return max(alike, key=likeness, default=None)
 

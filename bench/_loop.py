@@ -5,10 +5,11 @@ from __future__ import annotations
 import gc
 import re
 import tempfile
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,11 @@ UNTIMED = 2
 before which the attention maps are made."""
 
 MARK = "bench: a step begins"
+
+MAKING = tuple(name for name in ("draw", "cut_batch", "draw_batch") if hasattr(loop, name))
+"""Functions by which the loop makes a batch; a step begins with the last one but ``draw``, whose
+draws may be made in a thread while the step before runs."""
+BEGINNING = "cut_batch" if "cut_batch" in MAKING else "draw_batch"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,8 +128,8 @@ class Clock:
     Attributes:
         size: of the measurement.
         epochs: seconds of every epoch.
-        data: seconds in ``draw_batch``, of every epoch; on CUDA only those of the synchronised
-            epoch mean something.
+        data: seconds in the functions of ``MAKING``, of every epoch; on CUDA only those of the
+            synchronised epoch mean something.
         counts: kernel launches and others by name, see ``per_step``; None without CUDA.
     """
 
@@ -170,9 +176,16 @@ class Clock:
         return time.perf_counter()
 
     @contextmanager
-    def drawing(self) -> Iterator[None]:
-        """Add the time of a block to that of the data path."""
-        with record_function(MARK):
+    def making(self, name: str) -> Iterator[None]:
+        """Add the time of a function of ``MAKING`` to that of the data path.
+
+        What another thread does costs no step any time, unless the step waits for it; that is in
+        the epoch's time.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        with record_function(MARK) if name == BEGINNING else nullcontext():
             waits = len(self.epochs) == self.synchronised
             begin = self._now() if waits else time.perf_counter()
             yield
@@ -240,7 +253,7 @@ def run(kind: Kind, size: Size) -> tuple[Stage, Clock]:
     task = task.to(size.device)
     train = images_of(kind, size, batch * size.steps, masks=task.needs_masks)
     clock = Clock(size)
-    with tempfile.TemporaryDirectory() as folder, _drawing(clock):
+    with tempfile.TemporaryDirectory() as folder, _watched(clock):
         job = loop.Job(
             task=task,
             recipe=stage.recipe,
@@ -256,19 +269,24 @@ def run(kind: Kind, size: Size) -> tuple[Stage, Clock]:
 
 
 @contextmanager
-def _drawing(clock: Clock) -> Iterator[None]:
-    """Time the loop's ``draw_batch`` inside the block."""
-    inner = loop.draw_batch
+def _watched(clock: Clock) -> Iterator[None]:
+    """Time what makes the loop's batches inside the block."""
+    before = {name: getattr(loop, name) for name in MAKING}
 
-    def draw_batch(*args: Any, **kwargs: Any) -> Any:
-        with clock.drawing():
-            return inner(*args, **kwargs)
+    def timed(name: str) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with clock.making(name):
+                return before[name](*args, **kwargs)
 
-    loop.draw_batch = draw_batch  # type: ignore[assignment]
+        return call
+
+    for name in MAKING:
+        setattr(loop, name, timed(name))
     try:
         yield
     finally:
-        loop.draw_batch = inner
+        for name, function in before.items():
+            setattr(loop, name, function)
 
 
 def median(values: Sequence[float]) -> float:

@@ -16,9 +16,9 @@ INTRODUCTION = """\
 # Benchmarks
 
 Rendered by `python -m bench render` from the records in `reports/bench/` and `reports/gpu/`; what \
-each benchmark measures, and how to make its record, is in `docs/bench.md`. Times were taken on the \
-machine that is named above their table, at the load that is named (processes that wanted a \
-processor, the benchmark's own included).
+each benchmark measures, and how to make its record, is in `docs/bench.md`. Times were taken on \
+the machine that is named above their table; the load is the number of processes that wanted a \
+processor before the benchmark began.
 """
 
 QUIET = 3.0
@@ -60,13 +60,14 @@ def rendered(reports: Path) -> str:
 def _facts(made: Mapping[str, Any]) -> str:
     """Return a paragraph on the machine and the sources of a record."""
     device, versions = made["device"], made["versions"]
-    load = max(made["load"], made.get("load_at_end", 0.0))
+    changed = " with changes" if made["dirty"] else ""
     parts = [
-        f"{made['date']} UTC, commit {made['commit'][:12]}{' with changes' if made['dirty'] else ''}",
+        f"{made['date']} UTC, commit {made['commit'][:12]}{changed}",
         f"{made['cpu']}, {made['cores']} cores, {device['threads']} threads",
         *([device["name"]] if device["kind"] != "cpu" else []),
         ", ".join(f"{name} {versions[name]}" for name in ("python", "torch", "timm", "numpy")),
-        f"load {made['load']:g}" + (" (**busy: no final figures**)" if load > QUIET else ""),
+        f"load {made['load']:g}"
+        + (" (**busy: no final figures**)" if made["load"] > QUIET else ""),
     ]
     return "; ".join(parts) + ".\n"
 

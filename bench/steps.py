@@ -3,7 +3,8 @@
 Steps are those of the training loop on images of noise; passes for attention maps, evaluations
 and checkpoints are left out. FLOPs are the model's (two per multiply-accumulate, forward and
 backward), counted on shapes. ``peak`` is the device's in bfloat16 by its maker's data sheet, or
---peak; without one there is no share. Launches and waits for the device need CUDA.
+--peak; without one there is no share. Launches and waits for the device need CUDA; --fake counts
+them on a CUDA device that does not exist, at the paper's size (a lower bound, see its tests).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import torch
 
-from bench import _loop, _modes, _peaks
+from bench import _fake, _loop, _modes, _peaks
 from bench._stages import Kind, kinds
 from harness import provenance
 from harness.cost.count import UncountedError
@@ -32,6 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=_one, default=3, metavar="N", help="that are timed")
     parser.add_argument("--batch", type=_two, metavar="N", help="largest batch (the recipe's)")
     parser.add_argument("--peak", type=float, metavar="TFLOPS", help="of the device, in bfloat16")
+    parser.add_argument("--fake", action="store_true", help="also count launches without a device")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="CUDA if there is one")
 
 
@@ -60,8 +62,11 @@ def measure(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
         most=args.batch,
         mode=args.mode,
     )
-    for kind in chosen(args.only):
-        yield of(kind, size, None if args.peak is None else args.peak * 1e12)
+    selected = chosen(args.only)
+    imagined = _fake.counted([kind.name for kind in selected]) if args.fake else {}
+    for kind in selected:
+        found = of(kind, size, None if args.peak is None else args.peak * 1e12)
+        yield {**found, **imagined.get(kind.name, {})}
 
 
 def chosen(names: str | None) -> tuple[Kind, ...]:
