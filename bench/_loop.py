@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from bench import _modes
@@ -151,9 +152,7 @@ class Clock:
         self.epochs.append(self._now() - self._begin)
         if self._profile is not None:
             self._profile.stop()
-            self.counts = per_step(
-                (event.name, event.time_range.start) for event in self._profile.events()
-            )
+            self.counts = per_step(events_of(self._profile))
             self._profile = None
         elif self.profiles(epoch + 1) and epoch + 1 < epochs:
             self._profile = profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA])
@@ -207,6 +206,18 @@ class Clock:
 LAUNCH = re.compile(r"cu(da)?Launch(Cooperative)?Kernel")
 COPY = re.compile(r"cu(da)?Mem(cpy|set)")
 SYNC = re.compile(r"cu(da)?(Stream|Device|Event|Ctx)Synchronize|cudaMemcpy$")
+
+
+def events_of(profiled: profile) -> list[tuple[str, float]]:
+    """Return names and beginnings of what a profile saw on the host, calls to CUDA included.
+
+    Kineto repeats annotations such as ``MARK`` on the device's time line; these are left out.
+    """
+    return [
+        (event.name, event.time_range.start)
+        for event in profiled.events()
+        if event.device_type == DeviceType.CPU
+    ]
 
 
 def per_step(events: Iterable[tuple[str, float]]) -> dict[str, float]:

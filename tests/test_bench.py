@@ -84,6 +84,21 @@ def test_calls_to_cuda_are_counted_between_the_first_and_the_last_step() -> None
     }
 
 
+def test_a_profile_has_the_beginnings_of_steps() -> None:
+    clock = _loop.Clock(_loop.Size(profile=profiles.SMOKE, device=torch.device("cpu")))
+    clock.start()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiled:
+        for _ in range(3):
+            for name in _loop.MAKING:
+                with clock.making(name):
+                    torch.ones(2) + 1
+    events = _loop.events_of(profiled)
+    marks = [begin for name, begin in events if name == _loop.MARK]
+    assert len(marks) == 3 and marks == sorted(set(marks))
+    assert sum(name == "aten::add" for name, _ in events) == 3 * len(_loop.MAKING)
+    assert set(_loop.per_step(events).values()) == {0.0}
+
+
 def test_a_kind_of_stage_is_timed_without_passes_for_maps() -> None:
     size = _loop.Size(profile=profiles.SMOKE, device=torch.device("cpu"), steps=2, epochs=2, most=8)
     (kind,) = steps.chosen("msmae-described")
