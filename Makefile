@@ -24,7 +24,7 @@ help:
 	@echo "make test    lint, type-check and test everything"
 	@echo "make quick   the tests that take seconds; under two minutes in all"
 	@echo "make lint    ruff and mypy --strict"
-	@echo "make bench   paired speed benchmarks"
+	@echo "make bench   paired speed benchmarks, an hour or more (docs/bench.md)"
 	@echo "make fuzz    ten minutes of damaged and hostile inputs; FUZZ_SECONDS=60 for one minute"
 	@echo "make survive kills, faults, flips and races, all of them (an hour)"
 	@echo "make install-matrix  real environments that lack packages; MATRIX=light for one of them"

@@ -103,8 +103,11 @@ class Captured:
     def __call__(self, batch: Batch, at: StepContext) -> Mapping[str, Tensor]:
         """Train on one batch; see ``Step``."""
         rate = learning_rate(self._eager.recipe, at.time)
-        kind = None if self._gave_up else self._eager.task.step_kind(at)
+        if self._gave_up:
+            return self._launched(batch, at)
+        kind = self._eager.task.step_kind(at)
         if kind is None:
+            self._give_up("the numbers in its operations change from step to step")
             return self._launched(batch, at)
         # What a step draws from its weights' maps is drawn before it, as for micro-batches.
         batch = backward.with_draws(self._eager.task, batch, at)
@@ -119,8 +122,7 @@ class Captured:
         try:
             losses = self._recordings.run(kind, batch, whole, self._eager.parameters)
         except CannotCapture as reason:
-            self._tell(f"steps are not captured, but launched one by one: {reason}")
-            self._give_up()
+            self._give_up(str(reason))
             return self._launched(batch, at)
         if not self._rates.on_device:
             # The gradients stay: the next replay writes them anew.
@@ -135,7 +137,9 @@ class Captured:
         self._eager.optimizer.step()
         return losses
 
-    def _give_up(self) -> None:
+    def _give_up(self, reason: str) -> None:
+        """Launch all further steps one by one."""
+        self._tell(f"steps are not captured, but launched one by one: {reason}")
         self._gave_up = True
         self._recordings.clear(self._eager.parameters)
 

@@ -238,12 +238,23 @@ def test_what_cannot_be_is_told_and_eager(
 
 def test_tasks_whose_steps_have_changing_numbers_are_not_recorded() -> None:
     cuda: Any = _Cuda
-    for name in ("mocov3", "finetune-own-mae"):
-        with seed.third_party("steps", name):
-            task = KINDS[name].stage.method.build(tiny.dataset(), tiny.ENCODERS)
-        assert "does not say that its steps can be recorded" in str(
-            steps.obstacle("captured", task, cuda, None)
-        )
+    with seed.third_party("steps", "build"):
+        task = KINDS["mocov3"].stage.method.build(tiny.dataset(), tiny.ENCODERS)
+    reason = str(steps.obstacle("captured", task, cuda, None))
+    assert "does not say that its steps can be recorded" in reason
+
+
+def test_mixed_images_are_told_to_be_launched_one_by_one(
+    tmp_path: Path, on_the_cpu: list[Replayed]
+) -> None:
+    told: list[str] = []
+    job = _job("finetune-own-mae", tmp_path / "a", steps="captured", tell=told.append)
+    assert _trained(job)[0] == _trained(_job("finetune-own-mae", tmp_path / "b"))[0]
+    assert told == [
+        "steps are not captured, but launched one by one: the numbers in its operations change"
+        " from step to step"
+    ]
+    assert on_the_cpu == []
 
 
 def test_the_rates_of_recorded_steps_are_one_tensor() -> None:
