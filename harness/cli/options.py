@@ -6,12 +6,13 @@ import argparse
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from harness.cli.starting import add_init
 from harness.plan.settings import MOST_JOBS, MOST_SEEDS, folder_of
 from harness.ranges import said
 from harness.spec.dataset import PARTS
+from harness.store.result import Steps
 
 if TYPE_CHECKING:
     from harness.report.table_style import TableStyle
@@ -180,6 +181,23 @@ def add_execution(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="evaluate every Nth epoch, and the last one (default: the profile's, 10 under paper,"
         " else 1; --rule best and pruners evaluate every epoch)",
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--steps",
+        choices=get_args(Steps),
+        default="eager",
+        help="how a step's operations reach a GPU: one by one (eager, default), joined by"
+        " torch.compile (compiled; also on a CPU), as one CUDA graph (captured), or as"
+        " --deterministic",
+    )
+    how.add_argument(
+        "--deterministic",
+        dest="steps",
+        action="store_const",
+        const="deterministic",
+        help="on a GPU only kernels that add up in one order, where there are such ones; slower"
+        " (`python -m bench gpu` measures it). A CPU's numbers are deterministic without it",
     )
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument(

@@ -31,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
     execution = ExecutionOptions(
         micro_batch=args.micro_batch,
         evaluate_every=args.evaluate_every,
+        steps=args.steps,
         keep=args.keep,
         command=resuming_command(args),
     )

@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
         timeout=args.timeout,
         micro_batch=args.micro_batch,
         evaluate_every=args.evaluate_every,
+        steps=args.steps,
         track=args.track == "on",
         launch=launch,
         pages=pages,

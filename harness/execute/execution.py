@@ -14,6 +14,7 @@ from harness.plan.options import Options
 from harness.plan.plan import Plan
 from harness.ranges import AnyCount
 from harness.store.record import Records
+from harness.store.result import Steps
 from harness.wording import counted
 
 
@@ -26,6 +27,7 @@ class ExecutionOptions:
             divided only if a GPU's memory is too small.
         evaluate_every: epochs from one evaluation to the next; None for the profile's. A table of
             best epochs needs 1.
+        steps: how the operations of a step reach the device, see ``harness.train.steps``.
         failed: digests by key of the failed records that are trained again; None for all that
             exist at the start.
         stop: ends the training early when it is set.
@@ -37,6 +39,7 @@ class ExecutionOptions:
 
     micro_batch: AnyCount | None = None
     evaluate_every: AnyCount | None = None
+    steps: Steps = "eager"
     failed: Mapping[str, str] | None = None
     stop: Stop = field(default_factory=Stop)
     keep: tuple[Literal["maps"], ...] = ()

@@ -11,11 +11,22 @@ from harness.data.prepared import read_manifest
 from harness.plan.options import Options
 from harness.plan.plan import StageRun
 from harness.spec.run import sources
-from harness.store.result import Device, Provenance
+from harness.store.result import Device, Provenance, Steps
 
 
-def provenance_of(step: StageRun, options: Options, device: torch.device) -> Provenance:
-    """Return the provenance of a training that is about to start, with 0 seconds."""
+def provenance_of(
+    step: StageRun, options: Options, device: torch.device, steps: Steps = "eager"
+) -> Provenance:
+    """Return the provenance of a training that is about to start, with 0 seconds.
+
+    Args:
+        step: the stage.
+        options: of the plan.
+        device: that trains.
+        steps: how its steps are to run.
+    """
+    # A CPU's eager steps are deterministic.
+    plain = ("eager", "deterministic") if device.type == "cpu" else ("eager",)
     commit, dirty = provenance.commit()
     manifest = read_manifest(options.data, step.run.dataset)
     return Provenance(
@@ -23,7 +34,7 @@ def provenance_of(step: StageRun, options: Options, device: torch.device) -> Pro
         dirty=dirty,
         sources=sources(step.run, step.num_stages),
         versions=provenance.versions(),
-        device=Device(**provenance.device_facts(device)),
+        device=Device(**provenance.device_facts(device), steps=None if steps in plain else steps),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=0.0,
         stored_size=None if manifest is None else manifest.size,

@@ -87,6 +87,7 @@ class Trainer:
         self._stores: dict[str, Store] = {}
         self._loaded: tuple[str, tuple[Images, Images, Images]] | None = None
         self._task_type: type[Task] | None = None
+        self._eager = False
 
     def train(self, step: StageRun, progress: Progress, claim: Claim | None = None) -> Record:
         """Train a stage whose predecessors are done, and write its record, also if it fails.
@@ -107,7 +108,7 @@ class Trainer:
         """
         begin = time.monotonic()
         # Before the training: a source file that is edited meanwhile is not the one that runs.
-        initial = provenance_of(step, self.options, self.device)
+        initial = provenance_of(step, self.options, self.device, self.execution.steps)
         epochs = step.stage.recipe.epochs
         heartbeat = Heartbeat(self.options.runs, step.key, step.title, epochs, claim)
         owned = failures.packages_of(step)
@@ -118,7 +119,7 @@ class Trainer:
         result: Result | None = None
         measured = _Measured()
         failed: Failure | None = None
-        self._task_type = None
+        self._task_type, self._eager = None, False
         with heartbeat, surroundings.kept(), leaving.refused(owned), output.watching():
             try:
                 data = self._data(step.run)
@@ -137,6 +138,7 @@ class Trainer:
             result=result,
             provenance=replace(
                 initial,
+                device=replace(initial.device, steps=None) if self._eager else initial.device,
                 seconds=round(seconds, 3),
                 micro_batch=measured.micro_batch,
                 peak_bytes=measured.peak_bytes,
@@ -259,6 +261,12 @@ class Trainer:
         evaluator = evaluator_for(task, reported, selected_on)
         for remark in task.remarks:
             reporter.line(remark)
+
+        def eager(line: str) -> None:
+            """Note that steps are not what was asked for."""
+            self._eager = True
+            reporter.line(line)
+
         history = fit(
             Job(
                 task=task,
@@ -271,6 +279,8 @@ class Trainer:
                 watch=self._watch(step, task, train, reporter),
                 micro_batch=size,
                 stop=self.execution.stop,
+                steps=self.execution.steps,
+                tell=eager,
             )
         )
         handed.check()

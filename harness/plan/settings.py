@@ -24,7 +24,7 @@ from harness.spec.dataset import Split
 from harness.spec.profile import Profile
 from harness.spec.table import Table
 from harness.spec.weights import Weights
-from harness.store.result import Rule
+from harness.store.result import Rule, Steps
 
 MOST_SEEDS = 1000
 """Seeds that one command can name."""
@@ -54,6 +54,7 @@ class Settings:
         launcher: how work is started; None for the default.
         micro_batch: images of a part of a batch; None for whole batches.
         evaluate_every: epochs from one evaluation to the next; None for the profile's.
+        steps: how the operations of a step reach the device, see ``harness.train.steps``.
         track: whether MLflow is told; None for the default of the command.
         keep: what is kept for figures.
         name: of the written files.
@@ -77,6 +78,7 @@ class Settings:
     launcher: str | None = None
     micro_batch: Annotated[int, Meta(ge=1, le=2**20)] | None = None
     evaluate_every: Annotated[int, Meta(ge=1, le=2**20)] | None = None
+    steps: Steps = "eager"
     track: Literal["on", "off"] | None = None
     keep: tuple[str, ...] | None = None
     name: str | None = None

@@ -58,6 +58,7 @@ class Given(TypedDict, total=False):
     launcher: str
     micro_batch: int
     evaluate_every: int
+    steps: str
     track: str
     keep: Names
     name: str
@@ -194,6 +195,7 @@ def training_of(
         execution=ExecutionOptions(
             micro_batch=settled.micro_batch,
             evaluate_every=settled.evaluate_every,
+            steps=settled.steps,
             keep=keep,
             stop=stop,
             command=again,

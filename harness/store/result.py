@@ -139,6 +139,10 @@ class Result:
     predictions: str | None = None
 
 
+Steps = Literal["eager", "compiled", "captured", "deterministic"]
+"""How the operations of a training step reach a device, see ``harness.train.steps``."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Device:
     """The device of a training.
@@ -147,11 +151,13 @@ class Device:
         kind: "cpu" or "cuda".
         name: of the processor's model.
         threads: CPU threads in use.
+        steps: how steps ran; None for eager ones.
     """
 
     kind: str
     name: str
     threads: Count
+    steps: Steps | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

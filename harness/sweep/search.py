@@ -23,6 +23,7 @@ from harness.plan.override import SWAP
 from harness.provenance import choose_device
 from harness.spec.space import Value
 from harness.spec.sweep import Sweep
+from harness.store.result import Steps
 from harness.sweep import design as study_design
 from harness.sweep import publish
 from harness.sweep.design import Design, SearchOptions
@@ -48,6 +49,7 @@ class SweepRequest:
         timeout: seconds after which no trial is started; None for no limit.
         micro_batch: see ``ExecutionOptions``.
         evaluate_every: see ``ExecutionOptions``; a study that prunes evaluates every epoch.
+        steps: see ``ExecutionOptions``.
         track: whether trials are copied to MLflow.
         launch: how the work is started.
         pages: how reports are written.
@@ -60,6 +62,7 @@ class SweepRequest:
     timeout: float | None
     micro_batch: int | None
     evaluate_every: int | None
+    steps: Steps
     track: bool
     launch: LaunchOptions
     pages: PageOptions
@@ -206,6 +209,7 @@ def _search_all(
     execution = ExecutionOptions(
         micro_batch=request.micro_batch,
         evaluate_every=of_pruned(request.evaluate_every, [study.pruner for study in studies]),
+        steps=request.steps,
         stop=stop,
         command=request.command,
     )

@@ -20,6 +20,7 @@ from harness.augment.view import Evaluation
 from harness.interrupt import Stop
 from harness.spec.recipe import Recipe
 from harness.store.checkpoint import Checkpoints
+from harness.store.result import Steps
 from harness.train import ahead, backward, shadow, steps
 from harness.train.ahead import Packed, packed
 from harness.train.backward import autocast
@@ -33,7 +34,7 @@ from harness.train.images import (
     epoch_order,
 )
 from harness.train.optimizer import build_optimizer
-from harness.train.steps import Eager, Step, Steps, captured
+from harness.train.steps import Eager, Step, captured
 from harness.train.task import Batch, StepContext, Task, states
 
 

@@ -3,27 +3,27 @@
 "eager" launches every kernel by itself. "compiled" joins the kernels of repeated blocks
 (``torch.compile``); sums are then taken in another order, so that numbers differ in their last
 digits. "captured" records forward and backward pass, clipping and AdamW's update as one CUDA graph
-and replays it: the same kernels, launched at once. A training goes on exactly as it would have
-within one setting; records say which it was.
+and replays it: the same kernels, launched at once. "deterministic" is eager with kernels that add
+up in one order, where a GPU has such ones. A training goes on exactly as it would have within one
+setting; records say which it was. On a CPU eager steps are deterministic.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from typing import Literal, Protocol, get_args
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from harness.spec.recipe import Recipe
+from harness.store.result import Steps
 from harness.train import backward, graphs, shadow
 from harness.train.graphs import CannotCapture, Recordings
 from harness.train.optimizer import Rates, learning_rate, set_learning_rate
 from harness.train.task import Batch, StepContext, Task
-
-Steps = Literal["eager", "compiled", "captured"]
-STEPS: tuple[Steps, ...] = get_args(Steps)
 
 Tell = Callable[[str], None]
 
@@ -153,6 +153,9 @@ def settled(
     asked: Steps, task: Task, device: torch.device, micro_batch: int | None, tell: Tell
 ) -> Steps:
     """Return how a training's steps run: as asked, or eager where that cannot be, which is told."""
+    if asked == "deterministic":
+        settle_kernels(device)
+        return asked
     reason = obstacle(asked, task, device, micro_batch)
     if reason is not None:
         tell(f"steps are not {asked}, but launched one by one: {reason}")
@@ -162,7 +165,7 @@ def settled(
 
 def obstacle(steps: Steps, task: Task, device: torch.device, micro_batch: int | None) -> str | None:
     """Return why a training's steps can only be eager, in words; None where they need not be."""
-    if steps == "eager":
+    if steps in ("eager", "deterministic"):
         return None
     if micro_batch is not None:
         return "the batch is divided into micro-batches"
@@ -175,6 +178,19 @@ def obstacle(steps: Steps, task: Task, device: torch.device, micro_batch: int | 
     if not blocks_of(task):
         return f"{type(task).__name__} has no repeated blocks"
     return _no_compiler(device)
+
+
+def settle_kernels(device: torch.device) -> None:
+    """Let a GPU's libraries choose kernels that add up in one order; torch warns of the others.
+
+    It is a state of the process, which the end of the stage puts back.
+    """
+    if device.type == "cuda":
+        # cuBLAS reads it when it is used first.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(mode=True, warn_only=True)
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.benchmark = False
 
 
 def _no_compiler(device: torch.device) -> str | None:

@@ -87,6 +87,7 @@ FITTING = {
     "--launcher": ("here", "local"),
     "--micro-batch": ("1", "64"),
     "--evaluate-every": ("1", "3"),
+    "--steps": ("eager", "captured"),
     "--track": ("off",),
     "--format": ("md", "csv,json"),
     "--out": ("out", "file", "file/below"),

@@ -38,6 +38,7 @@ ANY = st.builds(
     jobs=st.integers(1, 1024),
     micro_batch=st.none() | st.integers(1, 2**20),
     evaluate_every=st.none() | st.integers(1, 2**20),
+    steps=st.sampled_from(["eager", "compiled", "captured", "deterministic"]),
     track=st.sampled_from([None, "on", "off"]),
     name=st.none() | TEXTS,
     runs=st.none() | TEXTS,
@@ -64,6 +65,7 @@ PLAIN = st.text(st.sampled_from("ab-_.= 12"), min_size=1, max_size=6).map(lambda
         probes=st.booleans(),
         micro_batch=st.none() | st.integers(1, 99),
         evaluate_every=st.none() | st.integers(1, 99),
+        steps=st.sampled_from(["eager", "compiled", "captured", "deterministic"]),
     )
 )
 def test_words_are_parsed_as_the_same_settings(settings: Settings) -> None:
@@ -73,6 +75,7 @@ def test_words_are_parsed_as_the_same_settings(settings: Settings) -> None:
     assert tuple(args.set) == settings.set
     assert args.margins == settings.margins
     assert (args.probes, args.micro_batch) == (settings.probes, settings.micro_batch)
+    assert args.steps == settings.steps
 
 
 @pytest.mark.parametrize(
