@@ -20,7 +20,6 @@ from bench import (
     _plain,
     _record,
     _whole,
-    growth,
     render,
     steps,
     versus,
@@ -29,15 +28,6 @@ from harness.errors import UserError
 from harness.methods.baselines.mae import MAE
 from harness.spec import profiles
 from tests import tiny
-
-
-@pytest.mark.slow
-def test_growth_measures_a_command_on_a_small_store() -> None:
-    found = {one["what"]: one for one in growth.measured(1, ("plan",))}
-    assert list(found) == ["plan"]
-    assert all(one["exit"] == 0 and one["cpu_seconds"] > 0 for one in found.values())
-    assert all(one["records"] > 0 and one["peak_mib"] > 0 for one in found.values())
-    json.dumps(found, allow_nan=False)
 
 
 @pytest.mark.parametrize(

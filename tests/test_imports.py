@@ -76,6 +76,7 @@ SET_FROM_OUTSIDE = {
     ("harness/cli/verdict.py", "parser.description"),
     ("harness/sources/user_files.py", "package.__path__"),
     ("harness/sources/user_files.py", "spec.submodule_search_locations"),
+    ("harness/stats/paired.py", "rng.bit_generator.state"),
     ("harness/sweep/study.py", "self.study.sampler"),
     # Put back as they were before a user's code ran; ``os._exit`` is refused to it meanwhile.
     *(("harness/surroundings.py", f"sys.{name}") for name in ("stdin", "stdout", "stderr")),

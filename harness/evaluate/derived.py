@@ -6,6 +6,7 @@ No training imports this module, so that a change of it leaves all records as th
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,12 +41,14 @@ def ece(probabilities: np.ndarray, labels: np.ndarray) -> float:
     ECE = sum over the bins of (images in the bin / n) |accuracy - mean confidence| (Guo et al.
     2017, eq. 3). It depends on the number of bins, which a table has to state.
     """
-    bins = reliability(probabilities, labels)
-    total = sum(b.count for b in bins)
+    bins = _filled(probabilities, labels, BINS)
+    total = sum(count for count, _, _ in bins)
     return math.fsum(
-        b.count / total * abs(b.accuracy - b.confidence)
-        for b in bins
-        if b.accuracy is not None and b.confidence is not None
+        [
+            count / total * abs(accuracy - confidence)
+            for count, confidence, accuracy in bins
+            if accuracy is not None and confidence is not None
+        ]
     )
 
 
@@ -105,35 +108,44 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS)
         labels: (n,).
         bins: number of bins.
     """
+    edges = _edges(bins).tolist()
+    filled = _filled(probabilities, labels, bins)
+    return tuple(
+        Bin(low=low, high=high, count=count, confidence=confidence, accuracy=accuracy)
+        for low, high, (count, confidence, accuracy) in zip(
+            edges[:-1], edges[1:], filled, strict=True
+        )
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _edges(bins: int) -> np.ndarray:
+    return np.linspace(0.0, 1.0, bins + 1)
+
+
+def _filled(
+    probabilities: np.ndarray, labels: np.ndarray, bins: int
+) -> list[tuple[int, float | None, float | None]]:
+    """Return the count, mean confidence and accuracy of each bin, see ``Bin``."""
     metrics.confusion(probabilities, labels)  # refuses what does not fit
     # In float64: a mean of float32 values would depend on the order of the images.
     confidence = np.asarray(probabilities).max(axis=1).astype(np.float64)
     correct = np.asarray(probabilities).argmax(axis=1) == np.asarray(labels)
-    edges = np.linspace(0.0, 1.0, bins + 1)
-    index = np.searchsorted(edges[1:-1], confidence)  # left: an edge belongs to the bin below it
+    index = np.searchsorted(
+        _edges(bins)[1:-1], confidence
+    )  # left: an edge belongs to the bin below it
     order = np.argsort(index, kind="stable")
     counts = np.bincount(index, minlength=bins)
     rights = np.bincount(index, weights=correct, minlength=bins)
     ends = np.cumsum(counts).tolist()
     sorted_confidence = confidence[order].tolist()
-    return tuple(
-        Bin(
-            low=low,
-            high=high,
-            count=count,
-            # Rounded once, so that the mean does not depend on the order of the images.
-            confidence=math.fsum(sorted_confidence[end - count : end]) / count if count else None,
-            accuracy=int(right) / count if count else None,
-        )
-        for low, high, count, right, end in zip(
-            edges[:-1].tolist(),
-            edges[1:].tolist(),
-            counts.tolist(),
-            rights.tolist(),
-            ends,
-            strict=True,
-        )
-    )
+    return [
+        # The mean is rounded once, so that it does not depend on the order of the images.
+        (count, math.fsum(sorted_confidence[end - count : end]) / count, int(right) / count)
+        if count
+        else (0, None, None)
+        for count, right, end in zip(counts.tolist(), rights.tolist(), ends, strict=True)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 from harness import ranges
@@ -21,6 +22,7 @@ from harness.plan.columns import ColumnPlan, resolve_columns
 from harness.plan.options import Options
 from harness.plan.starts import StartedRow
 from harness.sources.same_names import check_names
+from harness.spec.described import OncePerObject
 from harness.spec.profile import Profile, Scale
 from harness.spec.recipe import Checked, Continues, Stage, backbone_of, masks_needed_by
 from harness.spec.run import Run, stage_title
@@ -111,17 +113,22 @@ class Plan:
         start = None if self.options.init is None else starts.find(self.options.init)
         return (*self.options.overrides, *([] if start is None else [start.text]))
 
-    @property
+    @cached_property
     def stage_runs(self) -> tuple[StageRun, ...]:
         """The unique stages, each after the stages that it starts from."""
-        unique: dict[str, StageRun] = {}
+        first: dict[str, tuple[Run, int]] = {}
         rows: dict[str, dict[str, None]] = {}
         for cell_run in self.cell_runs:
-            for num_stages in range(1, len(cell_run.run.stages) + 1):
-                key = cell_run.run.key(num_stages)
-                unique.setdefault(key, StageRun(run=cell_run.run, num_stages=num_stages, key=key))
-                rows.setdefault(key, {})[cell_run.row.name] = None
-        return tuple(replace(step, rows=tuple(rows[key])) for key, step in unique.items())
+            run, name = cell_run.run, cell_run.row.name
+            for num_stages in range(1, len(run.stages) + 1):
+                key = run.key(num_stages)
+                if key not in first:
+                    first[key], rows[key] = (run, num_stages), {}
+                rows[key][name] = None
+        return tuple(
+            StageRun(run=run, num_stages=num_stages, key=key, rows=tuple(rows[key]))
+            for key, (run, num_stages) in first.items()
+        )
 
 
 def make(name: str, table: Table, options: Options) -> Plan:
@@ -156,6 +163,13 @@ def make_all(tables: Sequence[tuple[str, Table]], options: Options) -> tuple[Pla
     )
 
 
+_DEFINABLE: OncePerObject[str] = OncePerObject()
+_IN_RANGE: OncePerObject[None] = OncePerObject()
+_SCALED: OncePerObject[Stage] = OncePerObject()
+"""Stages that were checked, and those that a scale makes of them: every data set, split and seed
+has the same."""
+
+
 def _check_definable(row: Row) -> None:
     """Refuse settings that cannot be part of a key.
 
@@ -164,7 +178,7 @@ def _check_definable(row: Row) -> None:
     """
     for stage in (*row.chain(), *row.finetunes.values()):
         try:
-            canonical([stage.method, stage.recipe])
+            _DEFINABLE.of(stage, make=partial(canonical, [stage.method, stage.recipe]))
         except (TypeError, ValueError) as error:
             raise UserError(
                 f"Row {row.name!r}, {stage.phase}: {error}; settings are numbers, texts, True,"
@@ -190,7 +204,7 @@ def resolve(
         for stage in chain:
             # Shipped settings have checked themselves; those of a plug-in may not have.
             with within(f"Row {row.name!r}, {stage.phase}"):
-                ranges.check_all(stage)
+                _IN_RANGE.of(stage, make=partial(ranges.check_all, stage))
     return changed
 
 
@@ -203,6 +217,13 @@ def _scaled(row: Row, stage: Stage, profile: Profile) -> Stage:
 def _at_scale(row: Row, stage: Stage, profile: Profile) -> Stage:
     scale: Scale = getattr(profile, stage.phase)
     usual = row.usual_batch.get(stage.phase)
+    if type(profile) is not Profile:
+        return _scaled_anew(stage, profile, scale, usual)
+    make = partial(_scaled_anew, stage, profile, scale, usual)
+    return _SCALED.of(stage, scale, usual, make=make)[0]
+
+
+def _scaled_anew(stage: Stage, profile: Profile, scale: Scale, usual: int | None) -> Stage:
     if usual and scale.batch_size:
         cap = max(1, round(scale.batch_size * stage.recipe.batch_size / usual))
         changes: dict[str, Any] = {stage.phase: replace(scale, batch_size=cap)}

@@ -15,10 +15,10 @@ from harness.errors import Damaged
 from harness.evaluate import registry
 from harness.plan.columns import ColumnPlan
 from harness.plan.plan import CellRun, Plan
+from harness.plan.stale import Digests
 from harness.report import division
 from harness.report.measure import Measurements
 from harness.report.values import ColumnContext, Context, Entry
-from harness.spec.run import sources
 from harness.store.record import Records
 from harness.store.result import Rule
 
@@ -40,24 +40,6 @@ def entries(plan: Plan, records: Records | None = None) -> tuple[Entry, ...]:
         _entry(cell_run, records, plan.options.rule, measurements, digests)
         for cell_run in plan.cell_runs
     )
-
-
-class Digests:
-    """The digests of the sources that act on the rows of one plan, each computed once.
-
-    They depend on a row's stages alone, not on data or seed.
-    """
-
-    def __init__(self) -> None:
-        """Begin without any."""
-        self._known: dict[tuple[str, int], str] = {}
-
-    def of(self, cell_run: CellRun, count: int) -> str:
-        """Return the digest of the sources of a run's first ``count`` stages."""
-        name = (cell_run.row.name, count)
-        if name not in self._known:
-            self._known[name] = sources(cell_run.run, count)
-        return self._known[name]
 
 
 def _entry(
@@ -114,7 +96,7 @@ def _is_stale(cell_run: CellRun, key: str, records: Records, digests: Digests) -
         record = records.read(key if count == len(run.stages) else run.key(count))
         if record is None or (count < len(run.stages) and record.provenance.attempts is None):
             continue  # the digest of the last stage is of the sources of the whole chain
-        if not record.provenance.made_by(digests.of(cell_run, count)):
+        if not record.provenance.made_by(digests.of(run, count)):
             return True
     return False
 

@@ -19,6 +19,7 @@ from harness.plan.columns import ColumnPlan
 from harness.plan.plan import Plan
 from harness.report.measure import Measurements
 from harness.report.values import Grid
+from harness.spec.quantity import Metric
 from harness.store import compact
 from harness.store.compact import KeptImages, KeptRecord, KeptResult, KeptTable, Line
 from harness.store.made import Made
@@ -108,7 +109,7 @@ def _records(plan: Plan) -> Iterator[Line]:
     columns = {column.column.name: column for column in plan.columns}
     groups: dict[str, Groups] = {}
     images: dict[str, KeptImages] = {}
-    known = _Images()
+    known, computed = _Images(), _Computed(measurements)
     seen: set[str] = set()
     for cell_run in plan.cell_runs:
         key = cell_run.run.key()
@@ -120,7 +121,7 @@ def _records(plan: Plan) -> Iterator[Line]:
         if column.used.name not in groups:
             groups[column.used.name] = _groups(plan, column)
         kept, shown = _with_images(record, measurements, known, groups[column.used.name])
-        yield kept
+        yield kept if shown is None else replace(kept, computed=computed.of(record))
         if shown is not None:
             images[shown.key] = shown
     yield from images.values()
@@ -157,9 +158,7 @@ def _with_images(
     # Arrays that are absent, or of another type or shape than the evaluator writes.
     except (ValueError, TypeError, LookupError) as error:
         return replace(line, lacking=f"the predictions are of another kind: {error}"), None
-    computed = {rule: _computed(record, measurements, rule) for rule in RULES}
-    kept = computed if any(computed.values()) else None
-    return replace(line, images=images.key, computed=kept), images
+    return replace(line, images=images.key), images
 
 
 def _without_images(record: Record) -> KeptRecord:
@@ -232,16 +231,31 @@ def _measured(arrays: Arrays) -> dict[str, str]:
     }
 
 
-def _computed(record: Record, measurements: Measurements, rule: Rule) -> dict[str, float | None]:
-    """Return the metrics that a record lacks and its predictions give."""
-    evaluation = record.evaluation()
-    at = evaluation.at(rule)
-    if at is None:
-        return {}
-    lacking = [
-        metric
-        for metric in registry.known().values()
-        if registry.measures(metric, evaluation) and metric.name not in at.metrics
-    ]
-    values = {m.name: measurements.of(record, m, rule, None) for m in lacking}
-    return {name: v.value for name, v in values.items() if v.lacking is None}
+class _Computed:
+    """The metrics that records lack and their predictions give."""
+
+    def __init__(self, measurements: Measurements) -> None:
+        self._measurements = measurements
+        self._metrics = tuple(registry.known().values())
+        # By whether masks were evaluated, and what a record has: most have the same.
+        self._lacking: dict[tuple[bool, frozenset[str]], tuple[Metric, ...]] = {}
+
+    def of(self, record: Record) -> dict[Rule, dict[str, float | None]] | None:
+        """Return them by rule and name; None where there are none."""
+        computed = {rule: self._at(record, rule) for rule in RULES}
+        return computed if any(computed.values()) else None
+
+    def _at(self, record: Record, rule: Rule) -> dict[str, float | None]:
+        evaluation = record.evaluation()
+        at = evaluation.at(rule)
+        if at is None:
+            return {}
+        has = (evaluation.of_masks, frozenset(at.metrics))
+        if has not in self._lacking:
+            self._lacking[has] = tuple(
+                metric
+                for metric in self._metrics
+                if registry.measures(metric, evaluation) and metric.name not in has[1]
+            )
+        values = {m.name: self._measurements.of(record, m, rule, None) for m in self._lacking[has]}
+        return {name: v.value for name, v in values.items() if v.lacking is None}

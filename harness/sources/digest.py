@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType
 
+import harness
 from harness.sources.definitions import class_pieces, parse
 from harness.sources.modules import Lookup, Place, file_of, house, is_house_module, user_place
 from harness.sources.reach import Graph
@@ -56,6 +57,18 @@ _KNOWN: dict[tuple[tuple[_Start, ...], tuple[str, ...]], tuple[Lookup, str]] = {
 """Computed digests by their start; each is valid while the files that were read are unchanged."""
 
 
+_LOOKUPS: dict[tuple[str | None, frozenset[str]], Lookup] = {}
+"""Queries shared by digests, by this project's place and the packages that are followed."""
+
+
+def _lookup(own: frozenset[str]) -> Lookup:
+    """Return queries whose results still hold; the digests of a table's rows share most of them."""
+    name = (harness.__file__, own)
+    if name not in _LOOKUPS or not _LOOKUPS[name].unchanged():
+        _LOOKUPS[name] = Lookup(own)
+    return _LOOKUPS[name]
+
+
 def digest_of(kinds: Iterable[type], further: tuple[str, ...] = ()) -> str:
     """Return the SHA-256 of the source code that affects stages with settings of given types.
 
@@ -68,7 +81,7 @@ def digest_of(kinds: Iterable[type], further: tuple[str, ...] = ()) -> str:
     previous = _KNOWN.get((starts, further))
     if previous is not None and previous[0].unchanged():
         return previous[1]
-    lookup = Lookup(frozenset(_top_package(kind) for kind in types))
+    lookup = _lookup(frozenset(_top_package(kind) for kind in types))
     graph = Graph(lookup, _THIS)
     for root in (*ROOTS, *further):
         graph.import_(house(root))

@@ -11,6 +11,7 @@ import sysconfig
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import harness
 from harness.sources.user_errors import HOUSE
@@ -47,11 +48,13 @@ class Lookup:
 
     Attributes:
         answers: the result of every query made, by function and argument.
+        written: what ``reach.Graph`` made of statements of this project with these results.
     """
 
     def __init__(self, own: frozenset[str]) -> None:
         """Start without results; packages named in ``own`` are followed even if installed."""
         self.answers: dict[tuple[Callable[..., object], object], object] = {}
+        self.written: dict[tuple[Path, int], Any] = {}
         self._own = own
         self._chains: dict[tuple[Place, int, str], tuple[Place, ...]] = {}
         self._submodules: dict[tuple[Place, str], Place | None] = {}

@@ -25,12 +25,14 @@ class _Text:
     Attributes:
         text: its text, names replaced by what they refer to.
         targets: the nodes that it refers to, in the order of the text.
+        imports: the modules that are imported where it is executed.
         ordered: whether its position in its module matters.
         counts: whether it is part of the digest.
     """
 
     text: str
     targets: tuple[Node, ...] = ()
+    imports: tuple[Place, ...] = ()
     ordered: bool = False
     counts: bool = True
 
@@ -95,7 +97,7 @@ class Graph:
         if place is not None:
             self.import_(place)
         node = (place.file if place else Path(), -2 - len(self._nodes))
-        self._nodes[node] = self._write(place, pieces)
+        self._nodes[node] = self._reached(self._write(place, pieces))
 
     def digest(self) -> str:
         """Return the SHA-256 of all statements that are reached."""
@@ -122,15 +124,34 @@ class Graph:
 
     def _expand(self, node: Node) -> _Text:
         """Return a node's text and queue the nodes that it refers to."""
-        file, index = node
-        place = self._places[file]
+        place = self._places[node[0]]
         self.import_(place)
+        if not place.house or self._names_only:
+            return self._reached(self._written(place, node[1]))
+        # What a statement of this project refers to does not depend on where the digest starts.
+        if node not in self._lookup.written:
+            written = self._written(place, node[1])
+            places = {target[0]: self._places[target[0]] for target in written.targets}
+            self._lookup.written[node] = written, tuple(places.values())
+        known, places_of_targets = self._lookup.written[node]
+        for target in places_of_targets:
+            self._places.setdefault(target.file, target)
+        return self._reached(known)
+
+    def _reached(self, written: _Text) -> _Text:
+        """Queue the nodes that a text refers to, import the modules that it imports; return it."""
+        for imported in written.imports:
+            self.import_(imported)
+        self._queue += written.targets
+        return written
+
+    def _written(self, place: Place, index: int) -> _Text:
         module = self._module(place)
         counts = not self._is_leaf(place)
         if index == WHOLE:
-            nodes = [(file, i) for i, s in enumerate(module.statements) if not s.passive]
-            self._queue += nodes
-            return _Text(text="module", targets=tuple(nodes), counts=False)
+            statements = enumerate(module.statements)
+            nodes = tuple((place.file, i) for i, s in statements if not s.passive)
+            return _Text(text="module", targets=nodes, counts=False)
         statement = module.statements[index]
         self._dynamic |= statement.dynamic and not place.house
         written = self._write(place, statement.pieces, follow=counts)
@@ -140,6 +161,7 @@ class Graph:
     def _write(self, place: Place | None, pieces: Sequence[Piece], *, follow: bool = True) -> _Text:
         texts: list[str] = []
         targets: list[Node] = []
+        imports: list[Place] = []
         for piece in pieces:
             if isinstance(piece, Use):
                 text, nodes = self._use(place, piece)
@@ -148,11 +170,9 @@ class Graph:
             elif isinstance(piece, str):
                 texts.append(piece)
             elif place is not None and follow:
-                for imported in self._executed(place, piece):
-                    self.import_(imported)
+                imports += self._executed(place, piece)
         targets = [target for target in targets if follow and target[0] != self._leave]
-        self._queue += targets
-        return _Text(text="".join(texts), targets=tuple(targets))
+        return _Text(text="".join(texts), targets=tuple(targets), imports=tuple(imports))
 
     def _is_leaf(self, place: Place) -> bool:
         """Whether a module is not followed: it is excluded, or only its names count."""

@@ -1,25 +1,54 @@
-"""The canonical text of stages, made once per stage object: the seeds of a row share it.
+"""What is computed from settings, once per object: the seeds of a row share its stages.
 
-A stage is known by its identity, not by being equal: 1, 1.0 and True are equal, and different
-settings. One that holds something that can be changed in place is described each time.
+Settings are known by their identity, not by being equal: 1, 1.0 and True are equal, and different
+settings. What holds something that can be changed in place is looked at each time.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Mapping
-from typing import Any
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
 
 from harness.canonical import canonical
 from harness.spec.recipe import Stage
 
-MOST = 4096
-"""Stages that are remembered; more are forgotten together."""
+T = TypeVar("T")
 
-_TEXTS: dict[tuple[int, int], tuple[object, object, str]] = {}
-"""Texts by the identities of a stage and of its backbone's size, which are held, so that no other
-object gets their identity."""
+MOST = 4096
+"""Values that are remembered; more are forgotten together."""
+
+
+class OncePerObject(Generic[T]):
+    """Values that depend on given settings objects alone; of constant ones each is made once."""
+
+    def __init__(self) -> None:
+        """Remember nothing yet."""
+        # The objects are held, so that no other gets their identity.
+        self._known: dict[tuple[int, ...], tuple[tuple[object, ...], T]] = {}
+
+    def of(self, *parts: object, make: Callable[[], T]) -> tuple[T, bool]:
+        """Return what ``make`` returns for these objects, and whether they are constant.
+
+        Args:
+            parts: all that the value depends on.
+            make: makes the value; if it raises, nothing is remembered.
+        """
+        identity = tuple(map(id, parts))
+        if (known := self._known.get(identity)) is not None:
+            return known[1], True
+        value = make()
+        if not all(map(_is_constant, parts)):
+            return value, False
+        if len(self._known) >= MOST:
+            self._known.clear()
+        self._known[identity] = (parts, value)
+        return value, True
+
+
+_TEXTS: OncePerObject[str] = OncePerObject()
+"""Texts of a stage and its backbone's size."""
 
 
 def stage_text(stage: Stage, size: object) -> tuple[str, bool]:
@@ -29,18 +58,14 @@ def stage_text(stage: Stage, size: object) -> tuple[str, bool]:
         stage: its method and recipe are described.
         size: of its backbone; None where it has none.
     """
-    identity = (id(stage), id(size))
-    if (known := _TEXTS.get(identity)) is not None:
-        return known[2], False
-    text = canonical(
-        {"phase": stage.phase, "method": stage.method, "recipe": stage.recipe, "backbone": size}
+    text, constant = _TEXTS.of(
+        stage,
+        size,
+        make=lambda: canonical(
+            {"phase": stage.phase, "method": stage.method, "recipe": stage.recipe, "backbone": size}
+        ),
     )
-    if not (_is_constant(stage) and _is_constant(size)):
-        return text, True
-    if len(_TEXTS) >= MOST:
-        _TEXTS.clear()
-    _TEXTS[identity] = (stage, size, text)
-    return text, False
+    return text, not constant
 
 
 def _is_constant(value: object) -> bool:
@@ -62,5 +87,20 @@ def composed(values: Mapping[str, Any], texts: Mapping[str, str]) -> str:
         values: the other fields.
         texts: canonical JSON texts by field.
     """
-    parts = {**{name: canonical(value) for name, value in values.items()}, **texts}
-    return "{" + ",".join(f"{json.dumps(name)}:{parts[name]}" for name in sorted(parts)) + "}"
+    parts = {**{name: _text(value) for name, value in values.items()}, **texts}
+    return "{" + ",".join([f"{_scalar(name)}:{parts[name]}" for name in sorted(parts)]) + "}"
+
+
+def _text(value: Any) -> str:
+    """Return ``canonical(value)``; that of the same plain values is made once."""
+    kind = type(value)
+    if kind in (str, int, type(None)):
+        return _scalar(value)
+    if kind is dict and all(type(name) is str for name in value):
+        return composed(value, {})
+    return canonical(value)
+
+
+@functools.lru_cache(maxsize=MOST, typed=True)
+def _scalar(value: str | int | None) -> str:
+    return canonical(value)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import math
+
 import numpy as np
 
 from harness.stats import resample
@@ -70,11 +73,66 @@ def sign_flip(
     reached = 0
     block = max(1, resample.BLOCK // len(sizes))
     for begin in range(0, rounds, block):
-        shape = (min(block, rounds - begin), len(sizes))
-        drawn = np.abs((2.0 * rng.binomial(numbers, 0.5, size=shape) - numbers) @ sizes)
+        signs = np.multiply(_heads(numbers, min(block, rounds - begin), rng), 2.0, dtype=np.float64)
+        signs -= numbers
+        drawn = np.abs(signs @ sizes)
         # Sums of floats in another order differ in the last places; those are ties.
         reached += int((drawn >= observed - 1e-9 * (sizes @ numbers)).sum())
     return (reached + 1) / (rounds + 1)
+
+
+FEW = 8
+"""Most coins of one size of which ``_heads`` counts heads by itself."""
+
+
+def _heads(numbers: np.ndarray, rounds: int, rng: np.random.Generator) -> np.ndarray:
+    """Return how many of some numbers of coins show heads, (rounds, len(numbers)).
+
+    They are the draws of ``rng.binomial(numbers, 0.5)``, and leave the generator where it does, in
+    a third of the time: that inverts the distribution from the start for each of them.
+    """
+    shape = (rounds, len(numbers))
+    most = int(numbers.max())
+    if most <= FEW:
+        before = rng.bit_generator.state
+        uniform = rng.random(shape)
+        ends = np.full((most + 1, len(numbers)), 2.0)  # above every uniform number
+        for column, number in enumerate(numbers.tolist()):
+            ends[: number + 1, column] = _ends(number)
+        heads = np.zeros(shape, np.uint8)
+        for end in ends[:most]:
+            heads += uniform > end
+        if not (uniform > ends[numbers, np.arange(len(numbers))]).any():
+            return heads
+        rng.bit_generator.state = before  # one was beyond the last end, and is drawn anew
+    return rng.binomial(numbers, 0.5, size=shape)
+
+
+@functools.cache
+def _ends(number: int) -> tuple[float, ...]:
+    """Return, for 0 to ``number`` heads, the largest uniform number that gives no more of them."""
+    ends = []
+    for heads in range(number + 1):
+        least, beyond = 0, 2**53  # uniform numbers are multiples of 2^-53 below 1
+        while beyond - least > 1:
+            middle = (least + beyond) // 2
+            fits = _inverted(middle * 2.0**-53, number) <= heads
+            least, beyond = (middle, beyond) if fits else (least, middle)
+        ends.append(least * 2.0**-53)
+    return tuple(ends)
+
+
+def _inverted(uniform: float, number: int) -> int:
+    """Return Binomial(number, 1/2) at a uniform number, rounded as numpy's inversion does it.
+
+    Source: ``random_binomial_inversion`` of numpy's ``distributions.c``.
+    """
+    heads, share = 0, math.exp(number * math.log(0.5))
+    while uniform > share and heads <= number:
+        heads += 1
+        uniform -= share
+        share = ((number - heads + 1) * 0.5 * share) / (heads * 0.5)
+    return heads
 
 
 def _alike(totals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -24,7 +24,7 @@ import numpy as np
 from harness import console, files
 from harness.canonical import short
 from harness.errors import Damaged
-from harness.store import decoding
+from harness.store import decoding, unchanged
 from harness.store.made import Made
 from harness.store.plain import plain
 from harness.store.result import Count, Evaluation, ParameterCount, Provenance, Rule
@@ -281,7 +281,17 @@ def read_file(path: Path) -> Archive:
         FileNotFoundError: there is no such file.
         Damaged: as by ``read``.
     """
-    return _archive(_unpacked(files.read_bytes(path), path))
+    if (known := _READ.get(path)) is not None:
+        return known
+    packed, signature = unchanged.read(path)
+    text = _unpacked(packed, path)
+    archive = _archive(text)
+    _READ.put(path, signature, archive, len(text))
+    return archive
+
+
+_READ: unchanged.Unchanged[Archive] = unchanged.Unchanged(LARGEST // 4)
+"""Files that are unchanged: a command asks for that of its folder several times."""
 
 
 def paths(folder: Path) -> list[Path]:

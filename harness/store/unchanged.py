@@ -109,6 +109,8 @@ def has_aside(path: Path) -> bool:
         try:
             before = path.parent.stat()
             names = tuple(p.name for p in path.parent.iterdir() if files.DAMAGED in p.name)
+        except FileNotFoundError:
+            return False  # no folder, no file in it
         except OSError:
             return True  # whoever looks closer says what is wrong
         settled = max(before.st_mtime, before.st_ctime) + SETTLED < time.time()

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import harness
-from harness.sources import definitions, user_files
+from harness.sources import definitions, digest, user_files
 from harness.sources.digest import definition_digest, digest_of
 
 Files = Mapping[str, str]
@@ -570,6 +570,29 @@ def test_a_second_digest_parses_nothing() -> None:
     before = definitions.parse.cache_info()
     digest_of([MSMAE])
     assert definitions.parse.cache_info() == before
+
+
+def test_digests_that_share_what_was_read_see_an_edit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one digest has made of the house is used by the next, unless a file has changed."""
+    _write(tmp_path, {**HOUSE_FILES, "harness/data/parts.py": "import harness.seed\n"})
+    _write(tmp_path, {"harness/seed.py": "WIDTH = 1\n"})
+    _write(tmp_path, {f"baselines/{n}.py": f"RATE = {n!r}\n" for n in ("one", "two")})
+    monkeypatch.setattr(harness, "__file__", str(tmp_path / "harness/__init__.py"))
+    one, two = (type("Mine", (), {"__module__": f"baselines.{name}"}) for name in ("one", "two"))
+
+    def anew(kind: type) -> str:
+        with monkeypatch.context() as patched:
+            patched.setattr(digest, "_KNOWN", {})
+            patched.setattr(digest, "_LOOKUPS", {})
+            return digest_of([kind])
+
+    first = digest_of([one])
+    assert (first, digest_of([two])) == (anew(one), anew(two))
+    _write(tmp_path, {"harness/seed.py": "WIDTH = 2\n"})
+    assert first != digest_of([one]) == anew(one)
+    assert digest_of([two]) == anew(two)
 
 
 def test_a_broken_helper_is_no_error(tmp_path: Path) -> None:

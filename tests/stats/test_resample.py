@@ -88,6 +88,27 @@ def test_sign_flips_count_all_assignments() -> None:
     assert paired.sign_flip(np.ones(40), None, _rng(), rounds=999) == 1 / 1000
 
 
+@pytest.mark.parametrize("most", [1, 3, 8, 9])
+def test_heads_are_the_bits_of_numpy_s_binomial(most: int) -> None:
+    for number in range(20):
+        numbers = _rng(number).integers(1, most + 1, size=1 + 5 * number)
+        ours, theirs = _rng(number), _rng(number)
+        expected = theirs.binomial(numbers, 0.5, size=(300, len(numbers)))
+        np.testing.assert_array_equal(paired._heads(numbers, 300, ours), expected)
+        assert ours.bit_generator.state == theirs.bit_generator.state
+
+
+def test_a_uniform_number_beyond_the_last_end_is_drawn_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(paired, "_ends", lambda number: (0.5,) * (number + 1))
+    numbers, theirs = np.array([1, 2]), _rng()
+    expected = theirs.binomial(numbers, 0.5, size=(50, 2))
+    ours = _rng()
+    np.testing.assert_array_equal(paired._heads(numbers, 50, ours), expected)
+    assert ours.bit_generator.state == theirs.bit_generator.state
+
+
 def test_iqm_leaves_a_quarter_out_at_either_end() -> None:
     scores = np.array([[0.0, 1.0, 2.0, 3.0], [100.0, 4.0, 5.0, 6.0]])
     found = aggregate.iqm(scores, _rng(), rounds=200)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from harness.errors import Damaged
-from harness.store import compact
+from harness.store import compact, unchanged
 from harness.store.compact import KeptImages, KeptRecord, KeptTable, Line
 from tests import records
 
@@ -81,6 +81,18 @@ def test_the_same_content_is_not_written_again(tmp_path: Path) -> None:
     before = path.stat().st_ino
     compact.merge(tmp_path, LINES[1:])
     assert path.stat().st_ino == before
+
+
+def test_a_file_is_read_once_until_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unchanged, "SETTLED", -1.0)  # it has just been written
+    compact.merge(tmp_path, LINES[:1])
+    first = compact.read(tmp_path)
+    assert first is not None and compact.read(tmp_path) is first
+    compact.merge(tmp_path, LINES)
+    again = compact.read(tmp_path)
+    assert again is not None and len(again.records) == 1
 
 
 @pytest.mark.parametrize("position", [3, 40, 90, -5])
