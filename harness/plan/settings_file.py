@@ -16,7 +16,10 @@ from harness.ranges import said
 LARGEST = 2**20
 """Bytes of a file of settings that are read."""
 
-TEXTS = ("profile", "split", "rule", "init", "launcher", "track", "name", "out", "data", "runs")
+TEXTS = (
+    *("profile", "split", "rule", "init", "launcher", "steps", "track", "name", "out", "data"),
+    "runs",
+)
 NAMES = ("datasets", "rows", "metrics", "keep")
 COUNTS = ("jobs", "micro_batch", "evaluate_every")
 
