@@ -111,6 +111,10 @@ def images_of(kind: Kind, size: Size, count: int, *, masks: bool) -> Images:
     )
 
 
+class Unavailable(RuntimeError):
+    """A mode that training does not offer, or not for a task on a device."""
+
+
 class Unwritten(Checkpoints):
     """Checkpoints that are neither read nor written."""
 
@@ -250,12 +254,13 @@ def run(kind: Kind, size: Size) -> tuple[Stage, Clock]:
     """Train a kind of stage for a few epochs at a size; return the stage and the times.
 
     Raises:
-        LookupError: training does not offer the mode.
+        Unavailable: training does not offer the mode, or told that steps were eager instead.
         torch.OutOfMemoryError: the batch does not fit the device.
     """
     chosen = _modes.setting(size.mode)
     if chosen is None:
-        raise LookupError(size.mode)
+        raise Unavailable("harness.train does not offer this mode")
+    lines: list[str] = []
     stage, dataset = stage_of(kind, size), registry.find(kind.dataset)
     batch = stage.recipe.batch_size
     described = replace(dataset, sizes={**dataset.sizes, "train": batch * size.steps})
@@ -273,9 +278,12 @@ def run(kind: Kind, size: Size) -> tuple[Stage, Clock]:
             checkpoints=Unwritten(Path(folder), "bench"),
             watch=clock,
             **chosen,
+            **_modes.listener(lines),
         )
         clock.start()
         loop.fit(job)
+    if lines and size.mode != "eager":
+        raise Unavailable(lines[0])
     return stage, clock
 
 
@@ -314,8 +322,8 @@ def measured(kind: Kind, size: Size) -> dict[str, Any]:
             torch.cuda.reset_peak_memory_stats()
         with packages.explained():
             stage, clock = run(kind, size)
-    except LookupError:
-        return {**told, "skipped": "not available: harness.train does not offer this mode"}
+    except Unavailable as reason:
+        return {**told, "skipped": f"not available: {reason}"}
     except UserError as error:
         return {**told, "skipped": str(error)}
     except torch.OutOfMemoryError:
