@@ -25,11 +25,16 @@ def main(arguments: list[str]) -> int:
     """Run the named benchmarks, or all; return the exit status."""
     split = next((i for i, word in enumerate(arguments) if word.startswith("-")), len(arguments))
     names, options = arguments[:split], arguments[split:]
-    unknown = sorted(set(names) - set(NAMES))
-    if unknown or (options and len(names) != 1):
-        wrong = f"No benchmark {unknown}" if unknown else "Options belong to one benchmark"
-        print(f"{wrong}; known: {', '.join(NAMES)}.", file=sys.stderr)
-        return 0 if options in (["-h"], ["--help"]) else 2
+    known = f"known: {', '.join(NAMES)}."
+    if not names and options in (["-h"], ["--help"]):
+        print(f"{__doc__}\n{known.capitalize()}")
+        return 0
+    if unknown := sorted(set(names) - set(NAMES)):
+        print(f"No benchmark {', '.join(unknown)}; {known}", file=sys.stderr)
+        return 2
+    if options and len(names) != 1:
+        print(f"Options belong to one benchmark; {known}", file=sys.stderr)
+        return 2
     chosen = names or [name for name in NAMES if not hasattr(_module(name), "main")]
     codes = []
     for name in chosen:

@@ -111,7 +111,7 @@ def extrapolated(rates: Rates) -> dict[str, Any]:
         "stages": len(stages),
         "left_out": len(stages) - sum(stages_of.values()),
         "steps": sum(steps_.values()),
-        "totals": {mode: _sum([row[f"{mode}_hours"] for row in rows]) for mode in _modes.MODES},
+        "totals": {mode: _total(rows, mode) for mode in _modes.MODES},
         "kinds": rows,
     }
 
@@ -120,7 +120,10 @@ def _hours(flops: float, rate: float | None) -> float | None:
     return None if rate is None else flops / rate / 3600
 
 
-def _sum(hours: list[float | None]) -> float | None:
-    """Return the sum; None where a kind was not measured, since a partial sum says nothing."""
-    known = [value for value in hours if value is not None]
-    return sum(known) if len(known) == len(hours) else None
+def _total(rows: list[dict[str, Any]], mode: str) -> dict[str, Any]:
+    """Return the hours of the kinds that were measured, and how many stages these have."""
+    known = [row for row in rows if row[f"{mode}_hours"] is not None]
+    return {
+        "hours": sum(row[f"{mode}_hours"] for row in known) if known else None,
+        "stages": sum(row["stages"] for row in known),
+    }

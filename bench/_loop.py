@@ -111,6 +111,10 @@ def images_of(kind: Kind, size: Size, count: int, *, masks: bool) -> Images:
     )
 
 
+class Unavailable(RuntimeError):
+    """A mode that training does not offer, or not for a task on a device."""
+
+
 class Unwritten(Checkpoints):
     """Checkpoints that are neither read nor written."""
 
@@ -246,25 +250,17 @@ def per_step(events: Iterable[tuple[str, float]]) -> dict[str, float]:
     return {name: count / (len(marks) - 1) for name, count in counts.items()}
 
 
-class _NotSo(RuntimeError):
-    """Steps would be eager though another mode is measured; the message says why."""
-
-
-def _refuse(line: str) -> None:
-    raise _NotSo(line)
-
-
 def run(kind: Kind, size: Size) -> tuple[Stage, Clock]:
     """Train a kind of stage for a few epochs at a size; return the stage and the times.
 
     Raises:
-        LookupError: training does not offer the mode.
-        _NotSo: the stage's steps cannot run in it.
+        Unavailable: training does not offer the mode, or told that steps were eager instead.
         torch.OutOfMemoryError: the batch does not fit the device.
     """
     chosen = _modes.setting(size.mode)
     if chosen is None:
-        raise LookupError(size.mode)
+        raise Unavailable("harness.train does not offer this mode")
+    lines: list[str] = []
     stage, dataset = stage_of(kind, size), registry.find(kind.dataset)
     batch = stage.recipe.batch_size
     described = replace(dataset, sizes={**dataset.sizes, "train": batch * size.steps})
@@ -281,11 +277,13 @@ def run(kind: Kind, size: Size) -> tuple[Stage, Clock]:
             stream="bench",
             checkpoints=Unwritten(Path(folder), "bench"),
             watch=clock,
-            tell=_refuse,
             **chosen,
+            **_modes.listener(lines),
         )
         clock.start()
         loop.fit(job)
+    if lines and size.mode != "eager":
+        raise Unavailable(lines[0])
     return stage, clock
 
 
@@ -324,9 +322,9 @@ def measured(kind: Kind, size: Size) -> dict[str, Any]:
             torch.cuda.reset_peak_memory_stats()
         with packages.explained():
             stage, clock = run(kind, size)
-    except LookupError:
-        return {**told, "skipped": "not available: harness.train does not offer this mode"}
-    except (UserError, _NotSo) as error:
+    except Unavailable as reason:
+        return {**told, "skipped": f"not available: {reason}"}
+    except UserError as error:
         return {**told, "skipped": str(error)}
     except torch.OutOfMemoryError:
         return {**told, "skipped": "the batch does not fit the device's memory"}

@@ -23,6 +23,11 @@ def setting(mode: str) -> dict[str, Any] | None:
     return {} if mode == "eager" else None
 
 
+def listener(lines: list[str]) -> dict[str, Any]:
+    """Return the argument of ``Job`` that receives why a mode is not kept, if training tells it."""
+    return {"tell": lines.append} if "tell" in typing.get_type_hints(Job) else {}
+
+
 def _values(hint: Any) -> tuple[Any, ...]:
     """Return the values of a Literal, also where it stands in a union or an Annotated."""
     if typing.get_origin(hint) is typing.Literal:

@@ -72,12 +72,14 @@ class Part:
         record: name of the record's file, which several parts may share.
         text: what it measures.
         items: its measurements.
+        tried: how many of them are measured at tiny size; None for all. Compiling takes long.
     """
 
     name: str
     record: str
     text: str
     items: tuple[Item, ...]
+    tried: int | None = None
 
     @property
     def seconds(self) -> int:
@@ -96,6 +98,7 @@ def parts() -> tuple[Part, ...]:
                 "speed",
                 f"images/s, FLOP/s, launches, waits, data share: {mode}, {group}",
                 tuple(_speed(kind, mode) for kind in members),
+                tried=None if mode == "eager" else 1,
             )
             for mode in _modes.MODES
             for group, members in groups.items()

@@ -117,7 +117,7 @@ def _run(part: Part, args: argparse.Namespace) -> int:
     speeds = Record(args.out / "speed.json", device, kept=not args.tiny)
     context = Context(device=device, tiny=args.tiny, speeds=speeds.current())
     begin, code = time.monotonic(), 0
-    for item in part.items:
+    for item in part.items[: part.tried] if args.tiny else part.items:
         if not args.again and record.has(item.name):
             print(f"{item.name}: on record", flush=True)
             continue

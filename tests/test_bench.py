@@ -231,9 +231,11 @@ def test_names_and_options_that_cannot_be_are_refused(capsys: pytest.CaptureFixt
     assert __main__.main(["steps", "versus", "--pairs", "3"]) == 2
     assert __main__.main(["steps", "--only", "nothing"]) == 2
     told = capsys.readouterr().err.splitlines()
-    assert told[0].startswith("No benchmark ['nothing']; known: ")
+    assert told[0].startswith("No benchmark nothing; known: ")
     assert told[1].startswith("Options belong to one benchmark; known: ")
     assert told[2].startswith("bench steps: No kind of stage 'nothing'")
+    assert __main__.main(["--help"]) == 0
+    assert "known: contrastive, fidelity, gpu, " in capsys.readouterr().out.lower()
 
 
 def test_without_a_name_what_has_its_own_command_does_not_start(
