@@ -55,7 +55,7 @@ def test_a_run_of_some_epochs_answers_last_and_never_best(harness: Harness) -> N
     assert err.count("--fresh") == 1 and _record() == some
     # Curves, classes, verdicts, figures and the page take the epochs that there are.
     for words in (
-        ("report", *RUN, "--format", "md,html", "--classes"),
+        ("report", *RUN, "--format", "md,tex,json,csv,html", "--classes"),
         ("report", *RUN[:-1], "c", "--rule", "best", "--format", "html", "--classes"),
         ("verdict", *RUN[:-2]),
         ("figures", *RUN[:-2], "--figures", "curves"),
