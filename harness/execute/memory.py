@@ -29,8 +29,8 @@ OPTIMIZER = 2
 """Copies of the parameters that AdamW stores: first and second moments."""
 
 COPY = {"cpu": 1 + OPTIMIZER, "cuda": 0}
-"""Multiple of the parameters that the copy takes from which a thread writes a state; that of a
-GPU's state is in the host's memory."""
+"""Multiple of the parameters that the copy of a state takes from which a thread writes it; that of
+a GPU's state is in the host's memory."""
 
 PRECISION = {"cpu": 1.0, "cuda": 0.5}
 """Factor on the bytes of float32 activations: under bfloat16 most of them are halved."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class AbandonedError(Exception):
@@ -106,8 +106,12 @@ def _copied(value: Any, copies: dict[int, Tensor]) -> Any:
 
 
 def _copied_tensor(tensor: Tensor, copies: dict[int, Tensor]) -> Tensor:
-    if type(tensor) is not Tensor or tensor.layout != torch.strided or tensor.is_quantized:
-        return copy.deepcopy(tensor.detach())
+    if type(tensor) is nn.Parameter:
+        copied = _copied_tensor(tensor.detach(), copies)
+        return nn.Parameter(copied, requires_grad=tensor.requires_grad)
+    strided = tensor.layout == torch.strided and not tensor.is_quantized
+    if type(tensor) is not Tensor or not strided or tensor.is_conj() or tensor.is_neg():
+        return copy.deepcopy(tensor.detach().cpu())
     storage = tensor.untyped_storage()
     identity = int(storage._cdata)
     if identity not in copies:
@@ -120,7 +124,7 @@ def _copied_tensor(tensor: Tensor, copies: dict[int, Tensor]) -> Tensor:
         tensor.storage_offset(),
         tensor.size(),
         tensor.stride(),
-    )
+    ).requires_grad_(tensor.requires_grad)
 
 
 def tensors(value: Any) -> Iterator[Tensor]:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from tests import prepared
-from tests.cli.test_commands import refused
 from tests.conftest import Harness
 from tests.sweep.sweeps import SWEEP
 
@@ -25,6 +24,14 @@ BEST = (*RUN[:-1], "best", "--rule", "best")
 def images(own_folder: Path) -> None:
     """Generated brains stand where the commands look."""
     prepared.ensure(own_folder / "data")
+
+
+def _refused(answer: tuple[int, str, str], *parts: str) -> None:
+    """Check one clear line and exit code 2."""
+    code, _, err = answer
+    assert (code, "Traceback" in err) == (2, False), err
+    for part in parts:
+        assert part in err, err
 
 
 def _record() -> dict[str, Any]:
@@ -55,7 +62,7 @@ def test_a_run_of_some_epochs_answers_last_and_never_best(harness: Harness) -> N
     assert err.count("--fresh") == 1 and _record() == some
     # Curves, classes, verdicts, figures and the page take the epochs that there are.
     for words in (
-        ("report", *RUN, "--format", "md,html", "--classes"),
+        ("report", *RUN, "--format", "md,tex,json,csv,html", "--classes"),
         ("report", *RUN[:-1], "c", "--rule", "best", "--format", "html", "--classes"),
         ("verdict", *RUN[:-2]),
         ("figures", *RUN[:-2], "--figures", "curves"),
@@ -77,7 +84,7 @@ def test_a_run_of_some_epochs_answers_last_and_never_best(harness: Harness) -> N
 
 
 def test_options_that_contradict_each_other_are_refused(harness: Harness) -> None:
-    refused(
+    _refused(
         harness("run", *RUN, "--rule", "best", "--evaluate-every", "2", "--track", "off"),
         "--rule best needs an evaluation of every epoch",
         "--evaluate-every 2",
@@ -85,9 +92,9 @@ def test_options_that_contradict_each_other_are_refused(harness: Harness) -> Non
     assert not Path("runs/records").exists()
     Path("small.py").write_text(SWEEP)
     sweep = ("sweep", "small.py", "--profile", "smoke", "--track", "off")
-    refused(
+    _refused(
         harness(*sweep, "--evaluate-every", "5", "--pruner", "median"),
         "--pruner median needs an evaluation of every epoch",
         "--evaluate-every 5",
     )
-    refused(harness("run", *RUN, "--evaluate-every", "0"), "'0' is not allowed")
+    _refused(harness("run", *RUN, "--evaluate-every", "0"), "'0' is not allowed")
