@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from torch import nn
+
 from harness.spec.backbones import ResNetSize, SwinSize
 from harness.train.task import Layers
 
@@ -36,7 +38,11 @@ def swin_transformer(
 
 
 def residual_network(
-    size: ResNetSize, *, classes: int, block_scale: Literal["zero", "one"] = "one"
+    size: ResNetSize,
+    *,
+    classes: int,
+    block_scale: Literal["zero", "one"] = "one",
+    norm: type[nn.Module] = nn.BatchNorm2d,
 ) -> ResNet:
     """Build timm's ResNet with bottleneck blocks at a profile's size (width 64 is ResNet50's).
 
@@ -45,6 +51,7 @@ def residual_network(
         classes: outputs of the last layer; 0 for none.
         block_scale: initial scale (gamma) of the last BatchNorm of every block; at zero a block
             begins as its shortcut.
+        norm: the normalisation layers.
     """
     from timm.models.resnet import Bottleneck, ResNet
 
@@ -56,6 +63,7 @@ def residual_network(
         channels=(size.width, 2 * size.width, 4 * size.width, 8 * size.width),
         stem_width=size.width,
         zero_init_last=block_scale == "zero",
+        norm_layer=norm,
     )
 
 

@@ -21,6 +21,7 @@ from harness.errors import UserError
 from harness.methods.baselines import _imagenet, supervised
 from harness.methods.baselines._backbones import residual_network
 from harness.methods.baselines._crops import boxed_crops, heat_boxes
+from harness.methods.baselines._groups import GroupedBatchNorm2d, in_groups
 from harness.methods.baselines._momentum import Queue, follow, frozen_copy
 from harness.ranges import Alpha, AnyCount, Epochs, EpochsOrNone, Share, ShareBelowOne, Temperature
 from harness.spec.backbones import RESNET, Backbone, BackboneSizes
@@ -126,7 +127,7 @@ class CropContrast(Task):
         self.augmentations = (VIEW, VIEW)
         self.settings = settings
         self.size = backbones.image_size
-        self.encoder = residual_network(backbones.resnet, classes=0)
+        self.encoder = residual_network(backbones.resnet, classes=0, norm=GroupedBatchNorm2d)
         width = self.encoder.num_features
         self.projector = MoCoProjectionHead(width, width, width // 16)
         self.key_encoder = frozen_copy(self.encoder)
@@ -147,9 +148,7 @@ class CropContrast(Task):
     def _first_keys(self, images: Tensor) -> Tensor:
         # Batch statistics as in training: the running statistics still have their initial values.
         self.key_encoder.train()
-        groups = groups_of(images, self.settings.split)
-        keys = torch.cat([self.key_projector(self.key_encoder(group)) for group in groups])
-        return nn.functional.normalize(keys.float(), dim=1)
+        return nn.functional.normalize(self._key(images).float(), dim=1)
 
     def _box(self, images: Tensor) -> Tensor:
         # (B, C, h, w) summed over channels gives the activation map (B, 1, h, w).
@@ -173,7 +172,7 @@ class CropContrast(Task):
         """Return InfoNCE of first-view queries with second-view keys and the queue as negatives."""
         first, second = batch.images
         # In groups of ``split``, so that BatchNorm has the statistics of MoCo's GPUs.
-        query = torch.cat([self._project(group) for group in first.split(self.settings.split)])
+        query = in_groups(self._project, (self.encoder,), first, self.settings.split)
         query = nn.functional.normalize(query.float(), dim=1)
         drawn = self.draw_ahead(len(second), at) if batch.ahead is None else batch.ahead
         key = self._keys(second, drawn, at)
@@ -192,6 +191,15 @@ class CropContrast(Task):
         projected: Tensor = self.projector(self.encoder(images))
         return projected
 
+    def _key(self, images: Tensor) -> Tensor:
+        """Return the key network's output (B, D), with BatchNorm's statistics per group."""
+
+        def network(part: Tensor) -> Tensor:
+            projected: Tensor = self.key_projector(self.key_encoder(part))
+            return projected
+
+        return in_groups(network, (self.key_encoder,), images, self.settings.split)
+
     @torch.no_grad()
     def _keys(self, images: Tensor, drawn: Mapping[str, Tensor], at: StepContext) -> Tensor:
         """Update the key encoder, then return the keys (B, D) of images, of unit length."""
@@ -202,8 +210,7 @@ class CropContrast(Task):
         follow(self.key_encoder, self.encoder, momentum)
         follow(self.key_projector, self.projector, momentum)
         shuffled = images[drawn["order"].to(images.device, non_blocking=True)]
-        groups = shuffled.split(self.settings.split)
-        keys = torch.cat([self.key_projector(self.key_encoder(group)) for group in groups])
+        keys = self._key(shuffled)
         # The inverse permutation brings the keys back to the order of the queries.
         inverse = drawn["inverse"].to(images.device, non_blocking=True)
         return nn.functional.normalize(keys.float(), dim=1)[inverse]
@@ -230,16 +237,6 @@ def default_momentum(steps: int) -> float:
 def largest_queue(images: int) -> int:
     """Return the largest power of two that is at most the number of training images."""
     return int(2 ** (images.bit_length() - 1))
-
-
-def groups_of(images: Tensor, split: int) -> tuple[Tensor, ...]:
-    """Split images (B, ...) into groups of ``split``; a single last image joins the group before.
-
-    BatchNorm needs two images. ``check`` refuses such batches in training, but a pass over all
-    training images may leave one image.
-    """
-    is_single = len(images) % split == 1
-    return images.tensor_split(tuple(range(split, len(images) - is_single, split)))
 
 
 def queue_contrast(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> Tensor:

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from harness import ranges
 from harness.augment.colour import Colour
+from harness.augment.constants import per_device
 from harness.augment.view import Augmentation
 from harness.methods.baselines import _imagenet
 from harness.methods.baselines._batch import NEGATIVES, need_two
+from harness.methods.baselines._groups import GroupedBatchNorm1d, in_groups
 from harness.methods.baselines._momentum import follow, frozen_copy
 from harness.methods.msmae import paper
 from harness.methods.msmae.finetune import Finetune
@@ -110,7 +113,7 @@ class MomentumContrast(Task):
 
         super().__init__()
         self.augmentations = VIEWS
-        self.settings = settings
+        self.momentum, self.temperature = settings.momentum, settings.temperature
         width = backbones.vit.width
         hidden = settings.hidden or round(4096 * width / 768)
         output = settings.output or round(256 * width / 768)
@@ -125,29 +128,34 @@ class MomentumContrast(Task):
 
     def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
         """Return the symmetric contrastive loss; no gradient flows through the momentum encoder."""
-        first, second = batch.images
-        queries = [
-            self.predictor(self.projector(class_token(self.encoder, view)))
-            for view in (first, second)
-        ]
+        count = len(batch.labels)
+        heads = (self.projector, self.predictor)
+        # The heads' BatchNorm takes its statistics per view, as if they passed one after the other.
+        queries = in_groups(nn.Sequential(*heads), heads, self._pooled(self.encoder, batch), count)
         # As in the released code, the momentum encoder is updated before it computes the keys.
-        momentum = momentum_at(self.settings.momentum, at.time / at.epochs)
+        momentum = momentum_at(self.momentum, at.time / at.epochs)
         follow(self.momentum_encoder, self.encoder, momentum)
         follow(self.momentum_projector, self.projector, momentum)
         with torch.no_grad():
-            keys = [
-                self.momentum_projector(class_token(self.momentum_encoder, view))
-                for view in (first, second)
-            ]
-        temperature = self.settings.temperature
-        # Each view's queries against the other view's keys.
-        total = contrast(queries[0], keys[1], temperature)
-        total = total + contrast(queries[1], keys[0], temperature)
-        return {"total": total}
+            pooled = self._pooled(self.momentum_encoder, batch)
+            keys = in_groups(self.momentum_projector, (self.momentum_projector,), pooled, count)
+        # Each view's queries against the other view's keys; the sum of both views' losses.
+        ours, theirs = (side.unflatten(0, (2, count)) for side in (queries, keys))
+        return {"total": 2 * contrast(ours, theirs.flip(0), self.temperature)}
+
+    def _pooled(self, encoder: Any, batch: Batch) -> Tensor:
+        """Return the features (2 B, D) of both views, in one pass unless there is BatchNorm."""
+        if any(isinstance(module, _BatchNorm) for module in encoder.modules()):
+            return torch.cat([self.pool(encoder, view) for view in batch.images])
+        return self.pool(encoder, batch.images.flatten(0, 1))
+
+    def pool(self, encoder: Any, images: Tensor) -> Tensor:
+        """Return [CLS] after the final norm (B, D)."""
+        return class_token(encoder, images)
 
     def features(self, images: Tensor) -> Tensor:
-        """Return [CLS] after the final norm (B, D)."""
-        return class_token(self.encoder, images)
+        """Return what the projector sees (B, D), [CLS] after the final norm."""
+        return self.pool(self.encoder, images)
 
 
 def class_token(encoder: VisionTransformer, images: Tensor) -> Tensor:
@@ -160,16 +168,22 @@ def contrast(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
     """Return 2T times InfoNCE over the batch; the i-th key is the positive of the i-th query.
 
     Args:
-        queries: (B, D), with gradient.
-        keys: (B, D); both are scaled to unit length here.
+        queries: (B, D), or (V, B, D) for the mean over V views, with gradient.
+        keys: of the same shape; both are scaled to unit length here.
         temperature: T, the divisor of the similarities.
     """
-    queries = nn.functional.normalize(queries.float(), dim=1)
-    keys = nn.functional.normalize(keys.float(), dim=1)
-    # logits[i, j] = cos(query i, key j) / T; the positives are on the diagonal.
-    logits = queries @ keys.T / temperature
-    labels = torch.arange(len(logits), device=logits.device)
+    queries = nn.functional.normalize(queries.float(), dim=-1)
+    keys = nn.functional.normalize(keys.float(), dim=-1)
+    # logits[..., i, j] = cos(query i, key j) / T; the positives are on the diagonal.
+    logits = (queries @ keys.mT / temperature).flatten(0, -2)
+    labels = places(queries.shape[-2], len(logits), device=logits.device)
     return 2 * temperature * nn.functional.cross_entropy(logits, labels)
+
+
+@per_device
+def places(count: int, rows: int, *, device: torch.device) -> Tensor:
+    """Return 0 ... count - 1, again from 0 until there are ``rows`` numbers, int64."""
+    return torch.arange(rows, device=device) % count
 
 
 def momentum_at(start: float, progress: float) -> float:
@@ -186,9 +200,10 @@ def head(widths: tuple[int, ...]) -> ProjectionHead:
     from lightly.models.modules.heads import ProjectionHead
 
     blocks = [
-        (a, b, nn.BatchNorm1d(b), nn.ReLU(inplace=True)) for a, b in itertools.pairwise(widths[:-1])
+        (a, b, GroupedBatchNorm1d(b), nn.ReLU(inplace=True))
+        for a, b in itertools.pairwise(widths[:-1])
     ]
-    last = (widths[-2], widths[-1], nn.BatchNorm1d(widths[-1], affine=False), None)
+    last = (widths[-2], widths[-1], GroupedBatchNorm1d(widths[-1], affine=False), None)
     return ProjectionHead([*blocks, last])
 
 

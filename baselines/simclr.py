@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from harness import ranges
 from harness.augment.colour import Colour
+from harness.augment.constants import per_device
 from harness.augment.view import Augmentation, ImageRange
 from harness.canonical import as_before
 from harness.methods.baselines import supervised
@@ -103,7 +106,6 @@ class TwoViews(Task):
 
     def __init__(self, settings: SimCLR, backbones: BackboneSizes) -> None:
         """Build the encoder at the profile's size; head widths keep SimCLR's ratios (2048, 128)."""
-        from lightly.loss import NTXentLoss
         from lightly.models.modules.heads import SimCLRProjectionHead
 
         super().__init__()
@@ -124,21 +126,43 @@ class TwoViews(Task):
         if settings.head == "released":
             # The shift starts at zero; without a gradient it stays zero.
             self.projector.layers[-1].bias.requires_grad = False
-        self.contrast = NTXentLoss(temperature=settings.temperature)
+        self.temperature = settings.temperature
 
     def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
         """Return NT-Xent of both views, encoded as one batch of 2B with common BatchNorm."""
         del at
         images = batch.images.flatten(0, 1)  # (2, B, 3, H, W) -> (2 B, 3, H, W)
-        first, second = self.projector(self.encoder(images)).float().chunk(2)
-        # Mean over anchors i of -log(exp(s_ij / T) / sum over k != i of exp(s_ik / T)), where j is
-        # the other view of i and s the cosine similarity.
-        return {"total": self.factor * self.contrast(first, second)}
+        projected = self.projector(self.encoder(images)).float()
+        return {"total": self.factor * nt_xent(projected, self.temperature)}
 
     def features(self, images: Tensor) -> Tensor:
         """Return the pooled features before the projection head (B, D)."""
         features: Tensor = self.encoder(images)
         return features
+
+
+def nt_xent(views: Tensor, temperature: float) -> Tensor:
+    """Return the normalised temperature-scaled cross-entropy of two views (SimCLR, eq. 1).
+
+    The mean over anchors i of -log(exp(s_ij / T) / sum over k != i of exp(s_ik / T)), where j is
+    the other view of i and s the cosine similarity. lightly's loss has the same values, but picks
+    the terms k != i by a mask, for which it waits for the device.
+
+    Args:
+        views: (2 B, D), the first views of all images, then the second ones.
+        temperature: T.
+    """
+    views = nn.functional.normalize(views, dim=1)
+    similarities = views @ views.T / temperature
+    # An anchor is no negative of itself: exp(-inf) = 0.
+    similarities.fill_diagonal_(-math.inf)
+    return nn.functional.cross_entropy(similarities, _partners(len(views), device=views.device))
+
+
+@per_device
+def _partners(count: int, *, device: torch.device) -> Tensor:
+    """Return the number of every view's other view among ``count`` of them, (count,) int64."""
+    return torch.arange(count, device=device).roll(count // 2)
 
 
 def stages() -> tuple[Stage, ...]:

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
-import torch
 from msgspec import Meta
 from torch import Tensor, nn
 
@@ -22,8 +21,8 @@ from harness.augment.mixup import Mixing
 from harness.augment.view import Augmentation, Evaluation, ImageRange
 from harness.errors import UserError
 from harness.methods.baselines import mocov3, simclr
-from harness.methods.baselines._batch import NEGATIVES, need_two
-from harness.methods.baselines._momentum import follow, frozen_copy
+from harness.methods.baselines._batch import need_two
+from harness.methods.baselines._momentum import frozen_copy
 from harness.methods.baselines._nets import (
     TimmSize,
     build_net,
@@ -32,7 +31,7 @@ from harness.methods.baselines._nets import (
     exempt_of,
     timm_backbone,
 )
-from harness.methods.baselines.mocov3 import MoCoV3
+from harness.methods.baselines.mocov3 import MoCoV3, MomentumContrast
 from harness.methods.baselines.simclr import SimCLR, TwoViews
 from harness.methods.baselines.supervised import ResNet50, Supervised, Swin
 from harness.methods.msmae.finetune import CROP_AND_FLIP, Finetune, load_encoder
@@ -40,7 +39,7 @@ from harness.ranges import Share, ShareBelowOne, Temperature
 from harness.spec.backbones import Backbone, BackboneSizes, Channels
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import PER_STEP, Method, Recipe, Stage
-from harness.train.task import Batch, StepContext, Task, nothing_drawn
+from harness.train.task import Task, nothing_drawn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,7 +214,6 @@ class NetViews(TwoViews):
 
     def __init__(self, settings: TimmSimCLR, backbones: BackboneSizes) -> None:
         """Build the network at the profile's image size; head widths keep SimCLR's ratios."""
-        from lightly.loss import NTXentLoss
         from lightly.models.modules.heads import SimCLRProjectionHead
 
         Task.__init__(self)
@@ -234,7 +232,7 @@ class NetViews(TwoViews):
         if settings.head == "released":
             # The shift starts at zero; without a gradient it stays zero.
             self.projector.layers[-1].bias.requires_grad = False
-        self.contrast = NTXentLoss(temperature=settings.temperature)
+        self.temperature = settings.temperature
         self.exempt = exempt_of(self.encoder)
 
     def no_decay(self, name: str) -> bool:
@@ -282,20 +280,20 @@ class TimmMoCoV3:
         return NetContrast(self, backbones)
 
 
-class NetContrast(Task):
+class NetContrast(MomentumContrast):
     """MoCo v3 on a network of timm: projector, predictor, and momentum copies."""
 
-    needs_whole = NEGATIVES
     cast_once = True
     draw_ahead = nothing_drawn
 
     def __init__(self, settings: TimmMoCoV3, backbones: BackboneSizes) -> None:
         """Build the networks at the profile's image size."""
-        super().__init__()
+        Task.__init__(self)
         self.augmentations = mocov3.VIEWS
         self.momentum, self.temperature = settings.momentum, settings.temperature
-        self.encoder = build_net(backbones.of(settings.backbone).name, backbones.image_size)
-        width = self.encoder.num_features
+        network = build_net(backbones.of(settings.backbone).name, backbones.image_size)
+        self.encoder = network
+        width = network.num_features
         hidden = settings.hidden or round(4096 * width / 768)
         output = settings.output or round(256 * width / 768)
         if settings.freeze_patches and hasattr(self.encoder, "patch_embed"):
@@ -306,23 +304,9 @@ class NetContrast(Task):
         self.momentum_projector = frozen_copy(self.projector)
         self.exempt = exempt_of(self.encoder)
 
-    def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
-        """Return the symmetric loss of ``MomentumContrast``, of pooled features."""
-        first, second = batch.images
-        queries = [self.predictor(self.projector(self.encoder(view))) for view in (first, second)]
-        momentum = mocov3.momentum_at(self.momentum, at.time / at.epochs)
-        follow(self.momentum_encoder, self.encoder, momentum)
-        follow(self.momentum_projector, self.projector, momentum)
-        with torch.no_grad():
-            keys = [
-                self.momentum_projector(self.momentum_encoder(view)) for view in (first, second)
-            ]
-        total = mocov3.contrast(queries[0], keys[1], self.temperature)
-        return {"total": total + mocov3.contrast(queries[1], keys[0], self.temperature)}
-
-    def features(self, images: Tensor) -> Tensor:
+    def pool(self, encoder: Any, images: Tensor) -> Tensor:
         """Return timm's pooled features (B, D)."""
-        features: Tensor = self.encoder(images)
+        features: Tensor = encoder(images)
         return features
 
     def no_decay(self, name: str) -> bool:

@@ -289,12 +289,12 @@ class MaskedAutoencoder(Task):
 
     def losses(self, batch: Batch, at: StepContext) -> dict[str, Tensor]:
         """Return the reconstruction loss and, with a head, the classification loss (eq. 3)."""
-        images = batch.images[0]
+        patches = patchify(batch.images[0], self.patch)  # for both, encoder and target
         masks = self._masks_of(batch, at)
         # (B, 1 + visible, D): only visible patches are encoded, then the final norm as in MAE.
-        encoded = self.encoder.norm(self.encoder(images, masks.ids_keep))
+        encoded = self.encoder.norm(self.encoder(patches, masks.ids_keep))
         predicted = self.decoder(encoded, masks).float()
-        target = self.target(images, masks)
+        target = self.target(patches, masks)
         losses = {"reconstruction": reconstruction_loss(predicted, target, self.reconstruction)}
         total = losses["reconstruction"]
         if self.head is not None:
@@ -308,12 +308,11 @@ class MaskedAutoencoder(Task):
         tokens: Tensor = self.encoder.norm(self.encoder(images))[:, 1:]
         return tokens.mean(1)
 
-    def target(self, images: Tensor, masks: masking.Masks) -> Tensor:
+    def target(self, patches: Tensor, masks: masking.Masks) -> Tensor:
         """Return the true pixels of the masked patches (B, masked, P * P * 3), in mask order."""
         ids = masks.ids_mask[..., None]
-        patches = patchify(images, self.patch)
-        patches = patches.gather(1, ids.expand(-1, -1, patches.shape[2]))
-        return normalise_patches(patches) if self.normalise_pixels else patches
+        masked = patches.gather(1, ids.expand(-1, -1, patches.shape[2]))
+        return normalise_patches(masked) if self.normalise_pixels else masked
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return the attention maps, so that a checkpoint contains them."""

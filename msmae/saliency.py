@@ -101,7 +101,7 @@ class AttentionMaps:
     def _axis(self, start: Tensor, length: Tensor, *, confine: bool) -> Tensor:
         """Return the matrices (B, grid, grid) from map cells to patch averages along one axis."""
         pixels = resample_weights(
-            start, length, self.grid, self.image_size, "bilinear", confine=confine
+            start, length, (self.grid, self.image_size), "bilinear", confine=confine
         )
         return pixels.reshape(len(pixels), self.grid, -1, self.grid).mean(2)
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from harness import ranges
 from harness.augment.masks import Nearest
-from harness.augment.view import MEAN, STD, Augmentation, RotatingAugmentation
+from harness.augment.view import Augmentation, RotatingAugmentation, mean_and_std
 from harness.canonical import as_before
 from harness.errors import UserError
 from harness.methods.msmae.finetune import load_encoder
@@ -219,7 +219,7 @@ class Segmenter(Task):
 def prepare(images: Tensor, settings: Segment) -> Tensor:
     """Apply the released code's input changes, if set, to normalised images (B, 3, H, W)."""
     if settings.channel_order == "bgr":
-        mean, std = (images.new_tensor(values)[:, None, None] for values in (MEAN, STD))
+        mean, std = mean_and_std(1, device=images.device).unbind()
         # Back to pixels in 0..1, channels reversed, then normalised by the wrong channel's values.
         images = ((images * std + mean).flip(1) - mean) / std
     return images / 255 if settings.input_scale == "twice" else images

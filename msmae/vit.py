@@ -1,7 +1,7 @@
 """A vision transformer that can encode a subset of an image's patches, built from timm's layers.
 
 Pre-training, classification and segmentation use the same parameter names, so that weights load
-without renaming. All L patches are embedded and get their position before patches are dropped.
+without renaming. Where a subset is encoded, no other patch is embedded.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from timm.layers.patch_embed import PatchEmbed
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from harness.methods.msmae.patches import sincos_table
+from harness.methods.msmae.patches import patchify, sincos_table
 from harness.spec.backbones import VitSize
 
 EPSILON = 1e-6
@@ -70,17 +70,32 @@ class VisionTransformer(nn.Module):
         """Return tokens (B, 1 + visible, D) before the first block.
 
         Args:
-            images: (B, 3, H, W).
+            images: (B, 3, H, W); where ids are given also their patches (B, L, P * P * 3), see
+                ``patchify``.
             ids_keep: (B, visible) patches to keep, None for all L.
         """
-        tokens = self.patch_embed(images) + self.pos_embed[:, 1:]
-        if ids_keep is not None:
-            tokens = take(tokens, ids_keep)
+        positions = self.pos_embed[:, 1:]
+        if ids_keep is None:
+            tokens = self.patch_embed(images) + positions
+        else:
+            patches = images if images.ndim == 3 else patchify(images, self.patch)
+            tokens = self._project(take(patches, ids_keep))
+            tokens = tokens + take(positions.expand(len(tokens), -1, -1), ids_keep)
         cls = (self.cls_token + self.pos_embed[:, :1]).expand(len(tokens), -1, -1)
         return torch.cat([cls, tokens], 1)
 
+    def _project(self, patches: Tensor) -> Tensor:
+        """Return what the patch convolution gives for patches (B, n, P * P * 3), (B, n, D)."""
+        convolution = self.patch_embed.proj
+        # Its weight (D, 3, P, P), in the order of a patch's values: row, column, channel.
+        weight = convolution.weight.permute(0, 2, 3, 1).flatten(1)
+        return nn.functional.linear(patches, weight, convolution.bias)
+
     def forward(self, images: Tensor, ids_keep: Tensor | None = None) -> Tensor:
-        """Return tokens (B, 1 + visible, D) after the last block, without the final norm."""
+        """Return tokens (B, 1 + visible, D) after the last block, without the final norm.
+
+        Arguments are as in ``embed``.
+        """
         tokens = self.embed(images, ids_keep)
         for block in self.blocks:
             tokens = block(tokens)

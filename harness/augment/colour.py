@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated
 
 import torch
@@ -16,6 +15,8 @@ from msgspec import Meta
 from torch import Tensor
 
 from harness import ranges
+from harness.augment.constants import counted, per_device, vector
+from harness.augment.resample import products
 from harness.ranges import Share
 
 GREY = (0.2989, 0.587, 0.114)
@@ -117,76 +118,166 @@ def apply(images: Tensor, draws: Draws, settings: Colour) -> Tensor:
 
     Saturation, hue and the greyscale conversion are skipped for greyscale images (C = 1).
     """
-    images = images.clone()
-    operations = (_brightness, _contrast, _saturation, _hue)
-    # One pass per position in the order: each image's operation at that position, batched over the
-    # images that have the same operation there.
-    for position in range(4):
-        for number, operation in enumerate(operations[: 4 if images.shape[1] == 3 else 2]):
-            rows = (draws.order[:, position] == number).nonzero()[:, 0]
-            factor = draws.factors[rows, number].to(images.device, non_blocking=True)
-            _change(images, rows, partial(operation, factor=factor[:, None, None, None]))
-    if images.shape[1] == 3:
-        _change(
-            images, draws.grey.nonzero()[:, 0], lambda selected: _grey(selected).expand_as(selected)
-        )
-    rows = (draws.sigma > 0).nonzero()[:, 0]
-    sigma = draws.sigma[rows].to(images.device, non_blocking=True)
-    scale = images.shape[-1] / REFERENCE_SIZE
-    _change(images, rows, lambda selected: blur(selected, sigma * scale))
-    _change(
-        images,
-        draws.solarise.nonzero()[:, 0],
-        lambda selected: torch.where(selected >= settings.threshold, 1 - selected, selected),
-    )
+    colours = images.shape[1] == 3
+    # One table for all changes, so that a step uploads once.
+    table = _table(draws, settings, images).to(images.device, non_blocking=True)
+    passes = table[:, : 3 * PASSES].unflatten(1, (PASSES, 3))
+    shift, sigma, threshold = table[:, 3 * PASSES :].unbind(1)
+    own, mean = _matrices(passes, images.shape[1])
+    linear = [_Change(_blended, passes[:, n], (own[:, n], mean[:, n])) for n in range(6)]
+    changes: list[_Change] = []
+    if settings.jitter > 0:
+        turned = [_Change(_hue, shift, (shift,), nothing=(0.0,))] if colours else []
+        changes += [*linear[:3], *turned, *linear[3:]]
+    if settings.grey > 0 and colours:
+        changes.append(_Change(_multiplied, passes[:, 6], (own[:, 6],)))
+    if settings.blur > 0:
+        changes.append(_Change(blur, sigma, (sigma,), nothing=(0.0,)))
+    if settings.solarise > 0:
+        changes.append(_Change(_solarised, threshold, (threshold,), nothing=(NEVER,)))
+    if images.device.type == "cpu":
+        images = images.clone(memory_format=torch.contiguous_format)
+    for change in changes:
+        images = change(images)
     return images
 
 
-def _change(images: Tensor, rows: Tensor, operation: Callable[[Tensor], Tensor]) -> None:
-    """Apply an operation in place to some rows; it receives a copy that it may overwrite."""
-    if len(rows):
-        device_rows = rows.to(images.device, non_blocking=True)
-        images.index_copy_(0, device_rows, operation(images.index_select(0, device_rows)))
+@dataclass(frozen=True)
+class _Change:
+    """An operation on the images that the table says to change.
 
+    Attributes:
+        operation: from images (n, C, H, W) and their parameters (n, ...) to (n, C, H, W); it
+            leaves its input alone.
+        numbers: of the table, (B,), or (B, 3) of a linear pass.
+        parameters: (B, ...) each.
+        nothing: the numbers of an image that is not changed.
+    """
 
-def _grey(images: Tensor) -> Tensor:
-    """Return the luma (B, 1, H, W)."""
-    if images.shape[1] == 1:
+    operation: Callable[..., Tensor]
+    numbers: Tensor
+    parameters: tuple[Tensor, ...]
+    nothing: tuple[float, ...] = (1.0, 0.0, 0.0)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return the changed images; on the CPU the given ones are overwritten.
+
+        How many change is known without waiting for the device on the CPU alone. Elsewhere the
+        operation is applied to all images, and returns those as they are that do not change.
+        """
+        if images.device.type != "cpu":
+            return self.of_all(images)
+        nothing = vector(*self.nothing, device=images.device)
+        rows = (self.numbers.view(len(images), -1) != nothing).any(1).nonzero()[:, 0]
+        if len(rows) == len(images):
+            return self.of_all(images)
+        if len(rows):
+            chosen = (parameter.index_select(0, rows) for parameter in self.parameters)
+            images.index_copy_(0, rows, self.operation(images.index_select(0, rows), *chosen))
         return images
-    red, green, blue = images.unbind(1)
-    return (GREY[0] * red).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2])[:, None]
+
+    def of_all(self, images: Tensor) -> Tensor:
+        """Return the operation's result for all images, on any device."""
+        return self.operation(images, *self.parameters)
 
 
-# The operations below work in place: images are small, so allocating memory would cost more than
-# the arithmetic.
+PASSES = 7
+"""Linear changes of an image: three before its hue, three after it, and the greyscale."""
+
+NEVER = 2.0
+"""Threshold of images that are not solarised; all values are below it."""
 
 
-def _blend(images: Tensor, other: Tensor, factor: Tensor) -> Tensor:
-    """Return factor * images + (1 - factor) * other, clipped to 0..1."""
-    return images.mul_(factor).add_((1 - factor) * other).clamp_(0, 1)
+def _table(draws: Draws, settings: Colour, images: Tensor) -> Tensor:
+    """Return all changes of B images in numbers, (B, 3 * PASSES + 3), on the device of the draws.
+
+    A pass replaces an image x by the clipped f x + s luma(x) + m mean(luma(x)), of which the table
+    has f, s and m; without a change they are 1, 0 and 0. Then come the hue's shift, the blur's
+    standard deviation in pixels and the threshold of the solarisation.
+    """
+    count, order = len(images), draws.order
+    # The jitter's order (B, 4) around the hue (number 3): before it, positions 0, 1, 2 as far as
+    # they come before its own; after it, the three that follow.
+    is_hue = order == 3
+    hue = torch.where(is_hue.any(1, keepdim=True), is_hue.int().argmax(1, keepdim=True), 4)
+    number = torch.arange(3, device=order.device)
+    position = torch.cat([number.expand(count, 3), hue + 1 + number], 1)  # (B, 6)
+    valid = torch.cat([number < hue, position[:, 3:] < 4], 1) & (order[:, :1] >= 0)
+    operation = torch.where(valid, order.gather(1, position.clamp(max=3)), -1)
+    factor = draws.factors.gather(1, operation.clamp(min=0))
+    if images.shape[1] == 1:
+        operation = torch.where(operation == 2, -1, operation)
+    # Blends of the image with black (0), its mean luma (1) or its own luma (2): f x + (1 - f) y.
+    passes = torch.stack(
+        [
+            torch.where(operation < 0, 1.0, factor),
+            torch.where(operation == 2, 1 - factor, 0.0),
+            torch.where(operation == 1, 1 - factor, 0.0),
+        ],
+        2,
+    )
+    grey = draws.grey.float()[:, None]
+    others = [
+        torch.where(order[:, 0] >= 0, draws.factors[:, 3], 0.0),
+        draws.sigma * (images.shape[-1] / REFERENCE_SIZE),
+        torch.where(draws.solarise, settings.threshold, NEVER),
+    ]
+    return torch.cat([passes.flatten(1), 1 - grey, grey, 0 * grey, torch.stack(others, 1)], 1)
 
 
-def _brightness(images: Tensor, factor: Tensor) -> Tensor:
-    """Blend with black."""
-    return images.mul_(factor).clamp_(0, 1)
+@per_device
+def _luma(channels: int, *, device: torch.device) -> Tensor:
+    """Return the matrix (C, C) that makes every channel of a pixel its luma."""
+    if channels == 1:
+        return torch.ones(1, 1, device=device)
+    return vector(*GREY, device=device).expand(3, 3).clone()
 
 
-def _contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """Blend with the image's mean luma, one value per image."""
-    return _blend(images, _grey(images).mean((1, 2, 3), keepdim=True), factor)
+@per_device
+def _identity(channels: int, *, device: torch.device) -> Tensor:
+    return torch.eye(channels, device=device)
 
 
-def _saturation(images: Tensor, factor: Tensor) -> Tensor:
-    """Blend with the greyscale image."""
-    return _blend(images, _grey(images), factor)
+def _matrices(passes: Tensor, channels: int) -> tuple[Tensor, Tensor]:
+    """Return the matrices of the passes (B, n, 3) that act on pixels and on the mean pixel.
+
+    Both are (B, n, C, C): f I + s L and m L, where L makes every channel the luma.
+    """
+    factor, pixel, mean = passes[..., None, None].unbind(2)
+    luma = _luma(channels, device=passes.device)
+    identity = _identity(channels, device=passes.device)
+    return torch.addcmul(factor * identity, pixel, luma), mean * luma
 
 
-def _hue(images: Tensor, factor: Tensor) -> Tensor:
-    """Shift the hue (of HSV) by ``factor`` turns; saturation and value do not change."""
-    red, green, blue = images.unbind(1)
-    high = torch.maximum(red, green).maximum(blue)
-    extent = high - torch.minimum(red, green).minimum(blue)
-    safe = torch.where(extent > 0, extent, 1.0)
+def _multiplied(images: Tensor, own: Tensor) -> Tensor:
+    """Multiply every pixel of images (n, C, H, W) by a matrix of its image's (n, C, C)."""
+    return torch.bmm(own, images.flatten(2)).view_as(images)
+
+
+def _blended(images: Tensor, own: Tensor, mean: Tensor) -> Tensor:
+    """Replace pixels x by A x + B m, m being the mean pixel, clipped to 0..1.
+
+    Args:
+        images: (n, C, H, W), contiguous.
+        own: A, (n, C, C).
+        mean: B, likewise.
+    """
+    flat = images.flatten(2)
+    shift = torch.bmm(mean, flat.mean(2, keepdim=True))
+    return torch.baddbmm(shift, own, flat).clamp_(0, 1).view_as(images)
+
+
+def _solarised(images: Tensor, threshold: Tensor) -> Tensor:
+    """Invert the values at or above a threshold (n,)."""
+    return torch.where(images >= threshold[:, None, None, None], 1 - images, images)
+
+
+def _hue(images: Tensor, shift: Tensor) -> Tensor:
+    """Shift the hue (of HSV) by (n,) turns; saturation and value do not change."""
+    red, green, blue = images.split(1, 1)
+    high, low = images.amax(1, keepdim=True), images.amin(1, keepdim=True)
+    extent = high - low
+    safe = extent.clamp(min=1e-12)  # of a grey pixel all differences are 0
     # Hue in sixths of the colour circle, 6 h (HSV): its branch is that of the largest channel.
     sixths = torch.where(
         high == red,
@@ -194,14 +285,12 @@ def _hue(images: Tensor, factor: Tensor) -> Tensor:
         torch.where(
             high == green, (blue - red).div_(safe).add_(2), (red - green).div_(safe).add_(4)
         ),
-    ).add_(6 * factor[:, 0])
-    # HSV to RGB in closed form: high - extent * max(0, min(k, 4 - k, 1)), k = (n + 6 h) mod 6,
+    ).add_(shift[:, None, None, None], alpha=6)
+    # HSV to RGB in closed form: low + extent * min(max(|k - 2| - 1, 0), 1), k = (n + 6 h) mod 6,
     # with n = 5, 3, 1 for red, green, blue.
-    for channel, n in enumerate((5.0, 3.0, 1.0)):
-        k = (sixths + n).remainder_(6)
-        share = torch.minimum(k, 4 - k).clamp_(0, 1)
-        torch.sub(high, share.mul_(extent), out=images[:, channel])
-    return images.clamp_(0, 1)
+    n = vector(5.0, 3.0, 1.0, device=images.device)[:, None, None]
+    share = (sixths + n).remainder_(6).sub_(2).abs_().sub_(1).clamp_(0, 1)
+    return torch.addcmul(low, share, extent, out=share).clamp_(0, 1)
 
 
 def blur(images: Tensor, sigma: Tensor) -> Tensor:
@@ -210,27 +299,24 @@ def blur(images: Tensor, sigma: Tensor) -> Tensor:
     The border is mirrored without repeating the edge pixel. The blur along each axis is a product
     with one (S, S) matrix per image, whose rows sum to 1: W X W^T.
     """
-    side = images.shape[-1]
-    pixel = torch.arange(side, device=images.device, dtype=torch.float32)
-    twice_variance = 2 * sigma.clamp(min=1e-3)[:, None, None] ** 2  # 2 sigma^2, (B, 1, 1)
-    target, source = pixel[:, None], pixel[None, :]
-    weight = _gauss(target - source, twice_variance)
-    # A source pixel also stands for its mirror images at -source and 2 (S - 1) - source; the edge
-    # pixels are their own mirror images and are counted once.
-    inner = (source > 0).float()
-    weight = weight + inner * _gauss(target + source, twice_variance)
-    outer = (source < side - 1).float()
-    weight = weight + outer * _gauss(2 * (side - 1) - target - source, twice_variance)
-    weight = weight / weight.sum(2, keepdim=True)
-    transposed = weight.transpose(1, 2)
-    blurred = [weight @ images[:, channel] @ transposed for channel in range(images.shape[1])]
-    return torch.stack(blurred, 1)
+    precision = sigma.clamp(min=1e-3).pow(-2)[:, None, None, None]  # 1 / sigma^2
+    exponent = _mirrored(images.shape[-1], device=images.device) * precision
+    # e^-60 vanishes beside 1 in float32. Smaller values would become denormal numbers, with which
+    # a CPU computes many times slower.
+    weight = exponent.clamp_(min=-60.0).exp_().sum(1)
+    weight = weight.div_(weight.sum(2, keepdim=True))
+    return products(images, weight, weight)
 
 
-def _gauss(distance: Tensor, twice_variance: Tensor) -> Tensor:
-    """Return exp(-distance^2 / twice_variance), with the exponent limited to -60.
+@per_device
+def _mirrored(side: int, *, device: torch.device) -> Tensor:
+    """Return -d^2 / 2 of all pairs of pixels of an axis of S pixels, (3, S, S).
 
-    e^-60 vanishes beside 1 in float32. Smaller values would become denormal numbers, with which a
-    CPU computes many times slower.
+    d is the distance of target (row) and source (column): itself, and its mirror images at -source
+    and 2 (S - 1) - source. The edge pixels are their own mirror images and are counted once.
     """
-    return torch.exp(-(distance.square() / twice_variance).clamp(max=60.0))
+    pixel = counted(side, device=device)
+    target, source = pixel[:, None], pixel[None, :]
+    before = torch.where(source > 0, target + source, torch.inf)
+    after = torch.where(source < side - 1, 2 * (side - 1) - target - source, torch.inf)
+    return torch.stack([target - source, before, after]).square() / -2

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from harness.augment import rotate
+from harness.augment.constants import false, whole_boxes
 from harness.augment.view import within
 
 Nearest = Literal["centre", "corner"]
@@ -64,9 +65,8 @@ def whole(
 
     ``filled`` is as in ``harness.augment.view.within``.
     """
-    box = torch.tensor([[0.0, 0.0, 1.0, 1.0]], device=masks.device).expand(len(masks), 4)
-    box = within(box, filled)
-    no_flips = torch.zeros(len(masks), dtype=torch.bool, device=masks.device)
+    box = within(whole_boxes(len(masks), masks.device), filled)
+    no_flips = false(device=masks.device).expand(len(masks))
     return cut(masks, box, no_flips, size, None, nearest=nearest)
 
 

@@ -8,6 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from harness.augment.constants import counted
+
 Interpolation = Literal["bilinear", "bicubic", "opencv"]
 """Kernels: PIL's "bilinear" and "bicubic", which widen where they shrink an image (antialiasing);
 and "opencv", the bilinear kernel of OpenCV's INTER_LINEAR, which takes the two nearest pixels at
@@ -17,52 +19,84 @@ any size."""
 def resample_weights(
     start: Tensor,
     length: Tensor,
-    source: int,
-    target: int,
+    sides: tuple[int, int],
     interpolation: Interpolation,
     *,
     confine: bool | Tensor = False,
+    reverse: Tensor | None = None,
 ) -> Tensor:
     """Build matrices that crop and resize along one axis, as PIL or OpenCV resize.
 
+    Several axes of images can be given at once: all tensors have the same leading shape (...).
+
     Args:
-        start: (B,) where the crop begins, as a fraction of the axis.
-        length: (B,) its length, as a fraction of the axis.
-        source: pixels of the array along the axis.
-        target: pixels of the result.
+        start: (...) where the crop begins, as a fraction of the axis.
+        length: (...) its length, as a fraction of the axis.
+        sides: pixels of the array along the axis, the source, and of the result, the target.
         interpolation: the kernel; PIL's support widens when the crop is made smaller.
         confine: use only pixels inside the crop (crop, then resize); otherwise the kernel also
-            uses pixels outside it and is cut only by the array's border. A tensor (B,)
+            uses pixels outside it and is cut only by the array's border. A tensor (...)
             is the share of the axis, from its start, whose pixels are used.
+        reverse: (...) bool, True where the result is mirrored; None mirrors nothing.
 
     Returns:
-        (B, target, source) float32; every row sums to 1.
+        (..., target, source) float32; every row sums to 1.
     """
-    begin, extent = start.float() * source, length.float() * source
+    device, (source, target) = start.device, sides
+    begin, extent = start.float()[..., None] * source, length.float()[..., None] * source
     # Source pixels per target pixel, and the target pixels' centres in source pixels.
-    step = (extent / target)[:, None, None]
-    position = torch.arange(target, device=start.device) + 0.5
-    centre = begin[:, None, None] + position[:, None] * step
-    # Weights are computed for the taps within the kernel's reach alone, (B, target, taps), then
+    step = extent / target
+    position = counted(target, 0.5, device=device)
+    if reverse is not None:
+        position = torch.where(reverse[..., None], target - position, position)
+    centre = begin + position * step
+    # Weights are computed for the taps within the kernel's reach alone, (..., target, taps), then
     # scattered into the columns of the dense matrix.
     widens = interpolation != "opencv"
     reach = _SUPPORT[interpolation] * (max(source / target, 1.0) if widens else 1.0)
-    last = (confine * source).round()[:, None, None] if isinstance(confine, Tensor) else source
-    taps = torch.arange(math.ceil(2 * reach) + 1, device=start.device)
-    index = (centre - reach).floor() + taps
-    pixel = index + 0.5
+    taps = counted(math.ceil(2 * reach) + 1, 0.5, device=device)
+    pixel = (centre - reach).floor_()[..., None] + taps  # centres of source pixels
     # Distance in units of max(step, 1): PIL widens the kernel when it shrinks an image.
-    unit = step.clamp(min=1.0) if widens else torch.ones_like(step)
-    distance = ((pixel - centre) / unit).abs()
-    weight = _KERNELS[interpolation](distance) * ((index >= 0) & (index < last))
-    if confine is True:
+    distance = pixel - centre[..., None]
+    if widens:
+        distance = distance.div_(step.clamp(min=1.0)[..., None])
+    weight = _KERNELS[interpolation](distance.abs_())
+    # Pixels outside the array, the crop or the share that is used have no weight.
+    first, last = 0.0, float(source)
+    if isinstance(confine, Tensor):
+        allowed = (pixel > first) & (pixel < (confine * source).round()[..., None, None])
+    elif confine:
         # Half a pixel of slack keeps at least one pixel for crops thinner than a pixel.
-        first, last = begin[:, None, None] - 0.5, (begin + extent)[:, None, None] + 0.5
-        weight = weight * ((pixel > first) & (pixel < last))
+        lower = (begin - 0.5).clamp_(min=first)[..., None]
+        upper = (begin + extent).add_(0.5).clamp_(max=last)[..., None]
+        allowed = (pixel > lower) & (pixel < upper)
+    else:
+        allowed = (pixel > first) & (pixel < last)
+    weight = weight.mul_(allowed)
     # Weights cut at a border are normalised again; taps outside have weight 0.
-    weight = weight / weight.sum(2, keepdim=True)
-    dense = torch.zeros(len(start), target, source, device=start.device)
-    return dense.scatter_add_(2, index.clamp(0, source - 1).long(), weight)
+    weight = weight.div_(weight.sum(-1, keepdim=True))
+    dense = torch.zeros(*centre.shape, source, device=device)
+    # Truncating a pixel's centre gives its index.
+    return dense.scatter_add_(-1, pixel.clamp_(0, source - 1).long(), weight)
+
+
+def products(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Return R X C^T of every channel X (H, W) of images (B, C, H, W), as float32.
+
+    Args:
+        images: float or uint8.
+        rows: R, (B, size, H).
+        columns: C, (B, size, W).
+    """
+    b, channels, height, width = images.shape
+    size = rows.shape[1]
+    # One product per axis for all channels: with the channel between the axes, the images are
+    # (H, C W) for the first and (size C, W) for the second, and no matrix is copied per channel.
+    arranged = torch.empty(b, height, channels, width, device=images.device)
+    arranged.copy_(images.permute(0, 2, 1, 3))
+    halfway = torch.bmm(rows, arranged.view(b, height, channels * width))
+    done = torch.bmm(halfway.view(b, size * channels, width), columns.transpose(1, 2))
+    return done.view(b, size, channels, size).transpose(1, 2)
 
 
 def _triangle(x: Tensor) -> Tensor:
@@ -73,9 +107,10 @@ def _triangle(x: Tensor) -> Tensor:
 def _cubic(x: Tensor) -> Tensor:
     """Return Keys' bicubic kernel at distances x >= 0, with PIL's a = -0.5 (Catmull-Rom)."""
     a = -0.5
-    near = ((a + 2) * x - (a + 3)) * x * x + 1
-    far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
-    return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
+    x = x.clamp(max=2)  # where the kernel is exactly 0
+    near = ((a + 2) * x).sub_(a + 3).mul_(x).mul_(x).add_(1)
+    far = (a * x).sub_(5 * a).mul_(x).add_(8 * a).mul_(x).sub_(4 * a)
+    return torch.where(x < 1, near, far)
 
 
 _KERNELS = {"bilinear": _triangle, "bicubic": _cubic, "opencv": _triangle}

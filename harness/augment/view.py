@@ -18,9 +18,10 @@ from torch import Tensor
 from harness import ranges
 from harness.augment import colour, erasing, randaugment, rotate
 from harness.augment.colour import Colour
+from harness.augment.constants import false, per_device, vector, whole_boxes
 from harness.augment.erasing import Erasing
 from harness.augment.randaugment import RandAugment
-from harness.augment.resample import Interpolation, resample_weights
+from harness.augment.resample import Interpolation, products, resample_weights
 from harness.ranges import AspectRatio, Share
 
 Evaluation = Literal["stretch", "stretch-opencv", "centre-crop"]
@@ -219,17 +220,33 @@ def cut(
     Returns:
         (B, C, size, size) float.
     """
-    height, width = images.shape[-2:]
-    down, across = confine.unbind(1) if isinstance(confine, Tensor) else (confine, confine)
-    rows = resample_weights(boxes[:, 0], boxes[:, 2], height, size, interpolation, confine=down)
-    columns = resample_weights(boxes[:, 1], boxes[:, 3], width, size, interpolation, confine=across)
-    # Mirroring reverses the order of the target columns, so flips cost no pass of their own.
-    columns = torch.where(flips[:, None, None], columns.flip(1), columns)
-    columns = columns.transpose(1, 2)
-    # rows (B, size, H) @ channel (B, H, W) @ columns (B, W, size), one channel at a time: a product
-    # over all channels copies the matrices per channel, and larger intermediates miss the cache.
-    cut_out = [rows @ images[:, channel].float() @ columns for channel in range(images.shape[1])]
-    return torch.stack(cut_out, 1)
+    (height, width), count = images.shape[-2:], len(images)
+    one_way = false(device=flips.device).expand_as(flips)
+    reverse = torch.stack([one_way, flips], 1)
+    if height == width:
+        # Both axes at once, (B, 2, size, S): half as many operations.
+        weights = resample_weights(
+            boxes[:, :2],
+            boxes[:, 2:],
+            (height, size),
+            interpolation,
+            confine=confine,
+            reverse=reverse,
+        )
+        rows, columns = weights.unbind(1)
+    else:
+        rows, columns = (
+            resample_weights(
+                boxes[:, axis],
+                boxes[:, 2 + axis],
+                (side, size),
+                interpolation,
+                confine=confine[:, axis] if isinstance(confine, Tensor) else confine,
+                reverse=reverse[:, axis],
+            )
+            for axis, side in enumerate((height, width))
+        )
+    return products(images, rows.expand(count, -1, -1), columns.expand(count, -1, -1))
 
 
 def within(boxes: Tensor, filled: Tensor | None) -> Tensor:
@@ -247,9 +264,15 @@ def normalise(images: Tensor, image_range: ImageRange = "normalised") -> Tensor:
     images = images.clamp(0, 255)
     if image_range == "unit":
         return (images / 255).expand(-1, 3, -1, -1)
-    mean = images.new_tensor(MEAN)[:, None, None] * 255
-    std = images.new_tensor(STD)[:, None, None] * 255
-    return (images - mean) / std
+    mean, std = mean_and_std(255, device=images.device).unbind()
+    return (images - mean).div_(std)
+
+
+@per_device
+def mean_and_std(scale: float, *, device: torch.device) -> Tensor:
+    """Return ImageNet's mean and standard deviation, times a factor, (2, 3, 1, 1)."""
+    values = vector(*MEAN, *STD, device=device).view(2, 3, 1, 1)
+    return values * scale
 
 
 def view(
@@ -337,7 +360,21 @@ def stretch(
     Released code, validation transform: bilinear resize to (size, size), no centre crop. Images are
     (B, C, S, S) uint8; the result is (B, 3, size, size) float32. ``filled`` is as in ``within``.
     """
-    whole = images.new_tensor([[0.0, 0.0, 1.0, 1.0]], dtype=torch.float32).expand(len(images), 4)
-    whole = within(whole, filled)
-    no_flips = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+    side, count = images.shape[-1], len(images)
+    if filled is None and images.shape[-2] == side:
+        # One matrix for both axes and all images, which is built once.
+        matrix = _whole(side, size, settings.interpolation, device=images.device)
+        matrices = matrix.expand(count, -1, -1)
+        return finish(products(images, matrices, matrices), image_range=image_range)
+    whole = within(whole_boxes(count, images.device), filled)
+    no_flips = false(device=images.device).expand(count)
     return finish(augment(images, whole, no_flips, size, settings), image_range=image_range)
+
+
+@per_device
+def _whole(
+    source: int, target: int, interpolation: Interpolation, *, device: torch.device
+) -> Tensor:
+    """Return the matrix (target, source) that resizes whole images along one axis."""
+    start, length = torch.zeros((), device=device), torch.ones((), device=device)
+    return resample_weights(start, length, (source, target), interpolation, confine=True)

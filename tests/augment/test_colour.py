@@ -71,7 +71,8 @@ def test_grey_and_solarise_are_torchvisions() -> None:
         chosen[:, None, None, None], reference.rgb_to_grayscale(pictures, 3), pictures
     )
     torch.testing.assert_close(grey, expected, atol=1e-5, rtol=0)
-    solarised = colour.apply(pictures, _draws(6, solarise=chosen), Colour())
+    settings = Colour(solarise=0.5)
+    solarised = colour.apply(pictures, _draws(6, solarise=chosen), settings)
     inverted = reference.solarize(pictures, 128 / 255)
     torch.testing.assert_close(
         solarised, torch.where(chosen[:, None, None, None], inverted, pictures)
@@ -129,3 +130,20 @@ def test_inputs_are_left_alone() -> None:
     draws = colour.draw(Colour(), 6, torch.Generator().manual_seed(0))
     colour.apply(pictures, draws, Colour())
     assert torch.equal(pictures, before)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_device_that_computes_all_images_gets_the_same_values(
+    channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the CPU only the images that change are computed, elsewhere all are."""
+    settings = Colour(grey=0.3, solarise=0.3, jitter=0.6)
+    pictures = _pictures(32, channels=channels)
+    draws = colour.draw(settings, 32, torch.Generator().manual_seed(7))
+    selected = colour.apply(pictures, draws, settings)
+    monkeypatch.setattr(colour._Change, "__call__", colour._Change.of_all)
+    everywhere = colour.apply(pictures, draws, settings)
+    torch.testing.assert_close(everywhere, selected, atol=2e-6, rtol=0)
+    alone = (draws.order[:, 0] < 0) & ~draws.grey & ~draws.solarise & (draws.sigma == 0)
+    assert alone.any()
+    torch.testing.assert_close(everywhere[alone], pictures[alone], atol=1e-6, rtol=0)

@@ -15,7 +15,7 @@ HERE, WHOLE = torch.tensor([0.0]), torch.tensor([1.0])
 
 
 def _resized(values: list[float], target: int, interpolation: Interpolation) -> list[float]:
-    weights = resample_weights(HERE, WHOLE, len(values), target, interpolation)
+    weights = resample_weights(HERE, WHOLE, (len(values), target), interpolation)
     resized: list[float] = (weights[0] @ torch.tensor(values)).tolist()
     return resized
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 
@@ -13,7 +14,15 @@ from torch import Tensor, nn
 
 from harness.augment.view import Augmentation, random_boxes
 from harness.errors import UserError
-from harness.methods.baselines import _crops, contrastivecrop, mocov3, simclr, simmim, supervised
+from harness.methods.baselines import (
+    _crops,
+    contrastivecrop,
+    mocov3,
+    simclr,
+    simmim,
+    supervised,
+    timm_nets,
+)
 from harness.methods.baselines._momentum import Queue, follow, frozen_copy
 from harness.methods.baselines.contrastivecrop import ContrastiveCrop, CropContrast
 from harness.methods.baselines.mocov3 import MoCoV3, MomentumContrast
@@ -44,6 +53,36 @@ def test_contrast_by_hand() -> None:
     assert float(crossed) == pytest.approx(math.log(1 + math.exp(2)))
     doubled = mocov3.contrast(axes, axes, 0.25)
     assert float(doubled) == pytest.approx(0.5 * math.log(1 + math.exp(-4)), rel=1e-4)
+
+
+@pytest.mark.parametrize("net", [None, "resnet10t"])
+def test_both_views_in_one_pass_equal_one_pass_per_view(net: str | None) -> None:
+    """Loss, gradients and running statistics, of an encoder without and with BatchNorm."""
+    method = MoCoV3() if net is None else timm_nets.on_backbone(MoCoV3(), net)
+    sizes = profiles.SMOKE.backbones if net else tiny.ENCODERS
+    torch.manual_seed(0)
+    task = method.build(tiny.dataset(), sizes)
+    assert isinstance(task, MomentumContrast)
+    reference, batch = copy.deepcopy(task), tiny.batch(views=2)
+    found = task.losses(batch, tiny.progress())["total"]
+    queries = [
+        reference.predictor(reference.projector(reference.pool(reference.encoder, view)))
+        for view in batch.images
+    ]
+    keys = [
+        reference.momentum_projector(reference.pool(reference.momentum_encoder, view))
+        for view in batch.images
+    ]
+    expected = mocov3.contrast(queries[0], keys[1], 0.2) + mocov3.contrast(queries[1], keys[0], 0.2)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=0)
+    found.backward()
+    expected.backward()
+    for (name, ours), theirs in zip(task.named_parameters(), reference.parameters(), strict=True):
+        if ours.grad is not None:
+            torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-5, msg=name)
+    for name, value in dict(task.named_buffers()).items():
+        theirs = dict(reference.named_buffers())[name]
+        torch.testing.assert_close(value, theirs, rtol=1e-4, atol=1e-6, msg=name)
 
 
 def test_momentum_rises_to_one() -> None:
@@ -125,6 +164,22 @@ def _nt_xent(first: Tensor, second: Tensor, temperature: float) -> float:
     return total / (2 * count)
 
 
+@pytest.mark.parametrize("temperature", [0.1, 0.5])
+def test_nt_xent_is_lightlys(temperature: float) -> None:
+    """Values and gradients."""
+    from lightly.loss import NTXentLoss
+
+    generator = torch.Generator().manual_seed(3)
+    ours = torch.randn(12, 5, generator=generator, requires_grad=True)
+    theirs = ours.detach().clone().requires_grad_()
+    found = simclr.nt_xent(ours, temperature)
+    expected = NTXentLoss(temperature=temperature)(*theirs.chunk(2))
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
+    found.backward()
+    expected.backward()
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-5, atol=1e-7)
+
+
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_simclr_is_nt_xent_by_definition(reduction: str) -> None:
     torch.manual_seed(0)
@@ -204,17 +259,6 @@ def test_the_queue_starts_with_the_training_images_keys_or_with_noise() -> None:
         filled = task.queue.keys.clone()
         task.before_epoch(1, lambda function: function(images))
         assert torch.equal(task.queue.keys, filled)
-
-
-@pytest.mark.parametrize(
-    ("images", "split", "expected"),
-    [(8, 4, [4, 4]), (9, 4, [4, 5]), (10, 4, [4, 4, 2]), (5, 4, [5]), (3, 4, [3]), (1, 4, [1])],
-)
-def test_no_image_is_left_alone_in_its_group(images: int, split: int, expected: list[int]) -> None:
-    whole = torch.arange(images)
-    groups = contrastivecrop.groups_of(whole, split)
-    assert [len(group) for group in groups] == expected
-    assert torch.equal(torch.cat(groups), whole)
 
 
 def test_the_first_keys_take_any_number_of_images() -> None:
