@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+import torch
 from torch import nn
 
+from harness.methods.baselines._groups import Grouped
 from harness.spec.backbones import ResNetSize, SwinSize
 from harness.train.task import Layers
 
@@ -56,7 +58,7 @@ def residual_network(
     from timm.models.resnet import Bottleneck, ResNet
 
     block: Any = Bottleneck
-    return ResNet(
+    network = ResNet(
         block,
         layers=size.layers,
         num_classes=classes,
@@ -65,6 +67,10 @@ def residual_network(
         zero_init_last=block_scale == "zero",
         norm_layer=norm,
     )
+    if issubclass(norm, Grouped):
+        return network  # the groups become channels, which must lie apart in memory
+    # With the channels last, convolutions of a CPU and in half precision need no copies.
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def swin_depths(size: SwinSize) -> Layers:

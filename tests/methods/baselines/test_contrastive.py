@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -23,6 +24,7 @@ from harness.methods.baselines import (
     supervised,
     timm_nets,
 )
+from harness.methods.baselines._groups import in_groups
 from harness.methods.baselines._momentum import Queue, follow, frozen_copy
 from harness.methods.baselines.contrastivecrop import ContrastiveCrop, CropContrast
 from harness.methods.baselines.mocov3 import MoCoV3, MomentumContrast
@@ -56,8 +58,12 @@ def test_contrast_by_hand() -> None:
 
 
 @pytest.mark.parametrize("net", [None, "resnet10t"])
-def test_both_views_in_one_pass_equal_one_pass_per_view(net: str | None) -> None:
+def test_both_views_in_one_pass_equal_one_pass_per_view(
+    net: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Loss, gradients and running statistics, of an encoder without and with BatchNorm."""
+    at_once = functools.partial(in_groups, at_once=True)
+    monkeypatch.setattr(mocov3, "in_groups", at_once)
     method = MoCoV3() if net is None else timm_nets.on_backbone(MoCoV3(), net)
     sizes = profiles.SMOKE.backbones if net else tiny.ENCODERS
     torch.manual_seed(0)

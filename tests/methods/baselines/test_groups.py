@@ -60,12 +60,14 @@ def test_one_pass_equals_one_pass_per_group(count: int, sizes: list[int]) -> Non
     """Outputs, gradients, running statistics, counters; in float64, so that rounding is small."""
     network = _network()
     reference = copy.deepcopy(network)
+    slower = copy.deepcopy(network)
     images = torch.rand(count, 3, 32, 32, dtype=torch.float64, requires_grad=True)
     others = images.detach().clone().requires_grad_()
     weights = torch.randn(count, 4, dtype=torch.float64)
     for _ in range(2):  # the second time from running statistics that are not the initial ones
-        found = in_groups(network, (network,), images, 4)
+        found = in_groups(network, (network,), images, 4, at_once=True)
         expected = _by_loop(reference, others, sizes)
+        torch.testing.assert_close(in_groups(slower, (slower,), images, 4), expected)
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
         (found * weights).sum().backward()
         (expected * weights).sum().backward()
@@ -81,20 +83,24 @@ def test_one_pass_equals_one_pass_per_group(count: int, sizes: list[int]) -> Non
 def test_groups_differ_from_one_batch_and_end_with_the_pass() -> None:
     network = _network()
     images = torch.rand(8, 3, 32, 32, dtype=torch.float64)
-    grouped = in_groups(network, (network,), images, 4)
+    grouped = in_groups(network, (network,), images, 4, at_once=True)
     assert not torch.allclose(grouped, network(images), atol=1e-3)
-    torch.testing.assert_close(network(images), in_groups(network, (network,), images, 8))
+    torch.testing.assert_close(
+        network(images), in_groups(network, (network,), images, 8, at_once=True)
+    )
 
 
 def test_in_eval_mode_groups_do_not_matter() -> None:
     network = _network().eval()
     images = torch.rand(8, 3, 32, 32, dtype=torch.float64)
     before = copy.deepcopy(network.state_dict())
-    torch.testing.assert_close(in_groups(network, (network,), images, 4), network(images))
+    torch.testing.assert_close(
+        in_groups(network, (network,), images, 4, at_once=True), network(images)
+    )
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
 def test_a_batchnorm_that_cannot_be_grouped_is_refused() -> None:
     network = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
     with pytest.raises(AssertionError, match="cannot be grouped"):
-        in_groups(network, (network,), torch.rand(8, 4), 4)
+        in_groups(network, (network,), torch.rand(8, 4), 4, at_once=True)
