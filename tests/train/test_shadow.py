@@ -175,7 +175,7 @@ def test_every_weight_is_cast_by_one_operation(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(torch, "_foreach_copy_", copied)
     with seed.third_party("shadow", "build"):
-        task = KINDS["mae"].stage.method.build(tiny.dataset(), tiny.ENCODERS)
+        task = KINDS["simmim"].stage.method.build(tiny.dataset(), tiny.ENCODERS)
     shadows = _copies(task)
     backward.backward(task.train(), tiny.batch(8), tiny.progress(), None, shadows)
     weights = len(shadows._copies)
