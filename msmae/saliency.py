@@ -86,24 +86,20 @@ class AttentionMaps:
         confine = self.settings.crop == "top-left"
         if confine:
             boxes = top_left_boxes(boxes, self.grid)
-        rows = self._axis(boxes[:, 0], boxes[:, 2], confine=confine)
-        columns = self._axis(boxes[:, 1], boxes[:, 3], confine=confine)
+        # Both axes at once, (B, 2, pixels, grid), then from pixels to the patches' averages.
+        sides = (self.grid, self.image_size)
+        axes = resample_weights(boxes[:, :2], boxes[:, 2:], sides, "bilinear", confine=confine)
+        rows, columns = axes.unflatten(2, (self.grid, -1)).mean(3).unbind(1)
         # Reversing the output cells of the column matrix mirrors the map left to right.
         columns = torch.where(flips[:, None, None], columns.flip(1), columns)
         # (B, grid, grid) @ (B, grid, grid) @ (B, grid, grid), then row-major patches (B, L).
-        return (rows @ maps @ columns.transpose(1, 2)).flatten(1)
+        weights: Tensor = rows @ maps @ columns.transpose(1, 2)
+        return weights.flatten(1)
 
     def _lesion_weights(self, batch: Batch, view: int) -> Tensor:
         assert batch.masks is not None, "loaded without masks"
         covered = lesions.coverage(batch.masks[view], self.image_size // self.grid)
         return covered if self.settings.weights == "lesion" else (covered == 0).float()
-
-    def _axis(self, start: Tensor, length: Tensor, *, confine: bool) -> Tensor:
-        """Return the matrices (B, grid, grid) from map cells to patch averages along one axis."""
-        pixels = resample_weights(
-            start, length, (self.grid, self.image_size), "bilinear", confine=confine
-        )
-        return pixels.reshape(len(pixels), self.grid, -1, self.grid).mean(2)
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must contain; it is moved to the CPU when it is written."""

@@ -1,7 +1,7 @@
 """A vision transformer that can encode a subset of an image's patches, built from timm's layers.
 
 Pre-training, classification and segmentation use the same parameter names, so that weights load
-without renaming. Where a subset is encoded, no other patch is embedded.
+without renaming. Training embeds no patch that it drops.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from timm.layers.patch_embed import PatchEmbed
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from harness.methods.msmae.patches import patchify, sincos_table
+from harness.methods.msmae.patches import sincos_table
 from harness.spec.backbones import VitSize
 
 EPSILON = 1e-6
@@ -70,16 +70,17 @@ class VisionTransformer(nn.Module):
         """Return tokens (B, 1 + visible, D) before the first block.
 
         Args:
-            images: (B, 3, H, W); where ids are given also their patches (B, L, P * P * 3), see
-                ``patchify``.
+            images: (B, 3, H, W), whose patches are all embedded before some are dropped (MAE's
+                code, and the paper's costs); or, where ids are given, their patches
+                (B, L, P * P * 3), see ``patchify``, of which only those to keep are embedded.
             ids_keep: (B, visible) patches to keep, None for all L.
         """
         positions = self.pos_embed[:, 1:]
-        if ids_keep is None:
+        if ids_keep is None or images.ndim == 4:
             tokens = self.patch_embed(images) + positions
+            tokens = tokens if ids_keep is None else take(tokens, ids_keep)
         else:
-            patches = images if images.ndim == 3 else patchify(images, self.patch)
-            tokens = self._project(take(patches, ids_keep))
+            tokens = self._project(take(images, ids_keep))
             tokens = tokens + take(positions.expand(len(tokens), -1, -1), ids_keep)
         cls = (self.cls_token + self.pos_embed[:, :1]).expand(len(tokens), -1, -1)
         return torch.cat([cls, tokens], 1)

@@ -265,7 +265,9 @@ def normalise(images: Tensor, image_range: ImageRange = "normalised") -> Tensor:
     if image_range == "unit":
         return (images / 255).expand(-1, 3, -1, -1)
     mean, std = mean_and_std(255, device=images.device).unbind()
-    return (images - mean).div_(std)
+    # ``clamp`` returned a new tensor; a greyscale one becomes three channels here.
+    centred = images.sub_(mean) if images.shape[1] == 3 else images - mean
+    return centred.div_(std)
 
 
 @per_device

@@ -1,9 +1,9 @@
 # ruff: noqa: E402 (what torch finds when it is imported has to be there before)
 """Count what a step of every kind of stage does on a CUDA device that does not exist.
 
-``python -m tests.fake_cuda.steps FILE [NAME ...]`` trains two epochs of two steps at the paper's
-sizes and writes, for every kind, launches of the last step by phase and what it found. "planted"
-is a task that does everything it must not.
+``python -m tests.fake_cuda.steps FILE [NAME ...]`` trains one or two epochs of two steps at the
+paper's sizes and writes, for every kind, launches of the last step by phase and what it found.
+"planted" is a task that does everything it must not.
 """
 
 from __future__ import annotations
@@ -154,8 +154,10 @@ def _phases(mode: Device) -> Iterator[None]:
 
 
 def measure(kind: _stages.Kind) -> dict[str, Any]:
-    """Train a kind of stage for two epochs of two steps and return what the device has seen."""
-    stage = _stages.shortened(kind.stage)
+    """Train a kind of stage and return what the device has seen."""
+    # Guided methods take steps of one kind, then of another.
+    guided = hasattr(kind.stage.method, "random_epochs")
+    stage = _stages.shortened(kind.stage, epochs=2 if guided else 1)
     count = 2 * stage.recipe.batch_size
     described = registry.find(kind.dataset)
     sizes = {**described.sizes, "train": max(count, 256)}
