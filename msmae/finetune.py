@@ -22,7 +22,6 @@ from harness.canonical import acts_where, as_before
 from harness.errors import UserError
 from harness.methods.msmae import masking
 from harness.methods.msmae.masking import Measure, Selection, Weights
-from harness.methods.msmae.patches import patchify
 from harness.ranges import Epochs, ShareBelowOne
 from harness.spec.backbones import VIT, Backbone, BackboneSizes
 from harness.spec.dataset import Dataset
@@ -216,13 +215,11 @@ class Classifier(Task):
         ahead = batch.ahead
         drawn = mixing.draw(self.mixing, at.generator) if ahead is None else ahead["mixing"]
         images, targets = mixing.mix(batch.images[0], batch.labels, self.mixing, drawn)
-        if ids_keep is not None:
-            images = patchify(images, self.encoder.patch)  # only patches to keep are embedded
         logits = self.classify(images, ids_keep).float()
         return {"total": mixing.loss(logits, targets, self.mixing)}
 
     def classify(self, images: Tensor, ids_keep: Tensor | None = None) -> Tensor:
-        """Return logits (B, K) of images, as the encoder takes them, from the patches to keep or all."""
+        """Return logits (B, K) of images (B, 3, H, W), from the patches to keep or from all."""
         tokens = self.encoder(images, ids_keep)  # (B, 1 + visible, D)
         if self.settings.pool == "mean":
             features = self.pool_norm(tokens[:, 1:].mean(1))

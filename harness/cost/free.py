@@ -32,7 +32,8 @@ _NAMES = """
     upsample_bilinear2d_backward upsample_bicubic2d upsample_bicubic2d_backward
     binary_cross_entropy_with_logits
     gelu_backward threshold_backward silu_backward tanh_backward sigmoid_backward
-    is_same_size _local_scalar_dense bincount
+    is_same_size _local_scalar_dense bincount abs_ floor_ fill_diagonal_ index_add_
+    _foreach_mul_ _foreach_add_ _foreach_lerp_
 """
 
 FREE = frozenset(_NAMES.split())
