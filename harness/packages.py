@@ -105,7 +105,12 @@ PACKAGES = (
         use="preparations of data sets, the generated ones included,",
         needed="always",
     ),
-    Package(name="pandas", module="pandas", requirement="pandas>=2.3", use="tables as CSV"),
+    Package(
+        name="pandas",
+        module="pandas",
+        requirement="pandas>=2.3",
+        use="tables as CSV, and frames (`harness export frame`),",
+    ),
     Package(
         name="lightly",
         module="lightly",
