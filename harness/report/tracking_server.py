@@ -91,6 +91,7 @@ def prepare(folder: Path) -> None:
         settings["MLFLOW_SQLALCHEMYSTORE_POOLCLASS"] = "NullPool"
     for name, value in settings.items():
         os.environ.setdefault(name, value)
+    packages.require("mlflow")
     try:
         import mlflow  # noqa: F401  # tested here, so that no other missing package is meant
     except ImportError as error:

@@ -90,7 +90,9 @@ def _trained(lacking: Sequence[str]) -> Iterator[Step]:
     else:
         yield Step(("-c", NAMES), says=("names",), program="python")
         run = _step(lacking, ("run", *TABLE), "lightly", code=1)
-        untracked = (missing("mlflow"),) if "mlflow" in lacking else ()
+        untracked = (
+            (f"nothing is shown in MLflow.*{missing('mlflow')}",) if "mlflow" in lacking else ()
+        )
         yield Step(run.words, run.code, (*run.says, *untracked))
     yield _step(lacking, ("sweep", *SWEEP, *OFF, "--trials", "1"), "optuna", "timm")
 
