@@ -18,7 +18,7 @@ def main() -> int:
     try:
         from harness import console
         from harness.cli.main import main as run
-    except ModuleNotFoundError as error:
+    except (ImportError, AttributeError) as error:
         return _cannot_start(error)
 
     sys.excepthook = console.show_uncaught
@@ -28,7 +28,7 @@ def main() -> int:
         return 130
 
 
-def _cannot_start(error: ModuleNotFoundError) -> int:
+def _cannot_start(error: ImportError | AttributeError) -> int:
     """Print which package the command line itself lacks, and return the exit code."""
     from harness import packages
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Literal
 
 from harness.errors import UserError
@@ -105,7 +106,12 @@ PACKAGES = (
         use="preparations of data sets, the generated ones included,",
         needed="always",
     ),
-    Package(name="pandas", module="pandas", requirement="pandas>=2.3", use="tables as CSV"),
+    Package(
+        name="pandas",
+        module="pandas",
+        requirement="pandas>=2.3",
+        use="tables as CSV, and frames (`harness export frame`),",
+    ),
     Package(
         name="lightly",
         module="lightly",
@@ -185,11 +191,16 @@ def missing() -> tuple[Package, ...]:
 
 
 def is_installed(module: str) -> bool:
-    """Whether a module can be found, without importing it."""
+    """Whether a module can be found, without importing it.
+
+    A folder without any module, which pip leaves where it did not write all of its files, is none,
+    although Python imports it.
+    """
     try:
-        return importlib.util.find_spec(module) is not None
+        found = importlib.util.find_spec(module)
     except ValueError:  # it is imported, and has no spec
         return True
+    return found is not None and found.origin is not None
 
 
 def install(package: Package) -> str:
@@ -244,16 +255,17 @@ def clash() -> str | None:
 def explain(error: BaseException) -> UserError | None:
     """Return the line for the failed import of a package; None for any other error.
 
-    A package that is installed without what it imports itself is named, too.
+    A package that is installed without what it imports itself is named, too, and one of which
+    nothing but a folder is left.
     """
-    if not isinstance(error, ModuleNotFoundError) or not error.name:
-        return None
-    top = error.name.partition(".")[0]
-    if is_installed(top):
+    top = _lacked(error)
+    if top is None or is_installed(top):
         return None  # a part of an installed package: its version is another one
     for package in PACKAGES:
         if package.module == top:
             return UserError(f"{lacking(package)}.")
+    if not isinstance(error, ModuleNotFoundError):
+        return None
     if _raised_in_ours(error):
         return UserError(
             f"This command imports {top!r}, which is not installed; install what the harness needs:"
@@ -266,6 +278,14 @@ def explain(error: BaseException) -> UserError | None:
         f"{importer.name} cannot be imported: it needs {top!r}, which is not installed; install"
         f" {importer.name} with what it needs: {install(importer)}"
     )
+
+
+def _lacked(error: BaseException) -> str | None:
+    """Return the first name of the module in which an import or a look-up has found nothing."""
+    name = error.name if isinstance(error, ImportError) else None
+    if isinstance(error, AttributeError) and isinstance(error.obj, ModuleType):
+        name = error.obj.__name__
+    return name.partition(".")[0] if name else None
 
 
 def _raised_in_ours(error: BaseException) -> bool:
@@ -297,7 +317,7 @@ def explained() -> Iterator[None]:
     """Turn the failed import of a package within the block into a ``UserError`` that names it."""
     try:
         yield
-    except ModuleNotFoundError as error:
+    except (ImportError, AttributeError) as error:
         told = explain(error)
         if told is None:
             raise

@@ -15,7 +15,7 @@ from harness.interrupt import Stop
 from harness.plan import finished
 from harness.plan.stale import stale_keys
 from harness.provenance import choose_device
-from harness.report import mirror
+from harness.report import mirror, tracking_server
 from harness.results.train import Training, prepare, train
 from harness.store.record import Records
 from harness.verdict.table import TableVerdict, judge_plan, remarks, summary
@@ -35,7 +35,8 @@ def run(args: argparse.Namespace) -> int:
         keep=args.keep,
         command=resuming_command(args),
     )
-    source = source_of(args, plan) if args.track == "on" else None
+    tracked = tracking_server.wanted(args.track, tell=not args.worker)
+    source = source_of(args, plan) if tracked else None
     if args.worker:
         # Former runs are shown until their stages are done.
         watched_by = None if args.stale else source
@@ -78,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
             )
         verdict = judge_plan(finished.shown(plan), file=file)
         _say_verdict(verdict, args.experiment)
-        if args.track == "on":
+        if tracked:
             trained = bool(outcome.trained or outcome.failed)
             mirror.mirror_runs(source_of(args, plan, verdict), paths, trained=trained)
     for record in outcome.failed:

@@ -14,6 +14,7 @@ from harness.cli.planning import (
 from harness.errors import UserError
 from harness.plan import catalog
 from harness.plan.summary import warn_of_small_stores
+from harness.report import tracking_server
 from harness.spec.sweep import Sweep
 from harness.sweep import publish, search, storage
 from harness.sweep.design import Design, SearchOptions
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         micro_batch=args.micro_batch,
         evaluate_every=args.evaluate_every,
         steps=args.steps,
-        track=args.track == "on",
+        track=tracking_server.wanted(args.track, tell=not args.worker),
         launch=launch,
         pages=pages,
         command=resuming_command(args),

@@ -40,6 +40,18 @@ def runnable(plan: Plan, records: Records, *, fresh: bool = False) -> tuple[Plan
     return replace(plan, cell_runs=kept), lines
 
 
+def refuse(plan: Plan) -> None:
+    """Check that every run of a plan can be trained here, whatever is finished.
+
+    Raises:
+        UserError: a run lacks a package.
+    """
+    if not packages.missing() and packages.clash() is None:
+        return
+    if lines := told(plan, _of_runs(plan, plan.stage_runs)):
+        raise UserError(" ".join(lines))
+
+
 def told(plan: Plan, reasons: Sequence[str | None]) -> tuple[str, ...]:
     """Return a line per reason that names the rows of a plan that cannot be trained for it."""
     rows: dict[str, dict[str, None]] = {}
@@ -60,6 +72,11 @@ def run_refusals(plan: Plan, records: Records, *, fresh: bool = False) -> list[s
     if not packages.missing() and packages.clash() is None:
         return [None] * len(plan.cell_runs)
     steps = [s for s in plan.stage_runs if fresh or records.finished(s.key) is None]
+    return _of_runs(plan, steps)
+
+
+def _of_runs(plan: Plan, steps: Sequence[StageRun]) -> list[str | None]:
+    """Return of each run of a plan why some of these stages cannot be trained."""
     refused = refusals(steps, plan.options)
     chains = [[c.run.key(n + 1) for n in range(len(c.run.stages))] for c in plan.cell_runs]
     return [next((refused[key] for key in keys if key in refused), None) for keys in chains]
@@ -87,7 +104,8 @@ def check(method: Method) -> None:
     """
     if not isinstance(method, Prepared):
         return
-    method.ready()
+    with packages.explained():  # what it looks for may import another package
+        method.ready()
     if isinstance(method, NeedsMasks) and (twice := packages.clash()) is not None:
         raise UserError(twice)
 

@@ -36,9 +36,9 @@ from harness.spec.run import Run
 from harness.store.checkpoint import Checkpoints, Writer
 from harness.store.claim import Claim
 from harness.store.heartbeat import Heartbeat
-from harness.store.interrupted import SignedCheckpoints
 from harness.store.record import Record, Records
 from harness.store.result import Latency, ParameterCount, Provenance, Result
+from harness.store.signed import SignedCheckpoints
 from harness.store.weights import load
 from harness.train import backward, images
 from harness.train.images import Images

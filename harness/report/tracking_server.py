@@ -61,6 +61,24 @@ def announce(line: str) -> None:
     note(f"harness: {line}")
 
 
+def wanted(track: str, *, tell: bool = True) -> bool:
+    """Whether a command shows and mirrors runs in MLflow.
+
+    Args:
+        track: what it was asked for, "on" or "off".
+        tell: say in one line, before anything is trained, that mlflow is not installed.
+    """
+    if track == "off" or packages.is_installed("mlflow"):
+        return track != "off"
+    if tell:
+        (mlflow,) = (p for p in packages.PACKAGES if p.name == "mlflow")
+        announce(
+            f"nothing is shown in MLflow. {packages.lacking(mlflow)}; `harness track` mirrors"
+            " finished runs afterwards."
+        )
+    return False
+
+
 def prepare(folder: Path) -> None:
     """Import mlflow, with its waiting limited and its log messages hidden.
 
@@ -73,11 +91,13 @@ def prepare(folder: Path) -> None:
         settings["MLFLOW_SQLALCHEMYSTORE_POOLCLASS"] = "NullPool"
     for name, value in settings.items():
         os.environ.setdefault(name, value)
+    packages.require("mlflow")
     try:
         import mlflow  # noqa: F401  # tested here, so that no other missing package is meant
     except ImportError as error:
-        told = packages.explain(error) or f"mlflow cannot be imported ({error})."
-        raise UserError(f"{told} Or run with --track off.") from error
+        told = packages.explain(error)
+        other = f"mlflow cannot be imported ({error}). Or run with --track off."
+        raise told or UserError(other) from error
     # It logs a traceback for every error that it raises, too.
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

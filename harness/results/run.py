@@ -19,7 +19,7 @@ from harness.plan.plan import Plan
 from harness.plan.settings import MOST_SEEDS, OPTIONS, Settings, words_of
 from harness.plan.settings_file import read, settings_of
 from harness.provenance import choose_device
-from harness.report import mirror
+from harness.report import mirror, tracking_server
 from harness.report.plan_grid import Making
 from harness.report.tracking_plan import Source
 from harness.results import part
@@ -151,7 +151,8 @@ def _run(chosen: Settings, given: Place | Table, *, fresh: bool) -> Result:
         track=chosen.track or "off",
     )
     device, command = choose_device(), command_of(named, replace(settled, data=None, runs=None))
-    source = Source(plan=plan, command=command) if settled.track == "on" else None
+    tracked = tracking_server.wanted(settled.track or "off")
+    source = Source(plan=plan, command=command) if tracked else None
     with Stop() as stop:
         outcome = train(plan, training_of(named, settled, device, stop, source, fresh=fresh))
     parts = shown_parts(plan, named, command, device)

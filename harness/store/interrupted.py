@@ -1,6 +1,7 @@
 """Stages that were begun and not finished: at which epoch they go on, by whom, by which command.
 
-A state names who wrote it (``By``); one of a version before this one does not.
+A state names who wrote it (``By``); one of a version before this one does not. Torch is not
+imported: ``harness status`` runs where nothing is trained.
 """
 
 from __future__ import annotations
@@ -8,20 +9,20 @@ from __future__ import annotations
 import io
 import pickle
 import zipfile
+import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 
 from harness import files
 from harness.errors import Damaged, UserError
 from harness.spec.run import stage_title
-from harness.store import form, state
-from harness.store.checkpoint import Checkpoints
+from harness.store import form
 from harness.store.clean import KEYED
 
 
@@ -46,28 +47,19 @@ class By:
     folder: str = ""
 
 
-class SignedCheckpoints(Checkpoints):
-    """States of a stage that say who wrote them; whoever goes on from one is told its epochs."""
-
-    def sign(self, by: By, began: Callable[[int], None]) -> Self:
-        """Let states name their writer.
-
-        Args:
-            by: this process.
-            began: receives, when a state has been looked for, the number of its epochs, else 0.
-        """
-        self._by, self._began_at = by, began
-        return self
-
-    def load(self) -> dict[str, Any] | None:
-        """Return the state to resume from; see ``Checkpoints.load``."""
-        found = super().load()
-        self._began_at(0 if found is None else len(found.get("history", ())))
-        return found
-
-    def save(self, state: Mapping[str, Any], *, always: bool = False) -> bool:
-        """Write the state with its writer; see ``Checkpoints.save``."""
-        return super().save({**state, "by": asdict(self._by)}, always=always)
+UNREADABLE = (
+    RuntimeError,
+    OSError,
+    pickle.UnpicklingError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What zipfile and pickle raise for a file with some wrong bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +193,7 @@ def look(path: Path) -> dict[str, Any]:
             content = _Plain(io.BytesIO(archive.read(name))).load()
     except UserError:
         raise
-    except (*state.UNREADABLE, StopIteration) as error:
+    except (*UNREADABLE, StopIteration) as error:
         raise Damaged(f"The checkpoint {path}", "cannot be read (truncated?)") from error
     if not isinstance(content, dict):
         raise Damaged(f"The checkpoint {path}", "is no checkpoint of this version")

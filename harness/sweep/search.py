@@ -11,7 +11,7 @@ import torch
 from harness.console import note
 from harness.data import registry
 from harness.errors import UserError
-from harness.execute import memory
+from harness.execute import lacking, memory
 from harness.execute.execution import ExecutionOptions, of_pruned
 from harness.execute.executor import Executor
 from harness.execute.launch import LOST, LaunchOptions, WorkerConfig, WorkerEnd
@@ -122,12 +122,14 @@ def search(designs: Sequence[Design], request: SweepRequest) -> int:
     """Search every design, write and mirror the studies; return the exit code.
 
     Raises:
-        UserError: a limit is not valid, the storage cannot be used, a study belongs to another
-            sweep, the memory is too small for so many workers, or workers ended before their
-            trials did.
+        UserError: a limit is not valid, the row lacks a package, the storage cannot be used, a
+            study belongs to another sweep, the memory is too small for so many workers, or workers
+            ended before their trials did.
         Stopped: the command was interrupted or terminated; the next one continues its trials.
     """
     wanted = request.wanted(designs[0].sweep)
+    for design in designs:  # before a study is made: a missing package is no trial's failure
+        lacking.refuse(design.base)
     studies = [Study(design, request.url, request.drawing, make=True) for design in designs]
     device = choose_device()
     of_pruned(request.evaluate_every, [study.pruner for study in studies])

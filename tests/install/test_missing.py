@@ -17,6 +17,7 @@ SHORT = (
 )
 ROWS = ("table1", *SHORT, "--rows", "vit,simclr")
 OFF = ("--track", "off")
+RANDOM = ("--set", "pretrain.method.random_epochs=0")
 NAMED = ("torch", "timm", "mmsegmentation", "mmengine", "pandas", "optuna", "mlflow", "lightly")
 
 
@@ -57,6 +58,28 @@ def test_what_needs_a_missing_package_is_one_line(
     assert "Traceback" not in text
 
 
+def test_a_sweep_whose_row_lacks_a_package_makes_no_study(folder: Path) -> None:
+    runs = folder / "runs-of-sweep"
+    words = ("sweep", "sweep_masking", "--profile", "smoke", *OFF, "--runs", str(runs))
+    code, text = harness(folder, *words, without=("timm",))
+    assert code == 2, text
+    assert "Row msmae cannot be trained here. Encoders of all methods need timm" in text
+    assert not (runs / "optuna.db").exists()
+
+
+def test_what_is_trained_is_shown_without_torch(folder: Path) -> None:
+    code, text = harness(folder, "status", without=("torch",))
+    assert code == 0, text
+    assert "0 running, 0 interrupted, 0 failed" in text
+
+
+def test_planning_segmentation_names_what_the_networks_lack(folder: Path) -> None:
+    words = ("plan", "table2", "--profile", "smoke", "--rows", "mae")
+    code, text = harness(folder, *words, without=("timm",))
+    assert code == 0, text
+    assert "Row mae cannot be trained here. Encoders of all methods need timm" in text
+
+
 @pytest.mark.parametrize("name", ["mmsegmentation", "mmengine"])
 def test_segmentation_names_what_it_lacks(folder: Path, name: str) -> None:
     words = ("run", "table2", "--profile", "smoke", "--datasets", "phantom-ultrasound", *OFF)
@@ -80,6 +103,26 @@ def test_rows_that_lack_a_package_are_refused_and_the_others_run(
     code, text = harness(folder, "run", *ROWS, *OFF, without=("lightly",))
     assert code == 1  # what is finished is shown, and the refusal is told again
     assert "0 stages trained, 1 found done, 0 failed" in text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "table1", *SHORT, "--rows", "vit", "--jobs", "2", "--fresh"),
+        ("sweep", "sweep_masking", *SHORT, *RANDOM, "--trials", "2", "--jobs", "2"),
+    ],
+    ids=["run", "sweep"],
+)
+def test_without_mlflow_one_line_says_that_nothing_is_mirrored(
+    folder: Path, words: tuple[str, ...]
+) -> None:
+    code, text = harness(folder, *words, without=("mlflow",))
+    assert code == 0, text
+    (line,) = (line for line in text.splitlines() if "mlflow" in line.lower())
+    assert line.startswith("harness: nothing is shown in MLflow. Runs in MLflow")
+    assert 'need mlflow, which is not installed: pip install "mlflow' in line
+    code, text = harness(folder, *words, *OFF, without=("mlflow",))
+    assert (code, text.lower().count("mlflow")) == (0, 0)
 
 
 @pytest.mark.parametrize(("name", "word"), [("mlflow", "track"), ("matplotlib", "figures")])

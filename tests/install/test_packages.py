@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.metadata
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness import packages
+from harness.errors import UserError
 from tests.conftest import ROOT
 from tests.install import matrix
 
@@ -59,6 +61,24 @@ def test_other_failed_imports_are_not_explained() -> None:
     assert packages.explain(ValueError("no")) is None
 
 
+def test_a_folder_that_is_left_of_a_package_is_not_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "left_over/lib").mkdir(parents=True)
+    left = replace(packages.PACKAGES[0], name="left", module="left_over", requirement="left>=1")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(packages, "PACKAGES", (left,))
+    assert packages.missing() == (left,)
+    for text in ("from left_over import Tensor", "import left_over; left_over.device('cpu')"):
+        told = 'need left, which is not installed: pip install "left'
+        with pytest.raises(UserError, match=told), packages.explained():
+            exec(text, {})
+    with pytest.raises(ImportError), packages.explained():
+        exec("from pathlib import NoSuchPath", {})
+    with pytest.raises(AttributeError), packages.explained():
+        exec("import pathlib; pathlib.NoSuchPath", {})
+
+
 def test_two_families_at_once_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert packages.clash() is None
     found = importlib.metadata.version
@@ -75,7 +95,6 @@ def test_two_families_at_once_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_two_families_stop_segmentation_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness.errors import UserError
     from harness.execute import lacking
     from harness.methods.baselines.mae import MAE
     from harness.methods.msmae.segmentation import Segment
