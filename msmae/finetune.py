@@ -217,7 +217,7 @@ class Classifier(Task):
         return {"total": mixing.loss(logits, targets, self.mixing)}
 
     def classify(self, images: Tensor, ids_keep: Tensor | None = None) -> Tensor:
-        """Return logits (B, K) of images, as the encoder takes them, from the patches to keep or all."""
+        """Return logits (B, K) of images as the encoder takes them, from patches to keep or all."""
         tokens = self.encoder(images, ids_keep)  # (B, 1 + visible, D)
         if self.settings.pool == "mean":
             features = self.pool_norm(tokens[:, 1:].mean(1))
