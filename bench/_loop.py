@@ -121,8 +121,8 @@ class Unwritten(Checkpoints):
     def load(self) -> None:
         """Return no state."""
 
-    def save(self, *_: Any, **__: Any) -> bool:
-        """Write nothing."""
+    def due(self) -> bool:
+        """Return that no state is to be written."""
         return False
 
 

@@ -86,6 +86,11 @@ SET_FROM_OUTSIDE = {
     ("harness/sources/leaving.py", "os._exit"),
     # A task under a counter draws the same masks twice; it is thrown away.
     ("harness/cost/check.py", "task.draw_masks"),
+    # Recorded steps write gradients into tensors of their own.
+    ("harness/train/graphs.py", "parameter.grad"),
+    ("harness/train/steps.py", "block._compiled_call_impl"),
+    ("harness/train/steps.py", "torch.backends.cudnn.benchmark"),
+    ("harness/train/steps.py", "torch.backends.cudnn.deterministic"),
     # Gradients are handed from copies to parameters, as a backward pass does.
     ("harness/train/shadow.py", "self.copy.grad"),
     ("harness/train/shadow.py", "self.source.grad"),

@@ -48,9 +48,13 @@ class Nowhere:
     def load(self) -> None:
         """Find no state."""
 
-    def save(self, state: Any, *, always: bool = False) -> bool:
-        """Write nothing."""
+    def due(self) -> bool:
+        """Whether a state is to be written: never."""
         return False
+
+    def waiting(self) -> contextlib.AbstractContextManager[None]:
+        """Wait for nothing."""
+        return contextlib.nullcontext()
 
 
 PLANTED = "planted"
