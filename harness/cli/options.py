@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli.starting import add_init
-from harness.plan.settings import MOST_JOBS, MOST_SEEDS, folder_of
+from harness.plan.settings import MOST_SEEDS, folder_of
 from harness.ranges import said
 from harness.spec.dataset import PARTS
 
@@ -150,34 +150,6 @@ def seeds(text: str) -> tuple[int, ...]:
 
 rate = number(1e-6, 1e6)
 """Parses a number of TFLOPS."""
-
-
-def add_execution(parser: argparse.ArgumentParser) -> None:
-    """Add the options of how stages are trained: processes, micro-batch, tracking."""
-    parser.add_argument(
-        "--jobs",
-        type=whole(1, MOST_JOBS),
-        default=1,
-        metavar="N",
-        help="processes that train at the same time, each with 1/N of the cores",
-    )
-    parser.add_argument(
-        "--launcher",
-        metavar="NAME",
-        help="how the work is started: here (in this process; default for one job), local"
-        " (processes of this machine; default for several), or one of an installed package",
-    )
-    parser.add_argument(
-        "--micro-batch",
-        type=whole(1, 2**20),
-        metavar="N",
-        help="compute a batch's gradient N images at a time: less memory, the same numbers up to"
-        " rounding",
-    )
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument(
-        "--track", choices=("on", "off"), default="on", help="log to MLflow while training"
-    )
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:

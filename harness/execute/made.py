@@ -23,7 +23,7 @@ def provenance_of(step: StageRun, options: Options, device: torch.device) -> Pro
         dirty=dirty,
         sources=sources(step.run, step.num_stages),
         versions=provenance.versions(),
-        device=Device(**provenance.device_facts(device)),
+        device=Device(**{**provenance.device_facts(device), **provenance.which_device(device)}),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=0.0,
         stored_size=None if manifest is None else manifest.size,

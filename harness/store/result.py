@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -145,11 +145,17 @@ class Device:
         kind: "cpu" or "cuda".
         name: of the processor's model.
         threads: CPU threads in use.
+        visible: of a CUDA device, ``CUDA_VISIBLE_DEVICES`` of the process; None where not set.
+        uuid: of a CUDA device; None elsewhere, and in records made before it was kept.
+
+    Which of several equal devices it was makes no difference when devices are compared.
     """
 
     kind: str
     name: str
     threads: Count
+    visible: str | None = field(default=None, compare=False)
+    uuid: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
