@@ -82,6 +82,13 @@ start() {
 }
 
 stop() {
+    if [ -s "$folder/slurmctld.pid" ]; then
+        scancel --quiet --user="$(id -un)" 2> /dev/null || true
+        for _ in $(seq 300); do
+            [ -n "$(squeue --noheader 2> /dev/null)" ] || break
+            sleep 0.1
+        done
+    fi
     for daemon in slurmd slurmctld munged; do
         file="$folder/$daemon.pid"
         [ -s "$file" ] || continue

@@ -1,4 +1,4 @@
-"""Tables trained by a real Slurm: as by one process, also where jobs are cancelled and queued again.
+"""Tables of a real Slurm are those of one process, also where jobs are cancelled or queued again.
 
 The short form trains few rows. ``HARNESS_SLURM=whole`` trains the whole smoke Table 1 of one data
 set, once by one process and once by Slurm.
@@ -32,8 +32,8 @@ pytestmark = [
 
 WHOLE = os.environ.get("HARNESS_SLURM") == "whole"
 RUN = ("run", "table1", "--profile", "smoke", "--track", "off")
-SHORT = (*RUN, "--datasets", "phantom-mri", "--rows", "vit,swin,mae,resnet50")
-EPOCHS = ("--set", "recipe.epochs=12", "--set", "recipe.warmup_epochs=0")
+SHORT = (*RUN, "--datasets", "phantom-mri", "--rows", "vit,swin,mae")
+EPOCHS = ("--set", "recipe.epochs=8", "--set", "recipe.warmup_epochs=0")
 TABLE = (*RUN, "--datasets", "btmd") if WHOLE else (*SHORT, *EPOCHS)
 LIMIT = 3000 if WHOLE else 420
 SLURM = ("--launcher", "slurm", "--jobs", "2")
@@ -50,10 +50,24 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+STARTED: list[subprocess.Popen[str]] = []
+"""Processes of the test that runs."""
+
+
+@pytest.fixture(autouse=True)
+def no_process_left(cluster: None) -> Iterator[None]:
+    yield
+    for process in STARTED:
+        if process.poll() is None:  # the test has failed
+            process.kill()
+            process.communicate()
+    STARTED.clear()
+
+
 def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    folder.mkdir(exist_ok=True)
-    prepared.ensure(folder / "data")
-    return subprocess.Popen(
+    if not (folder / "data").exists():
+        prepared.ensure(folder / "data")
+    process = subprocess.Popen(
         [sys.executable, "-m", "harness", *arguments],
         cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -61,6 +75,8 @@ def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
+    STARTED.append(process)
+    return process
 
 
 def _run(folder: Path, *arguments: str) -> tuple[int, str, str]:
@@ -75,7 +91,11 @@ def _records(folder: Path) -> dict[str, dict[str, Any]]:
 def _queue() -> dict[str, str]:
     """Return the state of each job that has not ended."""
     lines = slurm.ask("squeue", "--noheader", "--array", "--format=%i %T").splitlines()
-    return {name: state for name, state in (line.split() for line in lines)}
+    found: dict[str, str] = {}
+    for line in lines:
+        name, state = line.split()
+        found[name] = state
+    return found
 
 
 def _epochs(folder: Path) -> Counter[tuple[str, int]]:
@@ -208,7 +228,7 @@ def test_workers_share_a_node_of_their_job(cluster: None, tmp_path: Path) -> Non
 def test_what_slurm_refuses_is_one_line(
     cluster: None, tmp_path: Path, words: tuple[str, ...], message: str
 ) -> None:
-    code, out, err = _run(tmp_path, *SHORT, *EPOCHS, *SLURM, *words)
+    code, _, err = _run(tmp_path, *SHORT, *EPOCHS, *SLURM, *words)
     assert code == 2, err
     assert message in err
     assert len([line for line in err.splitlines() if "harness:" in line or "Error" in line]) == 1
