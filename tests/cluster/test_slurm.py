@@ -146,7 +146,7 @@ def test_a_cancelled_job_and_a_drained_node_lose_nothing(cluster: None, tmp_path
         assert record["provenance"]["device"]["threads"] == 1
         assert "attempts" not in record["provenance"]
     assert f"{len(shared)} stages trained, 0 found done, 0 failed" in out
-    # No epoch twice, and of every stage the last one.
+    # No epoch that a log names stands there twice, and every stage stands there.
     said = _epochs(two)
     assert set(said.values()) == {1}
     assert len({stage for stage, _ in said}) == len(shared)
