@@ -88,6 +88,10 @@ class _Waiting:
     task: Job
     missing: float | None = None
 
+    def see(self, state: JobState | None) -> None:
+        """Note whether the job is in the queue, and if not, since when."""
+        self.missing = None if state is not None else self.missing or time.monotonic()
+
 
 def run_workers(engine: Engine, work: Work) -> tuple[WorkerEnd, ...]:
     """Submit the workers, wait for all of them, and return how each ended; see ``Launcher``.
@@ -296,7 +300,7 @@ def _look(
                 f"Job {one.job.job_id} would never start: Slurm says {state.reason}"
                 f"{engine.explain(state.reason)}. The jobs are cancelled."
             )
-        one.missing = None if state is not None else one.missing or time.monotonic()
+        one.see(state)
     names = {one.job.job_id for one in waiting}
     states = Counter(
         state.state if state.reason == "None" or state.nodes else f"{state.state} ({state.reason})"
