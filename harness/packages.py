@@ -29,6 +29,7 @@ class Package:
         requirement: the versions that are allowed, as in ``pyproject.toml``.
         use: what needs it, in the plural, as the subject of a sentence.
         needed: "always" for every training and table, "use" for ``use`` alone.
+        extra: extra of the project that installs it; None for a part of the default install.
         others: distributions that provide the same module; only one of them may be installed.
     """
 
@@ -38,6 +39,7 @@ class Package:
     use: str
     needed: Literal["always", "use"] = "use"
     others: tuple[str, ...] = ()
+    extra: str | None = None
 
 
 TRAINING = "all trainings and tables"
@@ -174,6 +176,13 @@ PACKAGES = (
         module="shtab",
         requirement="shtab>=1.7",
         use="completion in a shell (`harness completion`)",
+    ),
+    Package(
+        name="submitit",
+        module="submitit",
+        requirement="submitit>=1.5",
+        use="jobs of a cluster (`--launcher slurm`, `submitit-local`)",
+        extra="slurm",
     ),
 )
 """All, in the order in which ``harness doctor`` shows them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import os
 import platform
 import subprocess
 from pathlib import Path
@@ -76,6 +77,17 @@ def device_facts(device: Any) -> dict[str, Any]:
         "name": name or platform.machine(),
         "threads": torch.get_num_threads(),
     }
+
+
+def which_device(device: Any) -> dict[str, str]:
+    """Return what tells a CUDA device from others of its model; nothing of a CPU."""
+    if device.type != "cuda":
+        return {}
+    import torch
+
+    facts = {"uuid": f"GPU-{torch.cuda.get_device_properties(device).uuid}"}
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return facts if visible is None else {**facts, "visible": visible}
 
 
 def choose_device() -> torch.device:

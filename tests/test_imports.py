@@ -32,6 +32,7 @@ HOMES = {
     "jinja2": ("harness/page/render.py",),
     "pyarrow": ("harness/report/frame_file.py",),
     "shtab": ("harness/cli/completion.py",),
+    "submitit": ("harness/execute/launchers/",),
 }
 LONGEST_FILE, LONGEST_FUNCTION = 400, 80
 

@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 TESTS = ROOT / "tests"
 FILES = sorted(TESTS.rglob("*.py"))
 METHODS = ("methods/baselines", "methods/msmae")
-NO_ROOMS = {"fake_cuda", "golden", "install", "survival"}
+NO_ROOMS = {"cluster", "fake_cuda", "golden", "install", "survival"}
 """Folders of tests/ that hold files to compare with, or tests of the whole."""
 
 IN_PROGRAMS = re.compile(r"from tests\.[\w.]*test_\w+ import|import tests\.[\w.]*test_\w+")

@@ -16,8 +16,8 @@ from typing import NoReturn
 
 from harness import __version__, ranges
 from harness.cli import configuring, faults, keeping, options, plugged
+from harness.cli.launching import add_execution
 from harness.cli.options import (
-    add_execution,
     add_folders,
     add_narrowing,
     add_output,

@@ -6,13 +6,12 @@ import argparse
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from harness.cli.starting import add_init
-from harness.plan.settings import MOST_JOBS, MOST_SEEDS, folder_of
+from harness.plan.settings import MOST_SEEDS, folder_of
 from harness.ranges import said
 from harness.spec.dataset import PARTS
-from harness.store.result import Steps
 
 if TYPE_CHECKING:
     from harness.report.table_style import TableStyle
@@ -151,58 +150,6 @@ def seeds(text: str) -> tuple[int, ...]:
 
 rate = number(1e-6, 1e6)
 """Parses a number of TFLOPS."""
-
-
-def add_execution(parser: argparse.ArgumentParser) -> None:
-    """Add the options of how stages are trained: processes, micro-batch, tracking."""
-    parser.add_argument(
-        "--jobs",
-        type=whole(1, MOST_JOBS),
-        default=1,
-        metavar="N",
-        help="processes that train at the same time, each with 1/N of the cores",
-    )
-    parser.add_argument(
-        "--launcher",
-        metavar="NAME",
-        help="how the work is started: here (in this process; default for one job), local"
-        " (processes of this machine; default for several), or one of an installed package",
-    )
-    parser.add_argument(
-        "--micro-batch",
-        type=whole(1, 2**20),
-        metavar="N",
-        help="compute a batch's gradient N images at a time: less memory, the same numbers up to"
-        " rounding",
-    )
-    parser.add_argument(
-        "--evaluate-every",
-        type=whole(1, 2**20),
-        metavar="N",
-        help="evaluate every Nth epoch, and the last one (default: the profile's, 10 under paper,"
-        " else 1; --rule best and pruners evaluate every epoch)",
-    )
-    how = parser.add_mutually_exclusive_group()
-    how.add_argument(
-        "--steps",
-        choices=get_args(Steps),
-        default="eager",
-        help="how a step's operations reach a GPU: one by one (eager, default), joined by"
-        " torch.compile (compiled; also on a CPU), as one CUDA graph (captured), or as"
-        " --deterministic",
-    )
-    how.add_argument(
-        "--deterministic",
-        dest="steps",
-        action="store_const",
-        const="deterministic",
-        help="on a GPU only kernels that add up in one order, where there are such ones; slower"
-        " (`python -m bench gpu` measures it). A CPU's numbers are deterministic without it",
-    )
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument(
-        "--track", choices=("on", "off"), default="on", help="log to MLflow while training"
-    )
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:

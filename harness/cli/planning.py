@@ -7,7 +7,8 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from harness.cli import plugged, starting
+from harness.cli import launching, plugged, starting
+from harness.cli.launching import LAUNCHING
 from harness.cli.options import typed_of
 from harness.console import note, say
 from harness.execute.launch import LaunchOptions
@@ -19,9 +20,6 @@ from harness.spec.profile import Profile
 from harness.spec.table import Table
 from harness.store.margins import TableFile
 from harness.wording import named
-
-LAUNCHING = ("--jobs", "--launcher")
-"""Options of how the work is started; they are not passed to workers."""
 
 UNRECORDED = ("--data", "--runs", "--out", "--storage", "--keep", "--save-config", *LAUNCHING)
 """Options that affect no result: the places of files, and the number of processes."""
@@ -143,13 +141,10 @@ def launch_options(args: argparse.Namespace) -> LaunchOptions:
     """Return the options of how the command's work is started.
 
     Raises:
-        UserError: there is no such launcher, or it can run only one job.
+        UserError: as by ``harness.cli.launching.launch_options``.
     """
-    return LaunchOptions(
-        jobs=args.jobs,
-        launcher=args.launcher,
-        arguments=_without(args.words, (*LAUNCHING, "--save-config")),
-    )
+    words = _without(args.words, (*LAUNCHING, "--save-config"))
+    return launching.launch_options(args, words)
 
 
 def _without(words: Sequence[str], options: Sequence[str]) -> list[str]:

@@ -6,13 +6,16 @@ import argparse
 import shlex
 import time
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.console import say, say_json
+from harness.execute import queue
 from harness.progress import duration
 from harness.spec.run import stage_title
 from harness.store import failures as tracebacks
+from harness.store import jobs
 from harness.store.interrupted import Interrupted
 from harness.store.record import Record
 from harness.store.status import Running, claimed, failures, resumable
@@ -30,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
     stages = claimed(args.runs)
     active = [stage for stage in stages if stage.holder.lives]
     dead = [stage for stage in stages if not stage.holder.lives]
+    queued = _queued(args.runs)
     left, failed = resumable(args.runs), failures(args.runs)
     states = {one.key: one for one in left}
     left = [one for one in left if one.key not in {record.key for record in failed}]
@@ -39,9 +43,12 @@ def run(args: argparse.Namespace) -> int:
             "dead": [stage.to_json(now) for stage in dead],
             "interrupted": [one.to_json() for one in left],
             "failed": [_failed_json(r, states.get(r.key), args) for r in failed],
+            "jobs": [asdict(job) for job in queued],
         }
         say_json(facts)
         return 0
+    for job in queued:
+        say(f"job      {job.name} ({job.launcher}): {job.said}")
     for stage in active:
         say(_line(stage, now))
     for stage in dead:
@@ -58,6 +65,36 @@ def run(args: argparse.Namespace) -> int:
     counts = f"{len(active)} running, {ended}{len(left)} interrupted, {len(failed)} failed"
     say(f"{args.runs}: {counts}.")
     return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """A job of a cluster: its name, state and how it is said; no state where that is unknown."""
+
+    name: str
+    launcher: str
+    state: str | None
+    node: str | None
+    said: str
+
+
+def _queued(runs: Path) -> list[_Job]:
+    """Return the jobs that commands have submitted for a store and that have not ended."""
+    submissions = jobs.read(runs)
+    known = queue.squeue() if submissions else None
+    found = []
+    for one in submissions:
+        for name in one.jobs:
+            state = None if known is None else known.get(name)
+            if state is not None:
+                said, place = state.said(), state.nodes or None
+            elif known is None:
+                said, place = f"submitted from {one.host}; squeue does not answer here", None
+            else:
+                continue  # it has ended; its file is about to be removed, or its command was killed
+            word = None if state is None else state.state
+            found.append(_Job(name=name, launcher=one.launcher, state=word, node=place, said=said))
+    return found
 
 
 def _title(record: Record, state: Interrupted | None) -> str:

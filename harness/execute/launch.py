@@ -1,10 +1,12 @@
 """Launchers: interface of the ways to run a command's workers, and the launchers by name.
 
-A launcher is a module of ``launchers/`` that defines ``LAUNCHER``, named after its file, or a
-plug-in's: a file with ``LAUNCHER``, or an entry point "launcher.NAME" of an installed package.
+A launcher is a module of ``launchers/`` that defines ``LAUNCHER``, named after its file ("-" for
+"_"), or a plug-in's: a file with ``LAUNCHER``, or an entry point "launcher.NAME" of an installed
+package.
 A worker elsewhere is the command line ``python -m harness ARGUMENTS --worker``, which reads a
 ``WorkerConfig`` (one line of JSON) from its standard input; workers share the run store, where
-claims keep a stage from being trained twice.
+claims keep a stage from being trained twice. A launcher only places workers: which stage each of
+them trains, and what happens to the stage of one that dies, is settled by claims.
 """
 
 from __future__ import annotations
@@ -15,12 +17,13 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Protocol, Self
+from typing import Annotated, Protocol, Self, runtime_checkable
 
 from msgspec import Meta
 
 from harness import files, ranges
-from harness.errors import UserError
+from harness.errors import UserError, listed
+from harness.execute.cluster import OPTION_OF, ClusterOptions
 from harness.sources import offers
 
 HERE, LOCAL = "here", "local"
@@ -90,14 +93,21 @@ class Work:
         config: passed to every worker.
         count: number of workers, at least 1.
         here: runs the work in this process and returns how it ended.
+        store: the run store, absolute; a launcher's own files are in its folder ``jobs``.
         ended: is told of a process of this machine as soon as it has ended.
+        devices: value of ``CUDA_VISIBLE_DEVICES`` of each worker, in order; empty where workers
+            see what this process sees, or what the launcher gives them.
+        cluster: options of launchers for clusters.
     """
 
     arguments: Sequence[str]
     config: WorkerConfig
     count: int
     here: Callable[[], WorkerEnd]
+    store: Path
     ended: Callable[[WorkerEnd], None] = lambda end: None
+    devices: Sequence[str] = ()
+    cluster: ClusterOptions = field(default_factory=ClusterOptions)
 
 
 class Launcher(Protocol):
@@ -115,6 +125,25 @@ class Launcher(Protocol):
         """
 
 
+@runtime_checkable
+class TakesOptions(Protocol):
+    """What a launcher has, besides the interface above, that takes options of its own."""
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """Names of the options that it takes: fields of ``ClusterOptions``, and "devices"."""
+
+    def check(self, options: LaunchOptions) -> None:
+        """Check, before anything is planned, that the launcher can be used with its options.
+
+        Raises:
+            UserError: what it needs is not installed, or an option cannot be used.
+        """
+
+    def threads(self, options: LaunchOptions) -> int | None:
+        """Return the threads that each worker computes with; None for the default."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LaunchOptions:
     """Options of how a command starts its work.
@@ -123,19 +152,35 @@ class LaunchOptions:
         jobs: largest number of workers.
         arguments: see ``Work``.
         launcher: name of the launcher; None for "here" with one job, "local" with several.
+        devices: names of the CUDA devices over which the workers are spread, as
+            ``CUDA_VISIBLE_DEVICES`` names them; empty where none are chosen.
+        cluster: options of launchers for clusters.
 
     Raises:
-        UserError: several jobs are requested of launcher "here", or there is no such launcher.
+        UserError: several jobs are requested of launcher "here", there is no such launcher, or it
+            does not take an option.
     """
 
     jobs: Annotated[int, Meta(ge=1, le=1024)] = 1
     arguments: Sequence[str] = ()
     launcher: str | None = None
+    devices: tuple[str, ...] = ()
+    cluster: ClusterOptions = field(default_factory=ClusterOptions)
 
     def __post_init__(self) -> None:
-        """Check that the launcher exists and can run as many jobs."""
+        """Check that the launcher exists, takes the options and can run as many jobs."""
         ranges.check(self)
-        find(self.name)
+        launcher = find(self.name)
+        takes = launcher.takes if isinstance(launcher, TakesOptions) else frozenset[str]()
+        given = (*self.cluster.given, *(("devices",) if self.devices else ()))
+        if left := [OPTION_OF[name] for name in given if name not in takes]:
+            others = ", ".join(OPTION_OF[name] for name in OPTION_OF if name in takes)
+            raise UserError(
+                f"--launcher {self.name} does not take {listed(left)}; it takes {others or 'none'}"
+                " of the options of devices and clusters (docs/cluster.md)."
+            )
+        if isinstance(launcher, TakesOptions):
+            launcher.check(self)
         if self.name == HERE and self.jobs > 1:
             raise UserError(
                 f"--launcher {HERE} runs in this process only; leave --jobs {self.jobs} out, or"
@@ -161,9 +206,10 @@ def plugged() -> offers.Loaded:
 @functools.cache
 def built_in() -> dict[str, Launcher]:
     """Return the launchers of this package by name."""
-    names = [p.stem for p in sorted((Path(__file__).parent / "launchers").glob("[!_]*.py"))]
+    modules = [p.stem for p in sorted((Path(__file__).parent / "launchers").glob("[!_]*.py"))]
     return {
-        name: importlib.import_module(f"{__package__}.launchers.{name}").LAUNCHER for name in names
+        name.replace("_", "-"): importlib.import_module(f"{__package__}.launchers.{name}").LAUNCHER
+        for name in modules
     }
 
 

@@ -34,7 +34,11 @@ def provenance_of(
         dirty=dirty,
         sources=sources(step.run, step.num_stages),
         versions=provenance.versions(),
-        device=Device(**provenance.device_facts(device), steps=None if steps in plain else steps),
+        device=Device(
+            **provenance.device_facts(device),
+            **provenance.which_device(device),
+            steps=None if steps in plain else steps,
+        ),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=0.0,
         stored_size=None if manifest is None else manifest.size,

@@ -21,6 +21,7 @@ from harness.execute.output import OutputLimit
 from harness.plan.plan import Plan, StageRun, training_images
 from harness.sources import user_frames
 from harness.spec.profile import OVERSAMPLING
+from harness.train.pixels import free_memory
 
 BASE = {"cpu": 500e6, "cuda": 600e6}
 """Bytes of a process before it trains: its imports, or its CUDA context."""
@@ -57,7 +58,33 @@ class MemoryEstimate:
         return self.base + self.images + self.step
 
 
-def check(jobs: int, need: MemoryEstimate, free: float, where: str) -> None:
+def check_placed(
+    jobs: int, need: MemoryEstimate, device: torch.device, devices: Sequence[str]
+) -> None:
+    """Check that several processes fit into the free memory of each device that they train on.
+
+    Args:
+        jobs: number of processes.
+        need: memory of each.
+        device: trains, where none are named.
+        devices: name of the device of each process, where this process sees these alone; empty
+            where all train on ``device``.
+
+    Raises:
+        UserError: the processes of a device do not fit.
+    """
+    if device.type != "cuda" or not devices:
+        check(jobs, need, *free_memory(device))
+        return
+    for number, name in enumerate(dict.fromkeys(devices)):
+        free, _ = free_memory(torch.device("cuda", number))
+        where = f"the memory of device {name}"
+        check(devices.count(name), need, free, where, option="--jobs-per-device")
+
+
+def check(
+    jobs: int, need: MemoryEstimate, free: float, where: str, *, option: str = "--jobs"
+) -> None:
     """Check that several processes fit into the free memory; a single one is always allowed.
 
     Args:
@@ -65,6 +92,7 @@ def check(jobs: int, need: MemoryEstimate, free: float, where: str) -> None:
         need: memory of each.
         free: free bytes.
         where: name of the memory, for the message.
+        option: that chooses how many there are, likewise.
 
     Raises:
         UserError: the processes do not fit.
@@ -73,9 +101,10 @@ def check(jobs: int, need: MemoryEstimate, free: float, where: str) -> None:
         return
     most = max(1, int(free / need.total))
     raise UserError(
-        f"--jobs {jobs} needs about {_gb(jobs * need.total)} ({jobs} x {_gb(need.total)}: process"
+        f"{option} {jobs} needs about {_gb(jobs * need.total)} ({jobs} x {_gb(need.total)}: process"
         f" {_gb(need.base)}, images {_gb(need.images)}, largest step {_gb(need.step)}), but"
-        f" {_gb(free)} of {where} are free; choose at most --jobs {most}, or --micro-batch N."
+        f" {_gb(free)} of {where} are free; choose at most {option} {most}, or"
+        " --micro-batch N."
     )
 
 

@@ -11,22 +11,29 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
 from harness import console
 from harness.errors import UserError
-from harness.execute import lacking, launch, memory
+from harness.execute import devices, lacking, launch, memory
 from harness.execute.crashed import Crashes, is_crash
 from harness.execute.execution import ExecutionOptions, best_unknown
 from harness.execute.executor import Executor, Outcome, check, discard, failures, pending
-from harness.execute.launch import LOST, LaunchOptions, Work, WorkerConfig, WorkerEnd
+from harness.execute.launch import (
+    LOST,
+    LaunchOptions,
+    TakesOptions,
+    Work,
+    WorkerConfig,
+    WorkerEnd,
+)
 from harness.execute.memory import MemoryEstimate
 from harness.interrupt import Stop, Stopped
 from harness.plan.plan import Plan, StageRun
 from harness.progress import Progress
 from harness.store.record import Record, Records
-from harness.train.pixels import free_memory
 from harness.wording import counted
 
 
@@ -75,6 +82,7 @@ def train_plan(
             count=min(options.jobs, len(missing)),
             config=WorkerConfig(threads=threads_of(options), failed=retried),
             device=device,
+            store=plan.options.runs,
             calls=Calls(
                 need=lambda: memory.estimate(plan, missing, device, execution.micro_batch),
                 here=lambda: end_of(executor.execute(plan, Progress())),
@@ -144,18 +152,21 @@ def run_workers(
     count: int,
     config: WorkerConfig,
     device: torch.device,
+    store: Path,
     calls: Calls,
 ) -> Sequence[WorkerEnd]:
     """Launch workers after checking that they fit into this machine's memory.
 
     A worker whose GPU has failed is replaced as long as work is left, by a new process: one error
     of CUDA makes every later call in its process fail. So is one that a stage has ended.
+    A new one has the device of the one before it.
 
     Args:
         options: the launcher, and the words of the command.
         count: number of workers.
         config: passed to every worker.
-        device: each worker trains on it.
+        device: each worker trains on it, or on the one of its kind that it alone sees.
+        store: the run store.
         calls: what is called for the work.
 
     Raises:
@@ -163,36 +174,58 @@ def run_workers(
         Stopped: the command was interrupted or terminated, and the workers have ended.
     """
     launcher = launch.find(options.name)
-    if launcher.shares_machine and count > 1:
-        memory.check(count, calls.need(), *free_memory(device))
     work = Work(
-        arguments=options.arguments, config=config, count=count, here=calls.here, ended=calls.ended
+        arguments=options.arguments,
+        config=config,
+        count=count,
+        here=calls.here,
+        store=store.absolute(),
+        ended=calls.ended,
+        devices=devices.spread(options.devices, count),
+        cluster=options.cluster,
     )
+    if launcher.shares_machine and count > 1:
+        memory.check_placed(count, calls.need(), device, work.devices)
     known = 0
-    ends = list(launcher.run_workers(work))
+    placed = _placed(work, launcher.run_workers(work))
     while True:
         crashed, known = calls.crashes() > known, calls.crashes()
-        gone = [end for end in ends if end.code == LOST or (crashed and is_crash(end.code))]
+        gone = [
+            (end, own)
+            for end, own in placed
+            if end.code == LOST or (crashed and is_crash(end.code))
+        ]
         if not gone or not calls.wanted():
-            return ends
-        if any(end.code == LOST for end in gone):
+            return [end for end, _ in placed]
+        if any(end.code == LOST for end, _ in gone):
             console.warn(
                 "the GPU failed in a way that ends its process; the rest is trained by a new one"
             )
-        kept = [end for end in ends if end not in gone]
-        kept += [replace(end, code=1) for end in gone]
+        kept = [one for one in placed if one not in gone]
+        kept += [(replace(end, code=1), own) for end, own in gone]
         again = launch.find(launch.LOCAL) if options.name == launch.HERE else launcher
-        ends = [*kept, *again.run_workers(replace(work, count=len(gone)))]
+        freed = [own for _, own in gone if own is not None]
+        next_work = replace(work, count=len(gone), devices=freed)
+        placed = [*kept, *_placed(next_work, again.run_workers(next_work))]
+
+
+def _placed(work: Work, ends: Sequence[WorkerEnd]) -> list[tuple[WorkerEnd, str | None]]:
+    """Return how each worker ended, with its device."""
+    own = [*work.devices, *[None] * len(ends)]
+    return list(zip(ends, own, strict=False))
 
 
 def threads_of(options: LaunchOptions) -> int:
     """Return the number of threads of each worker: the cores divided by ``--jobs``.
 
     Workers do not share cores: where a thread of a product waits for its core, so do all. The
-    number depends on ``--jobs`` only, not on how many workers have something to do.
+    number depends on ``--jobs`` only, not on how many workers have something to do. A launcher for
+    other machines may choose it.
     """
-    if not launch.find(options.name).shares_machine:
-        return torch.get_num_threads()
+    launcher = launch.find(options.name)
+    own = launcher.threads(options) if isinstance(launcher, TakesOptions) else None
+    if own is not None or not launcher.shares_machine:
+        return own or torch.get_num_threads()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min((cores or 1) // options.jobs, torch.get_num_threads()))
 

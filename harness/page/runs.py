@@ -28,7 +28,7 @@ from harness.spec.run import Run
 from harness.spec.table import Row, Table
 from harness.store.predictions import UnusableError
 from harness.store.record import Record
-from harness.store.result import Rule
+from harness.store.result import Device, Rule
 from harness.verdict.judge import describe as lines_of
 from harness.verdict.values import Verdict
 
@@ -180,7 +180,7 @@ class Behind:
             "commit": record.commit,
             "started": made.started,
             "seconds": made.seconds,
-            "device": f"{made.device.kind} {made.device.name}, {made.device.threads} threads",
+            "device": _device(made.device),
             "versions": self._version(made.versions),
             "micro_batch": made.micro_batch,
             "stored_size": made.stored_size,
@@ -199,6 +199,11 @@ class Behind:
                 "weights": result.weights,
             }
         return {name: value for name, value in values.items() if value is not None}
+
+
+def _device(device: Device) -> str:
+    which = "" if device.visible is None else f" {device.visible}"
+    return f"{device.kind}{which} {device.name}, {device.threads} threads"
 
 
 def reference_of(table: Table, row: Row) -> Row | None:

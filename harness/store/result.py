@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -152,12 +152,18 @@ class Device:
         name: of the processor's model.
         threads: CPU threads in use.
         steps: how steps ran; None for eager ones.
+        visible: of a CUDA device, ``CUDA_VISIBLE_DEVICES`` of the process; None where not set.
+        uuid: of a CUDA device; None elsewhere, and in records made before it was kept.
+
+    Which of several equal devices it was makes no difference when devices are compared.
     """
 
     kind: str
     name: str
     threads: Count
     steps: Steps | None = None
+    visible: str | None = field(default=None, compare=False)
+    uuid: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)

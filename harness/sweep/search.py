@@ -142,6 +142,7 @@ def search(designs: Sequence[Design], request: SweepRequest) -> int:
                 lost={study.design.study: list(study.lost) for study in studies},
             ),
             device=device,
+            store=designs[0].base.options.runs,
             calls=Calls(
                 need=lambda: _largest(designs, device, request.micro_batch),
                 here=lambda: _search_all(studies, request, stop, plain=False),

@@ -137,6 +137,7 @@ def test_an_empty_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         "dead": [],
         "interrupted": [],
         "failed": [],
+        "jobs": [],
     }
     assert not folder.exists()
 

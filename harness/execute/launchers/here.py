@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.execute.launch import Launcher, Work, WorkerEnd
+from harness.execute.launch import Launcher, LaunchOptions, Work, WorkerEnd
 
 
 @dataclass(frozen=True)
@@ -12,6 +12,13 @@ class ThisProcess:
     """Launcher that runs the work in this process, with all its threads."""
 
     shares_machine: bool = True
+    takes: frozenset[str] = frozenset({"devices"})
+
+    def check(self, options: LaunchOptions) -> None:
+        """Accept everything: this process sees the one device that is chosen."""
+
+    def threads(self, options: LaunchOptions) -> None:
+        """Return None: all threads; see ``TakesOptions``."""
 
     def run_workers(self, work: Work) -> tuple[WorkerEnd, ...]:
         """Run the work; see ``Launcher``."""

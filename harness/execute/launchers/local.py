@@ -17,7 +17,8 @@ from pathlib import Path
 
 import harness
 from harness.console import note
-from harness.execute.launch import Launcher, Work, WorkerConfig, WorkerEnd
+from harness.execute import devices
+from harness.execute.launch import Launcher, LaunchOptions, Work, WorkerConfig, WorkerEnd
 from harness.interrupt import GRACE, Stopped
 
 INTERVAL = 0.1
@@ -34,13 +35,21 @@ class LocalProcesses:
     """Launcher that runs each worker as a process of this machine."""
 
     shares_machine: bool = True
+    takes: frozenset[str] = frozenset({"devices"})
+
+    def check(self, options: LaunchOptions) -> None:
+        """Accept all options that it takes; see ``TakesOptions``."""
+
+    def threads(self, options: LaunchOptions) -> None:
+        """Return None: the cores are shared out; see ``TakesOptions``."""
 
     def run_workers(self, work: Work) -> tuple[WorkerEnd, ...]:
         """Start the processes and wait for all of them; see ``Launcher``."""
         workers: list[Process] = []
         try:
-            for _ in range(work.count):
-                workers.append(_start(work.arguments, work.config))
+            for number in range(work.count):
+                device = work.devices[number] if work.devices else None
+                workers.append(start(work.arguments, work.config, device))
             _wait(workers, work.ended)
         except Stopped:
             _stop(workers)
@@ -55,8 +64,14 @@ class LocalProcesses:
         return tuple(WorkerEnd(code=worker.returncode, pid=worker.pid) for worker in workers)
 
 
-def _start(arguments: Sequence[str], config: WorkerConfig) -> Process:
-    """Start one worker and write its configuration to its standard input."""
+def start(arguments: Sequence[str], config: WorkerConfig, device: str | None = None) -> Process:
+    """Start one worker and write its configuration to its standard input.
+
+    Args:
+        arguments: see ``Work``.
+        config: of the worker.
+        device: the only CUDA device that it sees; None for those that this process sees.
+    """
     root = str(Path(harness.__file__).resolve().parent.parent)
     path = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     worker = subprocess.Popen(
@@ -67,6 +82,7 @@ def _start(arguments: Sequence[str], config: WorkerConfig) -> Process:
             **os.environ,
             "OMP_NUM_THREADS": str(config.threads),
             "PYTHONPATH": os.pathsep.join(path),
+            **({} if device is None else {devices.VARIABLE: device}),
         },
         start_new_session=True,
     )
