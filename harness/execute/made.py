@@ -29,16 +29,13 @@ def provenance_of(
     plain = ("eager", "deterministic") if device.type == "cpu" else ("eager",)
     commit, dirty = provenance.commit()
     manifest = read_manifest(options.data, step.run.dataset)
+    facts = {**provenance.device_facts(device), **provenance.which_device(device)}
     return Provenance(
         commit=commit,
         dirty=dirty,
         sources=sources(step.run, step.num_stages),
         versions=provenance.versions(),
-        device=Device(
-            **provenance.device_facts(device),
-            **provenance.which_device(device),
-            steps=None if steps in plain else steps,
-        ),
+        device=Device(**facts, steps=None if steps in plain else steps),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=0.0,
         stored_size=None if manifest is None else manifest.size,
