@@ -11,9 +11,10 @@ import torch
 
 from harness import files
 from harness.errors import Damaged
-from harness.execute import lacking
+from harness.execute import lacking, parts
 from harness.execute.failure import DeviceLostError
 from harness.execute.folders import Folders
+from harness.execute.launch import Part
 from harness.execute.others import Others
 from harness.execute.remaining import PlanTime
 from harness.execute.stage import ExecutionOptions, Trainer
@@ -82,8 +83,13 @@ class Executor:
         self._make_trainer = trainer
         self._last_trainer: tuple[Options, StageTrainer] | None = None
 
-    def execute(self, plan: Plan, progress: Progress) -> Outcome:
+    def execute(self, plan: Plan, progress: Progress, part: Part = "all") -> Outcome:
         """Train every stage of a plan that has no finished record, and return the counts.
+
+        Args:
+            plan: what is trained.
+            progress: shows it.
+            part: of the plan that is trained; the others' stages are left alone.
 
         Raises:
             UserError: the disk is full or cannot be written, a store does not match, or this
@@ -91,22 +97,21 @@ class Executor:
         """
         folders = Folders.of(plan.options)
         with folders.told():
-            return self._execute(replace(plan, options=folders.options), progress, folders)
+            return self._execute(replace(plan, options=folders.options), progress, folders, part)
 
-    def _execute(self, plan: Plan, progress: Progress, folders: Folders) -> Outcome:
+    def _execute(self, plan: Plan, progress: Progress, folders: Folders, part: Part) -> Outcome:
         """Train the stages of a plan whose folders are absolute."""
-        steps, records = _in_data_order(plan), Records(plan.options.runs)
+        steps, records = parts.within(_in_data_order(plan), part), Records(plan.options.runs)
         missing = pending(steps, records)
         check(missing)
         retried = self._execution.failed
         if retried is None:
             retried = failures(steps, records)
-        rest = PlanTime(
-            plan, steps, records, self._device, {**retried, **_damaged(missing, records)}
-        )
+        anew = {**retried, **_damaged(missing, records)}
+        rest = PlanTime(plan, _in_data_order(plan), records, self._device, anew)
         progress.foresee(rest.left)
         runner = _StageRunner(
-            steps={step.key: step for step in steps},
+            steps={step.key: step for step in plan.stage_runs},
             records=records,
             trainer=self._trainer(folders.typed),
             progress=progress,

@@ -15,7 +15,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Protocol, Self
+from typing import Annotated, Literal, Protocol, Self
 
 from msgspec import Meta
 
@@ -26,6 +26,8 @@ from harness.sources import offers
 HERE, LOCAL = "here", "local"
 """Default launchers: this process for one job, local processes for several."""
 
+Part = Literal["all", "shipped", "own"]
+"""Stages that a worker trains: all, those of this project's code alone, or those with a user's."""
 
 LOST = 75
 """Exit code of a worker whose GPU failed: it has to be replaced by a new process (EX_TEMPFAIL)."""
@@ -41,6 +43,7 @@ class WorkerConfig:
             later are not.
         lost: by study, the numbers of the trials that had failed before the command; trials that
             fail later count towards the number that is wanted.
+        part: the stages that it trains.
         follow_input: stop the worker at the end of its standard input, which closes when the
             command's process ends; False where the input is a file.
     """
@@ -48,6 +51,7 @@ class WorkerConfig:
     threads: int
     failed: Mapping[str, str] = field(default_factory=dict)
     lost: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    part: Part = "all"
     follow_input: bool = True
 
     def to_line(self) -> bytes:
