@@ -11,7 +11,6 @@ if __spec__ is not None and not sys.flags.safe_path and sys.path:
     # `python -m` has put the current folder first; a random.py in it would replace Python's.
     del sys.path[0]
 
-import contextlib
 import os
 from typing import NoReturn
 
@@ -37,18 +36,20 @@ def main() -> int:
     except BaseException as error:
         if "--worker" not in sys.argv:
             raise
-        console.show_uncaught(type(error), error, error.__traceback__)
-        code = 1
+        end(1, error)
     return end(code) if "--worker" in sys.argv else code
 
 
-def end(code: int) -> NoReturn:
+def end(code: int, error: BaseException | None = None) -> NoReturn:
     """End a worker's process at once, whatever threads and exit handlers a user's code has left."""
-    for stream in (sys.__stdout__, sys.__stderr__):
-        with contextlib.suppress(OSError, ValueError):
+    try:
+        if error is not None:
+            sys.excepthook(type(error), error, error.__traceback__)
+        for stream in (sys.__stdout__, sys.__stderr__):
             if stream is not None:
                 stream.flush()
-    _LEAVE(code)
+    finally:
+        _LEAVE(code)
 
 
 def _cannot_start(error: ModuleNotFoundError) -> int:

@@ -7,12 +7,12 @@ one takes its stage over.
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 
 from harness import console
-from harness.execute.launch import LOST, WorkerEnd
+from harness.execute.launch import LOST, RENEW, WorkerEnd
 from harness.execute.made import provenance_of
 from harness.plan.options import Options
 from harness.plan.plan import StageRun
@@ -29,7 +29,7 @@ FAULTS = frozenset(
 )
 """Signals that a process gets by what it does itself."""
 
-REGULAR = (0, 1, 2, LOST)
+REGULAR = (0, 1, 2, LOST, RENEW)
 """Exit codes of workers that have said themselves what was wrong."""
 
 
@@ -48,7 +48,7 @@ def how(code: int) -> str:
 class Crashes:
     """Writes a failed record for every stage that has ended its worker."""
 
-    def __init__(self, steps: Sequence[StageRun], options: Options, device: torch.device) -> None:
+    def __init__(self, steps: Iterable[StageRun], options: Options, device: torch.device) -> None:
         """Begin without crashes.
 
         Args:
@@ -56,7 +56,7 @@ class Crashes:
             options: of the command.
             device: each worker trains on it.
         """
-        self._steps, self._options, self._device = steps, options, device
+        self._steps, self._options, self._device = tuple(steps), options, device
         self.written = 0
 
     def ended(self, end: WorkerEnd) -> None:

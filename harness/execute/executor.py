@@ -12,6 +12,7 @@ import torch
 from harness import files
 from harness.errors import Damaged
 from harness.execute import lacking, parts
+from harness.execute.crashed import Crashes
 from harness.execute.failure import DeviceLostError
 from harness.execute.folders import Folders
 from harness.execute.launch import Part
@@ -27,6 +28,9 @@ from harness.store.checkpoint import Checkpoints
 from harness.store.claim import Claim, ClaimLost, claim
 from harness.store.owner import holder_of
 from harness.store.record import Record, Records
+
+MOST_LOSSES = 3
+"""Times that a stage loses its claim to nobody before it has failed."""
 
 POLL = 2.0
 """Seconds between checks of stages that other processes are training."""
@@ -119,6 +123,8 @@ class Executor:
             retried=retried,
             rest=rest,
             folders=folders,
+            options=plan.options,
+            device=self._device,
         )
         trained = finished_before = 0
         failed: list[Record] = []
@@ -177,6 +183,9 @@ class _StageRunner:
         rest: estimates the time left of the plan, from the stage that is trained.
         folders: of the command.
         again: keys of the finished stages that were trained once more.
+        losses: how often a stage's claim was lost to nobody, by key.
+        options: of the plan.
+        device: that trains.
     """
 
     steps: Mapping[str, StageRun]
@@ -187,7 +196,10 @@ class _StageRunner:
     retried: Mapping[str, str]
     rest: PlanTime
     folders: Folders
+    options: Options
+    device: torch.device
     again: list[str] = field(default_factory=list)
+    losses: dict[str, int] = field(default_factory=dict)
 
     def record_of(
         self, step: StageRun, position: int, total: int, unrecorded: Collection[str]
@@ -225,6 +237,7 @@ class _StageRunner:
     ) -> tuple[Record | None, bool]:
         """Train a stage unless another process does; ``anew`` even if it has a record."""
         before = holder_of(self.records.folder, step.key)
+        lost = False
         with claim(self.records.folder, step.key) as ours:
             if ours is None:
                 return None, False
@@ -242,8 +255,27 @@ class _StageRunner:
                     ended(made)
                 return made, True
             except ClaimLost:
-                self.progress.line(f"another process has taken over {step.title}")
-                return None, False
+                lost = True
+        if lost and (other := holder_of(self.records.folder, step.key)) is not None and other.lives:
+            self.progress.line(f"another process has taken over {step.title}")
+        elif lost:
+            return self._without_claim(step)
+        return None, False
+
+    def _without_claim(self, step: StageRun) -> tuple[Record | None, bool]:
+        """Note that a stage's claim is gone and nobody else has it; after a few times, it failed.
+
+        The files of claims and checkpoints are then being deleted while it is trained.
+        """
+        self.losses[step.key] = self.losses.get(step.key, 0) + 1
+        if self.losses[step.key] < MOST_LOSSES:
+            self.progress.line(f"the claim on {step.title} is gone; it is trained again")
+            return None, False
+        crashes = Crashes(self.steps.values(), self.options, self.device)
+        what = f"its claim was deleted {MOST_LOSSES} times, and no other process has taken it over"
+        rest = f"something deletes the files in {self.folders.text(str(self.records.folder))}"
+        crashes.failed(step, what, rest)
+        return self._final_record(step.key), False
 
     def _has_weights(self, key: str, position: int, total: int) -> bool:
         """Make sure of the final weights of the stage before; train it again if they are damaged.

@@ -32,6 +32,9 @@ Part = Literal["all", "shipped", "own"]
 LOST = 75
 """Exit code of a worker whose GPU failed: it has to be replaced by a new process (EX_TEMPFAIL)."""
 
+RENEW = 76
+"""Exit code of a worker in which a user's code has left something behind: another one goes on."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerConfig:
@@ -69,8 +72,8 @@ class WorkerEnd:
     """How a worker ended.
 
     Attributes:
-        code: its exit code: 0, 1 if a stage failed, ``LOST`` if its GPU did, or minus the number
-            of the signal that ended it.
+        code: its exit code: 0, 1 if a stage failed, ``LOST`` if its GPU did, ``RENEW``, or minus
+            the number of the signal that ended it.
         trained: number of stages that it trained; None if unknown.
         pid: its process id on this machine; None elsewhere.
     """
@@ -82,7 +85,7 @@ class WorkerEnd:
     @property
     def died(self) -> bool:
         """Whether it ended before its work was finished."""
-        return self.code not in (0, 1, LOST)
+        return self.code not in (0, 1, LOST, RENEW)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,11 +15,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.canonical import types_of
+from harness.errors import listed
 from harness.execute.launch import HERE, LOCAL, LaunchOptions, Part
+from harness.execute.stage import Trainer
+from harness.interrupt import EndsStage
 from harness.plan.plan import Plan, StageRun
+from harness.progress import Progress
 from harness.sources.modules import is_house_module
+from harness.sources.traces import Traces
 from harness.spec.recipe import Stage
 from harness.store import interrupted
+from harness.store.claim import Claim
+from harness.store.record import Record
 
 
 def is_own(stage: Stage) -> bool:
@@ -84,6 +91,31 @@ class Rounds:
         self._count = self._count + 1 if same else 1
         self._seen = now
         return same and (not further or self._count > self.MOST)
+
+
+class LeftBehindError(EndsStage):
+    """A stage is trained, and its code has left in the process what would reach the next one."""
+
+
+class _LookingTrainer(Trainer):
+    """A trainer that ends its process after a stage that has left something behind in it."""
+
+    def train(self, step: StageRun, progress: Progress, claim: Claim | None = None) -> Record:
+        """Train a stage; see ``Trainer.train``.
+
+        Raises:
+            LeftBehindError: the record is written, and no other stage is to be trained here.
+        """
+        before = Traces.now()
+        record = super().train(step, progress, claim)
+        if found := before.left(Traces.now()):
+            raise LeftBehindError(f"{step.title}: {listed(found[:3])}")
+        return record
+
+
+def trainer_of(part: Part) -> type[Trainer]:
+    """Return what trains the stages of a part in a worker."""
+    return _LookingTrainer if part == "own" else Trainer
 
 
 @contextlib.contextmanager

@@ -19,7 +19,15 @@ from harness.errors import UserError
 from harness.execute import lacking, launch, memory, parts
 from harness.execute.crashed import Crashes, is_crash
 from harness.execute.executor import Executor, Outcome, check, discard, failures, pending
-from harness.execute.launch import LOST, LaunchOptions, Part, Work, WorkerConfig, WorkerEnd
+from harness.execute.launch import (
+    LOST,
+    RENEW,
+    LaunchOptions,
+    Part,
+    Work,
+    WorkerConfig,
+    WorkerEnd,
+)
 from harness.execute.memory import MemoryEstimate
 from harness.execute.stage import ExecutionOptions
 from harness.interrupt import Stop, Stopped
@@ -204,7 +212,8 @@ def run_workers(
     """Launch workers after checking that they fit into this machine's memory.
 
     A worker whose GPU has failed is replaced as long as work is left, by a new process: one error
-    of CUDA makes every later call in its process fail. So is one that a stage has ended.
+    of CUDA makes every later call in its process fail. So is one that a stage has ended, or in
+    which a user's code has left something behind.
 
     Args:
         options: the launcher, and the words of the command.
@@ -227,7 +236,7 @@ def run_workers(
     ends = list(launcher.run_workers(work))
     while True:
         crashed, known = calls.crashes() > known, calls.crashes()
-        gone = [end for end in ends if end.code == LOST or (crashed and is_crash(end.code))]
+        gone = [e for e in ends if e.code in (LOST, RENEW) or (crashed and is_crash(e.code))]
         if not gone or not calls.wanted():
             return ends
         if any(end.code == LOST for end in gone):
@@ -260,8 +269,11 @@ def work_on_plan(plan: Plan, device: torch.device, execution: ExecutionOptions) 
         with worker_stop(config) as stop:
             configured = replace(execution, failed=config.failed, stop=stop)
             with parts.own_streams(config.part):
-                executor = Executor(device, configured)
+                executor = Executor(device, configured, parts.trainer_of(config.part))
                 outcome = executor.execute(plan, Progress(plain=True), config.part)
+    except parts.LeftBehindError as left:
+        console.note(f"{left}; a new process goes on")
+        return RENEW
     except Stopped as stopped:
         return stopped.code
     return end_of(outcome).code
