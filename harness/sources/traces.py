@@ -80,23 +80,20 @@ class Traces:
 
 def _owners() -> Iterator[tuple[str, Any]]:
     """Yield modules and classes whose functions are looked at, by name."""
-    for module in (builtins, os, json, math, random, time, np, np.random):
-        yield module.__name__, module
     functional = torch.nn.functional
-    for module in (torch, functional, torch.nn.init, torch.nn.utils, torch.autograd, torch.linalg):
+    libraries = (builtins, os, json, math, random, time, np, np.random, torch, functional)
+    for module in (*libraries, torch.nn.init, torch.nn.utils, torch.autograd, torch.linalg):
         yield module.__name__, module
-    for kind in (torch.Tensor, torch.nn.Module, torch.Generator):
-        yield f"{kind.__module__}.{kind.__qualname__}", kind
-    for module in (torch.optim, torch.nn):
-        for name, kind in list(vars(module).items()):
-            if inspect.isclass(kind):
-                yield f"{module.__name__}.{name}", kind
-    for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] in HOUSE:
+    for kind in (torch.Tensor, torch.Generator):
+        yield f"torch.{kind.__qualname__}", kind
+    house = [name for name in list(sys.modules) if name.partition(".")[0] in HOUSE]
+    for name in ("torch.optim", "torch.nn", *house):
+        module = sys.modules[name]
+        if name in house:
             yield name, module
-            for inner, kind in list(vars(module).items()):
-                if inspect.isclass(kind) and kind.__module__ == name:
-                    yield f"{name}.{inner}", kind
+        for inner, kind in list(vars(module).items()):
+            if inspect.isclass(kind) and (name not in house or kind.__module__ == name):
+                yield f"{name}.{inner}", kind
 
 
 def _functions() -> Iterator[tuple[str, object]]:
