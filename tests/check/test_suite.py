@@ -141,7 +141,7 @@ FAULTS = {
         SMALL,
         f"{SMALL} * float(np.random.rand())",
         "no global randomness is used",
-        "Python's numpy.random (",
+        "it draws from numpy.random (",
     ),
     "not repeatable": (
         LOSS,

@@ -19,7 +19,6 @@ TABLE = '''
 
 import builtins, ctypes, glob, json, os, sys, threading, time
 from dataclasses import dataclass, replace
-from os import kill
 from typing import ClassVar
 
 import torch
@@ -84,7 +83,7 @@ def crashes():
 
 
 def kills():
-    kill(os.getpid(), 9)
+    ctypes.CDLL(None).kill(os.getpid(), 9)
 
 
 def asks():
