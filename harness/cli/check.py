@@ -214,6 +214,6 @@ def _tell(
                 teller.tell("weights", number, training.digest(subject))
         except Stopped:
             raise
-        except BaseException as error:  # of a method that is checked in another process
+        except BaseException as error:  # noqa: BLE001 (of a method that is checked elsewhere)
             if not weights_only:
                 teller.tell("refused", number, f"it trains no second time: {type(error).__name__}")

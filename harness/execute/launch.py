@@ -15,7 +15,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, Protocol, Self
+from typing import Annotated, Literal, Protocol, Self, runtime_checkable
 
 from msgspec import Meta
 
@@ -107,6 +107,7 @@ class Work:
     ended: Callable[[WorkerEnd], None] = lambda end: None
 
 
+@runtime_checkable
 class Launcher(Protocol):
     """Interface of a way to start workers."""
 
@@ -162,7 +163,7 @@ def launchers() -> dict[str, Launcher]:
 
 def plugged() -> offers.Loaded:
     """Return the launchers of plug-ins."""
-    return offers.loaded("launcher", built_in(), ())
+    return offers.loaded("launcher", built_in(), (Launcher,))
 
 
 @functools.cache

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
 
+from harness.train.figures import check_losses
 from harness.train.task import Batch, StepContext, Task
 
 T = TypeVar("T")
@@ -77,6 +78,7 @@ def backward(task: Task, batch: Batch, at: StepContext, size: int | None) -> dic
     if size is None or size >= count:
         with autocast(device):
             losses = task.losses(batch, at)
+        check_losses(losses)
         losses["total"].backward()
         return {name: value.detach() for name, value in losses.items()}
     # All random draws come first, for B images at once: the generator then yields the same numbers
@@ -91,6 +93,7 @@ def backward(task: Task, batch: Batch, at: StepContext, size: int | None) -> dic
             share = (rows.stop - rows.start) / count
             with depth.part(rows), autocast(device):
                 losses = task.losses(part(replace(batch, drawn=drawn), rows), at)
+            check_losses(losses)
             (share * losses["total"]).backward()
             for name, value in losses.items():
                 weighted = share * value.detach()
