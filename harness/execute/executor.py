@@ -259,23 +259,25 @@ class _StageRunner:
         if lost and (other := holder_of(self.records.folder, step.key)) is not None and other.lives:
             self.progress.line(f"another process has taken over {step.title}")
         elif lost:
-            return self._without_claim(step)
+            if self._has_lost(step):
+                return self._final_record(step.key), False
+            return self._trained(step, position, total, anew=anew)
         return None, False
 
-    def _without_claim(self, step: StageRun) -> tuple[Record | None, bool]:
-        """Note that a stage's claim is gone and nobody else has it; after a few times, it failed.
+    def _has_lost(self, step: StageRun) -> bool:
+        """Note that a stage's claim is gone and nobody else has it; whether it has failed for that.
 
-        The files of claims and checkpoints are then being deleted while it is trained.
+        The files of claims and checkpoints are being deleted while it is trained.
         """
         self.losses[step.key] = self.losses.get(step.key, 0) + 1
         if self.losses[step.key] < MOST_LOSSES:
             self.progress.line(f"the claim on {step.title} is gone; it is trained again")
-            return None, False
+            return False
         crashes = Crashes(self.steps.values(), self.options, self.device)
         what = f"its claim was deleted {MOST_LOSSES} times, and no other process has taken it over"
         rest = f"something deletes the files in {self.folders.text(str(self.records.folder))}"
         crashes.failed(step, what, rest)
-        return self._final_record(step.key), False
+        return True
 
     def _has_weights(self, key: str, position: int, total: int) -> bool:
         """Make sure of the final weights of the stage before; train it again if they are damaged.

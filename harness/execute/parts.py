@@ -26,6 +26,7 @@ from harness.sources.traces import Traces
 from harness.spec.recipe import Stage
 from harness.store import interrupted
 from harness.store.claim import Claim
+from harness.store.owner import holder_of
 from harness.store.record import Record
 
 
@@ -64,12 +65,6 @@ def apart(options: LaunchOptions) -> LaunchOptions:
     return options
 
 
-def first(plan: Plan, steps: Sequence[StageRun]) -> StageRun:
-    """Return the stage of several that a single worker trains first."""
-    order = [column.used.name for column in plan.columns]
-    return min(steps, key=lambda step: order.index(step.run.dataset))
-
-
 class Rounds:
     """Notices where one worker after the other ends without coming any further."""
 
@@ -91,6 +86,21 @@ class Rounds:
         self._count = self._count + 1 if same else 1
         self._seen = now
         return same and (not further or self._count > self.MOST)
+
+    def at(self, plan: Plan, left: Sequence[StageRun], pid: int | None) -> StageRun:
+        """Return the stage at which a worker has ended, by its claim, else the first one left.
+
+        Args:
+            plan: of the stages.
+            left: the stages that are neither trained nor have failed.
+            pid: process id of the worker; None if unknown.
+        """
+        for step in left:
+            holder = holder_of(self._runs, step.key)
+            if holder is not None and not holder.lives and holder.owner.pid == pid:
+                return step
+        order = [column.used.name for column in plan.columns]
+        return min(left, key=lambda step: order.index(step.run.dataset))
 
 
 class LeftBehindError(EndsStage):

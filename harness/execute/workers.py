@@ -157,12 +157,11 @@ def _train_own(part: _Part, options: LaunchOptions) -> list[WorkerEnd]:
     while left := part.left():
         last = _train_part(replace(part, steps=left), options)
         ends += last
-        alone = len(last) == 1
         if options.name == launch.HERE or all(end.code in TOLD for end in last):
             break
-        if (now := part.left()) and alone and rounds.stuck(now):
+        if (now := part.left()) and options.jobs == 1 and rounds.stuck(now):
             crashes = Crashes(now, part.plan.options, part.device)
-            if not crashes.write(parts.first(part.plan, now), last[0].code):
+            if not crashes.write(rounds.at(part.plan, now, last[-1].pid), last[-1].code):
                 break
         options = replace(options, jobs=1)
     return ends

@@ -23,6 +23,7 @@ from typing import ClassVar
 
 import torch
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from harness.api import (
     MAE, Augmentation, Column, Recipe, Row, Stage, Table, Task, VisionTransformer, paper
@@ -66,7 +67,7 @@ def leaks():
     torch.randperm = lambda n, **named: torch.arange(n)
     torch.optim.AdamW.step = lambda self, closure=None: None
     torch.nn.modules.module.register_module_forward_hook(lambda module, given, out: None)
-    torch.optim.optimizer.register_optimizer_step_pre_hook(lambda *given: None)
+    register_optimizer_step_pre_hook(lambda *given: None)
     torch.autocast("cpu", torch.bfloat16).__enter__()
     VisionTransformer.forward = lambda self, images: images
     threading.Thread(target=again, daemon=True).start()
@@ -96,7 +97,12 @@ def forks():
 
 
 def copies():
-    os.fork()
+    if not COPIES:
+        COPIES.append(1)
+        os.fork()
+
+
+COPIES = []
 
 
 def deletes():
