@@ -236,8 +236,8 @@ BROKEN = {
     "Crashes": ("ctypes.string_at(0)", "reach all parameters: its process ended by SIGSEGV"),
     "Reads": ("loss = loss * float(os.environ.get('MY_ALPHA', '1'))", "where MY_ALPHA has another"),
     "Sorts": (
-        "loss = loss * sum(i * ord(c) for i, c in enumerate(set('abcdefgh')))",
-        "with other weights in anoth",
+        "loss = loss + logits.square().mean() * sum(i * ord(c) for i, c in enumerate(set('abcd')))",
+        "with other weights in another process",
     ),
     "Sound": ("pass", ""),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,3 +87,11 @@ def test_ready_that_fails_refuses_its_rows_alone(harness: Harness) -> None:
         f"Row needs cannot be trained here. ready() fails: {path.absolute()}, line {line}:" in err
     )
     assert "2 stages trained, 0 found done, 0 failed" in out
+
+
+def test_modules_beside_the_table_do_not_replace_python_s(own_folder: Path) -> None:
+    for name in ("random", "signal", "threading"):
+        Path(f"{name}.py").write_text("raise ValueError('not Python\\'s')\n")
+    command = [sys.executable, "-m", "harness", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

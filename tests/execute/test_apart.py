@@ -146,6 +146,7 @@ def _write(*faults: str) -> None:
     same_names._TYPES.clear()  # those of other tests, whose tables differ
     rows = ", ".join([*(f"row({fault!r})" for fault in faults), "ships(0.5)"])
     end = f'EXPERIMENT = Table(title="T", source="", columns=COLUMNS, rows=({rows},))\n'
+    Path("random.py").write_text("raise ValueError('not Python's')\n")
     Path("own.py").write_text(f"{TABLE}\n\n{end}")
 
 
