@@ -8,7 +8,16 @@ from __future__ import annotations
 
 import sys
 
+if __spec__ is not None and not sys.flags.safe_path and sys.path:
+    # `python -m` has put the current folder first; a random.py in it would replace Python's.
+    del sys.path[0]
+
+import os
+from typing import NoReturn
+
 from harness import interrupt, openmp
+
+_LEAVE = os._exit  # before a user's code can put another function in its place
 
 
 def main() -> int:
@@ -23,9 +32,26 @@ def main() -> int:
 
     sys.excepthook = console.show_uncaught
     try:
-        return run()
+        code = run()
     except KeyboardInterrupt:  # a further signal, while the first was being handled
-        return 130
+        code = 130
+    except BaseException as error:
+        if "--worker" not in sys.argv:
+            raise
+        end(1, error)
+    return end(code) if "--worker" in sys.argv else code
+
+
+def end(code: int, error: BaseException | None = None) -> NoReturn:
+    """End a worker's process at once, whatever threads and exit handlers a user's code has left."""
+    try:
+        if error is not None:
+            sys.excepthook(type(error), error, error.__traceback__)
+        for stream in (sys.__stdout__, sys.__stderr__):
+            if stream is not None:
+                stream.flush()
+    finally:
+        _LEAVE(code)
 
 
 def _cannot_start(error: ImportError | AttributeError) -> int:

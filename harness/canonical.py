@@ -27,6 +27,9 @@ RENAMED_FROM = "renamed from"
 ACTS_WHERE = "acts where"
 """Field metadata name of the other field, and its value, beside which a field acts."""
 
+DEEPEST = 100
+"""Values within each other that settings may have; one that contains itself has more."""
+
 
 def as_before(value: Any) -> dict[str, Any]:
     """Return metadata for a settings field that was added after its type had been published.
@@ -89,18 +92,20 @@ def type_name(kind: type) -> str:
     return name
 
 
-def types_of(value: object) -> Iterator[type]:
-    """Yield the type of every dataclass in a value, at any depth."""
+def types_of(value: object, depth: int = 0) -> Iterator[type]:
+    """Yield the type of every dataclass in a value, at any depth up to ``DEEPEST``."""
+    if depth > DEEPEST:
+        return  # ``describe`` says so
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         yield type(value)
         for part in dataclasses.fields(value):
-            yield from types_of(getattr(value, part.name))
+            yield from types_of(getattr(value, part.name), depth + 1)
     elif isinstance(value, Mapping):
         for item in value.values():
-            yield from types_of(item)
+            yield from types_of(item, depth + 1)
     elif isinstance(value, tuple | list):
         for item in value:
-            yield from types_of(item)
+            yield from types_of(item, depth + 1)
 
 
 def describe(value: Any, *, complete: bool = False, published: bool = False) -> Any:
@@ -159,8 +164,17 @@ def _is_same(one: Any, other: Any) -> bool:
 
 
 def canonical(value: Any) -> str:
-    """Return the canonical JSON text: sorted keys, no white space."""
-    return json.dumps(describe(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """Return the canonical JSON text: sorted keys, no white space.
+
+    Raises:
+        TypeError: as by ``describe``, or a value contains itself.
+        ValueError: a whole number has too many digits for Python to write it.
+    """
+    try:
+        described = describe(value)
+    except RecursionError as error:
+        raise TypeError("a value contains itself, or too many others within each other") from error
+    return json.dumps(described, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def digest(value: Any) -> str:

@@ -28,9 +28,9 @@ HANDLED = tuple(
 def kept() -> Iterator[None]:
     """Put back after the block what it has set for the whole process.
 
-    These are torch's default dtype and device, its grad mode, switches for determinism, precision,
-    anomalies and threads, the standard streams and hooks, the working directory, warnings, numpy's
-    handling of errors, and handlers of signals.
+    These are torch's default dtype and device, its grad mode, autocast, switches for determinism,
+    precision, libraries, anomalies and threads, the standard streams and hooks, the working
+    directory, Python's path, warnings, numpy's handling of errors, and handlers of signals.
     """
     with warnings.catch_warnings(), np.errstate(), contextlib.ExitStack() as stack:
         stack.callback(_put_back, [(read, read(), write) for read, write in STATES])
@@ -96,6 +96,46 @@ def _set_cudnn(state: tuple[bool, ...]) -> None:
     flags.enabled, flags.benchmark, flags.deterministic, flags.allow_tf32 = state
 
 
+def _mkldnn() -> tuple[Any, ...]:
+    flags: Any = torch.backends.mkldnn
+    return flags.enabled, flags.deterministic
+
+
+def _set_mkldnn(state: tuple[Any, ...]) -> None:
+    flags: Any = torch.backends.mkldnn
+    flags.enabled, flags.deterministic = state
+
+
+def _autocast() -> tuple[Any, ...]:
+    """Return whether autocast is on and its type, by device; whether it caches; its blocks."""
+    kinds = ("cpu", "cuda")
+    torch.autocast_increment_nesting()
+    return (
+        tuple(torch.is_autocast_enabled(kind) for kind in kinds),
+        tuple(torch.get_autocast_dtype(kind) for kind in kinds),
+        torch.is_autocast_cache_enabled(),
+        torch.autocast_decrement_nesting(),
+    )
+
+
+def _set_autocast(state: tuple[Any, ...]) -> None:
+    for kind, on, dtype in zip(("cpu", "cuda"), *state[:2], strict=True):
+        torch.set_autocast_enabled(kind, on)
+        torch.set_autocast_dtype(kind, dtype)
+    torch.set_autocast_cache_enabled(state[2])
+    # Within a block that is never left, weights that were cast once would be used for ever.
+    blocks = torch.autocast_increment_nesting()
+    while blocks > state[3]:
+        blocks = torch.autocast_decrement_nesting()
+    while blocks < state[3]:
+        blocks = torch.autocast_increment_nesting()
+    torch.clear_autocast_cache()
+
+
+def _set_path(path: list[str]) -> None:
+    sys.path[:] = path
+
+
 def _set_streams(state: tuple[Any, ...]) -> None:
     sys.stdin, sys.stdout, sys.stderr, sys.excepthook, sys.displayhook = state
 
@@ -111,6 +151,9 @@ STATES: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
     (_deterministic, _set_deterministic),
     (_anomalies, lambda state: torch.set_anomaly_enabled(*state)),
     (_cudnn, _set_cudnn),
+    (_mkldnn, _set_mkldnn),
+    (_autocast, _set_autocast),
+    (lambda: list(sys.path), _set_path),
     (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
     (torch.get_num_threads, torch.set_num_threads),
     (sys.getrecursionlimit, sys.setrecursionlimit),

@@ -32,6 +32,9 @@ def _change_all() -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.set_anomaly_enabled(True, False)
     torch.backends.cudnn.benchmark = not torch.backends.cudnn.benchmark
+    torch.backends.mkldnn.enabled = not torch.backends.mkldnn.enabled
+    torch.autocast("cpu", torch.bfloat16).__enter__()
+    sys.path.clear()
     torch.set_float32_matmul_precision("medium")
     torch.set_num_threads(torch.get_num_threads() + 1)
     sys.setrecursionlimit(sys.getrecursionlimit() + 1)

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from harness import ranges
 from harness.canonical import canonical
 from harness.check.subject import Subject, small_recipe
 from harness.errors import UserError, unknown
@@ -59,7 +60,9 @@ class Found:
             UserError: the settings do not fit the profile.
         """
         stage = Stage(phase=self.phase, method=self.method, recipe=self.recipe or small_recipe())
-        scaled = profile.scaled(stage)
+        # A check says that a type is no dataclass.
+        scaled = profile.scaled(stage) if dataclasses.is_dataclass(self.method) else stage
+        ranges.check_all(scaled)
         return Subject(
             method=scaled.method,
             backbones=profile.backbones,
@@ -175,7 +178,7 @@ def _distinct(found: Iterator[Found]) -> Iterator[Found]:
         try:
             mark = canonical([one.method, one.previous])
         except (TypeError, ValueError):  # a check says so
-            mark = repr(one.method)
+            mark = f"{type(one.method)} {id(one.method)}"
         if mark in seen or (one.recipe is None and type(one.method) in kinds):
             continue
         seen.add(mark)

@@ -13,6 +13,7 @@ from harness.canonical import ACTS_WHERE, canonical, types_of
 from harness.check.finding import Finding
 from harness.check.subject import Subject
 from harness.errors import UserError
+from harness.plan.definable import unkept
 from harness.spec.profile import Profile
 from harness.spec.recipe import Method, Recipe, Stage, backbone_of
 from harness.spec.run import Run
@@ -37,6 +38,18 @@ def frozen(subject: Subject) -> str | None:
             raise Finding(
                 f"{kind.__name__}.{field.name} can be changed after planning; write"
                 " @dataclass(frozen=True, kw_only=True)",
+                kind,
+            )
+        if taken := unkept(kind):
+            raise Finding(
+                f"{kind.__name__}.{taken[0]} is an InitVar, which is no field and no part of the"
+                f" key; write {taken[0]}: TYPE = VALUE",
+                kind,
+            )
+        name = vars(kind).get("key_name", kind.__qualname__)
+        if not isinstance(name, str) or not name.strip():
+            raise Finding(
+                f"{kind.__name__}.key_name is {ranges.said(name)}; give a text that is not empty",
                 kind,
             )
         _check_plain_attributes(kind)

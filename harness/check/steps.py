@@ -159,6 +159,12 @@ def micro_batches(subject: Subject) -> str | None:
         return f"only whole batches: {reason}"
     for epoch in subject.epochs:
         whole, parts = (_gradients(subject, epoch, size) for size in (None, PART))
+        endless = [n for n, g in whole.items() if not bool(torch.isfinite(g).all())]
+        if endless:
+            raise Finding(
+                f"gradients of epoch {epoch} are not finite: {listed(endless[:5])}",
+                type(subject.task()).losses,
+            )
         scale = max((float(g.abs().max()) for g in whole.values()), default=0.0)
         for name, gradient in whole.items():
             if not torch.allclose(gradient, parts[name], atol=1e-4 * scale + 1e-8, rtol=1e-3):

@@ -15,6 +15,7 @@ from harness.spec.backbones import BackboneSizes
 from harness.spec.dataset import Dataset, Item
 from harness.spec.profile import OVERSAMPLING
 from harness.spec.recipe import Method, Recipe
+from harness.train.figures import NAME
 from harness.train.images import Images, draw_batch
 from harness.train.loop import look
 from harness.train.task import Batch, StepContext, Task, start_task
@@ -141,6 +142,12 @@ def checked_losses(task: Task, batch: Batch, at: StepContext) -> dict[str, Tenso
         has = sorted(losses) if isinstance(losses, Mapping) else type(losses).__name__
         raise Finding(f'losses returns {has}; return {{"total": loss, ...}}', about)
     for name, value in losses.items():
+        if not isinstance(name, str) or NAME.fullmatch(name) is None:
+            raise Finding(
+                f"the name {name!r} of a loss must be a text of letters, digits, blanks and"
+                " . : / _ -",
+                about,
+            )
         if not isinstance(value, Tensor) or value.ndim:
             kind = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise Finding(f"the loss {name!r} is {kind}; return a scalar tensor (a mean)", about)

@@ -11,6 +11,7 @@ from harness.check import settings, steps, training
 from harness.check.finding import Finding, place_of_error
 from harness.check.subject import Subject
 from harness.errors import UserError, text_of
+from harness.interrupt import Stopped
 from harness.sources import leaving, user_frames
 
 Check = Callable[[Subject], str | None]
@@ -27,6 +28,7 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
         "it starts from the stage before": steps.starts,
         "settings stay as they are in training": training.unchanged,
         "no global randomness is used": training.draws,
+        "it leaves its process as it was": training.leaves,
         "the same key gives the same weights": training.repeats,
         "a resumed training ends the same": training.resumes,
         "micro-batches give the whole batch's gradient": steps.micro_batches,
@@ -60,9 +62,20 @@ class Answer:
     remark: str = ""
 
 
-def answers(subject: Subject, checks: Mapping[str, Check] = CHECKS) -> Iterator[Answer]:
-    """Yield the answers of checks; after one that the others need, no more."""
+def answers(
+    subject: Subject,
+    checks: Mapping[str, Check] = CHECKS,
+    begin: Callable[[str], None] = lambda title: None,
+) -> Iterator[Answer]:
+    """Yield the answers of checks; after one that the others need, no more.
+
+    Args:
+        subject: what is checked.
+        checks: by their titles.
+        begin: is told of each title before it is checked.
+    """
     for title, check in checks.items():
+        begin(title)
         answer = _answer(title, check, subject)
         yield answer
         if answer.mend is not None and check in NEEDED:
@@ -78,6 +91,17 @@ def _answer(title: str, check: Check, subject: Subject) -> Answer:
         return Answer(title=title, mend=str(finding), place=finding.place)
     except UserError as error:
         return Answer(title=title, mend=str(error), place=place_of_error(error, subject.files))
-    except Exception as error:  # noqa: BLE001 (whatever a user's method raises is the answer)
-        text = f"{type(error).__name__}: {text_of(error)}"
+    except Stopped:
+        raise
+    except BaseException as error:  # noqa: BLE001 (whatever a user's method raises is the answer)
+        text = f"{type(error).__name__}: {_text(error)}".rstrip(": ")
         return Answer(title=title, mend=text, place=place_of_error(error, subject.files))
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return text_of(error)
+    except BaseException as worse:
+        if isinstance(worse, Stopped):
+            raise
+        return f"(its text cannot be shown: {type(worse).__name__})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import random
 import re
 import tempfile
@@ -15,10 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.check.draws import GlobalDraws
+from harness.check.draws import GlobalDraws, Seeding
 from harness.check.finding import Finding, files_of
 from harness.check.handed import ChangedSettingsError, Handed
 from harness.check.subject import STREAM, Subject
+from harness.errors import listed
+from harness.sources.traces import Traces
 from harness.store.checkpoint import Checkpoints
 from harness.train.figures import check_figures
 from harness.train.loop import Job, fit
@@ -76,10 +79,18 @@ def resumes(subject: Subject) -> str | None:
 
 def draws(subject: Subject) -> str | None:
     """No random number comes from a global generator."""
+    with Seeding(subject.files) as seeded:
+        subject.task()
     before = random.getstate(), _numpy_state()
     task = subject.task()
-    with GlobalDraws(subject.files) as found, tempfile.TemporaryDirectory() as folder:
+    with seeded, GlobalDraws(subject.files) as found, tempfile.TemporaryDirectory() as folder:
         fit(_job(subject, task, folder, epochs=1))
+    if seeded.first:
+        call, place = seeded.first
+        raise Finding(
+            f"{call} sets the global generator ({place}), so that every seed draws the same numbers"
+            " there; leave it out"
+        )
     if found.first:
         call, place = found.first
         raise Finding(
@@ -88,15 +99,40 @@ def draws(subject: Subject) -> str | None:
         )
     after = random.getstate(), _numpy_state()
     for name, pattern, one, other in (
-        ("random", r"(?<![.\w])random\.\w+\(", before[0], after[0]),
+        ("Python's random", r"(?<![.\w])random\.\w+\(", before[0], after[0]),
         ("numpy.random", r"(?:np|numpy)\.random\.\w+\(", before[1], after[1]),
     ):
         if one != other:
             raise Finding(
-                f"it draws from Python's {name}{_where(subject, task, pattern)}, which no key"
+                f"it draws from {name}{_where(subject, task, pattern)}, which no key"
                 " fixes; use torch with generator=at.generator"
             )
     return None
+
+
+def leaves(subject: Subject) -> str | None:
+    """Training leaves no thread, hook, replaced function or other folder behind in its process."""
+    before, folder = Traces.now(), Path.cwd()
+    task = _trained(subject, epochs=1)
+    found = before.left(Traces.now())
+    if Path.cwd() != folder:
+        found.append("it changes the working directory")
+    if found:
+        raise Finding(
+            f"{listed(found[:5])}; the process goes on with other stages, which must not depend on"
+            " it",
+            type(task).losses,
+        )
+    return None
+
+
+def digest(subject: Subject) -> str:
+    """Return the SHA-256 of the weights that a short training ends with."""
+    found = hashlib.sha256()
+    for name, value in _trained(subject, epochs=1).state_dict().items():
+        found.update(name.encode())
+        found.update(value.numpy().tobytes() if isinstance(value, Tensor) else repr(value).encode())
+    return found.hexdigest()
 
 
 def _numpy_state() -> bytes:

@@ -7,12 +7,12 @@ one takes its stage over.
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 
 from harness import console
-from harness.execute.launch import LOST, WorkerEnd
+from harness.execute.launch import LOST, RENEW, WorkerEnd
 from harness.execute.made import provenance_of
 from harness.plan.options import Options
 from harness.plan.plan import StageRun
@@ -29,7 +29,7 @@ FAULTS = frozenset(
 )
 """Signals that a process gets by what it does itself."""
 
-REGULAR = (0, 1, 2, LOST)
+REGULAR = (0, 1, 2, LOST, RENEW)
 """Exit codes of workers that have said themselves what was wrong."""
 
 
@@ -48,7 +48,7 @@ def how(code: int) -> str:
 class Crashes:
     """Writes a failed record for every stage that has ended its worker."""
 
-    def __init__(self, steps: Sequence[StageRun], options: Options, device: torch.device) -> None:
+    def __init__(self, steps: Iterable[StageRun], options: Options, device: torch.device) -> None:
         """Begin without crashes.
 
         Args:
@@ -56,7 +56,7 @@ class Crashes:
             options: of the command.
             device: each worker trains on it.
         """
-        self._steps, self._options, self._device = steps, options, device
+        self._steps, self._options, self._device = tuple(steps), options, device
         self.written = 0
 
     def ended(self, end: WorkerEnd) -> None:
@@ -68,17 +68,38 @@ class Crashes:
             holder = holder_of(folder, step.key)
             if holder is None or holder.lives or holder.owner.pid != end.pid:
                 continue
-            with claim(folder, step.key) as ours:
-                records = Records(folder)
-                if ours is not None and records.finished(step.key) is None:
-                    self._write(step, records, end.code)
+            self.write(step, end.code)
 
-    def _write(self, step: StageRun, records: Records, code: int) -> None:
+    def write(self, step: StageRun, code: int) -> bool:
+        """Write that a stage has ended its process; return whether that was possible.
+
+        Args:
+            step: the stage; nothing is written while another process trains it.
+            code: the exit code of its process.
+        """
+        return self.failed(step, f"its process ended {how(code)}", "it has left no traceback")
+
+    def failed(self, step: StageRun, what: str, rest: str) -> bool:
+        """Write that a stage has failed without an exception; see ``write``.
+
+        Args:
+            step: the stage.
+            what: has happened, as the record's line.
+            rest: is known besides, for the file beside the record.
+        """
+        with claim(self._options.runs, step.key) as ours:
+            records = Records(self._options.runs)
+            possible = ours is not None and records.finished(step.key) is None
+            if possible:
+                self._write(step, records, what, rest)
+        return possible
+
+    def _write(self, step: StageRun, records: Records, what: str, rest: str) -> None:
         method = type(step.stage.method)
         owned = user_frames.packages_of([step.stage.method])
         at = user_frames.defined_at(getattr(method, "build", None), owned)
-        error = f"its process ended {how(code)}" + ("" if at is None else f" ({at})")
-        failures.keep_text(records.folder, step.key, f"{error}; it has left no traceback.\n")
+        error = what + ("" if at is None else f" ({at})")
+        failures.keep_text(records.folder, step.key, f"{error}; {rest}.\n")
         (records.folder / "claims" / f"{step.key}{heartbeat.SUFFIX}").unlink(missing_ok=True)
         record = Record(
             key=step.key,

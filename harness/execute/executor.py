@@ -11,10 +11,12 @@ import torch
 
 from harness import files
 from harness.errors import Damaged
-from harness.execute import lacking
+from harness.execute import lacking, parts
+from harness.execute.crashed import Crashes
 from harness.execute.execution import ExecutionOptions
 from harness.execute.failure import DeviceLostError
 from harness.execute.folders import Folders
+from harness.execute.launch import Part
 from harness.execute.others import Others
 from harness.execute.remaining import PlanTime
 from harness.execute.stage import Trainer
@@ -27,6 +29,9 @@ from harness.store.checkpoint import Checkpoints
 from harness.store.claim import Claim, ClaimLost, claim
 from harness.store.owner import holder_of
 from harness.store.record import Record, Records
+
+MOST_LOSSES = 3
+"""Times that a stage loses its claim to nobody before it has failed."""
 
 POLL = 2.0
 """Seconds between checks of stages that other processes are training."""
@@ -83,8 +88,13 @@ class Executor:
         self._make_trainer = trainer
         self._last_trainer: tuple[Options, StageTrainer] | None = None
 
-    def execute(self, plan: Plan, progress: Progress) -> Outcome:
+    def execute(self, plan: Plan, progress: Progress, part: Part = "all") -> Outcome:
         """Train every stage of a plan that has no finished record, and return the counts.
+
+        Args:
+            plan: what is trained.
+            progress: shows it.
+            part: of the plan that is trained; the others' stages are left alone.
 
         Raises:
             UserError: the disk is full or cannot be written, a store does not match, or this
@@ -92,22 +102,21 @@ class Executor:
         """
         folders = Folders.of(plan.options)
         with folders.told():
-            return self._execute(replace(plan, options=folders.options), progress, folders)
+            return self._execute(replace(plan, options=folders.options), progress, folders, part)
 
-    def _execute(self, plan: Plan, progress: Progress, folders: Folders) -> Outcome:
+    def _execute(self, plan: Plan, progress: Progress, folders: Folders, part: Part) -> Outcome:
         """Train the stages of a plan whose folders are absolute."""
-        steps, records = _in_data_order(plan), Records(plan.options.runs)
+        steps, records = parts.within(_in_data_order(plan), part), Records(plan.options.runs)
         missing = pending(steps, records)
         check(missing)
         retried = self._execution.failed
         if retried is None:
             retried = failures(steps, records)
-        rest = PlanTime(
-            plan, steps, records, self._device, {**retried, **_damaged(missing, records)}
-        )
+        anew = {**retried, **_damaged(missing, records)}
+        rest = PlanTime(plan, _in_data_order(plan), records, self._device, anew)
         progress.foresee(rest.left)
         runner = _StageRunner(
-            steps={step.key: step for step in steps},
+            steps={step.key: step for step in plan.stage_runs},
             records=records,
             trainer=self._trainer(folders.typed),
             progress=progress,
@@ -115,6 +124,8 @@ class Executor:
             retried=retried,
             rest=rest,
             folders=folders,
+            options=plan.options,
+            device=self._device,
         )
         trained = finished_before = 0
         failed: list[Record] = []
@@ -173,6 +184,9 @@ class _StageRunner:
         rest: estimates the time left of the plan, from the stage that is trained.
         folders: of the command.
         again: keys of the finished stages that were trained once more.
+        losses: how often a stage's claim was lost to nobody, by key.
+        options: of the plan.
+        device: that trains.
     """
 
     steps: Mapping[str, StageRun]
@@ -183,7 +197,10 @@ class _StageRunner:
     retried: Mapping[str, str]
     rest: PlanTime
     folders: Folders
+    options: Options
+    device: torch.device
     again: list[str] = field(default_factory=list)
+    losses: dict[str, int] = field(default_factory=dict)
 
     def record_of(
         self, step: StageRun, position: int, total: int, unrecorded: Collection[str]
@@ -221,6 +238,7 @@ class _StageRunner:
     ) -> tuple[Record | None, bool]:
         """Train a stage unless another process does; ``anew`` even if it has a record."""
         before = holder_of(self.records.folder, step.key)
+        lost = False
         with claim(self.records.folder, step.key) as ours:
             if ours is None:
                 return None, False
@@ -238,8 +256,29 @@ class _StageRunner:
                     ended(made)
                 return made, True
             except ClaimLost:
-                self.progress.line(f"another process has taken over {step.title}")
-                return None, False
+                lost = True
+        if lost and (other := holder_of(self.records.folder, step.key)) is not None and other.lives:
+            self.progress.line(f"another process has taken over {step.title}")
+        elif lost:
+            if self._has_lost(step):
+                return self._final_record(step.key), False
+            return self._trained(step, position, total, anew=anew)
+        return None, False
+
+    def _has_lost(self, step: StageRun) -> bool:
+        """Note that a stage's claim is gone and nobody else has it; whether it has failed for that.
+
+        The files of claims and checkpoints are being deleted while it is trained.
+        """
+        self.losses[step.key] = self.losses.get(step.key, 0) + 1
+        if self.losses[step.key] < MOST_LOSSES:
+            self.progress.line(f"the claim on {step.title} is gone; it is trained again")
+            return False
+        crashes = Crashes(self.steps.values(), self.options, self.device)
+        what = f"its claim was deleted {MOST_LOSSES} times, and no other process has taken it over"
+        rest = f"something deletes the files in {self.folders.text(str(self.records.folder))}"
+        crashes.failed(step, what, rest)
+        return True
 
     def _has_weights(self, key: str, position: int, total: int) -> bool:
         """Make sure of the final weights of the stage before; train it again if they are damaged.

@@ -33,6 +33,7 @@ ASKED = {
     "build_task": "build",
     "_means": "losses",
     "backward": "losses",
+    "check_losses": "losses",
     "_measured": "after_epoch",
     "check_figures": "after_epoch",
     "probabilities": "predict",

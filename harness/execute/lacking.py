@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 import torch
@@ -11,9 +12,11 @@ from harness import packages, seed
 from harness.canonical import digest
 from harness.data import registry
 from harness.errors import UserError, listed
-from harness.execute.failure import FAILURES
+from harness.execute import parts
+from harness.execute.failure import FAILURES, let_through, one_line
 from harness.plan.options import Options
 from harness.plan.plan import Plan, StageRun
+from harness.sources import leaving, user_frames
 from harness.spec.recipe import Method, NeedsMasks, Prepared
 from harness.store.record import Records
 from harness.train.task import build_task
@@ -67,11 +70,14 @@ def told(plan: Plan, reasons: Sequence[str | None]) -> tuple[str, ...]:
 def run_refusals(plan: Plan, records: Records, *, fresh: bool = False) -> list[str | None]:
     """Return of each run of a plan which package it lacks; None for one that can be trained.
 
-    Finished stages need nothing. Where no package is missing, nothing is looked at.
+    Finished stages need nothing. Where no package is missing, only what a user's methods say
+    themselves is asked for.
     """
-    if not packages.missing() and packages.clash() is None:
-        return [None] * len(plan.cell_runs)
     steps = [s for s in plan.stage_runs if fresh or records.finished(s.key) is None]
+    if not packages.missing() and packages.clash() is None:
+        steps = [s for s in steps if parts.is_own(s.stage) and isinstance(s.stage.method, Prepared)]
+    if not steps:
+        return [None] * len(plan.cell_runs)
     return _of_runs(plan, steps)
 
 
@@ -113,10 +119,21 @@ def check(method: Method) -> None:
 def _reason(step: StageRun, options: Options) -> str | None:
     """Return which package a stage's method lacks; found by building its task on shapes."""
     method = step.stage.method
+    own = parts.is_own(step.stage)
     try:
-        check(method)
+        with leaving.refused() if own else nullcontext():
+            check(method)
     except UserError as error:
         return str(error)
+    except FAILURES as failure:
+        if not own:
+            raise
+        let_through(failure)
+        at = user_frames.last_line(failure)
+        where = "" if at is None else f"{at[0]}, line {at[1]}: "
+        return f"ready() fails: {where}{one_line(failure)}"
+    if own:
+        return None  # what a user's code lacks is met by the run itself, in a process of its own
     dataset = registry.find(step.run.dataset, options.data)
     try:
         with seed.third_party("packages", "build"), META:

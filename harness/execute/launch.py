@@ -17,7 +17,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Protocol, Self, runtime_checkable
+from typing import Annotated, Literal, Protocol, Self, runtime_checkable
 
 from msgspec import Meta
 
@@ -29,9 +29,14 @@ from harness.sources import offers
 HERE, LOCAL = "here", "local"
 """Default launchers: this process for one job, local processes for several."""
 
+Part = Literal["all", "shipped", "own"]
+"""Stages that a worker trains: all, those of this project's code alone, or those with a user's."""
 
 LOST = 75
 """Exit code of a worker whose GPU failed: it has to be replaced by a new process (EX_TEMPFAIL)."""
+
+RENEW = 76
+"""Exit code of a worker in which a user's code has left something behind: another one goes on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +49,7 @@ class WorkerConfig:
             later are not.
         lost: by study, the numbers of the trials that had failed before the command; trials that
             fail later count towards the number that is wanted.
+        part: the stages that it trains.
         follow_input: stop the worker at the end of its standard input, which closes when the
             command's process ends; False where the input is a file.
     """
@@ -51,6 +57,7 @@ class WorkerConfig:
     threads: int
     failed: Mapping[str, str] = field(default_factory=dict)
     lost: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    part: Part = "all"
     follow_input: bool = True
 
     def to_line(self) -> bytes:
@@ -68,8 +75,8 @@ class WorkerEnd:
     """How a worker ended.
 
     Attributes:
-        code: its exit code: 0, 1 if a stage failed, ``LOST`` if its GPU did, or minus the number
-            of the signal that ended it.
+        code: its exit code: 0, 1 if a stage failed, ``LOST`` if its GPU did, ``RENEW``, or minus
+            the number of the signal that ended it.
         trained: number of stages that it trained; None if unknown.
         pid: its process id on this machine; None elsewhere.
     """
@@ -81,7 +88,7 @@ class WorkerEnd:
     @property
     def died(self) -> bool:
         """Whether it ended before its work was finished."""
-        return self.code not in (0, 1, LOST)
+        return self.code not in (0, 1, LOST, RENEW)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +117,7 @@ class Work:
     cluster: ClusterOptions = field(default_factory=ClusterOptions)
 
 
+@runtime_checkable
 class Launcher(Protocol):
     """Interface of a way to start workers."""
 
@@ -200,7 +208,7 @@ def launchers() -> dict[str, Launcher]:
 
 def plugged() -> offers.Loaded:
     """Return the launchers of plug-ins."""
-    return offers.loaded("launcher", built_in(), ())
+    return offers.loaded("launcher", built_in(), (Launcher,))
 
 
 @functools.cache

@@ -22,6 +22,7 @@ from harness import provenance, surroundings
 from harness.canonical import digest
 from harness.check.handed import Handed
 from harness.data import registry
+from harness.execute import parts
 from harness.execute.failure import FAILURES, let_through, packages_of
 from harness.plan.options import Options
 from harness.plan.plan import Plan, StageRun, training_images
@@ -210,7 +211,12 @@ def _load(plan: Plan, step: StageRun) -> Load:
 
 
 def _count(load: Load, options: Options) -> float | None:
-    """Return the FLOPs of a training step per image; None if they cannot be counted."""
+    """Return the FLOPs of a training step per image; None if they cannot be counted.
+
+    A user's method is not counted: it would run in the process that trains another stage.
+    """
+    if parts.is_own(load.step.stage):
+        return None
     from harness.cost import estimate
 
     dataset = registry.find(load.step.run.dataset, options.data)

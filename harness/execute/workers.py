@@ -17,13 +17,15 @@ import torch
 
 from harness import console
 from harness.errors import UserError
-from harness.execute import devices, lacking, launch, memory
+from harness.execute import devices, lacking, launch, memory, parts
 from harness.execute.crashed import Crashes, is_crash
 from harness.execute.execution import ExecutionOptions, best_unknown
 from harness.execute.executor import Executor, Outcome, check, discard, failures, pending
 from harness.execute.launch import (
     LOST,
+    RENEW,
     LaunchOptions,
+    Part,
     TakesOptions,
     Work,
     WorkerConfig,
@@ -35,6 +37,9 @@ from harness.plan.plan import Plan, StageRun
 from harness.progress import Progress
 from harness.store.record import Record, Records
 from harness.wording import counted
+
+TOLD = (2, LOST)
+"""Exit codes of workers after which no other one is started: they have said what stops them all."""
 
 
 def train_plan(
@@ -73,26 +78,13 @@ def train_plan(
     missing = pending(steps, records)
     check(missing)
     retried = failures(missing, records)
-    trained: int | None = 0
-    if missing:
-        executor = Executor(device, replace(execution, failed=retried))
-        crashes = Crashes(missing, plan.options, device)
-        ends = run_workers(
-            options,
-            count=min(options.jobs, len(missing)),
-            config=WorkerConfig(threads=threads_of(options), failed=retried),
-            device=device,
-            store=plan.options.runs,
-            calls=Calls(
-                need=lambda: memory.estimate(plan, missing, device, execution.micro_batch),
-                here=lambda: end_of(executor.execute(plan, Progress())),
-                wanted=lambda: _is_unfinished(missing, records, retried),
-                ended=crashes.ended,
-                crashes=lambda: crashes.written,
-            ),
-        )
-        counts = [end.trained for end in ends if end.trained is not None]
-        trained = sum(counts) if len(counts) == len(ends) else None
+    executor = Executor(device, replace(execution, failed=retried))
+    ends: list[WorkerEnd] = []
+    for part, inside in parts.split(missing):
+        work = _Part(plan, part, inside, retried, device, execution, executor)
+        ends += _train_own(work, options) if part == "own" else _train_part(work, options)
+    counts = [end.trained for end in ends if end.trained is not None]
+    trained = sum(counts) if len(counts) == len(ends) else None
     unfinished = pending(missing, records)
     failed = _failed_now(unfinished, records, retried)
     if left := len(unfinished) - len(failed):
@@ -107,18 +99,85 @@ def train_plan(
     return Outcome(trained=trained, found=finished_before, failed=tuple(failed), refused=refused)
 
 
+@dataclass(frozen=True)
+class _Part:
+    """A part of a plan that is trained.
+
+    Attributes:
+        plan: the whole plan.
+        name: of the part.
+        steps: its stages without a finished record.
+        retried: digests by key of the failed records that are trained again.
+        device: see ``train_plan``.
+        execution: likewise.
+        executor: trains in this process.
+    """
+
+    plan: Plan
+    name: Part
+    steps: Sequence[StageRun]
+    retried: Mapping[str, str]
+    device: torch.device
+    execution: ExecutionOptions
+    executor: Executor
+
+    def left(self) -> list[StageRun]:
+        """Return the stages that were neither finished nor have failed in this command."""
+        records = Records(self.plan.options.runs)
+        unfinished = pending(self.steps, records)
+        failed = {record.key for record in _failed_now(unfinished, records, self.retried)}
+        return [step for step in unfinished if step.key not in failed]
+
+
+def _train_part(part: _Part, options: LaunchOptions) -> list[WorkerEnd]:
+    """Train the stages of a part once, with any number of workers; return how each ended."""
+    crashes = Crashes(part.steps, part.plan.options, part.device)
+    micro_batch = part.execution.micro_batch
+    ends = run_workers(
+        options,
+        count=min(options.jobs, len(part.steps)),
+        config=WorkerConfig(threads=threads_of(options), failed=part.retried, part=part.name),
+        device=part.device,
+        store=part.plan.options.runs,
+        calls=Calls(
+            need=lambda: memory.estimate(part.plan, part.steps, part.device, micro_batch),
+            here=lambda: end_of(part.executor.execute(part.plan, Progress(), part.name)),
+            wanted=lambda: bool(part.left()),
+            ended=crashes.ended,
+            crashes=lambda: crashes.written,
+        ),
+    )
+    return list(ends)
+
+
+def _train_own(part: _Part, options: LaunchOptions) -> list[WorkerEnd]:
+    """Train the stages with a user's code in processes of their own; return how each ended.
+
+    While stages are left, another worker goes on, alone. The stage at which it ends without having
+    come any further has failed.
+    """
+    options = parts.apart(options)
+    ends: list[WorkerEnd] = []
+    rounds = parts.Rounds(part.plan.options.runs)
+    while left := part.left():
+        last = _train_part(replace(part, steps=left), options)
+        ends += last
+        if options.name == launch.HERE or all(end.code in TOLD for end in last):
+            break
+        if (now := part.left()) and options.jobs == 1 and rounds.stuck(now):
+            crashes = Crashes(now, part.plan.options, part.device)
+            if not crashes.write(rounds.at(part.plan, now, last[-1].pid), last[-1].code):
+                break
+        options = replace(options, jobs=1)
+    return ends
+
+
 def _failed_now(
     steps: Sequence[StageRun], records: Records, retried: Mapping[str, str]
 ) -> list[Record]:
     """Return the records of stages that failed in this command."""
     read = [records.read(step.key) for step in steps]
     return [r for r in read if r and r.status == "failed" and retried.get(r.key) != r.digest]
-
-
-def _is_unfinished(steps: Sequence[StageRun], records: Records, retried: Mapping[str, str]) -> bool:
-    """Whether stages are left that were neither finished nor have failed in this command."""
-    left = pending(steps, records)
-    return len(_failed_now(left, records, retried)) < len(left)
 
 
 def end_of(outcome: Outcome) -> WorkerEnd:
@@ -158,8 +217,8 @@ def run_workers(
     """Launch workers after checking that they fit into this machine's memory.
 
     A worker whose GPU has failed is replaced as long as work is left, by a new process: one error
-    of CUDA makes every later call in its process fail. So is one that a stage has ended.
-    A new one has the device of the one before it.
+    of CUDA makes every later call in its process fail. So is one that a stage has ended, or in
+    which a user's code has left something behind. A new one has the device of the one before it.
 
     Args:
         options: the launcher, and the words of the command.
@@ -193,7 +252,7 @@ def run_workers(
         gone = [
             (end, own)
             for end, own in placed
-            if end.code == LOST or (crashed and is_crash(end.code))
+            if end.code in (LOST, RENEW) or (crashed and is_crash(end.code))
         ]
         if not gone or not calls.wanted():
             return [end for end, _ in placed]
@@ -237,7 +296,12 @@ def work_on_plan(plan: Plan, device: torch.device, execution: ExecutionOptions) 
     try:
         with worker_stop(config) as stop:
             configured = replace(execution, failed=config.failed, stop=stop)
-            outcome = Executor(device, configured).execute(plan, Progress(plain=True))
+            with parts.own_streams(config.part):
+                executor = Executor(device, configured, parts.trainer_of(config.part))
+                outcome = executor.execute(plan, Progress(plain=True), config.part)
+    except parts.LeftBehindError as left:
+        console.note(f"{left}; a new process goes on")
+        return RENEW
     except Stopped as stopped:
         return stopped.code
     return end_of(outcome).code

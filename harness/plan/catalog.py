@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import hashlib
 import os
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 import harness
 from harness.canonical import types_of
 from harness.errors import UserError, unknown, within
-from harness.sources import offers, user_files
+from harness.sources import leaving, offers, user_files
 from harness.sources.same_names import check_names
 from harness.spec.sweep import Sweep
 from harness.spec.table import Table
@@ -165,7 +166,8 @@ def find(name: str) -> tuple[str, Table | Sweep]:
 
 def _execute(path: Path, load: Callable[[], object] | None = None) -> Table | Sweep:
     try:
-        module = user_files.load(path) if load is None else load()
+        with leaving.refused():
+            module = user_files.load(path) if load is None else load()
     except UserError as error:
         line = _line(error)
         if line is None:
@@ -196,6 +198,13 @@ def experiment_of(module: object, path: Path) -> Table | Sweep:
         UserError: it builds none, or one that says what cannot be.
     """
     value = getattr(module, "EXPERIMENT", None)
+    if isinstance(value, Sweep | Table):
+        for attribute in dataclasses.fields(value):
+            if not hasattr(value, attribute.name):
+                raise UserError(
+                    f"{path}: EXPERIMENT lacks {attribute.name}; make it by calling"
+                    f" {type(value).__name__}(...)."
+                )
     if isinstance(value, Sweep):
         check_names(types_of([value.row.stages, value.row.finetunes]))
         return value

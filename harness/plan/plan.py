@@ -12,12 +12,12 @@ from functools import cached_property, partial
 from typing import Any
 
 from harness import ranges
-from harness.canonical import canonical, types_of
+from harness.canonical import types_of
 from harness.data import registry as datasets
 from harness.data.parts import part_size
 from harness.errors import UserError, unknown, within
 from harness.evaluate import registry
-from harness.plan import on_backbone, override, starts
+from harness.plan import definable, on_backbone, override, starts
 from harness.plan.columns import ColumnPlan, resolve_columns
 from harness.plan.options import Options
 from harness.plan.starts import StartedRow
@@ -171,19 +171,10 @@ has the same."""
 
 
 def _check_definable(row: Row) -> None:
-    """Refuse settings that cannot be part of a key.
-
-    Raises:
-        UserError: a field has a value without a canonical form, such as an enumeration's.
-    """
+    """Refuse settings that cannot be part of a key; see ``definable.check``."""
     for stage in (*row.chain(), *row.finetunes.values()):
-        try:
-            _DEFINABLE.of(stage, make=partial(canonical, [stage.method, stage.recipe]))
-        except (TypeError, ValueError) as error:
-            raise UserError(
-                f"Row {row.name!r}, {stage.phase}: {error}; settings are numbers, texts, True,"
-                " False, None, tuples, mappings and frozen dataclasses of these."
-            ) from error
+        with within(f"Row {row.name!r}, {stage.phase}"):
+            _DEFINABLE.of(stage, make=partial(definable.check, stage))
 
 
 def resolve(
@@ -328,9 +319,18 @@ def _check_stages(plan: Plan) -> None:
                 if (backbone := backbone_of(stage.method)) is not None:
                     families.check(backbone.name)
                 if isinstance(stage.method, Checked):
-                    stage.method.check(recipe=stage.recipe, images=count, backbones=backbones)
+                    definable.asked(
+                        stage,
+                        lambda method, recipe, count=count: method.check(  # type: ignore[misc]
+                            recipe=recipe, images=count, backbones=backbones
+                        ),
+                    )
                 if isinstance(stage.method, Continues) and before is not None:
-                    stage.method.check_previous(before.method)
+                    previous = before.method
+                    definable.asked(
+                        stage,
+                        lambda method, _, previous=previous: method.check_previous(previous),  # type: ignore[misc]
+                    )
 
 
 def training_images(plan: Plan, run: Run) -> int:

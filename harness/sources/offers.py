@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from harness.console import warn_once
 from harness.errors import UserError, text_of, unknown
-from harness.sources import plugins, user_files
+from harness.sources import leaving, plugins, user_files
 
 Kind = Literal["table", "sweep", "method", "dataset", "metric", "profile", "launcher"]
 
@@ -62,10 +62,11 @@ class Offer:
             UserError: that fails; the message has the origin and the exception.
         """
         try:
-            if self.path is not None:
-                return user_files.load(self.path)
-            assert self.entry is not None
-            return plugins.load(self.entry)
+            with leaving.refused():
+                if self.path is not None:
+                    return user_files.load(self.path)
+                assert self.entry is not None
+                return plugins.load(self.entry)
         except UserError:
             raise
         except Exception as error:  # whatever a stranger's file raises

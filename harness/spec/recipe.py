@@ -273,5 +273,10 @@ def backbone_of(method: Method) -> Backbone[Any] | None:
             " `backbone: ClassVar = VIT` (or SWIN, RESNET, an own Backbone, None where its task"
             " takes no size from the profile) to the class."
         )
-    backbone: Backbone[Any] | None = method.backbone
+    backbone: object = method.backbone
+    if backbone is not None and not isinstance(backbone, Backbone):
+        raise UserError(
+            f"{kind.__qualname__}.backbone is of type {type(backbone).__name__}; it must be VIT,"
+            " SWIN, RESNET, an own Backbone, or None where its task takes no size from the profile."
+        )
     return backbone

@@ -91,9 +91,13 @@ class Claim:
     def check(self) -> None:
         """Make sure that the claim is still this process's, before anything is written.
 
+        A copy of this process, which a method has made by ``os.fork``, has no claim: it ends here.
+
         Raises:
             ClaimLost: the claim's file is gone, or names another owner.
         """
+        if os.getpid() != self.owner.pid:
+            os._exit(1)
         if not self._lost:
             found = _read(self.path)
             self._lost = found is None or found.token != self.token

@@ -11,10 +11,10 @@ import torch
 from harness.console import note
 from harness.data import registry
 from harness.errors import UserError
-from harness.execute import lacking, memory
+from harness.execute import lacking, memory, parts
 from harness.execute.execution import ExecutionOptions, of_pruned
 from harness.execute.executor import Executor
-from harness.execute.launch import LOST, LaunchOptions, WorkerConfig, WorkerEnd
+from harness.execute.launch import LOST, LaunchOptions, Part, WorkerConfig, WorkerEnd
 from harness.execute.memory import MemoryEstimate
 from harness.execute.workers import Calls, read_config, run_workers, threads_of, worker_stop
 from harness.interrupt import Stop, Stopped
@@ -133,9 +133,10 @@ def search(designs: Sequence[Design], request: SweepRequest) -> int:
     studies = [Study(design, request.url, request.drawing, make=True) for design in designs]
     device = choose_device()
     of_pruned(request.evaluate_every, [study.pruner for study in studies])
+    part = _part(designs)
     with Stop() as stop:
         ends = run_workers(
-            request.launch,
+            parts.apart(request.launch) if part == "own" else request.launch,
             count=min(request.launch.jobs, wanted),
             config=WorkerConfig(
                 threads=threads_of(request.launch),
@@ -163,11 +164,17 @@ def work_on_sweep(designs: Sequence[Design], request: SweepRequest) -> int:
         for design in designs
     ]
     try:
-        with worker_stop(config) as stop:
+        with worker_stop(config) as stop, parts.own_streams(_part(designs)):
             end = _search_all(studies, request, stop, plain=True)
     except Stopped as stopped:
         return stopped.code
     return end.code
+
+
+def _part(designs: Sequence[Design]) -> Part:
+    """Return "own" where trials train a user's code, which runs in a process of its own."""
+    steps = [step for design in designs for step in design.base.stage_runs]
+    return "own" if parts.within(steps, "own") else "shipped"
 
 
 def _largest(

@@ -20,6 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
 
 from harness.train import shadow
+from harness.train.figures import check_losses
 from harness.train.shadow import Shadows
 from harness.train.task import Batch, StepContext, Task
 
@@ -90,6 +91,7 @@ def backward(
         if whole:
             with autocast(device):
                 losses = task.losses(batch, at)
+            check_losses(losses)
             losses["total"].backward()
             if shadows is not None:
                 shadows.collect()
@@ -103,6 +105,7 @@ def backward(
                 share = (rows.stop - rows.start) / count
                 with depth.part(rows), autocast(device):
                     losses = task.losses(part(batch, rows), at)
+                check_losses(losses)
                 (share * losses["total"]).backward()
                 if shadows is not None:
                     shadows.collect()

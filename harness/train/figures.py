@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from harness.errors import shown
+
+NAME = re.compile(r"[\w .:/-]{1,100}")
+"""Names of losses, which files and trackers take."""
 
 LONGEST = 80
 """Characters of a value that an error shows."""
@@ -29,6 +35,23 @@ def check_figures(figures: Mapping[Any, object]) -> None:
                 f"the figure {_short(name)} of an epoch is {type(value).__name__} {_short(value)};"
                 " it must be a finite number, an int or a float"
             )
+
+
+def check_losses(losses: Mapping[str, Tensor]) -> None:
+    """Check what ``Task.losses`` returns, without waiting for the device.
+
+    Raises:
+        ValueError: a name is no text that figures can have.
+        TypeError: a value is no tensor.
+    """
+    for name, value in losses.items():
+        if not isinstance(name, str) or NAME.fullmatch(name) is None:
+            raise ValueError(
+                f"the name {_short(name)} of a loss; it must be a text of letters, digits, blanks"
+                " and . : / _ -"
+            )
+        if not isinstance(value, Tensor):
+            raise TypeError(f"the loss {name!r} is {type(value).__name__}, not a tensor")
 
 
 def _is_number(value: object) -> bool:

@@ -14,7 +14,10 @@ from tests.conftest import Harness
 METHOD = '''\
 """A linear classifier of mean colours."""
 
+import dataclasses
 import random
+import threading
+import time
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -125,6 +128,44 @@ FAULTS = {
         "settings stay as they are in training",
         "it changed its settings while it was trained (scale)",
     ),
+    "name of a loss": (
+        '"total": nn',
+        '"a\\n|b": logits.mean(), "total": nn',
+        "losses are finite, gradients reach all parameters",
+        "the name 'a\\n|b' of a loss must be a text",
+    ),
+    "InitVar": (
+        "scale: float = 1.0",
+        "scale: float = 1.0\n    more: dataclasses.InitVar[float] = 2.0",
+        "settings are frozen",
+        "Mine.more is an InitVar",
+    ),
+    "key name": ('"mine-for-tests"', '" "', "settings are frozen", "key_name is ' '"),
+    "seeds": (
+        "self.steps = 0",
+        "self.steps = 0\n        torch.manual_seed(0)",
+        "no global randomness is used",
+        "torch.manual_seed sets the global generator",
+    ),
+    "moves": (
+        SMALL,
+        f'{SMALL}\n        __import__("os").chdir("/")',
+        "it leaves its process as it was",
+        "it changes the working directory",
+    ),
+    "thread": (
+        SMALL,
+        f"{SMALL}\n        threading.Thread(target=lambda: time.sleep(0.2)).start()",
+        "it leaves its process as it was",
+        "it leaves the thread",
+    ),
+    "hook": (
+        "self.steps = 0",
+        "self.steps = 0\n        nn.modules.module.register_module_forward_hook(print).remove()\n"
+        "        nn.Linear.extra_repr = lambda self: str()",
+        "it leaves its process as it was",
+        "it replaces torch.nn.Linear.extra_repr",
+    ),
     "torch": (
         SMALL,
         f"{SMALL} + torch.rand(1)",
@@ -141,7 +182,7 @@ FAULTS = {
         SMALL,
         f"{SMALL} * float(np.random.rand())",
         "no global randomness is used",
-        "Python's numpy.random (",
+        "it draws from numpy.random (",
     ),
     "not repeatable": (
         LOSS,
@@ -175,7 +216,7 @@ def test_a_sound_method_passes_every_check(harness: Harness) -> None:
     Path("mine.py").write_text(METHOD)
     code, out, err = harness("check", "mine.py")
     assert (code, err) == (0, "")
-    assert out.count("  ok    ") == len(CHECKS)
+    assert out.count("  ok    ") == len(CHECKS) + 1  # the last compares two processes
     assert "1 method checked: all in order." in out
 
 
@@ -187,6 +228,40 @@ def test_a_fault_is_found_by_its_check(fault: str) -> None:
     answer = _answer(METHOD.replace(old, new), title)
     assert told in (answer.mend or "")
     assert "mine.py, line" in answer.place + (answer.mend or "")
+
+
+BROKEN = {
+    "Leaves": ("raise SystemExit(3)", "SystemExit: 3"),
+    "Interrupts": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+    "Crashes": ("ctypes.string_at(0)", "reach all parameters: its process ended by SIGSEGV"),
+    "Reads": ("loss = loss * float(os.environ.get('MY_ALPHA', '1'))", "where MY_ALPHA has another"),
+    "Sorts": (
+        "loss = loss + logits.square().mean() * sum(i * ord(c) for i, c in enumerate(set('abcd')))",
+        "with other weights in another process",
+    ),
+    "Sound": ("pass", ""),
+}
+
+
+@pytest.mark.slow
+def test_nothing_that_a_method_does_ends_the_check(harness: Harness) -> None:
+    head, _, rest = METHOD.partition("@dataclass")
+    text = f"{head}import ctypes, os\n"
+    line = f'return {{"total": {LOSS}}}'
+    for name, (what, _) in BROKEN.items():
+        one = f"@dataclass{rest}".replace("MineTask", f"{name}Task").replace("Mine:", f"{name}:")
+        one = one.replace("mine-for-tests", name)
+        text += one.replace(
+            line, f'loss = {LOSS}\n        {what}\n        return {{"total": loss}}'
+        )
+    Path("mine.py").write_text(text)
+    code, out, err = harness("check", "mine.py")
+    assert (code, err) == (1, "")
+    parts = out.split(", at the size of smoke:\n")[1:]
+    for part, (_, told) in zip(parts, BROKEN.values(), strict=True):
+        assert told in part
+        assert ("  MEND  " in part) == bool(told), part
+    assert "6 methods checked: " in out
 
 
 def test_the_place_of_an_error_is_the_user_s_line(harness: Harness) -> None:

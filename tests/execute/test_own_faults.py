@@ -37,7 +37,7 @@ def test_each_fault_is_a_failed_run_with_its_place_and_the_rest_goes_on(harness:
     assert "Traceback" not in err
     count = len(own_tables.FAULTS)
     assert f"2 stages trained, 0 found done, {2 * count} failed" in out
-    assert "yy\n" in out  # a line that it began is ended, also where it closes the stream
+    assert "yy\n" in err  # a line that it began is ended, also where it closes the stream
     assert not list(Path("elsewhere").glob("**/*"))
     assert str(Path.cwd()) not in out + err
     records = _by_fault()

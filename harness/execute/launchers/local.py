@@ -6,6 +6,7 @@ command, which then stops the workers. A worker also stops when its parent proce
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -59,6 +60,7 @@ class LocalProcesses:
                 if worker.poll() is None:
                     worker.kill()
                 worker.wait()
+                _end_children(worker)
                 if worker.stdin is not None:
                     worker.stdin.close()
         return tuple(WorkerEnd(code=worker.returncode, pid=worker.pid) for worker in workers)
@@ -75,7 +77,8 @@ def start(arguments: Sequence[str], config: WorkerConfig, device: str | None = N
     root = str(Path(harness.__file__).resolve().parent.parent)
     path = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     worker = subprocess.Popen(
-        [sys.executable, "-m", "harness", *arguments, "--worker"],
+        # -P: a random.py in the current folder does not replace Python's.
+        [sys.executable, "-P", "-m", "harness", *arguments, "--worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         env={
@@ -108,8 +111,15 @@ def _wait(workers: Sequence[Process], ended: Callable[[WorkerEnd], None]) -> Non
                     reason = f"by {signal.Signals(-code).name}" if code < 0 else f"with {code}"
                     others = f"; {len(running)} still running" if running else ""
                     note(f"worker {number} ended {reason}{others}")
+                _end_children(worker)
                 ended(WorkerEnd(code=code, pid=worker.pid))
         time.sleep(INTERVAL)
+
+
+def _end_children(worker: Process) -> None:
+    """End the processes that a worker has left behind, which hold this command's pipes open."""
+    with contextlib.suppress(OSError):  # there is none, as a rule
+        os.killpg(worker.pid, signal.SIGKILL)
 
 
 def _stop(workers: Sequence[Process]) -> None:
