@@ -163,7 +163,7 @@ def make_all(tables: Sequence[tuple[str, Table]], options: Options) -> tuple[Pla
     )
 
 
-_DEFINABLE: OncePerObject[str] = OncePerObject()
+_DEFINABLE: OncePerObject[None] = OncePerObject()
 _IN_RANGE: OncePerObject[None] = OncePerObject()
 _SCALED: OncePerObject[Stage] = OncePerObject()
 """Stages that were checked, and those that a scale makes of them: every data set, split and seed
