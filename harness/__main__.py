@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-if __spec__ is not None and not sys.flags.safe_path and sys.path:
+if __name__ == "__main__" and not sys.flags.safe_path and sys.path:
     # `python -m` has put the current folder first; a random.py in it would replace Python's.
     del sys.path[0]
 

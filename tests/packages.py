@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,6 +36,7 @@ def install(
     lines = "\n".join(f"{entry} = {thing}" for entry, thing in entries.items())
     (facts / "entry_points.txt").write_text(f"[msmae_harness]\n{lines}\n")
     patch.syspath_prepend(str(site))
+    patch.setenv("PYTHONPATH", str(site), prepend=os.pathsep)  # of processes that are started
     offers.forget()
     importlib.invalidate_caches()
     return file

@@ -164,7 +164,7 @@ def _process(request: Request) -> dict[str, Any]:
     root = str(Path(harness.__file__).resolve().parent.parent)
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     process = subprocess.run(
-        [sys.executable, "-m", "harness.latency.worker"],
+        [sys.executable, "-P", "-m", "harness.latency.worker"],
         input=json.dumps(request.to_json()),
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         capture_output=True,
