@@ -30,7 +30,6 @@ from harness.store.claim import Claim
 from harness.store.owner import holder_of
 from harness.store.record import Record
 
-
 _OWN: OncePerObject[bool] = OncePerObject()
 """Answers by stage: all data sets, splits and seeds of a row have the same."""
 
