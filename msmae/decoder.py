@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import torch
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from harness.methods.msmae.masking import Masks
 from harness.methods.msmae.patches import sincos_table
-from harness.methods.msmae.vit import initialise, norm_layer, take
+from harness.methods.msmae.vit import Block, initialise, norm_layer, take
 from harness.spec.backbones import VitSize
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from timm.layers.patch_embed import PatchEmbed
-from timm.models.vision_transformer import Block
+from timm.models import vision_transformer
 from torch import Tensor, nn
 
 from harness.methods.msmae.patches import sincos_table
@@ -22,6 +22,35 @@ EPSILON = 1e-6
 
 norm_layer: Any = partial(nn.LayerNorm, eps=EPSILON)
 """LayerNorm with MAE's epsilon."""
+
+
+class Block(vision_transformer.Block):  # type: ignore[misc]
+    """timm's block, whose attention takes queries, keys and values as views of one tensor.
+
+    timm brings them into another order in memory first, which costs the backward pass a copy. The
+    parameters, their names and the numbers are timm's.
+    """
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return the block's output for tokens (B, n, D)."""
+        attended = self.ls1(attend(self.attn, self.norm1(tokens)))
+        tokens = tokens + self.drop_path1(attended)
+        output: Tensor = tokens + self.drop_path2(self.ls2(self.mlp(self.norm2(tokens))))
+        return output
+
+
+def attend(attention: Any, tokens: Tensor) -> Tensor:
+    """Return what timm's Attention returns for tokens (B, n, D), by the fused kernel if it may."""
+    if not attention.fused_attn:
+        attended: Tensor = attention(tokens)
+        return attended
+    b, n, _ = tokens.shape
+    # (B, n, 3 D) as (B, n, 3, heads, d): queries, keys and values, each (B, heads, n, d).
+    split = attention.qkv(tokens).view(b, n, 3, attention.num_heads, -1)
+    queries, keys, values = (part.transpose(1, 2) for part in split.unbind(2))
+    mixed = nn.functional.scaled_dot_product_attention(queries, keys, values)
+    projected: Tensor = attention.proj(mixed.transpose(1, 2).reshape(b, n, -1))
+    return projected
 
 
 class VisionTransformer(nn.Module):
