@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -250,6 +250,14 @@ class MaskedAutoencoder(Task):
             how = (self.guidance.selection, self.guidance.hints)
             return masking.noise(size, self._ratios(at), at.generator, *how)
         return {"order": masking.permutations(size, at.generator)}
+
+    def crops_ahead(
+        self, boxes: Sequence[Tensor], flips: Sequence[Tensor], at: StepContext
+    ) -> Mapping[str, Tensor]:
+        """Return what the weights of the patches need of the crops, where masks follow them."""
+        if self.maps is None or not self._is_guided(at):
+            return {}
+        return self.maps.crops_ahead(boxes[0], flips[0])
 
     def draw_masks(self, batch: Batch, at: StepContext) -> masking.Masks:
         """Draw the masks of one step, on the device of the batch."""

@@ -21,7 +21,7 @@ from harness.augment.colour import Colour
 from harness.augment.constants import false, per_device, vector, whole_boxes
 from harness.augment.erasing import Erasing
 from harness.augment.randaugment import RandAugment
-from harness.augment.resample import Interpolation, products, resample_weights
+from harness.augment.resample import Interpolation, Taps, dense, products, resample_weights, taps
 from harness.ranges import AspectRatio, Share
 
 Evaluation = Literal["stretch", "stretch-opencv", "centre-crop"]
@@ -204,6 +204,7 @@ def cut(
     interpolation: Interpolation = "bilinear",
     *,
     confine: bool | Tensor = False,
+    made: Taps | None = None,
 ) -> Tensor:
     """Cut boxes out of images or maps and resize them.
 
@@ -216,25 +217,18 @@ def cut(
         confine: use only pixels inside the box (see ``resample_weights``); on for images, off for
             attention maps. A tensor (B, 2) holds the shares of height and width that the images
             fill, see ``within``: only pixels of these are used.
+        made: what ``axes`` made of the other arguments before, for square images; None for
+            nothing.
 
     Returns:
         (B, C, size, size) float.
     """
     (height, width), count = images.shape[-2:], len(images)
-    one_way = false(device=flips.device).expand_as(flips)
-    reverse = torch.stack([one_way, flips], 1)
     if height == width:
-        # Both axes at once, (B, 2, size, S): half as many operations.
-        weights = resample_weights(
-            boxes[:, :2],
-            boxes[:, 2:],
-            (height, size),
-            interpolation,
-            confine=confine,
-            reverse=reverse,
-        )
-        rows, columns = weights.unbind(1)
+        made = made or axes(boxes, flips, (height, size), interpolation, confine=confine)
+        rows, columns = dense(made, height).unbind(1)
     else:
+        reverse = _mirrored(flips)
         rows, columns = (
             resample_weights(
                 boxes[:, axis],
@@ -249,6 +243,28 @@ def cut(
     return products(images, rows.expand(count, -1, -1), columns.expand(count, -1, -1))
 
 
+def axes(
+    boxes: Tensor,
+    flips: Tensor,
+    sides: tuple[int, int],
+    interpolation: Interpolation = "bilinear",
+    *,
+    confine: bool | Tensor = False,
+) -> Taps:
+    """Return the rows' and columns' weights by which ``cut`` cuts square images, (B, 2, size, taps).
+
+    Arguments are as there; ``sides`` are those of the images and of the result.
+    """
+    # Both axes at once: half as many operations.
+    start, length = boxes[:, :2], boxes[:, 2:]
+    return taps(start, length, sides, interpolation, confine=confine, reverse=_mirrored(flips))
+
+
+def _mirrored(flips: Tensor) -> Tensor:
+    """Return which axes are mirrored, (B, 2) bool: never the rows, the columns by ``flips``."""
+    return torch.stack([false(device=flips.device).expand_as(flips), flips], 1)
+
+
 def within(boxes: Tensor, filled: Tensor | None) -> Tensor:
     """Return boxes of images as boxes of the arrays whose upper left corners the images fill.
 
@@ -261,11 +277,13 @@ def within(boxes: Tensor, filled: Tensor | None) -> Tensor:
 
 def normalise(images: Tensor, image_range: ImageRange = "normalised") -> Tensor:
     """Bring images (B, C, H, W) in 0..255, C = 1 or 3, to a model's range; always 3 channels."""
-    images = images.clamp(0, 255)
+    # Into a new tensor whose values lie in order: crops are views of another order.
+    ordered = torch.empty(images.shape, dtype=images.dtype, device=images.device)
+    images = torch.clamp(images, 0, 255, out=ordered)
     if image_range == "unit":
         return (images / 255).expand(-1, 3, -1, -1)
     mean, std = mean_and_std(255, device=images.device).unbind()
-    # ``clamp`` returned a new tensor; a greyscale one becomes three channels here.
+    # A greyscale image becomes three channels here.
     centred = images.sub_(mean) if images.shape[1] == 3 else images - mean
     return centred.div_(std)
 
@@ -296,6 +314,7 @@ def augment(
     size: int,
     settings: Augmentation,
     drawn: Drawn | None = None,
+    made: Taps | None = None,
 ) -> Tensor:
     """Crop, rotate and recolour images and apply RandAugment.
 
@@ -306,11 +325,13 @@ def augment(
         size: side of the result.
         settings: the kernel and the colour augmentation.
         drawn: from ``draw`` under the same settings; None only crops and flips.
+        made: from ``crop_ahead`` of the same crops; None where there is nothing.
 
     Returns:
         (B, 1 or 3, size, size) float32, in 0..255 up to what the kernel overshoots.
     """
-    crops = cut(images, boxes, flips, size, settings.interpolation, confine=True)
+    how = settings.interpolation
+    crops = cut(images, boxes, flips, size, how, confine=True, made=made)
     drawn = drawn or Drawn()
     if drawn.turns is not None:
         crops = rotate.apply(crops, drawn.turns.to(crops.device, non_blocking=True))
@@ -321,6 +342,16 @@ def augment(
         # Pixels that a warp leaves empty get an RGB colour, so greyscale becomes three channels.
         crops = randaugment.apply(crops.expand(-1, 3, -1, -1), drawn.operations)
     return crops
+
+
+def crop_ahead(
+    boxes: Tensor, flips: Tensor, sides: tuple[int, int], settings: Augmentation
+) -> Taps:
+    """Return what ``augment`` needs of the crops alone, made on the device of the boxes.
+
+    Sides are those of the square images and of the result; other arguments are as there.
+    """
+    return axes(boxes, flips, sides, settings.interpolation, confine=True)
 
 
 def finish(
