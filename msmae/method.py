@@ -351,8 +351,7 @@ def reconstruction_loss(predicted: Tensor, target: Tensor, kind: str) -> Tensor:
     "mse": mean squared error of a patch (MAE, released code). "l2": Euclidean norm of a patch's
     error (paper, eq. 1).
     """
-    error = predicted - target
     if kind == "mse":
-        return error.square().mean()
-    norms: Tensor = torch.linalg.vector_norm(error, dim=2)
+        return nn.functional.mse_loss(predicted, target)
+    norms: Tensor = torch.linalg.vector_norm(predicted - target, dim=2)
     return norms.mean()

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from harness.methods.msmae.patches import sincos_table
 from harness.spec.backbones import VitSize
+from harness.train.shadow import weights_of
 
 EPSILON = 1e-6
 """LayerNorm's epsilon in MAE; timm's Attention and Mlp are used as they are (exact GELU)."""
@@ -116,10 +117,9 @@ class VisionTransformer(nn.Module):
 
     def _project(self, patches: Tensor) -> Tensor:
         """Return what the patch convolution gives for patches (B, n, P * P * 3), (B, n, D)."""
-        convolution = self.patch_embed.proj
-        # Its weight (D, 3, P, P), in the order of a patch's values: row, column, channel.
-        weight = convolution.weight.permute(0, 2, 3, 1).flatten(1)
-        return nn.functional.linear(patches, weight, convolution.bias)
+        weight, bias = weights_of(self.patch_embed.proj)
+        # The weight (D, 3, P, P), in the order of a patch's values: row, column, channel.
+        return nn.functional.linear(patches, weight.permute(0, 2, 3, 1).flatten(1), bias)
 
     def forward(self, images: Tensor, ids_keep: Tensor | None = None) -> Tensor:
         """Return tokens (B, 1 + visible, D) after the last block, without the final norm.
