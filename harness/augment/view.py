@@ -97,6 +97,8 @@ class Drawn:
         colour: of jitter, grey, blur and solarise; None for none.
         operations: of RandAugment; None for none.
         erasing: of random erasing; None for none.
+        crop: what ``axes`` made of the crops and flips, with ``confine``, for square images; None
+            leaves that to ``augment``.
     """
 
     moves: ClassVar[bool] = True  # with the step's other draws to the device
@@ -105,6 +107,7 @@ class Drawn:
     colour: colour.Draws | None = None
     operations: randaugment.Draws | None = None
     erasing: erasing.Draws | None = None
+    crop: Taps | None = None
 
 
 def draw(settings: Augmentation, count: int, size: int, generator: torch.Generator) -> Drawn:
@@ -204,7 +207,6 @@ def cut(
     interpolation: Interpolation = "bilinear",
     *,
     confine: bool | Tensor = False,
-    made: Taps | None = None,
 ) -> Tensor:
     """Cut boxes out of images or maps and resize them.
 
@@ -217,29 +219,26 @@ def cut(
         confine: use only pixels inside the box (see ``resample_weights``); on for images, off for
             attention maps. A tensor (B, 2) holds the shares of height and width that the images
             fill, see ``within``: only pixels of these are used.
-        made: what ``axes`` made of the other arguments before, for square images; None for
-            nothing.
 
     Returns:
         (B, C, size, size) float.
     """
     (height, width), count = images.shape[-2:], len(images)
     if height == width:
-        made = made or axes(boxes, flips, (height, size), interpolation, confine=confine)
-        rows, columns = dense(made, height).unbind(1)
-    else:
-        reverse = _mirrored(flips)
-        rows, columns = (
-            resample_weights(
-                boxes[:, axis],
-                boxes[:, 2 + axis],
-                (side, size),
-                interpolation,
-                confine=confine[:, axis] if isinstance(confine, Tensor) else confine,
-                reverse=reverse[:, axis],
-            )
-            for axis, side in enumerate((height, width))
+        made = axes(boxes, flips, (height, size), interpolation, confine=confine)
+        return cut_by(images, made)
+    reverse = _mirrored(flips)
+    rows, columns = (
+        resample_weights(
+            boxes[:, axis],
+            boxes[:, 2 + axis],
+            (side, size),
+            interpolation,
+            confine=confine[:, axis] if isinstance(confine, Tensor) else confine,
+            reverse=reverse[:, axis],
         )
+        for axis, side in enumerate((height, width))
+    )
     return products(images, rows.expand(count, -1, -1), columns.expand(count, -1, -1))
 
 
@@ -251,13 +250,20 @@ def axes(
     *,
     confine: bool | Tensor = False,
 ) -> Taps:
-    """Return the rows' and columns' weights by which ``cut`` cuts square images, (B, 2, size, taps).
+    """Return the weights by which ``cut`` cuts square images, of rows and columns (B, 2, ...).
 
     Arguments are as there; ``sides`` are those of the images and of the result.
     """
     # Both axes at once: half as many operations.
     start, length = boxes[:, :2], boxes[:, 2:]
     return taps(start, length, sides, interpolation, confine=confine, reverse=_mirrored(flips))
+
+
+def cut_by(images: Tensor, made: Taps) -> Tensor:
+    """Cut square images (B, C, S, S) by what ``axes`` made of their boxes, see ``cut``."""
+    count = len(images)
+    rows, columns = dense(made, images.shape[-1]).unbind(1)
+    return products(images, rows.expand(count, -1, -1), columns.expand(count, -1, -1))
 
 
 def _mirrored(flips: Tensor) -> Tensor:
@@ -314,7 +320,6 @@ def augment(
     size: int,
     settings: Augmentation,
     drawn: Drawn | None = None,
-    made: Taps | None = None,
 ) -> Tensor:
     """Crop, rotate and recolour images and apply RandAugment.
 
@@ -325,14 +330,15 @@ def augment(
         size: side of the result.
         settings: the kernel and the colour augmentation.
         drawn: from ``draw`` under the same settings; None only crops and flips.
-        made: from ``crop_ahead`` of the same crops; None where there is nothing.
 
     Returns:
         (B, 1 or 3, size, size) float32, in 0..255 up to what the kernel overshoots.
     """
-    how = settings.interpolation
-    crops = cut(images, boxes, flips, size, how, confine=True, made=made)
     drawn = drawn or Drawn()
+    if drawn.crop is not None:
+        crops = cut_by(images, drawn.crop)
+    else:
+        crops = cut(images, boxes, flips, size, settings.interpolation, confine=True)
     if drawn.turns is not None:
         crops = rotate.apply(crops, drawn.turns.to(crops.device, non_blocking=True))
     if drawn.colour is not None and settings.colour is not None:
@@ -342,16 +348,6 @@ def augment(
         # Pixels that a warp leaves empty get an RGB colour, so greyscale becomes three channels.
         crops = randaugment.apply(crops.expand(-1, 3, -1, -1), drawn.operations)
     return crops
-
-
-def crop_ahead(
-    boxes: Tensor, flips: Tensor, sides: tuple[int, int], settings: Augmentation
-) -> Taps:
-    """Return what ``augment`` needs of the crops alone, made on the device of the boxes.
-
-    Sides are those of the square images and of the result; other arguments are as there.
-    """
-    return axes(boxes, flips, sides, settings.interpolation, confine=True)
 
 
 def finish(

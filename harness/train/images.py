@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +13,6 @@ from torch import Tensor
 from harness import seed
 from harness.augment import central_crop, masks, view
 from harness.augment.masks import Nearest
-from harness.augment.resample import Taps
 from harness.augment.view import Evaluation, ImageRange
 from harness.data.prepared import ImageStore
 from harness.errors import UserError
@@ -192,9 +191,7 @@ class Draws:
         stored: (B, C, S, S) uint8, where the images are read from a file; None where they are on
             the device.
         filled: (B, 2), see ``Images.filled_by``.
-        crops: what is made of the views' crops on the CPU, see ``view.crop_ahead``; None where it
-            is left to the images' device.
-        task: what ``Task.draw_ahead`` returned; None where the task is not asked.
+        task: what ``Task.draw_ahead`` and ``Task.crops_ahead`` returned; None where the task is not asked.
     """
 
     moves: ClassVar[bool] = True
@@ -205,7 +202,6 @@ class Draws:
     views: tuple[view.Drawn, ...]
     stored: Tensor | None = None
     filled: Tensor | None = None
-    crops: tuple[Taps, ...] | None = None
     task: Mapping[str, Any] | None = None
 
 
@@ -239,14 +235,13 @@ def draw(
         flips.append(torch.rand(len(rows), generator=at.generator) < settings.flip)
         views.append(view.draw(settings, len(rows), train.size, at.generator))
     made = dict(task.draw_ahead(len(rows), at)) if ahead else None
-    crops: list[Taps] | None = None
     if made is not None and prepares:
-        pixels = train.pixels
-        side = pixels.side if isinstance(pixels, StoredPixels) else pixels.shape[-1]
-        crops = [
-            view.crop_ahead(view.within(box, filled), flip, (side, train.size), settings)
-            for box, flip, settings in zip(boxes, flips, task.augmentations, strict=True)
-        ]
+        whole = train.pixels
+        sides = (whole.side if isinstance(whole, StoredPixels) else whole.shape[-1], train.size)
+        for number, settings in enumerate(task.augmentations):
+            box, kernel = view.within(boxes[number], filled), settings.interpolation
+            crop = view.axes(box, flips[number], sides, kernel, confine=True)
+            views[number] = replace(views[number], crop=crop)
         made |= task.crops_ahead(boxes, flips, at)
     return Draws(
         rows=rows,
@@ -255,7 +250,6 @@ def draw(
         views=tuple(views),
         stored=train.pixels.read(rows) if isinstance(train.pixels, StoredPixels) else None,
         filled=filled,
-        crops=None if crops is None else tuple(crops),
         task=made,
     )
 
@@ -279,11 +273,10 @@ def cut_batch(task: Task, train: Images, drawn: Draws | Packed) -> Batch:
         assert train.masks is not None, "loaded without masks"
         truth = train.masks[ids]  # (B, 1, S, S)
     images, targets = [], []
-    crops = draws.crops or (None,) * len(draws.views)
-    each = zip(task.augmentations, draws.boxes, draws.flips, draws.views, crops, strict=True)
-    for settings, box, flip, changes, made in each:
+    each = zip(task.augmentations, draws.boxes, draws.flips, draws.views, strict=True)
+    for settings, box, flip, changes in each:
         stored = view.within(box, draws.filled)
-        changed = view.augment(whole, stored, flip, train.size, settings, changes, made)
+        changed = view.augment(whole, stored, flip, train.size, settings, changes)
         images.append(view.finish(changed, changes, task.image_range))
         if truth is not None:
             # Masks take the same box, flip and rotation as their image, but no colour.

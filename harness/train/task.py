@@ -30,8 +30,8 @@ class Batch:
         masks: (V, B, 1, H, W) float in {0, 1}, cropped like the images; None unless the task
             needs masks.
         drawn: what ``Task.draw`` returned for these images; None where ``losses`` is to call it.
-        ahead: what ``Task.draw_ahead`` and ``Task.crops_ahead`` returned for the step; None where ``losses`` and ``draw``
-            are to take their random numbers from the step's generator.
+        ahead: what ``Task.draw_ahead`` and ``Task.crops_ahead`` returned for the step; None where
+            ``losses`` and ``draw`` are to take their random numbers from the step's generator.
     """
 
     images: Tensor
