@@ -25,14 +25,14 @@ norm_layer: Any = partial(nn.LayerNorm, eps=EPSILON)
 """LayerNorm with MAE's epsilon."""
 
 
-class Block(vision_transformer.Block):  # type: ignore[misc]
+class Block(vision_transformer.Block):
     """timm's block, whose attention takes queries, keys and values as views of one tensor.
 
     timm brings them into another order in memory first, which costs the backward pass a copy. The
     parameters, their names and the numbers are timm's.
     """
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor) -> Tensor:  # type: ignore[override]
         """Return the block's output for tokens (B, n, D)."""
         attended = self.ls1(attend(self.attn, self.norm1(tokens)))
         tokens = tokens + self.drop_path1(attended)

@@ -121,6 +121,13 @@ def _numbers(count: int, *, device: torch.device) -> Tensor:
     return torch.arange(count, device=device)
 
 
+def cut_by(images: Tensor, made: Taps) -> Tensor:
+    """Cut square images (B, C, S, S) by the taps of rows and columns, (B, 2, ...)."""
+    count = len(images)
+    rows, columns = dense(made, images.shape[-1]).unbind(1)
+    return products(images, rows.expand(count, -1, -1), columns.expand(count, -1, -1))
+
+
 def products(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Return R X C^T of every channel X (H, W) of images (B, C, H, W), as float32.
 

@@ -21,7 +21,7 @@ from harness.augment.colour import Colour
 from harness.augment.constants import false, per_device, vector, whole_boxes
 from harness.augment.erasing import Erasing
 from harness.augment.randaugment import RandAugment
-from harness.augment.resample import Interpolation, Taps, dense, products, resample_weights, taps
+from harness.augment.resample import Interpolation, Taps, cut_by, products, resample_weights, taps
 from harness.ranges import AspectRatio, Share
 
 Evaluation = Literal["stretch", "stretch-opencv", "centre-crop"]
@@ -257,13 +257,6 @@ def axes(
     # Both axes at once: half as many operations.
     start, length = boxes[:, :2], boxes[:, 2:]
     return taps(start, length, sides, interpolation, confine=confine, reverse=_mirrored(flips))
-
-
-def cut_by(images: Tensor, made: Taps) -> Tensor:
-    """Cut square images (B, C, S, S) by what ``axes`` made of their boxes, see ``cut``."""
-    count = len(images)
-    rows, columns = dense(made, images.shape[-1]).unbind(1)
-    return products(images, rows.expand(count, -1, -1), columns.expand(count, -1, -1))
 
 
 def _mirrored(flips: Tensor) -> Tensor:

@@ -191,7 +191,8 @@ class Draws:
         stored: (B, C, S, S) uint8, where the images are read from a file; None where they are on
             the device.
         filled: (B, 2), see ``Images.filled_by``.
-        task: what ``Task.draw_ahead`` and ``Task.crops_ahead`` returned; None where the task is not asked.
+        task: what ``Task.draw_ahead`` and ``Task.crops_ahead`` returned; None where the task is not
+            asked.
     """
 
     moves: ClassVar[bool] = True

@@ -201,8 +201,10 @@ def weights_of(layer: nn.Module) -> tuple[Tensor, Tensor | None]:
     For code that computes with a layer's weights without calling it.
     """
     copies = vars(layer).get(WEIGHTS)
-    found: tuple[Tensor, Tensor | None] = copies() if copies else (layer.weight, layer.bias)
-    return found
+    own = layer._parameters
+    found: Any = copies() if copies else (own["weight"], own.get("bias"))
+    weight, bias = found
+    return weight, bias
 
 
 def of(task: Task, device: torch.device) -> Shadows | None:
