@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import torch
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from harness.methods.msmae.masking import Masks
 from harness.methods.msmae.patches import sincos_table
-from harness.methods.msmae.vit import initialise, norm_layer, take
+from harness.methods.msmae.vit import Block, initialise, norm_layer, take
 from harness.spec.backbones import VitSize
 
 
@@ -52,11 +51,11 @@ class Decoder(nn.Module):
         positions = self.pos_embed.expand(len(tokens), -1, -1)
         # Positions are added by patch index before the tokens are joined: after this line the order
         # of the sequence no longer matters.
-        visible = tokens[:, 1:] + take(positions[:, 1:], masks.ids_keep)
+        kept = torch.cat([positions[:, :1], take(positions[:, 1:], masks.ids_keep)], 1)
+        visible = tokens + kept  # and [CLS]
         masked = self.mask_token + take(positions[:, 1:], masks.ids_mask)
-        class_token = tokens[:, :1] + positions[:, :1]
         # (B, 1 + visible + masked, decoder width); masked last, so that they are one slice below.
-        tokens = torch.cat([class_token, visible, masked.to(visible.dtype)], 1)
+        tokens = torch.cat([visible, masked.to(visible.dtype)], 1)
         for block in self.blocks:
             tokens = block(tokens)
         predicted: Tensor = self.predict(self.norm(tokens[:, -masks.masked :]))

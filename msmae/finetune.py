@@ -7,7 +7,7 @@ from a row that only pre-training has trained. With ``pool="class"`` that row is
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -159,6 +159,13 @@ class Classifier(Task):
     def draw_ahead(self, count: int, at: StepContext) -> Mapping[str, Any]:
         """Draw what the masks and the mixing of a step need."""
         return {**self._noise(count, at), "mixing": mixing.draw(self.mixing, at.generator)}
+
+    def crops_ahead(
+        self, boxes: Sequence[Tensor], flips: Sequence[Tensor], at: StepContext
+    ) -> Mapping[str, Tensor]:
+        """Return what the weights of the patches need of the crops; nothing without SAM."""
+        del at
+        return self.maps.crops_ahead(boxes[0], flips[0]) if self.settings.masks else {}
 
     def _noise(self, count: int, at: StepContext) -> Mapping[str, Tensor]:
         """Draw what the masks of a step need; nothing without SAM."""

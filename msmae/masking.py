@@ -233,13 +233,13 @@ def highest(
     if isinstance(generator, torch.Generator):
         size = (weights.shape[0], weights.shape[1])
         generator = shuffles(size, masked, hints, generator)
-    drawn = {name: n.to(weights.device, non_blocking=True) for name, n in generator.items()}
     # Sorting a random permutation stably by weight leaves ties in random order.
-    shuffled = drawn["patches"]
+    shuffled = generator["patches"].to(weights.device, non_blocking=True)
     sorting = weights.gather(1, shuffled).argsort(dim=1, descending=True, stable=True)
     order = shuffled.gather(1, sorting)
     if shown := hints_shown(masked, hints):
-        hidden, revealed = drawn["heaviest"].split([masked - shown, shown], 1)
+        positions = generator["heaviest"].to(weights.device, non_blocking=True)
+        hidden, revealed = positions.split([masked - shown, shown], 1)
         heaviest, others = order[:, :masked], order[:, masked:]
         order = torch.cat([heaviest.gather(1, hidden), others, heaviest.gather(1, revealed)], 1)
     return Masks(order, masked, thrown)

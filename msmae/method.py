@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -251,6 +251,14 @@ class MaskedAutoencoder(Task):
             return masking.noise(size, self._ratios(at), at.generator, *how)
         return {"order": masking.permutations(size, at.generator)}
 
+    def crops_ahead(
+        self, boxes: Sequence[Tensor], flips: Sequence[Tensor], at: StepContext
+    ) -> Mapping[str, Tensor]:
+        """Return what the weights of the patches need of the crops, where masks follow them."""
+        if self.maps is None or not self._is_guided(at):
+            return {}
+        return self.maps.crops_ahead(boxes[0], flips[0])
+
     def draw_masks(self, batch: Batch, at: StepContext) -> masking.Masks:
         """Draw the masks of one step, on the device of the batch."""
         device = batch.images.device
@@ -343,8 +351,7 @@ def reconstruction_loss(predicted: Tensor, target: Tensor, kind: str) -> Tensor:
     "mse": mean squared error of a patch (MAE, released code). "l2": Euclidean norm of a patch's
     error (paper, eq. 1).
     """
-    error = predicted - target
     if kind == "mse":
-        return error.square().mean()
-    norms: Tensor = torch.linalg.vector_norm(error, dim=2)
+        return nn.functional.mse_loss(predicted, target)
+    norms: Tensor = torch.linalg.vector_norm(predicted - target, dim=2)
     return norms.mean()

@@ -14,6 +14,9 @@ from harness.methods.msmae.masking import LESION_WEIGHTS, Weights
 from harness.methods.msmae.vit import VisionTransformer
 from harness.train.task import Batch, DatasetPass
 
+CROPS = "crops"
+"""Name in ``Batch.ahead`` of what is made of the crops."""
+
 Crop = Literal["joint", "top-left"]
 Normalisation = Literal["mean-first", "per-head"]
 
@@ -83,6 +86,23 @@ class AttentionMaps:
         if self.maps is None:
             return torch.ones(len(boxes), self.grid**2, device=boxes.device)
         maps = self.maps[batch.ids]
+        made = (batch.ahead or {}).get(CROPS) if view == 0 else None
+        rows, columns = (self._axes(boxes, flips) if made is None else made).unbind(1)
+        # (B, grid, grid) @ (B, grid, grid) @ (B, grid, grid), then row-major patches (B, L).
+        weights: Tensor = rows @ maps @ columns.transpose(1, 2)
+        return weights.flatten(1)
+
+    def crops_ahead(self, boxes: Tensor, flips: Tensor) -> dict[str, Tensor]:
+        """Return what ``patch_weights`` needs of the first view's crops, for ``Batch.ahead``."""
+        if self.maps is None or self.settings.weights in LESION_WEIGHTS:
+            return {}
+        return {CROPS: self._axes(boxes, flips)}
+
+    def _axes(self, boxes: Tensor, flips: Tensor) -> Tensor:
+        """Return the matrices of rows and columns (B, 2, grid, grid) from map to patches.
+
+        Boxes are (B, 4), flips (B,).
+        """
         confine = self.settings.crop == "top-left"
         if confine:
             boxes = top_left_boxes(boxes, self.grid)
@@ -92,9 +112,7 @@ class AttentionMaps:
         rows, columns = axes.unflatten(2, (self.grid, -1)).mean(3).unbind(1)
         # Reversing the output cells of the column matrix mirrors the map left to right.
         columns = torch.where(flips[:, None, None], columns.flip(1), columns)
-        # (B, grid, grid) @ (B, grid, grid) @ (B, grid, grid), then row-major patches (B, L).
-        weights: Tensor = rows @ maps @ columns.transpose(1, 2)
-        return weights.flatten(1)
+        return torch.stack([rows, columns], 1)
 
     def _lesion_weights(self, batch: Batch, view: int) -> Tensor:
         assert batch.masks is not None, "loaded without masks"

@@ -11,17 +11,47 @@ from typing import Any
 
 import torch
 from timm.layers.patch_embed import PatchEmbed
-from timm.models.vision_transformer import Block
+from timm.models import vision_transformer
 from torch import Tensor, nn
 
 from harness.methods.msmae.patches import sincos_table
 from harness.spec.backbones import VitSize
+from harness.train.shadow import weights_of
 
 EPSILON = 1e-6
 """LayerNorm's epsilon in MAE; timm's Attention and Mlp are used as they are (exact GELU)."""
 
 norm_layer: Any = partial(nn.LayerNorm, eps=EPSILON)
 """LayerNorm with MAE's epsilon."""
+
+
+class Block(vision_transformer.Block):
+    """timm's block, whose attention takes queries, keys and values as views of one tensor.
+
+    timm brings them into another order in memory first, which costs the backward pass a copy. The
+    parameters, their names and the numbers are timm's.
+    """
+
+    def forward(self, tokens: Tensor) -> Tensor:  # type: ignore[override]
+        """Return the block's output for tokens (B, n, D)."""
+        attended = self.ls1(attend(self.attn, self.norm1(tokens)))
+        tokens = tokens + self.drop_path1(attended)
+        output: Tensor = tokens + self.drop_path2(self.ls2(self.mlp(self.norm2(tokens))))
+        return output
+
+
+def attend(attention: Any, tokens: Tensor) -> Tensor:
+    """Return what timm's Attention returns for tokens (B, n, D), by the fused kernel if it may."""
+    if not attention.fused_attn:
+        attended: Tensor = attention(tokens)
+        return attended
+    b, n, _ = tokens.shape
+    # (B, n, 3 D) as (B, n, 3, heads, d): queries, keys and values, each (B, heads, n, d).
+    split = attention.qkv(tokens).view(b, n, 3, attention.num_heads, -1)
+    queries, keys, values = (part.transpose(1, 2) for part in split.unbind(2))
+    mixed = nn.functional.scaled_dot_product_attention(queries, keys, values)
+    projected: Tensor = attention.proj(mixed.transpose(1, 2).reshape(b, n, -1))
+    return projected
 
 
 class VisionTransformer(nn.Module):
@@ -87,10 +117,9 @@ class VisionTransformer(nn.Module):
 
     def _project(self, patches: Tensor) -> Tensor:
         """Return what the patch convolution gives for patches (B, n, P * P * 3), (B, n, D)."""
-        convolution = self.patch_embed.proj
-        # Its weight (D, 3, P, P), in the order of a patch's values: row, column, channel.
-        weight = convolution.weight.permute(0, 2, 3, 1).flatten(1)
-        return nn.functional.linear(patches, weight, convolution.bias)
+        weight, bias = weights_of(self.patch_embed.proj)
+        # The weight (D, 3, P, P), in the order of a patch's values: row, column, channel.
+        return nn.functional.linear(patches, weight.permute(0, 2, 3, 1).flatten(1), bias)
 
     def forward(self, images: Tensor, ids_keep: Tensor | None = None) -> Tensor:
         """Return tokens (B, 1 + visible, D) after the last block, without the final norm.

@@ -7,6 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from harness.augment.constants import counted
+
+TAPS = 4
+"""Pixels along an axis on which the bicubic kernel is not 0."""
+
+CHUNK = 4
+"""Images resampled at once on a CPU."""
+
 SLOPE = -1.0
 """Parameter a of Keys' bicubic kernel: -1 in PIL's affine transform, -0.5 in its resize.
 
@@ -26,6 +34,10 @@ def sample(images: Tensor, maps: Tensor, fill: Sequence[float]) -> Tensor:
     Returns:
         (B, C, H, W) float, not rounded; taps beyond the border repeat the edge pixel.
     """
+    if images.device.type == "cpu" and len(images) > CHUNK:
+        # A CPU's caches hold the taps of a few images.
+        parts = zip(images.split(CHUNK), maps.split(CHUNK), strict=True)
+        return torch.cat([sample(some, their, fill) for some, their in parts])
     channels, height, width = images.shape[1:]
     x, y = (
         torch.arange(side, dtype=torch.float64, device=images.device) + 0.5
@@ -44,34 +56,45 @@ def sample(images: Tensor, maps: Tensor, fill: Sequence[float]) -> Tensor:
     # The kernel is separable: for each of four rows, four taps along x are summed, then the rows
     # along y, in PIL's order.
     flat = images.flatten(2)
-    sampled = torch.zeros_like(images)
-    for row, row_weight in zip(rows, row_weights, strict=True):
-        row_sum = torch.zeros_like(images)
-        for column, column_weight in zip(columns, column_weights, strict=True):
-            index = (row * width + column).flatten(1)[:, None].expand(-1, channels, -1)
-            row_sum += column_weight[:, None] * flat.gather(2, index).view_as(images)
-        sampled += row_weight[:, None] * row_sum
+    begins = (rows * width).unbind(1)
+    sampled: Tensor | None = None
+    for begin, row_weight in zip(begins, row_weights.unbind(1), strict=True):
+        # The four taps of a row at once, (B, C, 4, H, W), are looked up and weighted.
+        index = (begin[:, None] + columns).flatten(1)[:, None].expand(-1, channels, -1)
+        found = flat.gather(2, index).view(*images.shape[:2], TAPS, height, width)
+        row_sum = _summed(found.mul_(column_weights[:, None])).mul_(row_weight[:, None])
+        sampled = row_sum if sampled is None else sampled.add_(row_sum)
+    assert sampled is not None
     outside = torch.stack([torch.full_like(at_x, value).float() for value in fill], 1)
     return torch.where(inside[:, None], sampled, outside)
 
 
-def _taps(position: Tensor, side: int) -> tuple[list[Tensor], list[Tensor]]:
+def _summed(taps: Tensor) -> Tensor:
+    """Return the sum of (B, C, 4, H, W) over the taps, from the first to the last."""
+    first, *others = taps.unbind(2)
+    for tap in others:
+        first = first + tap
+    return first
+
+
+def _taps(position: Tensor, side: int) -> tuple[Tensor, Tensor]:
     """Return the indices of the four nearest pixels along an axis and their kernel weights.
 
     Args:
         position: (B, H, W) coordinates along the axis, pixel centres at whole numbers.
         side: pixels of the axis; indices are clamped to 0 .. side - 1.
+
+    Returns:
+        (B, 4, H, W) int64 and (B, 4, H, W) float32.
     """
     first = position.floor()
     fraction = (position - first).float()
     # Taps lie at distances 1 + t, t, 1 - t and 2 - t for the fractional offset t.
-    weights = [
-        _outer_weight(fraction),
-        _inner_weight(fraction),
-        _inner_weight(1 - fraction),
-        _outer_weight(1 - fraction),
-    ]
-    pixels = [(first + offset).clamp(0, side - 1).long() for offset in (-1, 0, 1, 2)]
+    both = torch.stack([fraction, 1 - fraction], 1)
+    outer, inner = _outer_weight(both), _inner_weight(both)
+    weights = torch.cat([outer[:, :1], inner, outer[:, 1:]], 1)
+    offsets = counted(TAPS, -1.0, device=position.device)[:, None, None]
+    pixels = (first[:, None] + offsets).clamp_(0, side - 1).long()
     return pixels, weights
 
 

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from harness.augment.constants import counted
+from harness.augment.constants import counted, per_device
 
 Interpolation = Literal["bilinear", "bicubic", "opencv"]
 """Kernels: PIL's "bilinear" and "bicubic", which widen where they shrink an image (antialiasing);
 and "opencv", the bilinear kernel of OpenCV's INTER_LINEAR, which takes the two nearest pixels at
 any size."""
+
+
+@dataclass(frozen=True)
+class Taps:
+    """Matrices that crop and resize along one axis, by what is not 0 in their rows.
+
+    Attributes:
+        first: (..., target) int64, the source pixel of each row's first weight; it may lie outside
+            the array, and weights outside are 0.
+        weights: (..., target, taps) float32, of that pixel and those after it; they sum to 1.
+    """
+
+    moves: ClassVar[bool] = True  # with the step's draws to the device
+
+    first: Tensor
+    weights: Tensor
 
 
 def resample_weights(
@@ -25,7 +42,24 @@ def resample_weights(
     confine: bool | Tensor = False,
     reverse: Tensor | None = None,
 ) -> Tensor:
-    """Build matrices that crop and resize along one axis, as PIL or OpenCV resize.
+    """Build matrices (..., target, source) that crop and resize along one axis.
+
+    Arguments are those of ``taps``; the result is float32, and every row sums to 1.
+    """
+    made = taps(start, length, sides, interpolation, confine=confine, reverse=reverse)
+    return dense(made, sides[0])
+
+
+def taps(
+    start: Tensor,
+    length: Tensor,
+    sides: tuple[int, int],
+    interpolation: Interpolation,
+    *,
+    confine: bool | Tensor = False,
+    reverse: Tensor | None = None,
+) -> Taps:
+    """Compute the weights that crop and resize along one axis, as PIL or OpenCV resize.
 
     Several axes of images can be given at once: all tensors have the same leading shape (...).
 
@@ -38,9 +72,6 @@ def resample_weights(
             uses pixels outside it and is cut only by the array's border. A tensor (...)
             is the share of the axis, from its start, whose pixels are used.
         reverse: (...) bool, True where the result is mirrored; None mirrors nothing.
-
-    Returns:
-        (..., target, source) float32; every row sums to 1.
     """
     device, (source, target) = start.device, sides
     begin, extent = start.float()[..., None] * source, length.float()[..., None] * source
@@ -50,12 +81,12 @@ def resample_weights(
     if reverse is not None:
         position = torch.where(reverse[..., None], target - position, position)
     centre = begin + position * step
-    # Weights are computed for the taps within the kernel's reach alone, (..., target, taps), then
-    # scattered into the columns of the dense matrix.
+    # Weights are computed for the taps within the kernel's reach alone, (..., target, taps).
     widens = interpolation != "opencv"
     reach = _SUPPORT[interpolation] * (max(source / target, 1.0) if widens else 1.0)
-    taps = counted(math.ceil(2 * reach) + 1, 0.5, device=device)
-    pixel = (centre - reach).floor_()[..., None] + taps  # centres of source pixels
+    offsets = counted(math.ceil(2 * reach) + 1, 0.5, device=device)
+    first_pixel = (centre - reach).floor_()
+    pixel = first_pixel[..., None] + offsets  # centres of source pixels
     # Distance in units of max(step, 1): PIL widens the kernel when it shrinks an image.
     distance = pixel - centre[..., None]
     if widens:
@@ -74,10 +105,27 @@ def resample_weights(
         allowed = (pixel > first) & (pixel < last)
     weight = weight.mul_(allowed)
     # Weights cut at a border are normalised again; taps outside have weight 0.
-    weight = weight.div_(weight.sum(-1, keepdim=True))
-    dense = torch.zeros(*centre.shape, source, device=device)
-    # Truncating a pixel's centre gives its index.
-    return dense.scatter_add_(-1, pixel.clamp_(0, source - 1).long(), weight)
+    return Taps(first_pixel.long(), weight.div_(weight.sum(-1, keepdim=True)))
+
+
+def dense(made: Taps, source: int) -> Tensor:
+    """Return the matrices (..., target, source), float32, of an axis of ``source`` pixels."""
+    matrix = torch.zeros(*made.first.shape, source, device=made.first.device)
+    index = made.first[..., None] + _numbers(made.weights.shape[-1], device=matrix.device)
+    return matrix.scatter_add_(-1, index.clamp_(0, source - 1), made.weights)
+
+
+@per_device
+def _numbers(count: int, *, device: torch.device) -> Tensor:
+    """Return 0 ... count - 1, (count,) int64."""
+    return torch.arange(count, device=device)
+
+
+def cut_by(images: Tensor, made: Taps) -> Tensor:
+    """Cut square images (B, C, S, S) by the taps of rows and columns, (B, 2, ...)."""
+    count = len(images)
+    rows, columns = dense(made, images.shape[-1]).unbind(1)
+    return products(images, rows.expand(count, -1, -1), columns.expand(count, -1, -1))
 
 
 def products(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from harness.augment.colour import Colour
 from harness.augment.constants import false, per_device, vector, whole_boxes
 from harness.augment.erasing import Erasing
 from harness.augment.randaugment import RandAugment
-from harness.augment.resample import Interpolation, products, resample_weights
+from harness.augment.resample import Interpolation, Taps, cut_by, products, resample_weights, taps
 from harness.ranges import AspectRatio, Share
 
 Evaluation = Literal["stretch", "stretch-opencv", "centre-crop"]
@@ -97,6 +97,8 @@ class Drawn:
         colour: of jitter, grey, blur and solarise; None for none.
         operations: of RandAugment; None for none.
         erasing: of random erasing; None for none.
+        crop: what ``axes`` made of the crops and flips, with ``confine``, for square images; None
+            leaves that to ``augment``.
     """
 
     moves: ClassVar[bool] = True  # with the step's other draws to the device
@@ -105,6 +107,7 @@ class Drawn:
     colour: colour.Draws | None = None
     operations: randaugment.Draws | None = None
     erasing: erasing.Draws | None = None
+    crop: Taps | None = None
 
 
 def draw(settings: Augmentation, count: int, size: int, generator: torch.Generator) -> Drawn:
@@ -221,32 +224,44 @@ def cut(
         (B, C, size, size) float.
     """
     (height, width), count = images.shape[-2:], len(images)
-    one_way = false(device=flips.device).expand_as(flips)
-    reverse = torch.stack([one_way, flips], 1)
     if height == width:
-        # Both axes at once, (B, 2, size, S): half as many operations.
-        weights = resample_weights(
-            boxes[:, :2],
-            boxes[:, 2:],
-            (height, size),
+        made = axes(boxes, flips, (height, size), interpolation, confine=confine)
+        return cut_by(images, made)
+    reverse = _mirrored(flips)
+    rows, columns = (
+        resample_weights(
+            boxes[:, axis],
+            boxes[:, 2 + axis],
+            (side, size),
             interpolation,
-            confine=confine,
-            reverse=reverse,
+            confine=confine[:, axis] if isinstance(confine, Tensor) else confine,
+            reverse=reverse[:, axis],
         )
-        rows, columns = weights.unbind(1)
-    else:
-        rows, columns = (
-            resample_weights(
-                boxes[:, axis],
-                boxes[:, 2 + axis],
-                (side, size),
-                interpolation,
-                confine=confine[:, axis] if isinstance(confine, Tensor) else confine,
-                reverse=reverse[:, axis],
-            )
-            for axis, side in enumerate((height, width))
-        )
+        for axis, side in enumerate((height, width))
+    )
     return products(images, rows.expand(count, -1, -1), columns.expand(count, -1, -1))
+
+
+def axes(
+    boxes: Tensor,
+    flips: Tensor,
+    sides: tuple[int, int],
+    interpolation: Interpolation = "bilinear",
+    *,
+    confine: bool | Tensor = False,
+) -> Taps:
+    """Return the weights by which ``cut`` cuts square images, of rows and columns (B, 2, ...).
+
+    Arguments are as there; ``sides`` are those of the images and of the result.
+    """
+    # Both axes at once: half as many operations.
+    start, length = boxes[:, :2], boxes[:, 2:]
+    return taps(start, length, sides, interpolation, confine=confine, reverse=_mirrored(flips))
+
+
+def _mirrored(flips: Tensor) -> Tensor:
+    """Return which axes are mirrored, (B, 2) bool: never the rows, the columns by ``flips``."""
+    return torch.stack([false(device=flips.device).expand_as(flips), flips], 1)
 
 
 def within(boxes: Tensor, filled: Tensor | None) -> Tensor:
@@ -261,11 +276,13 @@ def within(boxes: Tensor, filled: Tensor | None) -> Tensor:
 
 def normalise(images: Tensor, image_range: ImageRange = "normalised") -> Tensor:
     """Bring images (B, C, H, W) in 0..255, C = 1 or 3, to a model's range; always 3 channels."""
-    images = images.clamp(0, 255)
+    # Into a new tensor whose values lie in order: crops are views of another order.
+    ordered = torch.empty(images.shape, dtype=images.dtype, device=images.device)
+    images = torch.clamp(images, 0, 255, out=ordered)
     if image_range == "unit":
         return (images / 255).expand(-1, 3, -1, -1)
     mean, std = mean_and_std(255, device=images.device).unbind()
-    # ``clamp`` returned a new tensor; a greyscale one becomes three channels here.
+    # A greyscale image becomes three channels here.
     centred = images.sub_(mean) if images.shape[1] == 3 else images - mean
     return centred.div_(std)
 
@@ -310,8 +327,11 @@ def augment(
     Returns:
         (B, 1 or 3, size, size) float32, in 0..255 up to what the kernel overshoots.
     """
-    crops = cut(images, boxes, flips, size, settings.interpolation, confine=True)
     drawn = drawn or Drawn()
+    if drawn.crop is not None:
+        crops = cut_by(images, drawn.crop)
+    else:
+        crops = cut(images, boxes, flips, size, settings.interpolation, confine=True)
     if drawn.turns is not None:
         crops = rotate.apply(crops, drawn.turns.to(crops.device, non_blocking=True))
     if drawn.colour is not None and settings.colour is not None:

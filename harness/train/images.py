@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -41,7 +41,7 @@ class Images:
         names: the N file names without suffix.
         size: side of the model's input.
         masks: (N, 1, S, S) uint8 in {0, 1}, on the device; None where no stage needs them.
-        filled: (N, 2) shares of S that the images' height and width fill, on the device; None
+        filled: (N, 2) shares of S that the images' height and width fill, on the CPU; None
             where all are stored at S x S.
     """
 
@@ -71,7 +71,7 @@ class Images:
         """Yield batches (B, 3, H, W) of all images in order under an evaluation transform."""
         rows = torch.arange(len(self)).split(batch_size)
         for whole, chosen in zip(self.pixels.split(batch_size), rows, strict=True):
-            filled = self.filled_by(chosen)
+            filled = _moved(self.filled_by(chosen), whole.device)
             if transform == "centre-crop":
                 yield central_crop.crop(
                     whole, self.sizes[chosen], self.size, filled, image_range=image_range
@@ -83,17 +83,17 @@ class Images:
                 )
 
     def filled_by(self, rows: Tensor) -> Tensor | None:
-        """Return the shares of S (B, 2) that some images fill, None where all are S x S."""
-        return (
-            None
-            if self.filled is None
-            else self.filled[rows.to(self.filled.device, non_blocking=True)]
-        )
+        """Return the shares of S (B, 2) that the images of rows (B,) fill, all on the CPU.
+
+        None where all are S x S.
+        """
+        return None if self.filled is None else self.filled[rows]
 
     def truth(self, nearest: Nearest = "centre") -> np.ndarray:
         """Return the reference masks at the size of the model's input, (N, H, W) bool."""
         assert self.masks is not None, "loaded without masks"
-        resized = masks.whole(self.masks, self.size, self.filled, nearest=nearest)
+        filled = _moved(self.filled, self.masks.device)
+        resized = masks.whole(self.masks, self.size, filled, nearest=nearest)
         return resized[:, 0].bool().cpu().numpy()
 
 
@@ -106,7 +106,6 @@ def load(
         UserError: ``with_masks`` is set, but there are no masks or all are empty.
     """
     size = profile.backbones.image_size
-    filled = _filled(store, size)
     return Images(
         pixels=pixels.load(store, size * OVERSAMPLING, device),
         labels=torch.from_numpy(np.asarray(store.labels, dtype=np.int64)).to(device),
@@ -114,8 +113,12 @@ def load(
         names=store.names,
         size=size,
         masks=_load_masks(store, size).to(device) if with_masks else None,
-        filled=None if filled is None else filled.to(device),
+        filled=_filled(store, size),
     )
+
+
+def _moved(filled: Tensor | None, device: torch.device) -> Tensor | None:
+    return None if filled is None else filled.to(device, non_blocking=True)
 
 
 def _filled(store: ImageStore, size: int) -> Tensor | None:
@@ -187,7 +190,9 @@ class Draws:
         views: V times what the augmentation takes besides.
         stored: (B, C, S, S) uint8, where the images are read from a file; None where they are on
             the device.
-        task: what ``Task.draw_ahead`` returned; None where the task is not asked.
+        filled: (B, 2), see ``Images.filled_by``.
+        task: what ``Task.draw_ahead`` and ``Task.crops_ahead`` returned; None where the task is not
+            asked.
     """
 
     moves: ClassVar[bool] = True
@@ -197,10 +202,19 @@ class Draws:
     flips: tuple[Tensor, ...]
     views: tuple[view.Drawn, ...]
     stored: Tensor | None = None
+    filled: Tensor | None = None
     task: Mapping[str, Any] | None = None
 
 
-def draw(task: Task, train: Images, rows: Tensor, at: StepContext, *, ahead: bool) -> Draws:
+def draw(
+    task: Task,
+    train: Images,
+    rows: Tensor,
+    at: StepContext,
+    *,
+    ahead: bool,
+    prepares: bool = False,
+) -> Draws:
     """Draw the augmentations of the rows (B,), on the CPU.
 
     Boxes, flips and colour come from ``at.generator`` in this order, view after view, then what
@@ -212,20 +226,32 @@ def draw(task: Task, train: Images, rows: Tensor, at: StepContext, *, ahead: boo
         rows: of the step.
         at: the step.
         ahead: whether the task draws, too, see ``Task.draw_ahead``.
+        prepares: whether what follows from the crops is made here, too, where the task draws: on a
+            device it takes many small kernels, and the thread that draws ahead has time.
     """
-    sizes = train.sizes[rows]
+    sizes, filled = train.sizes[rows], train.filled_by(rows)
     boxes, flips, views = [], [], []
     for number, settings in enumerate(task.augmentations):
         boxes.append(task.draw_boxes(number, sizes, rows, at).float())
         flips.append(torch.rand(len(rows), generator=at.generator) < settings.flip)
         views.append(view.draw(settings, len(rows), train.size, at.generator))
+    made = dict(task.draw_ahead(len(rows), at)) if ahead else None
+    if made is not None and prepares:
+        whole = train.pixels
+        sides = (whole.side if isinstance(whole, StoredPixels) else whole.shape[-1], train.size)
+        for number, settings in enumerate(task.augmentations):
+            box, kernel = view.within(boxes[number], filled), settings.interpolation
+            crop = view.axes(box, flips[number], sides, kernel, confine=True)
+            views[number] = replace(views[number], crop=crop)
+        made |= task.crops_ahead(boxes, flips, at)
     return Draws(
         rows=rows,
         boxes=tuple(boxes),
         flips=tuple(flips),
         views=tuple(views),
         stored=train.pixels.read(rows) if isinstance(train.pixels, StoredPixels) else None,
-        task=task.draw_ahead(len(rows), at) if ahead else None,
+        filled=filled,
+        task=made,
     )
 
 
@@ -243,7 +269,6 @@ def cut_batch(task: Task, train: Images, drawn: Draws | Packed) -> Batch:
     draws: Draws = drawn.on(train.pixels.device) if isinstance(drawn, Packed) else drawn
     ids = draws.rows
     whole = train.pixels[ids] if draws.stored is None else draws.stored  # (B, C, S, S) uint8
-    filled = train.filled_by(ids)
     truth = None
     if task.needs_masks:
         assert train.masks is not None, "loaded without masks"
@@ -251,7 +276,7 @@ def cut_batch(task: Task, train: Images, drawn: Draws | Packed) -> Batch:
     images, targets = [], []
     each = zip(task.augmentations, draws.boxes, draws.flips, draws.views, strict=True)
     for settings, box, flip, changes in each:
-        stored = view.within(box, filled)
+        stored = view.within(box, draws.filled)
         changed = view.augment(whole, stored, flip, train.size, settings, changes)
         images.append(view.finish(changed, changes, task.image_range))
         if truth is not None:
@@ -259,11 +284,16 @@ def cut_batch(task: Task, train: Images, drawn: Draws | Packed) -> Batch:
             where = (stored, flip, train.size, changes.turns)
             targets.append(masks.cut(truth, *where, nearest=task.nearest))
     return Batch(
-        images=torch.stack(images),
+        images=_stacked(images),
         labels=train.labels[ids],
         ids=ids,
-        boxes=torch.stack(draws.boxes),
-        flips=torch.stack(draws.flips),
-        masks=torch.stack(targets) if targets else None,
+        boxes=_stacked(draws.boxes),
+        flips=_stacked(draws.flips),
+        masks=_stacked(targets) if targets else None,
         ahead=draws.task,
     )
+
+
+def _stacked(views: Sequence[Tensor]) -> Tensor:
+    """Return V tensors as one, (V, ...), in order in memory; a single one is not copied."""
+    return views[0][None].contiguous() if len(views) == 1 else torch.stack(list(views))

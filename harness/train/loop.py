@@ -212,7 +212,7 @@ def _drawn(
     """
     task, device = job.task, job.train.pixels.device
     generator = seed.generator(job.stream, "step", epoch)
-    says = states(task, "draw_ahead")
+    says, helps = states(task, "draw_ahead"), ahead.helps(device)
 
     def of(step: int) -> tuple[StepContext, Draws | Packed]:
         at = StepContext(
@@ -222,10 +222,10 @@ def _drawn(
             steps=len(order),
             generator=generator,
         )
-        draws = draw(task, job.train, order[step], at, ahead=says)
+        draws = draw(task, job.train, order[step], at, ahead=says, prepares=helps)
         return at, packed(draws, device)
 
-    yield from ahead.each(of, len(order), ahead=says and ahead.helps(device))
+    yield from ahead.each(of, len(order), ahead=says and helps)
 
 
 def _measured(job: Job, epoch: int) -> dict[str, float]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from harness.errors import UserError
 from harness.spec.recipe import Recipe
+from harness.train.adam import Adam
 from harness.train.task import Task
 
 STEP = 0.1
@@ -78,10 +79,17 @@ def build_optimizer(
     lr = recipe.lr
     betas = (float(recipe.betas[0]), float(recipe.betas[1]))  # torch refuses 0 beside 0.9
     match recipe.optimizer:
-        case "adamw":
-            return torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True, capturable=capturable)
-        case "adam":
-            return torch.optim.Adam(groups, lr=lr, betas=betas, fused=True, capturable=capturable)
+        case "adamw" | "adam":
+            kind = torch.optim.Adam if capturable else Adam
+            return kind(
+                groups,
+                lr=lr,
+                betas=betas,
+                weight_decay=0.0,  # every group carries its own
+                fused=True,
+                capturable=capturable,
+                decoupled_weight_decay=recipe.optimizer == "adamw",
+            )
         case "sgd":
             return torch.optim.SGD(groups, lr=lr, momentum=recipe.momentum, foreach=True)
         case "lars":

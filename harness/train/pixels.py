@@ -30,7 +30,7 @@ class StoredPixels:
 
     def __init__(self, store: ImageStore, side: int, device: torch.device) -> None:
         """Set the images, the side S at which they are wanted, and where they are used."""
-        self._store, self._side, self.device = store, side, device
+        self._store, self.side, self.device = store, side, device
 
     def __len__(self) -> int:
         """Count the images."""
@@ -42,7 +42,7 @@ class StoredPixels:
 
     def read(self, rows: Tensor) -> Tensor:
         """Return the images of rows (B,), both on the CPU, (B, C, S, S) uint8."""
-        return _read(self._store.take(rows.numpy()), self._side)
+        return _read(self._store.take(rows.numpy()), self.side)
 
     def split(self, count: int) -> Iterator[Tensor]:
         """Yield all images in order, ``count`` at a time."""

@@ -21,6 +21,9 @@ from harness.train.task import Task, states
 PLAIN = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 """Layers that autocast computes in its own type. What else casts weights keeps autocast's way."""
 
+WEIGHTS = "_copied_weights"
+"""Name in a layer's own dictionary of the function that returns its copies."""
+
 
 @dataclass(eq=False)
 class _Copy:
@@ -73,6 +76,7 @@ class Shadows:
                 name, forward = self._forward_of(module)
                 if name:
                     self._layers.append((vars(module), name, forward))
+                    self._layers.append((vars(module), WEIGHTS, self._weights_of(module)))
 
     @contextmanager
     def used(self) -> Iterator[None]:
@@ -131,8 +135,8 @@ class Shadows:
             self._copies[id(parameter)] = _Copy(parameter, copy)
         return self._copies[id(parameter)]
 
-    def _forward_of(self, module: nn.Module) -> tuple[str, Callable[..., Tensor]]:
-        """Return the name of the method that computes a layer, "" for none, and its replacement."""
+    def _pairs(self, module: nn.Module) -> tuple[_Copy, _Copy | None, Callable[[], bool]]:
+        """Return a layer's weight and bias with their copies, and whether to use them now."""
         own = module._parameters
         pairs = [self._of(p) for p in _weights(module)]
         weight = pairs[0]
@@ -152,6 +156,22 @@ class Shadows:
                 self._cast([pair for pair in self._copies.values() if pair.stale])
             return True
 
+        return weight, bias, ready
+
+    def _weights_of(self, module: nn.Module) -> Callable[..., Any]:
+        """Return what ``weights_of`` asks a layer for."""
+        weight, bias, ready = self._pairs(module)
+
+        def weights() -> tuple[Tensor, Tensor | None]:
+            if not ready():
+                return weight.source, None if bias is None else bias.source
+            return weight.copy, None if bias is None else bias.copy
+
+        return weights
+
+    def _forward_of(self, module: nn.Module) -> tuple[str, Callable[..., Tensor]]:
+        """Return the name of the method that computes a layer, "" for none, and its replacement."""
+        weight, bias, ready = self._pairs(module)
         if isinstance(module, nn.Linear):
             if type(module).forward is not nn.Linear.forward:
                 return "", nn.Linear.forward
@@ -173,6 +193,18 @@ class Shadows:
             return plain(module, images, weight.copy, bias.copy if bias else None)
 
         return "_conv_forward", convolve
+
+
+def weights_of(layer: nn.Module) -> tuple[Tensor, Tensor | None]:
+    """Return a layer's weight and bias, or their copies where it computes with those.
+
+    For code that computes with a layer's weights without calling it.
+    """
+    copies = vars(layer).get(WEIGHTS)
+    own = layer._parameters
+    found: Any = copies() if copies else (own["weight"], own.get("bias"))
+    weight, bias = found
+    return weight, bias
 
 
 def of(task: Task, device: torch.device) -> Shadows | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -30,8 +30,8 @@ class Batch:
         masks: (V, B, 1, H, W) float in {0, 1}, cropped like the images; None unless the task
             needs masks.
         drawn: what ``Task.draw`` returned for these images; None where ``losses`` is to call it.
-        ahead: what ``Task.draw_ahead`` returned for the step; None where ``losses`` and ``draw``
-            are to take their random numbers from the step's generator.
+        ahead: what ``Task.draw_ahead`` and ``Task.crops_ahead`` returned for the step; None where
+            ``losses`` and ``draw`` are to take their random numbers from the step's generator.
     """
 
     images: Tensor
@@ -167,6 +167,22 @@ class Task(nn.Module):
             at: epoch, step and generator.
         """
         raise NotImplementedError
+
+    def crops_ahead(
+        self, boxes: Sequence[Tensor], flips: Sequence[Tensor], at: StepContext
+    ) -> Mapping[str, Any]:
+        """Compute, on the CPU, what ``losses`` and ``draw`` make of the crops alone.
+
+        It joins what ``draw_ahead`` returns, and is asked for under the same conditions where steps
+        run on a device. Without it they compute it themselves.
+
+        Args:
+            boxes: V crops (B, 4).
+            flips: V times (B,) bool.
+            at: epoch and step; nothing is drawn.
+        """
+        del boxes, flips, at
+        return {}
 
     def step_kind(self, at: StepContext) -> Hashable | None:
         """Return what makes ``losses`` another sequence of operations, None where each step is one.
