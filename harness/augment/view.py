@@ -21,7 +21,7 @@ from harness.augment.colour import Colour
 from harness.augment.constants import false, per_device, vector, whole_boxes
 from harness.augment.erasing import Erasing
 from harness.augment.randaugment import RandAugment
-from harness.augment.resample import Interpolation, products, resample_weights
+from harness.augment.resample import Interpolation, products, resample, resample_weights, taps
 from harness.ranges import AspectRatio, Share
 
 Evaluation = Literal["stretch", "stretch-opencv", "centre-crop"]
@@ -224,8 +224,8 @@ def cut(
     one_way = false(device=flips.device).expand_as(flips)
     reverse = torch.stack([one_way, flips], 1)
     if height == width:
-        # Both axes at once, (B, 2, size, S): half as many operations.
-        weights = resample_weights(
+        # Both axes at once, (B, 2, size, taps): half as many operations.
+        both = taps(
             boxes[:, :2],
             boxes[:, 2:],
             (height, size),
@@ -233,20 +233,19 @@ def cut(
             confine=confine,
             reverse=reverse,
         )
-        rows, columns = weights.unbind(1)
-    else:
-        rows, columns = (
-            resample_weights(
-                boxes[:, axis],
-                boxes[:, 2 + axis],
-                (side, size),
-                interpolation,
-                confine=confine[:, axis] if isinstance(confine, Tensor) else confine,
-                reverse=reverse[:, axis],
-            )
-            for axis, side in enumerate((height, width))
+        return resample(images, both)
+    each = (
+        taps(
+            boxes[:, axis],
+            boxes[:, 2 + axis],
+            (side, size),
+            interpolation,
+            confine=confine[:, axis] if isinstance(confine, Tensor) else confine,
+            reverse=reverse[:, axis],
         )
-    return products(images, rows.expand(count, -1, -1), columns.expand(count, -1, -1))
+        for axis, side in enumerate((height, width))
+    )
+    return resample(images, *each)
 
 
 def within(boxes: Tensor, filled: Tensor | None) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -242,12 +242,16 @@ def cut_batch(task: Task, train: Images, drawn: Draws | Packed) -> Batch:
     """Apply what was drawn for a step, on the device of the images, to give a batch of V views."""
     draws: Draws = drawn.on(train.pixels.device) if isinstance(drawn, Packed) else drawn
     ids = draws.rows
-    whole = train.pixels[ids] if draws.stored is None else draws.stored  # (B, C, S, S) uint8
+    whole = draws.stored  # (B, C, S, S) uint8
+    if whole is None:
+        # ``index_select`` copies whole images; indexing copies byte by byte on a CPU.
+        held = train.pixels
+        whole = held.index_select(0, ids) if isinstance(held, Tensor) else held[ids]
     filled = train.filled_by(ids)
     truth = None
     if task.needs_masks:
         assert train.masks is not None, "loaded without masks"
-        truth = train.masks[ids]  # (B, 1, S, S)
+        truth = train.masks.index_select(0, ids)  # (B, 1, S, S)
     images, targets = [], []
     each = zip(task.augmentations, draws.boxes, draws.flips, draws.views, strict=True)
     for settings, box, flip, changes in each:
@@ -259,11 +263,16 @@ def cut_batch(task: Task, train: Images, drawn: Draws | Packed) -> Batch:
             where = (stored, flip, train.size, changes.turns)
             targets.append(masks.cut(truth, *where, nearest=task.nearest))
     return Batch(
-        images=torch.stack(images),
+        images=_together(images),
         labels=train.labels[ids],
         ids=ids,
-        boxes=torch.stack(draws.boxes),
-        flips=torch.stack(draws.flips),
-        masks=torch.stack(targets) if targets else None,
+        boxes=_together(draws.boxes),
+        flips=_together(draws.flips),
+        masks=_together(targets) if targets else None,
         ahead=draws.task,
     )
+
+
+def _together(views: Sequence[Tensor]) -> Tensor:
+    """Return V tensors as one, (V, ...); a single one is not copied, if it lies in order."""
+    return views[0].contiguous()[None] if len(views) == 1 else torch.stack(tuple(views))
