@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from harness.augment.constants import counted
+from harness.augment.constants import counted, per_device
 
 Interpolation = Literal["bilinear", "bicubic", "opencv"]
 """Kernels: PIL's "bilinear" and "bicubic", which widen where they shrink an image (antialiasing);
@@ -17,28 +18,20 @@ and "opencv", the bilinear kernel of OpenCV's INTER_LINEAR, which takes the two 
 any size."""
 
 
-class Taps(NamedTuple):
-    """The few source pixels of which each target pixel along an axis is the weighted sum.
+@dataclass(frozen=True)
+class Taps:
+    """Matrices that crop and resize along one axis, by what is not 0 in their rows.
 
     Attributes:
-        pixels: (..., target, taps) int64, their indices, in rising order.
-        weights: (..., target, taps) float32; the sum of a target pixel's is 1.
-        source: pixels of the axis.
+        first: (..., target) int64, the source pixel of each row's first weight; it may lie outside
+            the array, and weights outside are 0.
+        weights: (..., target, taps) float32, of that pixel and those after it; they sum to 1.
     """
 
-    pixels: Tensor
+    moves: ClassVar[bool] = True  # with the step's draws to the device
+
+    first: Tensor
     weights: Tensor
-    source: int
-
-    def of_axis(self, axis: int) -> Taps:
-        """Return those of one axis, of taps (B, axes, target, taps)."""
-        return Taps(self.pixels[:, axis], self.weights[:, axis], self.source)
-
-    def matrices(self) -> Tensor:
-        """Return them as dense matrices (..., target, source) float32; every row sums to 1."""
-        shape = (*self.pixels.shape[:-1], self.source)
-        dense = torch.zeros(shape, device=self.pixels.device)
-        return dense.scatter_add_(-1, self.pixels, self.weights)
 
 
 def resample_weights(
@@ -50,9 +43,12 @@ def resample_weights(
     confine: bool | Tensor = False,
     reverse: Tensor | None = None,
 ) -> Tensor:
-    """Build matrices (..., target, source) that crop and resize along one axis, see ``taps``."""
-    found = taps(start, length, sides, interpolation, confine=confine, reverse=reverse)
-    return found.matrices()
+    """Build matrices (..., target, source) that crop and resize along one axis.
+
+    Arguments are those of ``taps``; the result is float32, and every row sums to 1.
+    """
+    made = taps(start, length, sides, interpolation, confine=confine, reverse=reverse)
+    return dense(made, sides[0])
 
 
 def taps(
@@ -64,7 +60,7 @@ def taps(
     confine: bool | Tensor = False,
     reverse: Tensor | None = None,
 ) -> Taps:
-    """Find what crops and resizes along one axis, as PIL or OpenCV resize.
+    """Compute the weights that crop and resize along one axis, as PIL or OpenCV resize.
 
     Several axes of images can be given at once: all tensors have the same leading shape (...).
 
@@ -86,11 +82,12 @@ def taps(
     if reverse is not None:
         position = torch.where(reverse[..., None], target - position, position)
     centre = begin + position * step
-    # Taps (..., target, taps) are all pixels within the kernel's reach.
+    # Weights are computed for the taps within the kernel's reach alone, (..., target, taps).
     widens = interpolation != "opencv"
     reach = _SUPPORT[interpolation] * (max(source / target, 1.0) if widens else 1.0)
-    number = counted(math.ceil(2 * reach) + 1, 0.5, device=device)
-    pixel = (centre - reach).floor_()[..., None] + number  # centres of source pixels
+    offsets = counted(math.ceil(2 * reach) + 1, 0.5, device=device)
+    first_pixel = (centre - reach).floor_()
+    pixel = first_pixel[..., None] + offsets  # centres of source pixels
     # Distance in units of max(step, 1): PIL widens the kernel when it shrinks an image.
     distance = pixel - centre[..., None]
     if widens:
@@ -109,43 +106,25 @@ def taps(
         allowed = (pixel > first) & (pixel < last)
     weight = weight.mul_(allowed)
     # Weights cut at a border are normalised again; taps outside have weight 0.
-    weight = weight.div_(weight.sum(-1, keepdim=True))
-    # Truncating a pixel's centre gives its index.
-    return Taps(pixel.clamp_(0, source - 1).long(), weight, source)
+    return Taps(first_pixel.long(), weight.div_(weight.sum(-1, keepdim=True)))
 
 
-def resample(images: Tensor, rows: Taps, columns: Taps | None = None) -> Tensor:
-    """Crop and resize images (B, C, H, W), float or uint8, along both axes, as float32.
-
-    Args:
-        images: on the device of the taps.
-        rows: taps of the vertical axis, (B, size, taps); or of both axes, (B, 2, size, taps).
-        columns: of the horizontal axis; None where ``rows`` has both. B may be 1 for all images.
-    """
-    count = len(images)
-    if images.device.type == "cpu":
-        if columns is None:
-            rows, columns = rows.of_axis(0), rows.of_axis(1)
-        return _sums(images, rows, columns.matrices().expand(count, -1, -1))
-    dense = rows.matrices().unbind(1) if columns is None else (rows.matrices(), columns.matrices())
-    return products(images, *(matrix.expand(count, -1, -1) for matrix in dense))
+def dense(made: Taps, source: int) -> Tensor:
+    """Return the matrices (..., target, source), float32, of an axis of ``source`` pixels."""
+    matrix = torch.zeros(*made.first.shape, source, device=made.first.device)
+    return matrix.scatter_add_(-1, _pixels(made, source), made.weights)
 
 
-def _sums(images: Tensor, rows: Taps, columns: Tensor) -> Tensor:
-    """Do what ``products`` does, with the same bits, in a fraction of the time on a CPU.
+def _pixels(made: Taps, source: int) -> Tensor:
+    """Return the source pixels of the weights, (..., target, taps) int64, within the array."""
+    numbers = _numbers(made.weights.shape[-1], device=made.first.device)
+    return (made.first[..., None] + numbers).clamp_(0, source - 1)
 
-    Most of a matrix is zeros: along the vertical axis only the taps are added up, in the order of
-    the product. Along the other axis, where pixels lie side by side, the product is faster.
-    """
-    b, channels, height, width = images.shape
-    size = rows.pixels.shape[-2]
-    first = torch.arange(0, b * channels * height, height).view(b, channels, 1, 1)
-    chosen = (rows.pixels[:, None] + first).flatten(0, 2)  # (B C size, taps) rows of pixels
-    weights = rows.weights[:, None].expand(b, channels, -1, -1).reshape(chosen.shape)
-    pixels = images.float().reshape(-1, width)
-    halfway = embedding_bag(chosen, pixels, mode="sum", per_sample_weights=weights)
-    done = torch.bmm(halfway.view(b, channels * size, width), columns.transpose(1, 2))
-    return done.view(b, channels, size, size)
+
+@per_device
+def _numbers(count: int, *, device: torch.device) -> Tensor:
+    """Return 0 ... count - 1, (count,) int64."""
+    return torch.arange(count, device=device)
 
 
 def products(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -165,6 +144,28 @@ def products(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     halfway = torch.bmm(rows, arranged.view(b, height, channels * width))
     done = torch.bmm(halfway.view(b, size * channels, width), columns.transpose(1, 2))
     return done.view(b, size, channels, size).transpose(1, 2)
+
+
+def sums(images: Tensor, rows: Taps, columns: Tensor) -> Tensor:
+    """Do what ``products`` does, with the same bits, in a fraction of the time on a CPU.
+
+    Most of a matrix is zeros: along the vertical axis only the taps are added up, in the order of
+    the product. Along the other axis, where pixels lie side by side, the product is faster.
+
+    Args:
+        images: (B, C, H, W), float or uint8.
+        rows: of the vertical axis, (B, size, taps).
+        columns: C, (B, size, W).
+    """
+    (b, channels, height, width), size = images.shape, rows.first.shape[-1]
+    # A table of all rows of pixels, and which of them make each row of the result.
+    table = images.float().reshape(-1, width)
+    begin = torch.arange(0, b * channels * height, height).view(b, channels, 1, 1)
+    chosen = (_pixels(rows, height)[:, None] + begin).flatten(0, 2)  # (B C size, taps)
+    weights = rows.weights[:, None].expand(b, channels, -1, -1).reshape(chosen.shape)
+    halfway = embedding_bag(chosen, table, mode="sum", per_sample_weights=weights)
+    done = torch.bmm(halfway.view(b, channels * size, width), columns.transpose(1, 2))
+    return done.view(b, channels, size, size)
 
 
 def _triangle(x: Tensor) -> Tensor:

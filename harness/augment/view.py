@@ -21,7 +21,15 @@ from harness.augment.colour import Colour
 from harness.augment.constants import false, per_device, vector, whole_boxes
 from harness.augment.erasing import Erasing
 from harness.augment.randaugment import RandAugment
-from harness.augment.resample import Interpolation, products, resample, resample_weights, taps
+from harness.augment.resample import (
+    Interpolation,
+    Taps,
+    dense,
+    products,
+    resample_weights,
+    sums,
+    taps,
+)
 from harness.ranges import AspectRatio, Share
 
 Evaluation = Literal["stretch", "stretch-opencv", "centre-crop"]
@@ -221,31 +229,49 @@ def cut(
         (B, C, size, size) float.
     """
     (height, width), count = images.shape[-2:], len(images)
-    one_way = false(device=flips.device).expand_as(flips)
-    reverse = torch.stack([one_way, flips], 1)
     if height == width:
-        # Both axes at once, (B, 2, size, taps): half as many operations.
-        both = taps(
-            boxes[:, :2],
-            boxes[:, 2:],
-            (height, size),
-            interpolation,
-            confine=confine,
-            reverse=reverse,
+        made = axes(boxes, flips, (height, size), interpolation, confine=confine)
+        if images.device.type == "cpu":
+            across = dense(Taps(made.first[:, 1], made.weights[:, 1]), width)
+            down = Taps(made.first[:, 0], made.weights[:, 0])
+            return sums(images, down, across.expand(count, -1, -1))
+        rows, columns = dense(made, height).unbind(1)
+    else:
+        reverse = _mirrored(flips)
+        rows, columns = (
+            resample_weights(
+                boxes[:, axis],
+                boxes[:, 2 + axis],
+                (side, size),
+                interpolation,
+                confine=confine[:, axis] if isinstance(confine, Tensor) else confine,
+                reverse=reverse[:, axis],
+            )
+            for axis, side in enumerate((height, width))
         )
-        return resample(images, both)
-    each = (
-        taps(
-            boxes[:, axis],
-            boxes[:, 2 + axis],
-            (side, size),
-            interpolation,
-            confine=confine[:, axis] if isinstance(confine, Tensor) else confine,
-            reverse=reverse[:, axis],
-        )
-        for axis, side in enumerate((height, width))
-    )
-    return resample(images, *each)
+    return products(images, rows.expand(count, -1, -1), columns.expand(count, -1, -1))
+
+
+def axes(
+    boxes: Tensor,
+    flips: Tensor,
+    sides: tuple[int, int],
+    interpolation: Interpolation = "bilinear",
+    *,
+    confine: bool | Tensor = False,
+) -> Taps:
+    """Return the rows' and columns' weights by which ``cut`` cuts square images, (B, 2, size, taps).
+
+    Arguments are as there; ``sides`` are those of the images and of the result.
+    """
+    # Both axes at once: half as many operations.
+    start, length = boxes[:, :2], boxes[:, 2:]
+    return taps(start, length, sides, interpolation, confine=confine, reverse=_mirrored(flips))
+
+
+def _mirrored(flips: Tensor) -> Tensor:
+    """Return which axes are mirrored, (B, 2) bool: never the rows, the columns by ``flips``."""
+    return torch.stack([false(device=flips.device).expand_as(flips), flips], 1)
 
 
 def within(boxes: Tensor, filled: Tensor | None) -> Tensor:
