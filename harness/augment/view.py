@@ -260,7 +260,9 @@ def axes(
     *,
     confine: bool | Tensor = False,
 ) -> Taps:
-    """Return the rows' and columns' weights by which ``cut`` cuts square images, (B, 2, size, taps).
+    """Return the weights of rows and columns by which ``cut`` cuts square images.
+
+    They are (B, 2, size, taps).
 
     Arguments are as there; ``sides`` are those of the images and of the result.
     """
