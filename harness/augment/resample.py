@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 
 from harness.augment.constants import counted, per_device
 
@@ -111,8 +112,13 @@ def taps(
 def dense(made: Taps, source: int) -> Tensor:
     """Return the matrices (..., target, source), float32, of an axis of ``source`` pixels."""
     matrix = torch.zeros(*made.first.shape, source, device=made.first.device)
-    index = made.first[..., None] + _numbers(made.weights.shape[-1], device=matrix.device)
-    return matrix.scatter_add_(-1, index.clamp_(0, source - 1), made.weights)
+    return matrix.scatter_add_(-1, _pixels(made, source), made.weights)
+
+
+def _pixels(made: Taps, source: int) -> Tensor:
+    """Return the source pixels of the weights, (..., target, taps) int64, within the array."""
+    numbers = _numbers(made.weights.shape[-1], device=made.first.device)
+    return (made.first[..., None] + numbers).clamp_(0, source - 1)
 
 
 @per_device
@@ -123,8 +129,12 @@ def _numbers(count: int, *, device: torch.device) -> Tensor:
 
 def cut_by(images: Tensor, made: Taps) -> Tensor:
     """Cut square images (B, C, S, S) by the taps of rows and columns, (B, 2, ...)."""
-    count = len(images)
-    rows, columns = dense(made, images.shape[-1]).unbind(1)
+    count, side = len(images), images.shape[-1]
+    if images.device.type == "cpu":
+        across = dense(Taps(made.first[:, 1], made.weights[:, 1]), side)
+        down = Taps(made.first[:, 0], made.weights[:, 0])
+        return sums(images, down, across.expand(count, -1, -1))
+    rows, columns = dense(made, side).unbind(1)
     return products(images, rows.expand(count, -1, -1), columns.expand(count, -1, -1))
 
 
@@ -145,6 +155,28 @@ def products(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     halfway = torch.bmm(rows, arranged.view(b, height, channels * width))
     done = torch.bmm(halfway.view(b, size * channels, width), columns.transpose(1, 2))
     return done.view(b, size, channels, size).transpose(1, 2)
+
+
+def sums(images: Tensor, rows: Taps, columns: Tensor) -> Tensor:
+    """Do what ``products`` does, with the same bits, in a fraction of the time on a CPU.
+
+    Most of a matrix is zeros: along the vertical axis only the taps are added up, in the order of
+    the product. Along the other axis, where pixels lie side by side, the product is faster.
+
+    Args:
+        images: (B, C, H, W), float or uint8.
+        rows: of the vertical axis, (B, size, taps).
+        columns: C, (B, size, W).
+    """
+    (b, channels, height, width), size = images.shape, rows.first.shape[-1]
+    # A table of all rows of pixels, and which of them make each row of the result.
+    table = images.float().reshape(-1, width)
+    begin = torch.arange(0, b * channels * height, height).view(b, channels, 1, 1)
+    chosen = (_pixels(rows, height)[:, None] + begin).flatten(0, 2)  # (B C size, taps)
+    weights = rows.weights[:, None].expand(b, channels, -1, -1).reshape(chosen.shape)
+    halfway = embedding_bag(chosen, table, mode="sum", per_sample_weights=weights)
+    done = torch.bmm(halfway.view(b, channels * size, width), columns.transpose(1, 2))
+    return done.view(b, channels, size, size)
 
 
 def _triangle(x: Tensor) -> Tensor:

@@ -250,7 +250,9 @@ def axes(
     *,
     confine: bool | Tensor = False,
 ) -> Taps:
-    """Return the weights by which ``cut`` cuts square images, of rows and columns (B, 2, ...).
+    """Return the weights of rows and columns by which ``cut`` cuts square images.
+
+    They are (B, 2, size, taps).
 
     Arguments are as there; ``sides`` are those of the images and of the result.
     """

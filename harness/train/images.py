@@ -268,11 +268,15 @@ def cut_batch(task: Task, train: Images, drawn: Draws | Packed) -> Batch:
     """Apply what was drawn for a step, on the device of the images, to give a batch of V views."""
     draws: Draws = drawn.on(train.pixels.device) if isinstance(drawn, Packed) else drawn
     ids = draws.rows
-    whole = train.pixels[ids] if draws.stored is None else draws.stored  # (B, C, S, S) uint8
+    whole = draws.stored  # (B, C, S, S) uint8
+    if whole is None:
+        # ``index_select`` copies whole images; indexing copies byte by byte on a CPU.
+        held = train.pixels
+        whole = held.index_select(0, ids) if isinstance(held, Tensor) else held[ids]
     truth = None
     if task.needs_masks:
         assert train.masks is not None, "loaded without masks"
-        truth = train.masks[ids]  # (B, 1, S, S)
+        truth = train.masks.index_select(0, ids)  # (B, 1, S, S)
     images, targets = [], []
     each = zip(task.augmentations, draws.boxes, draws.flips, draws.views, strict=True)
     for settings, box, flip, changes in each:

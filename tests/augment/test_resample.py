@@ -9,7 +9,15 @@ import pytest
 import torch
 
 from harness.augment import view
-from harness.augment.resample import Interpolation, resample_weights
+from harness.augment.resample import (
+    Interpolation,
+    Taps,
+    dense,
+    products,
+    resample_weights,
+    sums,
+    taps,
+)
 
 HERE, WHOLE = torch.tensor([0.0]), torch.tensor([1.0])
 
@@ -66,3 +74,20 @@ def test_images_in_0_to_1_are_pixels_over_255(channels: int) -> None:
     for channel in range(3):
         expected = (found[:, channel] - view.MEAN[channel]) / view.STD[channel]
         torch.testing.assert_close(normalised[:, channel], expected)
+
+
+@pytest.mark.parametrize(("channels", "source", "target"), [(1, 128, 64), (3, 64, 32), (3, 30, 41)])
+@pytest.mark.parametrize("boxes", [1, 5])
+def test_sums_of_taps_are_the_product_with_its_zeros(
+    channels: int, source: int, target: int, boxes: int
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    shape = (5, channels, source, source)
+    images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    start = torch.rand(boxes, 2, generator=generator) * 0.5
+    made = taps(start, torch.full((boxes, 2), 0.45), (source, target), "bicubic", confine=True)
+    rows, columns = dense(made, source).expand(5, -1, -1, -1).unbind(1)
+    down = Taps(made.first[:, 0], made.weights[:, 0])
+    found, expected = sums(images, down, columns), products(images, rows, columns)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-3)
+    assert found.is_contiguous()
