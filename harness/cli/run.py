@@ -15,7 +15,7 @@ from harness.interrupt import Stop
 from harness.plan import finished
 from harness.plan.stale import stale_keys
 from harness.provenance import choose_device
-from harness.report import mirror
+from harness.report import mirror, tracking_server
 from harness.results.train import Training, prepare, train
 from harness.store.record import Records
 from harness.verdict.table import TableVerdict, judge_plan, remarks, summary
@@ -32,6 +32,8 @@ def run(args: argparse.Namespace) -> int:
         micro_batch=args.micro_batch, keep=args.keep, command=resuming_command(args)
     )
     source = source_of(args, plan) if args.track == "on" else None
+    if source is not None:
+        tracking_server.check_place(args.runs, several_hosts=launch.several_hosts)
     if args.worker:
         # Former runs are shown until their stages are done.
         watched_by = None if args.stale else source

@@ -19,7 +19,7 @@ from harness.plan.plan import Plan
 from harness.plan.settings import MOST_SEEDS, OPTIONS, Settings, words_of
 from harness.plan.settings_file import read, settings_of
 from harness.provenance import choose_device
-from harness.report import mirror
+from harness.report import mirror, tracking_server
 from harness.report.plan_grid import Making
 from harness.report.tracking_plan import Source
 from harness.results import part
@@ -151,7 +151,11 @@ def _run(chosen: Settings, given: Place | Table, *, fresh: bool) -> Result:
     device, command = choose_device(), command_of(named, replace(settled, data=None, runs=None))
     source = Source(plan=plan, command=command) if settled.track == "on" else None
     with Stop() as stop:
-        outcome = train(plan, training_of(named, settled, device, stop, source, fresh=fresh))
+        training = training_of(named, settled, device, stop, source, fresh=fresh)
+        if source is not None:
+            hosts = training.launch.several_hosts
+            tracking_server.check_place(plan.options.runs, several_hosts=hosts)
+        outcome = train(plan, training)
     parts = shown_parts(plan, named, command, device)
     failed = tuple(f"{record.key[:12]}: {record.error}" for record in outcome.failed)
     for line in failed:
