@@ -158,9 +158,12 @@ class Study:
         """Claim a running trial whose process has died; None if there is none."""
         import optuna
 
-        for running in self._in_state("running"):
-            if not claims.enter_context(self._claim(running.number)):
+        for seen in self._in_state("running"):
+            if not claims.enter_context(self._claim(seen.number)):
                 continue  # another process is running it
+            running = self._trials()[seen.number]
+            if running.state != "running":
+                continue  # its process finished it after it was seen, and let the claim go
             self.study.sampler = self._seeded(running.number)
             (frozen,) = self._frozen()[running.number : running.number + 1]
             trial = optuna.Trial(self.study, frozen._trial_id)

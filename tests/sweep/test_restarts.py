@@ -1,15 +1,25 @@
-"""A database server that restarts while a worker starts, by faults in place of the server."""
+"""Workers of a study whose database server restarts or is slow, by faults in place of a server."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
+from harness import sqlite
 from harness.errors import UserError
-from harness.sweep import storage
+from harness.interrupt import Stopped
+from harness.sweep import report, search, storage
+from harness.sweep.study import Study
+from harness.sweep.trial import Result
 from harness.waiting import NoAnswer
+from tests import prepared
+from tests.conftest import Harness
+from tests.sweep.sweeps import QUICK, SWEEP
 
 URL = "postgresql+psycopg://harness:secret@host/optuna"
 
@@ -72,3 +82,47 @@ def test_what_does_not_pass_is_not_waited_for(refusing: Callable[..., list[str]]
     with pytest.raises(UserError, match="a newer version"):
         storage.open_storage(URL, patient=True)
     assert len(asked) == 1
+
+
+SEARCH = ("sweep", "small.py", *QUICK, "--track", "off", "--study", "one", "--format", "json")
+
+
+@pytest.fixture
+def running(own_folder: Path, harness: Harness, monkeypatch: pytest.MonkeyPatch) -> optuna.Study:
+    """A study whose trial 0 is running, and in no process; nothing is trained."""
+    (own_folder / "small.py").write_text(SWEEP)
+    prepared.ensure(own_folder / "data")
+    monkeypatch.setattr(report, "_figures", lambda _: [])
+
+    def stop(*_: Any) -> Result:
+        raise Stopped(signal.SIGINT)
+
+    monkeypatch.setattr(search, "_attempt", stop)
+    assert harness(*SEARCH, "--trials", "1")[0] == 130
+    url = sqlite.url(own_folder / "runs/optuna.db")
+    return optuna.load_study(study_name="one", storage=url)
+
+
+@pytest.mark.slow
+def test_a_trial_that_ends_between_a_look_and_its_claim_is_not_resumed(
+    running: optuna.Study, harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, ended = Study._claim, []
+
+    def claim_late(study: Study, number: int) -> Any:
+        if number == 0 and not ended:  # its own process finishes it, and lets its claim go
+            ended.append(number)
+            running.tell(0, 0.25)
+        return claim(study, number)
+
+    def attempt(_: Any, __: Any, attempt: Any, ___: Any) -> Result:
+        attempt.note("key", "0" * 64)
+        return Result(accuracy=0.5, macs=1e9)
+
+    monkeypatch.setattr(Study, "_claim", claim_late)
+    monkeypatch.setattr(search, "_attempt", attempt)
+    code, out, err = harness(*SEARCH, "--trials", "2")
+    assert code == 0, err
+    assert ended == [0]
+    assert [trial.value for trial in running.trials] == [0.25, 0.5]
+    assert [trial.state.name for trial in running.trials] == ["COMPLETE"] * 2
