@@ -121,7 +121,7 @@ def test_a_trial_that_ends_between_a_look_and_its_claim_is_not_resumed(
 
     monkeypatch.setattr(Study, "_claim", claim_late)
     monkeypatch.setattr(search, "_attempt", attempt)
-    code, out, err = harness(*SEARCH, "--trials", "2")
+    code, _, err = harness(*SEARCH, "--trials", "2")
     assert code == 0, err
     assert ended == [0]
     assert [trial.value for trial in running.trials] == [0.25, 0.5]
