@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness import mounts
 from harness.errors import UserError
 
 LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
@@ -17,6 +19,9 @@ DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
 """Codes of errors of the disk or of permissions, which say nothing about the file's contents."""
+
+TRUSTED = "HARNESS_SQLITE_SHARED"
+"""Environment variable that allows files of SQLite on file systems that hosts share, if it is 1."""
 
 COMPANIONS = ("-journal", "-wal", "-shm")
 """Endings of the files that belong to a database and are meaningless beside another one."""
@@ -71,6 +76,39 @@ def check_url(path: Path) -> None:
             f"SQLAlchemy {sqlalchemy.__version__} cannot address {path} (it would open {read});"
             " choose a --runs folder without special characters, or install sqlalchemy>=2.1."
         )
+
+
+def check_not_shared(path: Path, what: str, server: str, *, several_hosts: bool) -> None:
+    """Refuse a file that several hosts would write to.
+
+    SQLite is safe through locks of the file system, which those of networks keep between hosts in
+    part or not at all: https://sqlite.org/howtocorrupt.html, 2.1, and https://sqlite.org/faq.html,
+    question 5.
+
+    Args:
+        path: of the database.
+        what: what it is, at the beginning of a sentence.
+        server: what to do instead: the rest of a sentence.
+        several_hosts: whether the command's workers run on other hosts, too.
+
+    Raises:
+        UserError: they do, or the file is on a file system of a network; the user does not say
+            (``TRUSTED``) that its locks hold.
+    """
+    mount = mounts.mount_of(path)
+    on_network = mount is not None and mount.is_shared
+    if os.environ.get(TRUSTED) == "1" or not (several_hosts or on_network):
+        return
+    why = (
+        f"it is on a file system of a network ({mount.kind}, mounted at {mount.place})"
+        if mount is not None and on_network
+        else "the workers run on other hosts"
+    )
+    raise UserError(
+        f"{what} ({path}) cannot be a file of SQLite, whose locks do not hold between hosts: {why}."
+        f" {server} If the file system keeps locks between hosts, set {TRUSTED}=1"
+        " (docs/cluster.md#servers)."
+    )
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

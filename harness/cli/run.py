@@ -37,6 +37,8 @@ def run(args: argparse.Namespace) -> int:
     )
     tracked = tracking_server.wanted(args.track, tell=not args.worker)
     source = source_of(args, plan) if tracked else None
+    if source is not None:
+        tracking_server.check_place(args.runs, several_hosts=launch.several_hosts)
     if args.worker:
         # Former runs are shown until their stages are done.
         watched_by = None if args.stale else source

@@ -28,11 +28,15 @@ def run(args: argparse.Namespace) -> int:
     launch = launch_options(args)
     designs = _designs(args, *catalog.load_sweep(args.experiment))
     pages = page_options(args)
+    url = storage.url_of(args.storage, args.runs)
+    storage.check_place(url, several_hosts=launch.several_hosts)
+    if args.track == "on":
+        tracking_server.check_place(args.runs, several_hosts=launch.several_hosts)
     if not args.worker:
         publish.look(designs, pages)
         warn_of_small_stores([design.base for design in designs])
     request = SweepRequest(
-        url=storage.url_of(args.storage, args.runs),
+        url=url,
         drawing=SearchOptions(sampler=args.sampler, pruner=args.pruner),
         trials=args.trials,
         timeout=args.timeout,

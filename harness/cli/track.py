@@ -10,7 +10,7 @@ from harness.cli.sweep import find_studies
 from harness.cli.tables import source_of
 from harness.console import say
 from harness.plan import naming, outputs
-from harness.report import tracking, tracking_plan
+from harness.report import tracking, tracking_plan, tracking_server
 from harness.report.tracking import Mirrored
 from harness.sweep import publish
 from harness.verdict.table import judge_plan
@@ -19,6 +19,7 @@ from harness.wording import counted
 
 def run(args: argparse.Namespace) -> int:
     """Compare all finished records with MLflow, and write what it lacks."""
+    tracking_server.check_place(args.runs, several_hosts=False)
     if studies := find_studies(args):
         for study in studies:
             count, mirrored = publish.compare(study)

@@ -152,6 +152,14 @@ class TakesOptions(Protocol):
         """Return the threads that each worker computes with; None for the default."""
 
 
+@runtime_checkable
+class KnowsHosts(Protocol):
+    """What a launcher has, besides the interface above, whose workers may all run on this host."""
+
+    def several_hosts(self) -> bool:
+        """Whether workers may run on other hosts than the command."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LaunchOptions:
     """Options of how a command starts its work.
@@ -199,6 +207,14 @@ class LaunchOptions:
     def name(self) -> str:
         """Name of the launcher that is used."""
         return self.launcher or (HERE if self.jobs == 1 else LOCAL)
+
+    @property
+    def several_hosts(self) -> bool:
+        """Whether workers may run on other hosts than the command."""
+        launcher = find(self.name)
+        if isinstance(launcher, KnowsHosts):
+            return launcher.several_hosts()
+        return not launcher.shares_machine
 
 
 def launchers() -> dict[str, Launcher]:

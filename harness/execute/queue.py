@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 ANSWER = 60.0
 """Seconds within which Slurm's commands answer."""
+
+NODES = ("sinfo", "--noheader", "--Node", "--format=%n")
 
 COMMAND = ("squeue", "--noheader", "--array", "--me", "--format=%i|%T|%M|%N|%r")
 
@@ -37,18 +41,29 @@ class JobState:
 
 def squeue() -> dict[str, JobState] | None:
     """Return this user's jobs that have not ended, by name; None where Slurm does not answer."""
-    if shutil.which(COMMAND[0]) is None:
-        return None
-    try:
-        ran = subprocess.run(
-            COMMAND, capture_output=True, text=True, errors="replace", timeout=ANSWER, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    if ran.returncode != 0:
+    if (lines := _lines(COMMAND)) is None:
         return None
     found = {}
-    for line in ran.stdout.splitlines():
+    for line in lines:
         name, state, elapsed, nodes, reason = [*line.split("|", 4), "", "", "", ""][:5]
         found[name] = JobState(state=state, elapsed=elapsed, nodes=nodes, reason=reason)
     return found
+
+
+def has_other_nodes() -> bool:
+    """Whether the cluster has other nodes than this host, also where Slurm does not say."""
+    nodes = {line.strip().partition(".")[0] for line in _lines(NODES) or ()}
+    return nodes != {socket.gethostname().partition(".")[0]}
+
+
+def _lines(command: Sequence[str]) -> list[str] | None:
+    """Return the lines that a command of Slurm prints; None where it fails."""
+    if shutil.which(command[0]) is None:
+        return None
+    try:
+        ran = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=ANSWER, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return ran.stdout.splitlines() if ran.returncode == 0 else None

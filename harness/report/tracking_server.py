@@ -30,6 +30,13 @@ DATABASE = "mlflow.db"
 SECONDS = 10
 """Seconds after which a server that does not answer, or a locked database, is given up."""
 
+SERVER = (
+    "Start a server with `mlflow server --host 0.0.0.0 --allowed-hosts $(hostname):5000"
+    " --backend-store-uri sqlite:////var/tmp/mlflow.db --artifacts-destination"
+    " /var/tmp/mlartifacts`, and set MLFLOW_TRACKING_URI=http://HOST:5000, or run with --track off."
+)
+"""What a user does where a file cannot be MLflow's database."""
+
 REASON = 200
 """Characters of a reason that are shown."""
 
@@ -54,6 +61,17 @@ def local_file(folder: Path) -> Path | None:
     """Return the run store's own database; None if another server is used."""
     path = folder / DATABASE
     return path if uri_of(folder) == sqlite.url(path) else None
+
+
+def check_place(folder: Path, *, several_hosts: bool) -> None:
+    """Refuse a file of SQLite that several hosts would write to.
+
+    Raises:
+        UserError: workers run on other hosts, or the file is on a file system of a network.
+    """
+    uri = uri_of(folder)
+    if (path := sqlite.file_of(uri) if uri.startswith("sqlite") else None) is not None:
+        sqlite.check_not_shared(path, "MLflow's database", SERVER, several_hosts=several_hosts)
 
 
 def announce(line: str) -> None:

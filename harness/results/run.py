@@ -154,7 +154,11 @@ def _run(chosen: Settings, given: Place | Table, *, fresh: bool) -> Result:
     tracked = tracking_server.wanted(settled.track or "off")
     source = Source(plan=plan, command=command) if tracked else None
     with Stop() as stop:
-        outcome = train(plan, training_of(named, settled, device, stop, source, fresh=fresh))
+        training = training_of(named, settled, device, stop, source, fresh=fresh)
+        if source is not None:
+            hosts = training.launch.several_hosts
+            tracking_server.check_place(plan.options.runs, several_hosts=hosts)
+        outcome = train(plan, training)
     parts = shown_parts(plan, named, command, device)
     failed = tuple(f"{record.key[:12]}: {record.error}" for record in outcome.failed)
     for line in failed:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from harness import files, packages, sqlite
 from harness.console import note
 from harness.errors import Damaged, UserError, listed, shown
-from harness.waiting import patiently, within
+from harness.waiting import NoAnswer, patiently, within
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -49,6 +49,12 @@ KEPT = (
     " back from a copy, or give --storage sqlite:///PATH for a new one."
 )
 """What a user can do about a damaged database."""
+
+SERVER = (
+    "Start a server with `docker compose -f docs/compose.yaml up -d`, and give --storage"
+    " postgresql+psycopg://harness@HOST/optuna with its password in PGPASSWORD."
+)
+"""What a user does where a file cannot be the storage."""
 
 TABLES = frozenset(
     (
@@ -80,6 +86,17 @@ def url_of(requested: str | None, runs: Path) -> str:
     return sqlite.url(path)
 
 
+def check_place(url: str, *, several_hosts: bool) -> None:
+    """Refuse a file of SQLite that several hosts would write to.
+
+    Raises:
+        UserError: workers run on other hosts, or the file is on a file system of a network.
+    """
+    named = url.startswith("sqlite") and "://" in url  # what is no URL is refused when it is opened
+    if (path := sqlite.file_of(url) if named else None) is not None:
+        sqlite.check_not_shared(path, "The Optuna storage", SERVER, several_hosts=several_hosts)
+
+
 def name_of(url: str) -> str:
     """Return how a storage is named in messages: its file, or its scheme.
 
@@ -93,8 +110,10 @@ def name_of(url: str) -> str:
 
 
 @contextlib.contextmanager
-def reachable(url: str) -> Iterator[None]:
+def reachable(url: str, *, patient: bool = True) -> Iterator[None]:
     """Convert errors of Optuna and its database within the block to a ``UserError`` of one line.
+
+    ``patient`` says whether what may pass was tried again for ``PATIENCE`` seconds.
 
     The block must hold operations of Optuna alone. Damaged contents show as any type of error:
     rows of wrong types, missing rows and JSON texts that are none reach deep into Optuna.
@@ -104,17 +123,18 @@ def reachable(url: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        raise _unusable(url, error) from error
+        raise _unusable(url, error, patient=patient) from error
 
 
-def _unusable(url: str, error: Exception) -> UserError:
+def _unusable(url: str, error: Exception, *, patient: bool) -> UserError:
     """Return the error of a storage that cannot be used."""
     name, reason = name_of(url), _reason(error)
     path = _existing_file(url)
     if _is_passing(error):
         what = "is locked by another process" if sqlite.codes(error) else "cannot be reached"
+        waited = f", for more than {PATIENCE:g} s" if patient else ""
         return UserError(
-            f"The Optuna storage ({name}) {what}, for more than {PATIENCE:g} s: {reason}. The"
+            f"The Optuna storage ({name}) {what}{waited}: {reason}. The"
             " same command continues the sweep later; nothing that was trained is lost."
         )
     if files.disk_error(error) is not None or sqlite.codes(error) & set(sqlite.FULL):
@@ -166,6 +186,11 @@ def _is_passing(error: Exception) -> bool:
     )
 
 
+def _may_start(error: Exception) -> bool:
+    """Whether an error of opening ends by itself: a server that restarts, or answers late."""
+    return isinstance(error, NoAnswer) or _is_passing(error)
+
+
 def _say(error: Exception) -> None:
     note(
         f"harness: the Optuna storage does not answer ({_reason(error)}); trying again for up to"
@@ -215,8 +240,13 @@ def _patient_class() -> type[RDBStorage]:
     return type("PatientStorage", (RDBStorage,), operations)
 
 
-def open_storage(url: str) -> RDBStorage:
+def open_storage(url: str, *, patient: bool = False) -> RDBStorage:
     """Open the database at a URL; one that does not exist is created.
+
+    Args:
+        url: of the database.
+        patient: wait for a server that does not answer, too, as for a restart; a command, which
+            may name a wrong one, does not.
 
     Raises:
         UserError: the text is not a URL, the database cannot be used, or its file is damaged.
@@ -225,9 +255,9 @@ def open_storage(url: str) -> RDBStorage:
         raise UserError(
             "--storage must be the URL of a database, for instance sqlite:///sweeps.db."
         )
-    with reachable(url):
+    with reachable(url, patient=patient or url.startswith("sqlite")):
         try:
-            return _opened(url)
+            return _opened(url, patient=patient)
         except ImportError as error:
             missing = getattr(error.__cause__ or error, "name", None) or str(error)
             raise UserError(
@@ -236,7 +266,7 @@ def open_storage(url: str) -> RDBStorage:
             ) from error
 
 
-def _opened(url: str) -> RDBStorage:
+def _opened(url: str, *, patient: bool) -> RDBStorage:
     from sqlalchemy.engine import make_url
 
     kind = _patient_class()
@@ -254,7 +284,13 @@ def _opened(url: str) -> RDBStorage:
     options = {"pool_pre_ping": True}
     if parsed.get_driver_name() in TIMED_DRIVERS:
         options["connect_args"] = {"connect_timeout": SECONDS}
-    return within(SECONDS, lambda: kind(url, engine_kwargs=options))
+
+    def opened() -> RDBStorage:
+        return within(SECONDS, lambda: kind(url, engine_kwargs=options))
+
+    if not patient:
+        return opened()
+    return patiently(opened, seconds=PATIENCE, passes=_may_start, say=_say)
 
 
 def _make(path: Path, options: dict[str, Any]) -> None:

@@ -70,8 +70,9 @@ class Study:
             url: URL of the storage.
             requested: sampler and pruner on the command line.
             make: create the study if there is none.
-            lost: numbers of the trials that had failed before the command; None for all that have
-                failed by now.
+            lost: numbers of the trials that had failed before the command, as a worker is told
+                them, which also waits for a server that restarts; None for all that have failed by
+                now.
 
         Raises:
             UserError: the storage cannot be reached, there is no such study, or the study was
@@ -82,7 +83,7 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.design, self.url = design, url
         with reachable(url), self._lock():
-            storage = open_storage(url)
+            storage = open_storage(url, patient=lost is not None)
             exists = design.study in optuna.study.get_all_study_names(storage)
             if not exists and not make:
                 raise UserError(
@@ -157,9 +158,12 @@ class Study:
         """Claim a running trial whose process has died; None if there is none."""
         import optuna
 
-        for running in self._in_state("running"):
-            if not claims.enter_context(self._claim(running.number)):
+        for seen in self._in_state("running"):
+            if not claims.enter_context(self._claim(seen.number)):
                 continue  # another process is running it
+            running = self._trials()[seen.number]
+            if running.state != "running":
+                continue  # its process finished it after it was seen, and let the claim go
             self.study.sampler = self._seeded(running.number)
             (frozen,) = self._frozen()[running.number : running.number + 1]
             trial = optuna.Trial(self.study, frozen._trial_id)
@@ -176,16 +180,38 @@ class Study:
         """Sample and claim a new trial; None if no more are wanted."""
         if not self._wants(target):
             return None
-        number = len(self._trials())
-        if self.sampler == "grid" and not self._in_state("waiting"):
+        waiting = self._in_state("waiting")
+        number = waiting[0].number if waiting else len(self._trials())
+        if self.sampler == "grid" and not waiting:
             point = self._next_point()
             if point is None:
                 return None
             self.study.enqueue_trial(self.design.space.encode(point))
         self.study.sampler = self._seeded(number)
         trial = self.study.ask()
+        if trial.number != number:
+            trial = self._first_made(number)
         claims.enter_context(self._claim(trial.number))
         return self._sampled(trial, {})
+
+    def _first_made(self, number: int) -> optuna.Trial:
+        """Return the first of several trials that one request has made; the others wait.
+
+        Where a server ends after it has made a trial and before it answers, Optuna asks again and
+        another one is made. Number ``number`` is the one that was to be made, and this process
+        holds the lock, so that those from there on are nobody else's.
+        """
+        import optuna
+        from optuna.trial import TrialState
+
+        first, *further = (
+            trial._trial_id
+            for trial in self._frozen()[number:]
+            if trial.state == TrialState.RUNNING
+        )
+        for again in further:
+            self.study._storage.set_trial_state_values(again, TrialState.WAITING)
+        return optuna.Trial(self.study, first)
 
     def _sampled(self, trial: optuna.Trial, before: Mapping[int, float]) -> Attempt:
         """Sample a trial's missing values; ``before`` are the epochs reported by earlier attempts.

@@ -34,9 +34,13 @@ def missing() -> str | None:
 
 
 @contextmanager
-def started(folder: Path) -> Iterator[dict[str, str]]:
-    """Run a Slurm within the block, and yield the environment by which its commands find it."""
-    environment = {**os.environ, "SLURM_TEST_PORT": str(_free_port())}
+def started(folder: Path, *, share: str = "NO") -> Iterator[dict[str, str]]:
+    """Run a Slurm within the block, and yield the environment by which its commands find it.
+
+    With ``share="FORCE:2"`` two jobs share each slot.
+    """
+    own = {"SLURM_TEST_PORT": str(_free_port()), "SLURM_TEST_SHARE": share}
+    environment = {**os.environ, **own}
     try:
         subprocess.run([SCRIPT, "start", folder], check=True, env=environment, timeout=PATIENCE)
         yield {"SLURM_CONF": str(folder / "slurm.conf")}

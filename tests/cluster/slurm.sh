@@ -6,6 +6,7 @@
 #   tests/cluster/slurm.sh stop FOLDER     stop these three, and no other process
 #
 # Debian: apt-get install -y --no-install-recommends slurm-wlm munge; run it as root.
+# SLURM_TEST_SHARE=FORCE:2 lets two jobs share each slot.
 # Then: export SLURM_CONF=FOLDER/slurm.conf
 set -eu
 
@@ -49,7 +50,7 @@ ReturnToService=2
 KillWait=20
 MinJobAge=60
 NodeName=$name CPUs=2 RealMemory=1000 State=UNKNOWN
-PartitionName=main Nodes=$name Default=YES MaxTime=1-00:00:00 State=UP
+PartitionName=main Nodes=$name Default=YES MaxTime=1-00:00:00 State=UP OverSubscribe=${SLURM_TEST_SHARE:-NO}
 PartitionName=short Nodes=$name MaxTime=10 State=UP
 END
 }

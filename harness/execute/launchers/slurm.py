@@ -19,7 +19,7 @@ from harness import packages
 from harness.errors import UserError
 from harness.execute.launch import Launcher, LaunchOptions, Work, WorkerEnd
 from harness.execute.launchers import _submitit
-from harness.execute.queue import ANSWER, JobState, squeue
+from harness.execute.queue import ANSWER, JobState, has_other_nodes, squeue
 
 COMMANDS = ("sbatch", "srun", "squeue", "scancel", "scontrol")
 """Commands of Slurm that are used."""
@@ -101,6 +101,10 @@ class SlurmJobs:
         if not str(value).isascii() or not str(value).isdigit() or not 0 < int(value) <= 4096:
             raise UserError(f"--slurm cpus_per_task={value} is no number of CPUs from 1 to 4096.")
         return int(value)
+
+    def several_hosts(self) -> bool:
+        """Whether the cluster has other nodes than this host; see ``KnowsHosts``."""
+        return has_other_nodes()
 
     def run_workers(self, work: Work) -> tuple[WorkerEnd, ...]:
         """Submit the workers as a job array and wait for them; see ``Launcher``."""
