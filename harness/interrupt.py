@@ -61,12 +61,12 @@ def held() -> Iterator[None]:
         yield
         return
     came: list[int] = []
-    previous = {n: signal.signal(n, lambda number, _: came.append(number)) for n in SIGNALS}
+    previous = [(n, signal.signal(n, lambda number, _: came.append(number))) for n in SIGNALS]
     try:
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for one, handler in previous:
+            signal.signal(one, handler)
         for number in came:
             signal.raise_signal(number)
 
