@@ -8,6 +8,7 @@ stage goes on in another worker, by claims.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import signal
@@ -146,7 +147,7 @@ def _connected(work: Work) -> Iterator[Any]:
             ray.init(
                 address=where or "local",
                 log_to_driver=False,
-                logging_level="ERROR",
+                logging_level=logging.ERROR,
                 runtime_env={"env_vars": _environment()},
                 **(own if where is None else {}),
             )
