@@ -50,6 +50,27 @@ def leaving_on_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def held() -> Iterator[None]:
+    """Hold signals back within the block, and have them handled at its end.
+
+    For calls of a library that installs handlers of its own, or that replaces the exception which a
+    handler raises.
+    """
+    if threading.current_thread() is not threading.main_thread():  # it has no handlers
+        yield
+        return
+    came: list[int] = []
+    previous = [(n, signal.signal(n, lambda number, _: came.append(number))) for n in SIGNALS]
+    try:
+        yield
+    finally:
+        for one, handler in previous:
+            signal.signal(one, handler)
+        for number in came:
+            signal.raise_signal(number)
+
+
 class EndsStage(Exception):
     """Ends the training of a stage that has not failed; its state stays."""
 

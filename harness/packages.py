@@ -184,6 +184,13 @@ PACKAGES = (
         use="jobs of a cluster (`--launcher slurm`, `submitit-local`)",
         extra="slurm",
     ),
+    Package(
+        name="ray",
+        module="ray",
+        requirement="ray>=2.40",
+        use="tasks of a Ray cluster (`--launcher ray`)",
+        extra="ray",
+    ),
 )
 """All, in the order in which ``harness doctor`` shows them."""
 

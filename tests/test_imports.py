@@ -33,6 +33,7 @@ HOMES = {
     "pyarrow": ("harness/report/frame_file.py",),
     "shtab": ("harness/cli/completion.py",),
     "submitit": ("harness/execute/launchers/",),
+    "ray": ("harness/execute/launchers/",),
 }
 LONGEST_FILE, LONGEST_FUNCTION = 400, 80
 

@@ -79,6 +79,10 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Nam
     settings, own = settings_file.read(file), export.with_kind(_without_config(words))
     used = {name: getattr(settings, name) for name in OPTIONS if hasattr(args, name)}
     kept = replace(Settings(**used), set=_unless_typed(settings.set, args.set))
+    if getattr(args, "jobs", None) is not None:  # either is in place of the other
+        kept = replace(kept, jobs_per_device=None)
+    elif getattr(args, "jobs_per_device", None) is not None:
+        kept = replace(kept, jobs=None)
     # Behind the command's name, of which that of a kind is a part.
     head = 2 if own[0] in WITH_KINDS else 1
     args = _parsed(parser, [*own[:head], *words_of(kept), *own[head:]])
@@ -126,7 +130,7 @@ def save(args: argparse.Namespace, profile: str) -> None:
     of_option = {f"--{name.replace('_', '-')}": name for name in OPTIONS}
     typed = [of_option[option] for option in options.typed_of(args.words, tuple(of_option))]
     values = {name: getattr(args, name) for name in typed}
-    for name in ("set", "seeds", "rows", "datasets", "metrics", "keep"):
+    for name in ("set", "seeds", "rows", "datasets", "metrics", "keep", "slurm"):
         if values.get(name) is not None:
             values[name] = tuple(values[name])
     if values.get("init") is not None:

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import re
-from collections.abc import Sequence
-from typing import get_args
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, get_args
 
 from harness.cli.options import names, whole
 from harness.errors import UserError
-from harness.execute import devices
-from harness.execute.cluster import ClusterOptions, minutes_of
+from harness.execute import devices, starting
+from harness.execute.cluster import minutes_of, plain, sbatch_option
 from harness.execute.launch import LaunchOptions
-from harness.plan.settings import MOST_JOBS
-from harness.ranges import said
+from harness.plan.settings import LAUNCHING as NAMES
+from harness.plan.settings import MOST_JOBS, Settings
 from harness.store.result import Steps
 
-LAUNCHING = (
-    *("--jobs", "--launcher", "--devices", "--jobs-per-device"),
-    *("--nodes", "--partition", "--time", "--gpus", "--slurm"),
-)
+LAUNCHING = tuple(f"--{name.replace('_', '-')}" for name in NAMES)
 """Options of how the work is started; they are not passed to workers."""
-
-DEVICE = re.compile(r"[0-9]{1,4}|(GPU|MIG)-[0-9A-Za-z][0-9A-Za-z/-]*", re.ASCII)
-"""A device: its number among those that are visible, or its UUID."""
-
-LONGEST = 1000
-"""Characters of a value that is passed to a cluster."""
 
 
 def add_execution(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +46,8 @@ def add_execution(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="how the work is started: here (in this process; default for one job), local"
         " (processes of this machine; default for several), slurm (jobs of a cluster),"
-        " submitit-local (the same on this machine), or one of an installed package",
+        " submitit-local (the same on this machine), ray (tasks of a Ray cluster), or one of an"
+        " installed package",
     )
     _add_cluster(parser)
     parser.add_argument(
@@ -128,82 +120,46 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
 
 
 def launch_options(args: argparse.Namespace, arguments: Sequence[str]) -> LaunchOptions:
-    """Return the options of how the command's work is started.
-
-    With ``--devices`` this process sees no other devices from now on.
+    """Return the options of how the command's work is started; see ``starting.of``.
 
     Args:
         args: the command line.
         arguments: its words for a worker.
 
     Raises:
-        UserError: there is no such launcher or device, it can run only one job, or it does not
-            take an option.
+        UserError: as by ``starting.of``.
     """
     if args.worker:
         return LaunchOptions()
-    if args.jobs is not None and args.jobs_per_device is not None:
-        raise UserError(
-            f"--jobs {args.jobs} is the number of all workers and --jobs-per-device"
-            f" {args.jobs_per_device} that of each device; give one of them."
-        )
-    found: tuple[str, ...] = ()
-    if args.devices is not None or args.jobs_per_device is not None:
-        found = devices.chosen(args.devices or (devices.ALL,))
-    jobs = args.jobs or max(1, len(found) * (args.jobs_per_device or 1))
-    if jobs > MOST_JOBS:
-        raise UserError(
-            f"--jobs-per-device {args.jobs_per_device} makes {jobs} workers; {MOST_JOBS} are the"
-            " most that a command starts."
-        )
-    options = LaunchOptions(
-        jobs=jobs,
-        launcher=args.launcher,
-        arguments=arguments,
-        devices=found[:jobs],
-        cluster=ClusterOptions(
-            nodes=args.nodes,
-            partition=args.partition,
-            minutes=args.time,
-            gpus=args.gpus,
-            slurm=tuple(args.slurm),
-        ),
-    )
-    if found:
-        devices.see_only(options.devices)
-    return options
+    settings = Settings(**{name: getattr(args, name) for name in NAMES if name != "slurm"})
+    return starting.of(replace(settings, slurm=tuple(args.slurm)), arguments)
 
 
 def _devices(text: str) -> tuple[str, ...]:
     parsed = names(text)
-    if parsed != (devices.ALL,):
-        for name in parsed:
-            if DEVICE.fullmatch(name) is None:
-                raise argparse.ArgumentTypeError(
-                    f"{said(name)} is no device; give numbers as in 0,1, UUIDs (GPU-...), or all"
-                )
+    _checked(devices.check_names, parsed)
     return parsed
 
 
-def _time(text: str) -> int:
-    try:
-        return minutes_of(text)
-    except UserError as error:
-        raise argparse.ArgumentTypeError(str(error).rstrip(".")) from error
+def _time(text: str) -> str:
+    _checked(minutes_of, text)
+    return text
 
 
 def _plain(text: str) -> str:
     """Parse a word that is written into a job's script."""
-    if not text.strip() or len(text) > LONGEST or not text.isprintable():
-        raise argparse.ArgumentTypeError(f"{said(text)} is no name")
+    _checked(plain, text)
     return text
 
 
-def _sbatch(text: str) -> tuple[str, str | bool]:
-    key, sign, value = text.partition("=")
-    name = key.strip().removeprefix("--").replace("-", "_")
-    if re.fullmatch("[a-z][a-z0-9_]{0,40}", name) is None:
-        raise argparse.ArgumentTypeError(
-            f"{said(text)} is no option of sbatch; give KEY=VALUE, as in account=lab"
-        )
-    return (name, _plain(value)) if sign else (name, True)
+def _sbatch(text: str) -> str:
+    _checked(sbatch_option, text)
+    return text
+
+
+def _checked(check: Callable[[Any], object], value: object) -> None:
+    """Run a check of a value, whose error becomes the parser's."""
+    try:
+        check(value)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error).rstrip(".")) from error

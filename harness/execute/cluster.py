@@ -15,6 +15,9 @@ from harness.ranges import said
 Some = Annotated[int, Meta(ge=1, le=1024)]
 """A number of nodes or of GPUs."""
 
+LONGEST = 1000
+"""Characters of a value that is passed to a cluster."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterOptions:
@@ -43,6 +46,33 @@ class ClusterOptions:
     def given(self) -> tuple[str, ...]:
         """Names of the options that differ from their defaults."""
         return tuple(f.name for f in fields(self) if getattr(self, f.name) != f.default)
+
+
+def sbatch_option(text: str) -> tuple[str, str | bool]:
+    """Return the name of an option of sbatch and its value, True where it has none.
+
+    Args:
+        text: KEY=VALUE, or KEY alone.
+
+    Raises:
+        UserError: it is no such text.
+    """
+    key, sign, value = text.partition("=")
+    name = key.strip().removeprefix("--").replace("-", "_")
+    if re.fullmatch("[a-z][a-z0-9_]{0,40}", name) is None:
+        raise UserError(f"{said(text)} is no option of sbatch; give KEY=VALUE, as in account=lab.")
+    return (name, plain(value)) if sign else (name, True)
+
+
+def plain(text: str) -> str:
+    """Return a word that may be written into a job's script.
+
+    Raises:
+        UserError: it is none.
+    """
+    if not text.strip() or len(text) > LONGEST or not text.isprintable():
+        raise UserError(f"{said(text)} is no name.")
+    return text
 
 
 OPTION_OF = {

@@ -7,16 +7,21 @@ with a device of its own is started with the one name, so that it cannot touch a
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
 
 from harness.errors import UserError
+from harness.ranges import said
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 
 ALL = "all"
 """Stands for every device that this process sees."""
+
+DEVICE = re.compile(r"[0-9]{1,4}|(GPU|MIG)-[0-9A-Za-z][0-9A-Za-z/-]*", re.ASCII)
+"""A device: its number among those that are visible, or its UUID."""
 
 UUIDS = """
 import torch
@@ -46,6 +51,19 @@ def visible() -> tuple[str, ...]:
     if outer is None:
         return tuple(map(str, range(number)))
     return tuple(name.strip() for name in outer.split(","))[:number]
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Check that each is the name of a device, or that the only one is "all".
+
+    Raises:
+        UserError: one is not.
+    """
+    for name in () if tuple(names) == (ALL,) else names:
+        if DEVICE.fullmatch(name) is None:
+            raise UserError(
+                f"{said(name)} is no device; give numbers as in 0,1, UUIDs (GPU-...), or all."
+            )
 
 
 def chosen(wanted: Sequence[str]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import importlib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -235,6 +236,14 @@ def built_in() -> dict[str, Launcher]:
         name.replace("_", "-"): importlib.import_module(f"{__package__}.launchers.{name}").LAUNCHER
         for name in modules
     }
+
+
+def shared_cores(jobs: int) -> int:
+    """Return the threads of each of so many workers that share this machine's cores."""
+    import torch  # slow
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min((cores or 1) // jobs, torch.get_num_threads()))
 
 
 def find(name: str) -> Launcher:

@@ -285,8 +285,7 @@ def threads_of(options: LaunchOptions) -> int:
     own = launcher.threads(options) if isinstance(launcher, TakesOptions) else None
     if own is not None or not launcher.shares_machine:
         return own or torch.get_num_threads()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min((cores or 1) // options.jobs, torch.get_num_threads()))
+    return launch.shared_cores(options.jobs)
 
 
 def work_on_plan(plan: Plan, device: torch.device, execution: ExecutionOptions) -> int:

@@ -32,6 +32,9 @@ MOST_SEEDS = 1000
 MOST_JOBS = 1024
 """Processes that one command can start."""
 
+Some = Annotated[int, Meta(ge=1, le=MOST_JOBS)]
+"""A number of processes, nodes or GPUs."""
+
 Points = Annotated[float, Meta(gt=0, le=1e15)]
 """A margin in the units of a table, as in ``harness.spec.claim.Margin``."""
 
@@ -50,8 +53,14 @@ class Settings:
         init: weights that every row starts from, a path or "timm:NAME"; see
             ``harness.spec.weights.Weights``.
         margins: by name of a column, in place of those of the table.
-        jobs: processes that train at the same time.
+        jobs: processes that train at the same time; None for one, or one for each device.
         launcher: how work is started; None for the default.
+        devices: CUDA devices over which the processes are spread, or "all" alone; None for no
+            choice.
+        jobs_per_device: processes of each device, in place of ``jobs``.
+        nodes, partition, gpus: asked of a cluster; see ``harness.execute.cluster.ClusterOptions``.
+        time: limit of a job, as Slurm writes it.
+        slurm: further options of ``sbatch``, as in "account=lab".
         micro_batch: images of a part of a batch; None for whole batches.
         evaluate_every: epochs from one evaluation to the next; None for the profile's.
         steps: how the operations of a step reach the device, see ``harness.train.steps``.
@@ -74,8 +83,15 @@ class Settings:
     set: tuple[str, ...] = ()
     init: str | None = None
     margins: Mapping[str, Points] = field(default_factory=dict)
-    jobs: Annotated[int, Meta(ge=1, le=MOST_JOBS)] = 1
+    jobs: Some | None = None
     launcher: str | None = None
+    devices: tuple[str, ...] | None = None
+    jobs_per_device: Some | None = None
+    nodes: Some | None = None
+    partition: str | None = None
+    time: str | None = None
+    gpus: Some | None = None
+    slurm: tuple[str, ...] = ()
     micro_batch: Annotated[int, Meta(ge=1, le=2**20)] | None = None
     evaluate_every: Annotated[int, Meta(ge=1, le=2**20)] | None = None
     steps: Steps = "eager"
@@ -115,6 +131,12 @@ class Settings:
         """
         name, reason = profile_of(self.profile)
         return self.options(profiles.find(name)), reason
+
+
+def not_launched(settings: Settings) -> Settings:
+    """Return the settings without those of how work is started, which affect no result."""
+    default = Settings()
+    return replace(settings, **{name: getattr(default, name) for name in LAUNCHING})
 
 
 def folder_of(variable: str, default: str) -> Path:
@@ -185,7 +207,7 @@ def words_of(settings: Settings) -> list[str]:
         if value == getattr(default, name):
             continue
         option = f"--{name.replace('_', '-')}"
-        if name == "set":
+        if name in ("set", "slurm"):
             words += [f"{option}={text}" for text in value]
         elif name == "margins":
             words.append(f"{option}={','.join(f'{k}={v!r}' for k, v in value.items())}")
@@ -210,6 +232,12 @@ def _joined(name: str, values: Sequence[Any]) -> str:
         return "nothing"
     return ",".join(texts)
 
+
+LAUNCHING = (
+    *("jobs", "launcher", "devices", "jobs_per_device"),
+    *("nodes", "partition", "time", "gpus", "slurm"),
+)
+"""Names of the settings of how work is started."""
 
 OPTIONS = tuple(Settings.__dataclass_fields__)
 """Names of all settings; the option of ``micro_batch`` is ``--micro-batch``."""

@@ -18,10 +18,10 @@ LARGEST = 2**20
 
 TEXTS = (
     *("profile", "split", "rule", "init", "launcher", "steps", "track", "name", "out", "data"),
-    "runs",
+    *("runs", "partition"),
 )
 NAMES = ("datasets", "rows", "metrics", "keep")
-COUNTS = ("jobs", "micro_batch", "evaluate_every")
+COUNTS = ("jobs", "micro_batch", "evaluate_every", "jobs_per_device", "nodes", "gpus")
 
 ALLOWED: Mapping[str, str] = {
     **dict.fromkeys(TEXTS, 'a text, as in "smoke"'),
@@ -30,6 +30,9 @@ ALLOWED: Mapping[str, str] = {
     "seeds": "a list of whole numbers, as in [0, 1, 2]",
     "probes": "true or false",
     "set": 'a list of texts, as in ["recipe.epochs=5"], or a table of fields and values',
+    "devices": 'a list of numbers or UUIDs, as in [0, 1], or "all"',
+    "time": 'minutes, as in 90, or a text, as in "1-12:00:00"',
+    "slurm": 'a list of texts, as in ["account=lab"], or a table of names and values',
     "margins": "a table of columns and numbers, as in {btmd = 0.5}",
 }
 """What each setting of a file can be, in words."""
@@ -97,15 +100,21 @@ def _value(name: str, value: Any, where: str) -> Any:
     """Return one setting as ``Settings`` has it."""
     if name == "set" and isinstance(value, Mapping):
         return tuple(_fields(value, (), where))
+    if name == "slurm" and isinstance(value, Mapping):
+        return tuple(_of_sbatch(key, own, where) for key, own in value.items())
     if not _fits(name, value):
         raise UserError(f"{where}: {name} is {said(value)}; give {ALLOWED[name]}.")
     if name == "margins":
         return {str(column): _margin(column, number, where) for column, number in value.items()}
+    if name == "devices":
+        value = [value] if isinstance(value, str) else [str(one) for one in value]
+    if name == "time":
+        return str(value)
     if not isinstance(value, list | tuple):
         return value
-    if not value and name not in ("set", "keep"):
+    if not value and name not in ("set", "keep", "slurm"):
         raise UserError(f"{where}: {name} names nothing; leave it out for all.")
-    if name != "set" and len(set(value)) != len(value):
+    if name not in ("set", "slurm") and len(set(value)) != len(value):
         raise UserError(f"{where}: {name} names one twice; give each once.")
     return tuple(value)
 
@@ -119,12 +128,28 @@ def _margin(column: object, number: float, where: str) -> float:
     return float(number)
 
 
+def _of_sbatch(key: object, value: Any, where: str) -> str:
+    """Return the text of ``--slurm`` of an option of sbatch and its value."""
+    if value is True:
+        return str(key)
+    if not (_is_text(value) or _is_number(value)):
+        raise UserError(f"{where}: slurm {key} is {said(value)}; give a text, a number or true.")
+    return f"{key}={value}"
+
+
 def _fits(name: str, value: Any) -> bool:
     """Whether a value has the type of a setting."""
     if name in TEXTS:
         return _is_text(value)
     if name in COUNTS:
         return _is_whole(value)
+    if name == "time":
+        return _is_text(value) or _is_whole(value)
+    if name == "devices":
+        each = value if isinstance(value, list | tuple) else [value]
+        return isinstance(value, str | list | tuple) and all(
+            _is_text(v) or _is_whole(v) for v in each
+        )
     if name == "probes":
         return isinstance(value, bool)
     if name == "margins":

@@ -10,13 +10,14 @@ from typing import Any, TypedDict, Unpack, cast
 
 from harness.console import note
 from harness.errors import UserError, unknown
+from harness.execute import starting
 from harness.execute.execution import ExecutionOptions
-from harness.execute.launch import LaunchOptions
+from harness.execute.launch import HERE, LaunchOptions
 from harness.interrupt import Stop
 from harness.plan import finished
 from harness.plan import plan as planning
 from harness.plan.plan import Plan
-from harness.plan.settings import MOST_SEEDS, OPTIONS, Settings, words_of
+from harness.plan.settings import MOST_SEEDS, OPTIONS, Settings, not_launched, words_of
 from harness.plan.settings_file import read, settings_of
 from harness.provenance import choose_device
 from harness.report import mirror, tracking_server
@@ -40,7 +41,9 @@ class Given(TypedDict, total=False):
     """Settings of a call, named and meant as the options of ``harness run``.
 
     ``seeds`` is a number of seeds (3 is 0, 1, 2) or their list, ``set`` a mapping of fields to
-    values or the texts of ``--set``, ``margins`` a mapping of columns to numbers.
+    values or the texts of ``--set``, ``margins`` a mapping of columns to numbers. ``devices`` is
+    "all", or numbers and UUIDs; ``time`` a number of minutes, or a text such as "1-12:00:00";
+    ``slurm`` a mapping of options of sbatch to values, or the texts of ``--slurm``.
     """
 
     profile: str
@@ -56,6 +59,13 @@ class Given(TypedDict, total=False):
     margins: Mapping[str, float]
     jobs: int
     launcher: str
+    devices: int | str | Sequence[int | str]
+    jobs_per_device: int
+    nodes: int
+    partition: str
+    time: int | str
+    gpus: int
+    slurm: Mapping[str, Any] | Sequence[str]
     micro_batch: int
     evaluate_every: int
     steps: str
@@ -84,7 +94,9 @@ def settings(config: Place | None, given: Mapping[str, Any]) -> Settings:
 
 def _plain(name: str, value: Any) -> Any:
     """Return an argument of a call as a file of settings would have it."""
-    if name in ("datasets", "rows", "metrics", "keep") and isinstance(value, str):
+    if name in ("datasets", "rows", "metrics", "keep", "slurm") and isinstance(value, str):
+        return [value]
+    if name == "devices" and isinstance(value, int) and not isinstance(value, bool):
         return [value]
     if name in ("data", "runs", "init") and isinstance(value, os.PathLike):
         return os.fspath(value)
@@ -136,10 +148,13 @@ def run(
 
 def _run(chosen: Settings, given: Place | Table, *, fresh: bool) -> Result:
     named = experiment_of(given, name=chosen.name)
-    if named.words is None and chosen.jobs > 1:
+    # First: it may choose devices, of which CUDA shows no others once it has been asked.
+    launch = starting.of(chosen, ())
+    if named.words is None and launch.name != HERE:
+        given_jobs = f"jobs is {launch.jobs}" if launch.jobs > 1 else f"launcher is {launch.name}"
         raise UserError(
-            f"jobs is {chosen.jobs}, but other processes cannot know a table that is a value of"
-            " Python; save it in a file and give its path, or leave jobs out."
+            f"{given_jobs}, but other processes cannot know a table that is a value of Python; save"
+            " it in a file and give its path, or leave jobs and launcher out."
         )
     plan, reason = plan_of(named, chosen)
     note(f"Profile {plan.options.profile.name!r}: {reason}.")
@@ -154,11 +169,11 @@ def _run(chosen: Settings, given: Place | Table, *, fresh: bool) -> Result:
     tracked = tracking_server.wanted(settled.track or "off")
     source = Source(plan=plan, command=command) if tracked else None
     with Stop() as stop:
-        training = training_of(named, settled, device, stop, source, fresh=fresh)
+        training = training_of(named, settled, launch, device, stop)
         if source is not None:
             hosts = training.launch.several_hosts
             tracking_server.check_place(plan.options.runs, several_hosts=hosts)
-        outcome = train(plan, training)
+        outcome = train(plan, replace(training, source=source, fresh=fresh))
     parts = shown_parts(plan, named, command, device)
     failed = tuple(f"{record.key[:12]}: {record.error}" for record in outcome.failed)
     for line in failed:
@@ -182,13 +197,7 @@ def plan_of(named: Experiment, chosen: Settings) -> tuple[Plan, str]:
 
 
 def training_of(
-    named: Experiment,
-    settled: Settings,
-    device: Any,
-    stop: Stop,
-    source: Source | None,
-    *,
-    fresh: bool,
+    named: Experiment, settled: Settings, launch: LaunchOptions, device: Any, stop: Stop
 ) -> Training:
     """Return how a plan is trained."""
     words = [] if named.words is None else ["run", named.words, *_worker_words(settled)]
@@ -205,20 +214,17 @@ def training_of(
             stop=stop,
             command=again,
         ),
-        launch=LaunchOptions(jobs=settled.jobs, launcher=settled.launcher, arguments=words),
-        source=source,
-        fresh=fresh,
+        launch=replace(launch, arguments=words),
     )
 
 
 def _worker_words(settled: Settings) -> list[str]:
-    own = replace(settled, jobs=1, launcher=None, name=None)
-    return words_of(own)
+    return words_of(replace(not_launched(settled), name=None))
 
 
 def command_of(named: Experiment, settled: Settings) -> str:
     """Return the command line that does the same; of a table without a file, what stands for it."""
-    own = replace(settled, jobs=1, launcher=None, name=None, keep=None, track=None)
+    own = replace(not_launched(settled), name=None, keep=None, track=None)
     words = ["harness", "run", named.typed, *words_of(own)]
     return shlex.join(words)
 

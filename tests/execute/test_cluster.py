@@ -24,7 +24,9 @@ from harness.errors import UserError
 from harness.execute import launch, queue
 from harness.execute.cluster import ClusterOptions, minutes_of
 from harness.execute.launch import LaunchOptions
+from harness.execute.launchers.ray import Size, address
 from harness.execute.launchers.slurm import COMMANDS
+from harness.interrupt import held
 from harness.store import form, jobs
 from harness.store.jobs import Submission
 from tests import prepared
@@ -94,6 +96,74 @@ def test_without_submitit_a_line_says_what_to_install(
     assert (code, out) == (2, "")
     assert len(err.splitlines()) == 1
     assert 'need submitit, which is not installed: pip install "submitit>=1.5"' in err
+
+
+RAY = ("run", "table1", "--profile", "smoke", "--launcher", "ray")
+
+
+def test_without_ray_a_line_says_what_to_install(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = packages.is_installed
+    monkeypatch.setattr(packages, "is_installed", lambda name: name != "ray" and found(name))
+    code, out, err = harness(*RAY)
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert 'need ray, which is not installed: pip install "ray>=2.40"' in err
+
+
+def test_ray_takes_gpus_alone(harness: Harness) -> None:
+    code, out, err = harness(*RAY, "--nodes", "2", "--gpus", "1")
+    assert (code, out) == (2, "")
+    assert "--launcher ray does not take --nodes; it takes --gpus of the options" in err
+
+
+def test_an_address_at_which_no_ray_answers_is_one_line(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = packages.is_installed
+    monkeypatch.setattr(packages, "is_installed", lambda name: name == "ray" or found(name))
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    prepared.ensure(tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    code, _, err = harness(*SHORT, "--rows", "vit", "--launcher", "ray")
+    assert code == 2, err
+    assert len(err.splitlines()) == 1
+    assert "No Ray cluster can be used at RAY_ADDRESS=127.0.0.1:1; start one there" in err
+    assert "Connection refused" in err
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "has", "room"),
+    [
+        *((1, 0, {"CPU": 2.0}, 2), (2, 0, {"CPU": 3.0, "GPU": 4.0}, 1), (1, 1, {"CPU": 9.0}, 0)),
+        *((2, 1, {"CPU": 16.0, "GPU": 4.0}, 4), (2, 2, {"CPU": 16.0, "GPU": 3.0}, 1)),
+    ],
+)
+def test_room_of_a_node_of_ray(cpus: int, gpus: int, has: dict[str, float], room: int) -> None:
+    assert Size(cpus=cpus, gpus=gpus).fitting({"Resources": has}) == room
+
+
+@pytest.mark.parametrize(("value", "name"), [("", None), ("local", None), ("auto", "auto")])
+def test_the_address_of_ray(monkeypatch: pytest.MonkeyPatch, value: str, name: str | None) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", value)
+    assert address() == name
+
+
+def test_a_signal_that_is_held_is_handled_at_the_end() -> None:
+    order: list[str] = []
+    before = signal.signal(signal.SIGTERM, lambda *_: order.append("handled"))
+    try:
+        with held():
+            signal.signal(signal.SIGINT, lambda *_: None)  # as a library does
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.05)
+            order.append("inside")
+        order.append("behind")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert order == ["inside", "handled", "behind"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @needs_submitit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import threading
 from dataclasses import replace
@@ -12,11 +13,17 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
 import harness.api as h
 from harness.evaluate import registry
+from harness.execute import devices
+from harness.execute.executor import Outcome
+from harness.execute.launch import LaunchOptions
 from harness.plan.settings import OPTIONS
 from harness.report.frame import COLUMNS
+from harness.results import run as results_run
+from harness.results.train import Training
 from harness.store.record import Records
 from tests import plans, planted
 from tests.conftest import ROOT, Harness
@@ -192,6 +199,13 @@ def test_what_cannot_be_loaded_is_one_line(place: str, says: str) -> None:
         ({"set": {"recipe.epoch": 3}}, "'epoch'. Did you mean 'epochs'?"),
         ({"set": {"recipe.epochs": object()}}, "give a number, a text"),
         ({"jobs": 0}, "jobs is 0; allowed: a whole number from 1 to 1024"),
+        ({"jobs": 2, "jobs_per_device": 2}, "give one of them"),
+        ({"devices": "one"}, "'one' is no device; give numbers as in 0,1"),
+        ({"devices": 0.5}, "devices is 0.5; give a list of numbers or UUIDs"),
+        ({"time": "soon", "launcher": "slurm"}, "'soon' is no time limit"),
+        ({"slurm": {"a b": 1}}, "'a b=1' is no option of sbatch"),
+        ({"gpus": 1}, "--launcher here does not take --gpus"),
+        ({"launcher": "local", "nodes": 2}, "--launcher local does not take --nodes"),
         ({"margins": {"btmd": -1}}, "the margin of 'btmd' is -1"),
         ({"margins": {"btdm": 1}}, "No column for --margins 'btdm'. Did you mean 'btmd'?"),
         ({"track": "maybe"}, "track is 'maybe'"),
@@ -220,6 +234,26 @@ def test_experiments_are_names_paths_or_tables() -> None:
             h.run(wrong)  # type: ignore[arg-type]
     with pytest.raises(h.UserError, match="save it in a file"):
         h.run(table, **CALL, jobs=2)
+
+
+def test_a_call_spreads_workers_over_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(devices.VARIABLE, "0,1,2")
+    monkeypatch.setattr(devices, "count", lambda: len(os.environ[devices.VARIABLE].split(",")))
+    seen: list[LaunchOptions] = []
+
+    def train(plan: Any, training: Training) -> Outcome:
+        seen.append(training.launch)
+        return Outcome(trained=0, found=0, failed=())
+
+    monkeypatch.setattr(results_run, "train", train)
+    monkeypatch.setattr(results_run, "choose_device", lambda: torch.device("cpu"))
+    h.run("table1", **CALL, devices=[2, 0], jobs_per_device=2)
+    (launch,) = seen
+    assert (launch.jobs, launch.devices, launch.name) == (4, ("2", "0"), "local")
+    assert os.environ[devices.VARIABLE] == "2,0"
+    words = " ".join(launch.arguments)
+    assert "--rows" in words
+    assert not [word for word in ("jobs", "devices", "launcher") if f"--{word}" in words]
 
 
 def test_a_call_in_another_thread_leaves_signals_alone() -> None:

@@ -1,6 +1,6 @@
-"""What runs in a job of submitit: a worker process that is started, stopped and queued again.
+"""What runs in a job of a cluster: a probe, and a worker process that is started and stopped.
 
-The objects of this module are pickled by submitit and called where the job runs.
+The objects of this module are pickled by submitit or Ray and called where the job runs.
 """
 
 from __future__ import annotations
@@ -11,18 +11,28 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from harness import files
 from harness.execute import devices
 from harness.execute.launch import WorkerConfig
 from harness.execute.launchers.local import INTERVAL, PATIENCE, Process, start
+from harness.store import jobs
 
 STOPPED = 128 + signal.SIGTERM
 """Exit code of a worker that SIGTERM has stopped, after it has written its checkpoint."""
+
+SAME_PATH = (
+    "The store, the working directory and Python have to be at the same path on every node, on a"
+    " folder that all share; name such a folder with --runs."
+)
+"""What to do where a probe does not see the store."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +59,19 @@ class Token:
         os.chdir(self.folder)
         if self.path.read_text(encoding="utf-8") != self.text:
             raise RuntimeError(f"{self.path} is not the file that the command has written")
+
+
+@contextmanager
+def token_in(store: Path) -> Iterator[Token]:
+    """Write a token into a store for the block; it is removed with its answer at the end."""
+    path = store / jobs.FOLDER / f"{uuid.uuid4().hex}.token"
+    token = Token(path=path, text=uuid.uuid4().hex, folder=Path.cwd())
+    files.write_text(token.path, token.text)
+    try:
+        yield token
+    finally:
+        for written in (token.path, answer(token.path)):
+            written.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +113,50 @@ class Task:
     device: str | None = None
 
 
+def stop(worker: Process) -> None:
+    """Tell a worker to stop, and wait a while until it has written its checkpoint."""
+    if worker.poll() is None:
+        worker.terminate()
+        limit = time.monotonic() + PATIENCE
+        while worker.poll() is None and time.monotonic() < limit:
+            time.sleep(INTERVAL)
+
+
+def call(what: Callable[[], Any]) -> Any:
+    """Return what something returns that is called: Ray takes functions only."""
+    return what()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggedWorker:
+    """Worker in a task of Ray, which writes its log itself.
+
+    Attributes:
+        task: what it does.
+        log: file to which the worker's lines are appended.
+    """
+
+    task: Task
+    log: Path
+
+    def __call__(self) -> tuple[int, int]:
+        """Run the worker to its end; return its exit code and its process id.
+
+        A task that is cancelled gets a KeyboardInterrupt. The worker of a task that is killed reads
+        the end of its standard input, and stops, too.
+        """
+        self.task.token.enter()
+        with self.log.open("ab") as stream:
+            worker = start(self.task.arguments, self.task.config, self.task.device, stream)
+        try:
+            while worker.poll() is None:
+                time.sleep(INTERVAL)
+        except KeyboardInterrupt:
+            stop(worker)
+            worker.kill()
+        return worker.wait(), worker.pid
+
+
 class WorkerJob:
     """Job that runs one worker process, and stops it before the job's time is over."""
 
@@ -119,12 +186,8 @@ class WorkerJob:
         """
         import submitit
 
-        worker = self._worker
-        if worker is not None and worker.poll() is None:
-            worker.terminate()
-            limit = time.monotonic() + PATIENCE
-            while worker.poll() is None and time.monotonic() < limit:
-                time.sleep(INTERVAL)
+        if self._worker is not None:
+            stop(self._worker)
         return submitit.helpers.DelayedSubmission(WorkerJob(self._task))
 
     def _start(self) -> Process:

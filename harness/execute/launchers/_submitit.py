@@ -8,18 +8,24 @@ import os
 import signal
 import socket
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from harness import files
 from harness.console import note
 from harness.errors import UserError, shown
 from harness.execute.launch import Work, WorkerEnd
-from harness.execute.launchers._job import Probe, Task, Token, WorkerJob, answer
+from harness.execute.launchers._job import (
+    SAME_PATH,
+    Probe,
+    Task,
+    Token,
+    WorkerJob,
+    answer,
+    token_in,
+)
 from harness.execute.launchers.local import PATIENCE
 from harness.execute.queue import JobState
 from harness.interrupt import Stopped
@@ -101,18 +107,10 @@ def run_workers(engine: Engine, work: Work) -> tuple[WorkerEnd, ...]:
         Stopped: the command was interrupted or terminated; the jobs are cancelled.
     """
     form.mark(work.store)
-    folder = work.store / jobs.FOLDER
-    token = Token(
-        path=folder / f"{uuid.uuid4().hex}.token", text=uuid.uuid4().hex, folder=Path.cwd()
-    )
-    files.write_text(token.path, token.text)
-    try:
+    with token_in(work.store) as token:
         if engine.on_cluster:
             _probe(engine, work, token)
         return _run(engine, work, token)
-    finally:
-        for path in (token.path, answer(token.path)):
-            path.unlink(missing_ok=True)
 
 
 def _run(engine: Engine, work: Work, token: Token) -> tuple[WorkerEnd, ...]:
@@ -184,8 +182,7 @@ def _probe(engine: Engine, work: Work, token: Token) -> None:
     there = f"its log is {log}" if log.is_file() else "it could not even write its log"
     raise UserError(
         f"The run store {work.store} cannot be used by jobs: the probe, job {job.job_id}, {what}"
-        f" ({there}). The store, the working directory and Python have to be at the same path on"
-        " every node, on a folder that all share; name such a folder with --runs."
+        f" ({there}). {SAME_PATH}"
     )
 
 

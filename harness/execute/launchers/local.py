@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import harness
 from harness.console import note
@@ -66,13 +67,19 @@ class LocalProcesses:
         return tuple(WorkerEnd(code=worker.returncode, pid=worker.pid) for worker in workers)
 
 
-def start(arguments: Sequence[str], config: WorkerConfig, device: str | None = None) -> Process:
+def start(
+    arguments: Sequence[str],
+    config: WorkerConfig,
+    device: str | None = None,
+    log: IO[bytes] | None = None,
+) -> Process:
     """Start one worker and write its configuration to its standard input.
 
     Args:
         arguments: see ``Work``.
         config: of the worker.
         device: the only CUDA device that it sees; None for those that this process sees.
+        log: takes its lines; None for the standard error of this process.
     """
     root = str(Path(harness.__file__).resolve().parent.parent)
     path = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -81,6 +88,7 @@ def start(arguments: Sequence[str], config: WorkerConfig, device: str | None = N
         [sys.executable, "-P", "-m", "harness", *arguments, "--worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
+        stderr=log,
         env={
             **os.environ,
             "OMP_NUM_THREADS": str(config.threads),
