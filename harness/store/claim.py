@@ -358,7 +358,7 @@ def is_silent(path: Path, token: str) -> bool:
 
 
 _SEEN: dict[Path, tuple[str, int, float]] = {}
-"""Token and time of change of others' claims, and when they were first seen, by the steady clock."""
+"""Token and time of change of others' claims, and when first seen, by the steady clock."""
 
 
 def _now(folder: Path) -> float:

@@ -132,7 +132,7 @@ class Records:
     def keys(self) -> set[str]:
         """Return the keys that have a record, whatever is in it."""
         try:
-            names = os.listdir(self._place)
+            names = os.listdir(self._place)  # noqa: PTH208 (asked for often)
         except FileNotFoundError:
             return set()
         return {name[:-5] for name in names if name.endswith(".json") and name[0] != "."}

@@ -7,6 +7,7 @@ its locks invisible to the other host where the folder is to have none.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -15,7 +16,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,7 +80,8 @@ class Host:
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to all processes of the host."""
         for child in psutil.Process(self._process.pid).children(recursive=True):
-            child.send_signal(number)
+            with contextlib.suppress(psutil.NoSuchProcess):  # one of a host that is starting
+                child.send_signal(number)
 
     def remove(self) -> None:
         """Switch it off, with nothing tidied."""
@@ -154,7 +155,7 @@ def play(folder: Path, rounds: int, *, locks: str, times: str, seed: int = 0) ->
     return _seen(folder, stops, removals, time.monotonic() - began)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _on(pair: list[Host]) -> Iterator[None]:
     try:
         for each in pair:
@@ -169,9 +170,7 @@ def _done(folder: Path) -> int:
     return len(list(folder.glob("records/[!.]*.json")))
 
 
-def _seen(
-    folder: Path, stops: list[tuple[str, int, int]], removals: int, seconds: float
-) -> Seen:
+def _seen(folder: Path, stops: list[tuple[str, int, int]], removals: int, seconds: float) -> Seen:
     """Read the hosts' logs.
 
     A successful check shows that its training had the claim at some moment between the two times

@@ -157,7 +157,7 @@ def work(plan: Plan, mean: float, profile: Path | None = None) -> None:
     watch.dump_stats(profile)
 
 
-def simulate(
+def simulate(  # noqa: C901 (one loop over what happens to workers)
     folder: Path,
     stages: int,
     workers: int,
@@ -183,8 +183,7 @@ def simulate(
         try:
             work(plan, mean, folder / "profile" if profile and first else None)
             os._exit(0)
-        except BaseException as error:
-            print(f"worker: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        finally:  # after an error; its traceback is lost, its code is seen
             os._exit(1)
 
     living = {start(first=n == 0) for n in range(workers)}

@@ -1,4 +1,4 @@
-"""Claims between two imitated hosts: clocks minutes apart, hosts that pause and that are removed."""
+"""Claims between two imitated hosts: clocks minutes apart, hosts paused and removed."""
 
 from __future__ import annotations
 
