@@ -323,13 +323,7 @@ def _read(path: Path) -> Owner | None:
 
 
 def _expired(path: Path, owner: Owner, *, exclusive: bool = True) -> bool:
-    """Whether the owner of a claim is dead, as far as it can be known.
-
-    Args:
-        path: of the claim's file.
-        owner: what the file holds.
-        exclusive: whether this process has, or could have, the kernel's lock of the claim.
-    """
+    """Whether a claim's owner is dead; ``exclusive`` where the kernel's lock is, or could be, ours."""
     here = this_process()
     if owner.boot is not None and owner.boot == here.boot:
         if exclusive:
@@ -340,11 +334,7 @@ def _expired(path: Path, owner: Owner, *, exclusive: bool = True) -> bool:
 
 
 def is_silent(path: Path, token: str) -> bool:
-    """Whether a claim was not renewed for ``EXPIRY`` seconds.
-
-    This process has seen it unchanged for so long by its own steady clock, or its file's time is so
-    old that no difference of clocks explains it.
-    """
+    """Whether a claim was seen unchanged for ``EXPIRY``, or is older than clocks could explain."""
     try:
         changed = path.stat().st_mtime_ns
     except FileNotFoundError:
