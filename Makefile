@@ -66,7 +66,7 @@ fuzz: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.survival.fuzz --seconds $(FUZZ_SECONDS)
 
 survive: $(STAMP)
-	HARNESS_SURVIVE=$(HARNESS_SURVIVE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/survival tests/store/test_claim.py tests/data/test_placing.py
+	HARNESS_SURVIVE=$(HARNESS_SURVIVE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/survival tests/store/test_claim.py tests/cluster/test_hosts.py tests/data/test_placing.py
 
 install-matrix: $(STAMP)
 	$(BIN)/python -m tests.install.matrix $(MATRIX) $(if $(PYTHON312),--python312 "$(PYTHON312)")

@@ -325,9 +325,9 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda stream: stream.write(text.encode()))
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write bytes atomically."""
-    write_atomically(path, lambda stream: stream.write(content))
+def write_bytes(path: Path, content: bytes, *, before: Callable[[], object] | None = None) -> None:
+    """Write bytes atomically; ``before`` as of ``write_atomically``."""
+    write_atomically(path, lambda stream: stream.write(content), before=before)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -85,7 +85,8 @@ class PlanTime:
         self._device = Device(**provenance.device_facts(device))
         self._loads: dict[str, Load] = {}
         self._began = self._looked = time.monotonic()
-        self._done: dict[str, Record] = {}
+        self._done: set[str] = set()
+        self._sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
         self._seconds: dict[str, tuple[float, int]] = {}
         self._others: tuple[float, ...] = ()
         self._pending: tuple[Load, ...] = ()
@@ -158,31 +159,35 @@ class PlanTime:
     def _look(self, current: Load) -> None:
         """Read what is finished, what others train, and what is left."""
         failed = set()
-        for key in self._loads:
-            record = self._done.get(key) or self._records.read(key)
+        # The folder is listed once: of thousands of stages, most have no record yet.
+        for key in self._records.recorded() & (self._loads.keys() - self._done):
+            record = self._records.read(key)
             if record is None or self._again.get(key) == record.digest:
                 continue
             if record.status == "done":
-                self._done[key] = record
+                self._done.add(key)
+                self._count_seconds(self._loads[key], record)
             else:
                 failed.add(key)
-        sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-        for key, record in self._done.items():
-            if record.provenance.device == self._device and record.provenance.attempts is None:
-                sums[self._loads[key].kind][0] += record.provenance.seconds
-                sums[self._loads[key].kind][1] += self._loads[key].images
-        self._seconds = {kind: (s, round(images)) for kind, (s, images) in sums.items()}
+        self._seconds = {kind: (s, round(images)) for kind, (s, images) in self._sums.items()}
         running = {stage.key: stage for stage in status.running(self._records.folder)}
         running.pop(current.step.key, None)
         others = [stage for key, stage in running.items() if key in self._loads]
         now = time.time()
         self._others = tuple(stage.seconds_left(now) or 0.0 for stage in others)
+        taken = self._done | running.keys() | {current.step.key}
         self._pending = tuple(
             load
             for key, load in self._loads.items()
-            if key not in self._done | running and key != current.step.key
+            if key not in taken
             if not failed.intersection((key, *load.chain))
         )
+
+    def _count_seconds(self, load: Load, record: Record) -> None:
+        """Add a finished stage to the seconds and images of its kind, if they say this device's."""
+        if record.provenance.device == self._device and record.provenance.attempts is None:
+            self._sums[load.kind][0] += record.provenance.seconds
+            self._sums[load.kind][1] += load.images
 
 
 def makespan(busy: Sequence[float], waiting: Sequence[float]) -> float:

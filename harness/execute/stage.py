@@ -146,9 +146,7 @@ class Trainer:
                 attempts=attempts if result is not None and len(attempts) > 1 else None,
             ),
         )
-        if claim is not None:
-            claim.check()
-        self.records.write(record)
+        self.records.write(record, before=None if claim is None else claim.check)
         if result is not None:
             checkpoints.discard_state()
         if failed is not None and failed.device_lost:

@@ -3,9 +3,9 @@
 An owner holds a lock of the kernel on ``claims/KEY.lock``, which ends with its process however that
 ends, also in a killed container, and which a stopped process keeps. For machines that share a
 folder but no locks, ``claims/KEY.json`` names the owner by a random token; its time of change is
-renewed every ``HEARTBEAT`` seconds, and it expires ``EXPIRY`` seconds after the last renewal. A
-claim is taken over by comparing and swapping the token. An owner that finds another token in its
-place stops, writes nothing more and removes nothing.
+renewed every ``HEARTBEAT`` seconds, and it expires when a process has seen it unchanged for
+``EXPIRY`` seconds. A claim is taken over by comparing and swapping the token. An owner that finds
+another token in its place stops, writes nothing more and removes nothing.
 """
 
 from __future__ import annotations
@@ -35,6 +35,10 @@ HEARTBEAT = 10.0
 
 EXPIRY = 90.0
 """Seconds without a renewal after which a claim of another machine expires."""
+
+SKEW = 600.0
+"""Seconds by which the clocks of machines may differ; some folders (Lustre, CephFS) take the times
+of files from the machine that writes, so that times of two machines do not compare."""
 
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 """Errors of file systems that have no locks; there, tokens and heartbeats decide alone."""
@@ -160,13 +164,17 @@ def living(folder: Path) -> set[str]:
 
 def owners(folder: Path) -> dict[str, Owner]:
     """Return the living owners of all claims by key."""
-    found = {}
-    for path in folder.glob("claims/[!.]*.json"):
-        with contextlib.suppress(OSError):
-            owner = _read(path)
-            if owner is not None and (is_locked(_lock_path(path)) or not _expired(path, owner)):
-                found[path.stem] = owner
-    return found
+    paths = folder.glob("claims/[!.]*.json")
+    return {path.stem: owner for path in paths if (owner := living_owner(path)) is not None}
+
+
+def living_owner(path: Path) -> Owner | None:
+    """Return the owner in a claim's file if it lives; else None."""
+    with contextlib.suppress(OSError):
+        owner = _read(path)
+        if owner is not None and (is_locked(_lock_path(path)) or not _expired(path, owner)):
+            return owner
+    return None
 
 
 def _acquire(path: Path) -> Claim | None:
@@ -319,23 +327,32 @@ def _read(path: Path) -> Owner | None:
 
 
 def _expired(path: Path, owner: Owner, *, exclusive: bool = True) -> bool:
-    """Whether the owner of a claim is dead, as far as it can be known.
-
-    Args:
-        path: of the claim's file.
-        owner: what the file holds.
-        exclusive: whether this process has, or could have, the kernel's lock of the claim.
-    """
+    """Whether a claim's owner is dead; ``exclusive``: the kernel's lock is, or could be, ours."""
     here = this_process()
     if owner.boot is not None and owner.boot == here.boot:
         if exclusive:
             return True  # of this kernel, which has freed its lock
         if owner.pid_namespace is not None and owner.pid_namespace == here.pid_namespace:
             return _started(owner.pid) != owner.started
+    return is_silent(path, owner.token)
+
+
+def is_silent(path: Path, token: str) -> bool:
+    """Whether a claim was seen unchanged for ``EXPIRY``, or is older than clocks could explain."""
     try:
-        return _now(path.parent) - path.stat().st_mtime > EXPIRY
+        changed = path.stat().st_mtime_ns
     except FileNotFoundError:
+        _SEEN.pop(path, None)
         return False
+    now = time.monotonic()
+    seen = _SEEN.get(path)
+    if seen is None or seen[:2] != (token, changed):
+        seen = _SEEN[path] = (token, changed, now)
+    return now - seen[2] > EXPIRY or _now(path.parent) - changed / 1e9 > EXPIRY + SKEW
+
+
+_SEEN: dict[Path, tuple[str, int, float]] = {}
+"""Token and time of change of others' claims, and when first seen, by the steady clock."""
 
 
 def _now(folder: Path) -> float:

@@ -49,19 +49,23 @@ class Holder:
 
 def holders(folder: Path) -> dict[str, Holder]:
     """Return the owners of all claims by key, also those who have ended."""
-    living, now, found = claim.owners(folder), time.time(), {}
-    for path in sorted(folder.glob("claims/[!.]*.json")):
-        with contextlib.suppress(OSError):
-            owner = living.get(path.stem) or _read(path)
-            silent = max(0.0, now - path.stat().st_mtime)
-            found[path.stem] = Holder(owner=owner, lives=path.stem in living, silent=silent)
-    return found
+    paths = sorted(folder.glob("claims/[!.]*.json"))
+    return {path.stem: holder for path in paths if (holder := _holder(path)) is not None}
 
 
 def holder_of(folder: Path, key: str) -> Holder | None:
     """Return the owner of a claim, also one who has ended; None where there is no claim."""
-    there = (folder / "claims" / f"{key}.json").exists()
-    return holders(folder).get(key) if there else None
+    path = folder / "claims" / f"{key}.json"
+    return _holder(path) if path.exists() else None
+
+
+def _holder(path: Path) -> Holder | None:
+    """Return the owner in a claim's file; None where it is gone by now."""
+    with contextlib.suppress(OSError):
+        living = claim.living_owner(path)
+        silent = max(0.0, time.time() - path.stat().st_mtime)
+        return Holder(owner=living or _read(path), lives=living is not None, silent=silent)
+    return None
 
 
 def _read(path: Path) -> Owner:

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -129,6 +129,14 @@ class Records:
         """Return the path of the record of ``key``."""
         return self.folder / "records" / f"{key}.json"
 
+    def recorded(self) -> set[str]:
+        """Return the keys that have a record, whatever is in it."""
+        try:
+            names = os.listdir(self._place)  # noqa: PTH208 (asked for often)
+        except FileNotFoundError:
+            return set()
+        return {name[:-5] for name in names if name.endswith(".json") and name[0] != "."}
+
     def predictions_path(self, key: str) -> Path:
         """Return the path of the per-image predictions of ``key``."""
         return self.folder / "predictions" / f"{key}.npz"
@@ -232,11 +240,11 @@ class Records:
             for path in paths
         )
 
-    def write(self, record: Record) -> Path:
-        """Write a record atomically and return its path."""
+    def write(self, record: Record, *, before: Callable[[], object] | None = None) -> Path:
+        """Write a record atomically and return its path; ``before`` as of ``write_atomically``."""
         path = self.path(record.key)
         form.mark(self.folder)
-        files.write_bytes(path, sealed.seal(record.to_json()))
+        files.write_bytes(path, sealed.seal(record.to_json()), before=before)
         return path
 
     def write_predictions(self, key: str, arrays: Arrays) -> str:

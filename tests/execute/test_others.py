@@ -59,8 +59,8 @@ def test_owner_and_place_are_named_and_silence_is_news(monkeypatch: pytest.Monke
 def test_the_dead_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     steps = plans.of_table1("vit").stage_runs
     lines = _Lines()
-    claims.elsewhere(Path("runs"), steps[0].key, age=200.0, pid=7)
+    claims.elsewhere(Path("runs"), steps[0].key, age=800.0, pid=7)
     Others(Path("runs"), lines).look(steps)
     (line,) = lines.told
     assert f"process 7 on {socket.gethostname()} has ended, it trained {TITLE}" in line
-    assert line.endswith("no heartbeat for 3 min 20 s")
+    assert line.endswith("no heartbeat for 13 min 20 s")

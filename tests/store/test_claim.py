@@ -48,10 +48,26 @@ def test_an_owner_elsewhere_expires_by_its_heartbeat(tmp_path: Path) -> None:
     planted.elsewhere(tmp_path, "a")
     with claim(tmp_path, "a") as ours:
         assert ours is None
-    planted.elsewhere(tmp_path, "a", age=claims.EXPIRY + 1)
+    planted.elsewhere(tmp_path, "a", age=claims.EXPIRY + claims.SKEW + 1)
     with claim(tmp_path, "a") as ours:
         assert ours
     assert not list((tmp_path / "claims").iterdir())
+
+
+@pytest.mark.parametrize("ahead", [-300.0, 0.0, 300.0])
+def test_a_claim_that_is_seen_unchanged_expires_whatever_the_clocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead: float
+) -> None:
+    """The owner's clock, which may set its file's time, is minutes from this machine's."""
+    path, now = planted.elsewhere(tmp_path, "a", age=-ahead), time.monotonic()
+    for later, taken in ((0, False), (80, False), (claims.EXPIRY + 81, True)):
+        if later == 80:
+            os.utime(path, (time.time() + ahead + 80,) * 2)  # renewed
+            monkeypatch.setattr(time, "monotonic", lambda: now + 80)
+        else:
+            monkeypatch.setattr(time, "monotonic", lambda at=now + later: at)
+        with claim(tmp_path, "a") as ours:
+            assert (ours is not None) is taken
 
 
 def test_a_living_owner_does_not_expire_with_age(tmp_path: Path) -> None:
@@ -189,7 +205,7 @@ def _race(folder: Path, rounds: int, seen: str) -> None:
 def test_of_racing_processes_one_at_a_time_owns_a_dead_claim(tmp_path: Path, locks: bool) -> None:
     rounds = small.times(60, 1000)
     for number in range(rounds):
-        planted.elsewhere(tmp_path, f"race-{number}", age=claims.EXPIRY + 60)
+        planted.elsewhere(tmp_path, f"race-{number}", age=claims.EXPIRY + claims.SKEW + 60)
     context = multiprocessing.get_context("fork")
     target = _race if locks else _race_without_locks
     processes = [context.Process(target=target, args=(tmp_path, rounds, "owner")) for _ in range(3)]
