@@ -251,9 +251,7 @@ def axes(
 ) -> Taps:
     """Return the weights of rows and columns by which ``cut`` cuts square images.
 
-    They are (B, 2, size, taps).
-
-    Arguments are as there; ``sides`` are those of the images and of the result.
+    They are (B, 2, size, taps); ``sides`` are those of the images and of the result.
     """
     start, length = boxes[:, :2], boxes[:, 2:]  # both axes at once: half as many operations
     return taps(start, length, sides, interpolation, confine=confine, reverse=_mirrored(flips))
