@@ -225,8 +225,7 @@ def cut(
     """
     (height, width), count = images.shape[-2:], len(images)
     if height == width:
-        made = axes(boxes, flips, (height, size), interpolation, confine=confine)
-        return cut_by(images, made)
+        return cut_by(images, axes(boxes, flips, (height, size), interpolation, confine=confine))
     reverse = _mirrored(flips)
     rows, columns = (
         resample_weights(
@@ -252,12 +251,9 @@ def axes(
 ) -> Taps:
     """Return the weights of rows and columns by which ``cut`` cuts square images.
 
-    They are (B, 2, size, taps).
-
-    Arguments are as there; ``sides`` are those of the images and of the result.
+    They are (B, 2, size, taps); ``sides`` are those of the images and of the result.
     """
-    # Both axes at once: half as many operations.
-    start, length = boxes[:, :2], boxes[:, 2:]
+    start, length = boxes[:, :2], boxes[:, 2:]  # both axes at once: half as many operations
     return taps(start, length, sides, interpolation, confine=confine, reverse=_mirrored(flips))
 
 
