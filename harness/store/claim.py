@@ -356,10 +356,7 @@ _SEEN: dict[Path, tuple[str, int, float]] = {}
 
 
 def _now(folder: Path) -> float:
-    """Return the time of the machine that keeps a folder, which sets the times of its files.
-
-    Clocks of machines differ, and may be set while a claim is held.
-    """
+    """Return the time of the machine that keeps a folder, which sets the times of its files."""
     probe = folder / f".{uuid.uuid4().hex}{files.TEMPORARY}"
     try:
         probe.touch()
