@@ -323,7 +323,7 @@ def _read(path: Path) -> Owner | None:
 
 
 def _expired(path: Path, owner: Owner, *, exclusive: bool = True) -> bool:
-    """Whether a claim's owner is dead; ``exclusive`` where the kernel's lock is, or could be, ours."""
+    """Whether a claim's owner is dead; ``exclusive``: the kernel's lock is, or could be, ours."""
     here = this_process()
     if owner.boot is not None and owner.boot == here.boot:
         if exclusive:
