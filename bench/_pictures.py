@@ -52,7 +52,7 @@ def write(folder: Path, case: Case, count: int, *, generated: bool = False) -> N
 
 def _official(content: bytes) -> bytes:
     """Return an image enlarged to the official size, as a JPEG."""
-    image = Image.open(io.BytesIO(content)).convert("RGB")
+    image = Image.open(io.BytesIO(content), formats=["WEBP", "PNG", "JPEG"]).convert("RGB")
     pixels = np.asarray(image)
     if (pixels == pixels[..., :1]).all():  # WebP has no greyscale mode
         image = image.convert("L")

@@ -404,7 +404,7 @@ def test_failed_runs_are_shown_and_the_rest_goes_on(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A rate beyond what can be planned, so that both losses leave the range of their numbers.
-    monkeypatch.setattr("harness.train.loop.learning_rate", lambda recipe, time: 1e38)
+    monkeypatch.setattr("harness.train.steps.learning_rate", lambda recipe, time: 1e38)
     rows = [a if a != "resnet50" else "resnet50,swin" for a in QUICK]
     code, out, err = harness("run", "table1", *rows)
     assert code == 1

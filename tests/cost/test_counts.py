@@ -290,6 +290,7 @@ def test_a_stage_that_cannot_be_counted_is_trained_and_says_why(
         raise UncountedError("The operator x.y has no formula.")
 
     monkeypatch.setattr("harness.cost.stage.of_stage", exotic)
+    monkeypatch.setattr("harness.execute.counted._KNOWN", {})
     words = "run table1 --profile smoke --datasets phantom-mri --rows resnet50 --track off"
     assert main([*words.split(), "--set", "recipe.epochs=1"]) == 0
     (path,) = (tmp_path / "runs" / "records").glob("*.json")

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from harness import files
+from harness import console, files
 from harness.execute import devices
 from harness.execute.launch import WorkerConfig
 from harness.execute.launchers.local import INTERVAL, PATIENCE, Process, start
@@ -213,7 +213,7 @@ class WorkerJob:
         job = os.environ["SLURM_JOB_ID"]
         command = ["squeue", "--noheader", f"--jobs={job}", "--format=%T"]
         asked = subprocess.run(command, capture_output=True, text=True, check=False)
-        print(f"the worker was stopped; its job is {asked.stdout.strip() or 'unknown'}", flush=True)
+        console.say(f"the worker was stopped; its job is {asked.stdout.strip() or 'unknown'}")
         if asked.stdout.strip() == "RUNNING":
             os.kill(os.getpid(), signal.SIGUSR2)
             time.sleep(PATIENCE)  # the handler of submitit ends this process
