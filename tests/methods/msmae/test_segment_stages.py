@@ -121,8 +121,8 @@ def test_recipe_is_table_6() -> None:
     (group,) = parameter_groups(segmenter(), recipe)
     assert group["weight_decay"] == 1e-4
     optimizer = build_optimizer(segmenter(), recipe)
-    assert type(optimizer) is torch.optim.Adam  # decay is L2 in Adam, decoupled in AdamW
-    assert not optimizer.defaults.get("decoupled_weight_decay", False)
+    assert isinstance(optimizer, torch.optim.Adam)
+    assert not optimizer.defaults["decoupled_weight_decay"]  # decay is L2 in Adam, not in AdamW
     released = paper.SEGMENTATION_RELEASED
     rates = [learning_rate(released, time) for time in (0, 0.9, 100, 200)]
     assert rates == pytest.approx([1e-4, 1e-4, 5.5e-5, 1e-5])
