@@ -17,12 +17,16 @@ HARNESS_SURVIVE ?= whole
 MATRIX ?=
 PYTHON312 ?=
 
-.PHONY: help demo test quick lint format bench fuzz survive install-matrix wheel clean
+# Tests that start no Slurm, Ray, PostgreSQL or MLflow server; `make cluster` runs the others.
+ON_ITS_OWN := not slurm and not ray and not server
+
+.PHONY: help demo test quick cluster lint format bench fuzz survive install-matrix wheel clean
 
 help:
 	@echo "make demo    run two data sets of Table 1 at smoke size and print them"
 	@echo "make test    lint, type-check and test everything"
 	@echo "make quick   the tests that take seconds; under two minutes in all"
+	@echo "make cluster what needs a Slurm, Ray or PostgreSQL here (half an hour; skipped without)"
 	@echo "make lint    ruff and mypy --strict"
 	@echo "make bench   paired speed benchmarks, an hour or more (docs/bench.md)"
 	@echo "make fuzz    ten minutes of damaged and hostile inputs; FUZZ_SECONDS=60 for one minute"
@@ -44,10 +48,13 @@ demo: $(STAMP)
 	$(BIN)/harness run table1 --profile smoke --datasets btmd,ham10000 --jobs $(JOBS)
 
 test: lint
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "$(ON_ITS_OWN)"
 
 quick: $(STAMP)
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow and $(ON_ITS_OWN)"
+
+cluster: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not ($(ON_ITS_OWN))"
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
