@@ -201,9 +201,18 @@ UNINSTALL = (
 """Removes both families: they own the same files, so that removing one breaks the other."""
 
 
+PLACING = ("slurm", "ray")
+"""Extras whose packages place work on a cluster; no training needs them."""
+
+
 def missing() -> tuple[Package, ...]:
     """Return the packages that cannot be imported because they are not installed."""
     return tuple(package for package in PACKAGES if not is_installed(package.module))
+
+
+def rows_may_lack() -> bool:
+    """Whether a package that a training may need is not installed, or one is installed twice."""
+    return any(package.extra not in PLACING for package in missing()) or clash() is not None
 
 
 def is_installed(module: str) -> bool:

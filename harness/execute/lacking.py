@@ -49,7 +49,7 @@ def refuse(plan: Plan) -> None:
     Raises:
         UserError: a run lacks a package.
     """
-    if not packages.missing() and packages.clash() is None:
+    if not packages.rows_may_lack():
         return
     if lines := told(plan, _of_runs(plan, plan.stage_runs)):
         raise UserError(" ".join(lines))
@@ -74,7 +74,7 @@ def run_refusals(plan: Plan, records: Records, *, fresh: bool = False) -> list[s
     themselves is asked for.
     """
     steps = [s for s in plan.stage_runs if fresh or records.finished(s.key) is None]
-    if not packages.missing() and packages.clash() is None:
+    if not packages.rows_may_lack():
         steps = [s for s in steps if parts.is_own(s.stage) and isinstance(s.stage.method, Prepared)]
     if not steps:
         return [None] * len(plan.cell_runs)

@@ -95,7 +95,9 @@ QUICK += ("--set", "recipe.batch_size=64")
 WHOLE = ("--runs", "whole", "--out", "whole-tables")
 """A store of its own, whose tables do not replace those of the other one."""
 
-RUN, SEARCH = ("run", "table.py", *QUICK), ("sweep", "search.py", *QUICK)
+# In this process, where tests put renamings and interruptions.
+HERE = ("--launcher", "here")
+RUN, SEARCH = ("run", "table.py", *QUICK, *HERE), ("sweep", "search.py", *QUICK, *HERE)
 
 
 @pytest.fixture(autouse=True)

@@ -186,7 +186,7 @@ def test_weights_that_the_next_stage_starts_from_are_made_anew(
 def test_a_sound_store_has_nothing_to_name(finished: Path) -> None:
     count = Count()
     assert list(verify.check(finished, count)) == []
-    assert count.files == 5
+    assert count.files == 7  # records, weights, predictions, and the costs of both stages
 
 
 def test_a_folder_that_is_no_store_is_refused(
