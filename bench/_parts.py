@@ -167,7 +167,7 @@ def _checks() -> tuple[Item, ...]:
 
 def _captured(context: Context) -> dict[str, Any]:
     if context.device.type != "cuda":
-        return {"skipped": "steps are recorded on CUDA devices only"}
+        return {"skipped": "not available: steps are recorded on CUDA devices only"}
     found = _agree.captured(context.device)
     return {"difference": found, "limit": _agree.ORDER, "agrees": found < _agree.ORDER}
 

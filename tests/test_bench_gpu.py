@@ -69,7 +69,7 @@ def test_a_part_runs_at_tiny_size_and_writes_nothing(
     assert all(reason.startswith("not available: ") for reason in skipped)
     if part.name.startswith(("compiled", "captured")) and skipped:
         return  # not offered, or not on a CPU
-    assert not skipped
+    assert len(skipped) == (part.name == "correctness")  # captured steps
     if part.record == "speed":
         assert all(one["images_per_s"] > 0 and one["tflops_per_s"] > 0 for one in found)
     if part.record == "latency":

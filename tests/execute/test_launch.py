@@ -132,6 +132,7 @@ def test_workers_that_die_are_told(
 
 
 def test_sweeps_start_their_work_alike(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_SQLITE_SHARED", "1")  # the batch might run on other hosts
     batch = _Batch(dying=True)
     _known(monkeypatch, batch)
     command = ("sweep", "sweep_masking", *TINY, "--datasets", "phantom-mri", "--trials", "5")

@@ -16,7 +16,7 @@ from typing import Any
 import optuna
 import pytest
 
-from harness.execute import workers
+from harness.execute import memory
 from harness.sweep import study
 from harness.sweep.trial import Trial, front
 from tests import prepared
@@ -329,7 +329,7 @@ def test_a_sweep_whose_workers_all_died_says_so(folder: Path) -> None:
 def test_more_jobs_than_memory_holds_are_refused(
     folder: Path, harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "free_memory", lambda device: (1.7e9, "this machine's memory"))
+    monkeypatch.setattr(memory, "free_memory", lambda device: (1.7e9, "this machine's memory"))
     answer = harness("sweep", "small.py", *QUICK, "--jobs", "90", "--trials", "40")
     _refused(answer, "--jobs 40 needs about", "choose at most --jobs")
     assert not (folder / "runs/records").exists()
