@@ -29,14 +29,20 @@ RUN = [
 ]
 
 
-def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def _start(folder: Path, *arguments: str, path: str = "") -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "harness", *arguments],
         cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([path, *_paths()])},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def _paths() -> list[str]:
+    given = os.environ.get("PYTHONPATH")
+    return [] if given is None else [given]
 
 
 def _finish(folder: Path, *arguments: str) -> str:
@@ -168,7 +174,7 @@ def test_tracking_off_needs_no_mlflow(tmp_path: Path) -> None:
     folder = _folder(tmp_path, "bare")
     (folder / "mlflow.py").write_text("raise ImportError('mlflow is not here')\n")
     quick = [a for a in RUN if a not in TRACK]
-    process = _start(folder, *quick, "--set", "recipe.batch_size=64")
+    process = _start(folder, *quick, "--set", "recipe.batch_size=64", path=str(folder))
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0  # MLflow is a view: its absence is told, and ends nothing
     assert "mlflow cannot be imported (mlflow is not here)" in err

@@ -31,8 +31,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _say_packages() -> None:
     """Print which packages are installed, and of each that is missing what it switches off."""
-    missing = packages.missing()
-    for package in packages.PACKAGES:
+    # Who has no cluster misses nothing: `--launcher ray` says itself what it needs.
+    asked = [p for p in packages.PACKAGES if p.extra not in packages.PLACING]
+    asked += [p for p in packages.PACKAGES if p not in asked and packages.is_installed(p.module)]
+    missing = [package for package in asked if package in packages.missing()]
+    for package in asked:
         if package not in missing:
             found = packages.versions(package) or {package.name: "version unknown"}
             versions = " and ".join(f"{name} {version}" for name, version in found.items())
@@ -43,7 +46,7 @@ def _say_packages() -> None:
     if twice is not None:
         say(f"problem   {twice}")
     everything = "all are installed" if not missing else f"{len(missing)} missing"
-    say(f"packages  {everything}, of {len(packages.PACKAGES)}; see docs/install.md")
+    say(f"packages  {everything}, of {len(asked)}; see docs/install.md")
 
 
 def _say_data(args: argparse.Namespace) -> None:
