@@ -12,7 +12,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from typing import Any
 import pytest
 
 from tests import prepared
-from tests.cluster import slurm
+from tests.cluster import runs, slurm
 
 pytest.importorskip("submitit", reason="submitit is not installed: pip install submitit")
 WHY = slurm.missing()
@@ -98,20 +97,6 @@ def _queue() -> dict[str, str]:
     return found
 
 
-def _epochs(folder: Path) -> Counter[tuple[str, int]]:
-    """Count, in the logs of all jobs, how often each stage says that it has ended an epoch."""
-    said: Counter[tuple[str, int]] = Counter()
-    for log in (folder / "runs/jobs").glob("*_log.out"):
-        for line in log.read_text().splitlines():
-            if found := re.fullmatch(r"\[\d+/\d+\] (.+): epoch (\d+)/\d+, .*", line):
-                said[found[1], int(found[2])] += 1
-    return said
-
-
-def _claims(folder: Path) -> list[Path]:
-    return [p for p in (folder / "runs/claims").glob("*.progress") if not p.name.startswith(".")]
-
-
 def test_a_cancelled_job_and_a_drained_node_lose_nothing(cluster: None, tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "slurm"
     code, out, err = _run(one, *TABLE)
@@ -131,7 +116,7 @@ def test_a_cancelled_job_and_a_drained_node_lose_nothing(cluster: None, tmp_path
     slurm.ask("scontrol", "update", f"NodeName={node}", "State=DRAIN", "Reason=test")
     slurm.ask("scontrol", "requeue", jobs[1])
     slurm.until(lambda: _queue().get(jobs[1]) == "PENDING")
-    slurm.until(lambda: not _claims(two))  # what it trained is free
+    slurm.until(lambda: not runs.claims(two))  # what it trained is free
     assert re.search(rf"{jobs[1]} \(slurm\): PENDING", _harness_status(two))
     slurm.ask("scontrol", "update", f"NodeName={node}", "State=RESUME")
 
@@ -147,10 +132,10 @@ def test_a_cancelled_job_and_a_drained_node_lose_nothing(cluster: None, tmp_path
         assert "attempts" not in record["provenance"]
     assert f"{len(shared)} stages trained, 0 found done, 0 failed" in out
     # No epoch that a log names stands there twice, and every stage stands there.
-    said = _epochs(two)
+    said = runs.epochs(two)
     assert set(said.values()) == {1}
     assert len({stage for stage, _ in said}) == len(shared)
-    assert not _claims(two)
+    assert not runs.claims(two)
     assert _queue() == {}
     assert "slurm" not in _harness_status(two)
 
@@ -177,7 +162,7 @@ def test_a_signal_to_the_command_cancels_its_jobs(
     assert process.returncode == code, err
     assert err.splitlines()[-1].endswith("the same command continues from the last checkpoint.")
     assert _queue() == {}
-    assert not _claims(tmp_path)
+    assert not runs.claims(tmp_path)
     assert not list((tmp_path / "runs/jobs").glob("*.submitted.json"))
 
 
@@ -195,7 +180,7 @@ def test_sigterm_and_the_time_limit_queue_a_job_again(cluster: None, tmp_path: P
     for name in (first, second):
         log = (tmp_path / f"runs/jobs/{name}_0_log.out").read_text()
         assert log.count("Starting with JobEnvironment") == 2, log
-    said = _epochs(tmp_path)
+    said = runs.epochs(tmp_path)
     assert set(said.values()) == {1}
 
 
