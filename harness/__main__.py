@@ -12,6 +12,7 @@ if __name__ == "__main__" and not sys.flags.safe_path and sys.path:
     # `python -m` has put the current folder first; a random.py in it would replace Python's.
     del sys.path[0]
 
+import gc
 import os
 from typing import NoReturn
 
@@ -33,6 +34,9 @@ def main() -> int:
     sys.excepthook = console.show_uncaught
     try:
         code = run()
+        # Python looks through all objects for circles when it ends, which takes seconds where
+        # thousands of records were read; what is frozen is not looked through.
+        gc.freeze()
     except KeyboardInterrupt:  # a further signal, while the first was being handled
         code = 130
     except BaseException as error:

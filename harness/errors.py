@@ -75,9 +75,11 @@ def shown(text: object) -> str:
 
     An escape sequence in a file's name could otherwise change what the terminal shows.
     """
+    if (whole := str(text)).isprintable():  # none of these categories is printable
+        return whole
     return "".join(
         c.encode("unicode_escape").decode() if unicodedata.category(c) in UNSEEN else c
-        for c in str(text)
+        for c in whole
     )
 
 

@@ -73,9 +73,10 @@ def run_refusals(plan: Plan, records: Records, *, fresh: bool = False) -> list[s
     Finished stages need nothing. Where no package is missing, only what a user's methods say
     themselves is asked for.
     """
-    steps = [s for s in plan.stage_runs if fresh or records.finished(s.key) is None]
+    steps = list(plan.stage_runs)
     if not packages.rows_may_lack():
         steps = [s for s in steps if parts.is_own(s.stage) and isinstance(s.stage.method, Prepared)]
+    steps = [s for s in steps if fresh or records.finished(s.key) is None]
     if not steps:
         return [None] * len(plan.cell_runs)
     return _of_runs(plan, steps)

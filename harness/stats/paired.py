@@ -81,31 +81,52 @@ def sign_flip(
     return (reached + 1) / (rounds + 1)
 
 
-FEW = 8
-"""Most coins of one size of which ``_heads`` counts heads by itself."""
+INVERTED = 60
+"""Most coins whose heads numpy draws by inverting the distribution: those with a mean up to 30."""
+
+CELLS = 2**12
+"""Equal parts of 0..1; a uniform number tells its part exactly, since this is a power of two."""
+
+OPEN = 255
+"""Stands for a part of 0..1 in which the number of heads changes."""
 
 
 def _heads(numbers: np.ndarray, rounds: int, rng: np.random.Generator) -> np.ndarray:
     """Return how many of some numbers of coins show heads, (rounds, len(numbers)).
 
     They are the draws of ``rng.binomial(numbers, 0.5)``, and leave the generator where it does, in
-    a third of the time: that inverts the distribution from the start for each of them.
+    a fifth of the time: that inverts the distribution from the start for each of them.
     """
     shape = (rounds, len(numbers))
     most = int(numbers.max())
-    if most <= FEW:
+    if most <= INVERTED:
         before = rng.bit_generator.state
         uniform = rng.random(shape)
-        ends = np.full((most + 1, len(numbers)), 2.0)  # above every uniform number
-        for column, number in enumerate(numbers.tolist()):
-            ends[: number + 1, column] = _ends(number)
-        heads = np.zeros(shape, np.uint8)
-        for end in ends[:most]:
-            heads += uniform > end
-        if not (uniform > ends[numbers, np.arange(len(numbers))]).any():
+        cells = (uniform * CELLS).astype(np.intp)
+        cells += np.arange(len(numbers)) * CELLS
+        table = np.concatenate([_by_cell(number) for number in numbers.tolist()])
+        heads = np.take(table, cells)
+        # The few draws beside a step of their distribution are compared with all of its steps.
+        at, column = np.nonzero(heads == OPEN)
+        ends = np.full((len(numbers), most + 1), 2.0)  # above every uniform number
+        for row, number in zip(ends, numbers.tolist(), strict=True):
+            row[: number + 1] = _ends(number)
+        exact = (uniform[at, column, None] > ends[column]).sum(axis=1)
+        heads[at, column] = exact
+        if (exact <= numbers[column]).all():
             return heads
         rng.bit_generator.state = before  # one was beyond the last end, and is drawn anew
     return rng.binomial(numbers, 0.5, size=shape)
+
+
+@functools.cache
+def _by_cell(number: int) -> np.ndarray:
+    """Return the heads of so many coins by the cell of their uniform number, or ``OPEN``; uint8."""
+    ends = np.asarray(_ends(number))
+    heads = np.searchsorted(ends, np.arange(CELLS) / CELLS)  # how many ends lie below the cell
+    heads[(ends * CELLS).astype(np.intp)] = OPEN
+    heads[heads > number] = OPEN  # beyond the last end
+    return heads.astype(np.uint8)
 
 
 @functools.cache

@@ -28,6 +28,10 @@ class UnusableError(Exception):
     """Stored predictions are missing or are not those of the record; the message names the file."""
 
 
+class MissingError(UnusableError):
+    """There is no file of them."""
+
+
 def digest(arrays: Arrays) -> str:
     """Return the SHA-256 (hex) over names, types, shapes and contents of arrays."""
     total = hashlib.sha256()
@@ -93,7 +97,7 @@ def _read(path: Path) -> tuple[Arrays, unchanged.Signature | None]:
             with np.load(io.BytesIO(content)) as archive:
                 arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
-        raise UnusableError(f"the predictions {path} are missing") from error
+        raise MissingError(f"the predictions {path} are missing") from error
     except Damaged as error:
         raise UnusableError(f"the predictions {path} {error.what}") from error
     except UserError:

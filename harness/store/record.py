@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -124,6 +125,7 @@ class Records:
         form.check(folder)
         self.folder = folder
         self._place = os.path.join(folder, "records", "")  # noqa: PTH118 (asked for often)
+        self._kept = [os.fspath(folder / name) for name in ("weights", "predictions")]
 
     def path(self, key: str) -> Path:
         """Return the path of the record of ``key``."""
@@ -199,11 +201,13 @@ class Records:
         """
         from harness.store import predictions
 
-        path = self.predictions_path(record.key)
-        if record.result is None or record.result.predictions is None or not path.exists():
+        if record.result is None or record.result.predictions is None:
             return
+        path = self.predictions_path(record.key)
         try:
             predictions.read(path, record.result.predictions)
+        except predictions.MissingError:
+            return
         except predictions.UnusableError as error:
             raise Damaged(
                 f"The file {path} of predictions",
@@ -231,6 +235,9 @@ class Records:
         """Whether a damaged file of a stage was set aside and is not there again."""
         from harness.store import weights
 
+        with contextlib.suppress(OSError):  # whoever looks closer says what is wrong
+            if not any(map(unchanged.asides, self._kept)):
+                return False
         paths = (weights.find(self.folder, key), self.predictions_path(key))
         # A record that is younger than the damaged copy belongs to a file that was made anew.
         return any(

@@ -49,7 +49,7 @@ class Unchanged(Generic[T]):
         self._drop(name)
         return None
 
-    def put(self, path: Path, signature: Signature | None, value: T, size: int) -> None:
+    def put(self, path: Path | str, signature: Signature | None, value: T, size: int) -> None:
         """Keep a value of about ``size`` bytes; not of a file that has just been changed."""
         name = os.fspath(path)
         self._drop(name)
@@ -103,16 +103,29 @@ _ASIDE: Unchanged[tuple[str, ...]] = Unchanged(2**20)
 
 
 def has_aside(path: Path) -> bool:
-    """Whether a damaged file of this path was set aside; a folder is listed once for all files."""
-    names = _ASIDE.get(path.parent)
+    """Whether a damaged file of this path was set aside."""
+    try:
+        names = asides(path.parent)
+    except OSError:
+        return True  # whoever looks closer says what is wrong
+    return any(name.startswith(path.name + files.DAMAGED) for name in names)
+
+
+def asides(folder: Path | str) -> tuple[str, ...]:
+    """Return the names of the damaged files that were set aside in a folder; none without it.
+
+    The folder is listed once for all files.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
+    names = _ASIDE.get(folder)
     if names is None:
         try:
-            before = path.parent.stat()
-            names = tuple(p.name for p in path.parent.iterdir() if files.DAMAGED in p.name)
+            before = os.stat(folder)  # noqa: PTH116 (given as text where it is asked for often)
+            names = tuple(name for name in os.listdir(folder) if files.DAMAGED in name)  # noqa: PTH208
         except FileNotFoundError:
-            return False  # no folder, no file in it
-        except OSError:
-            return True  # whoever looks closer says what is wrong
+            return ()
         settled = max(before.st_mtime, before.st_ctime) + SETTLED < time.time()
-        _ASIDE.put(path.parent, _signature(before) if settled else None, names, 100 * len(names))
-    return any(name.startswith(path.name + files.DAMAGED) for name in names)
+        _ASIDE.put(folder, _signature(before) if settled else None, names, 100 * len(names))
+    return names
