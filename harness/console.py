@@ -10,9 +10,10 @@ from __future__ import annotations
 import functools
 import io
 import json
+import os
 import sys
 import traceback
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
 from harness.errors import COMMAND, shown
 
@@ -78,8 +79,23 @@ def take_any_text() -> None:
 
 def _write(stream: TextIO | None, lines: tuple[object, ...]) -> None:
     if stream is not None:  # a process may have been started without
-        stream.write("".join(f"{shown(line)}\n" for line in lines))
-        stream.flush()  # so that lines of both streams keep their order
+        try:
+            stream.write("".join(f"{shown(line)}\n" for line in lines))
+            stream.flush()  # so that lines of both streams keep their order
+        except BrokenPipeError:
+            _abandon(stream)
+
+
+def _abandon(stream: IO[str]) -> None:
+    """Write to nowhere from now on what goes to a stream whose reader (head, less) has gone.
+
+    A training does not depend on whether somebody reads its progress.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, stream.fileno())
+    finally:
+        os.close(nowhere)
 
 
 def text(words: object, style: str = "") -> Text:
@@ -91,14 +107,26 @@ def text(words: object, style: str = "") -> Text:
 
 def wide_console(*, stderr: bool = False) -> Console:
     """Return a console as wide as the terminal, else ``UNLIMITED``; it takes texts literally."""
-    from rich.console import Console
-
+    kind = _console_kind()
     settings: dict[str, Any] = {"stderr": stderr, "markup": False, "highlight": False}
-    console = Console(**settings, emoji=False)
+    console = kind(**settings, emoji=False)
     if not console.is_terminal:
-        console = Console(**settings, emoji=False, width=UNLIMITED)
+        console = kind(**settings, emoji=False, width=UNLIMITED)
     console.push_render_hook(_hook())
     return console
+
+
+@functools.cache
+def _console_kind() -> type[Console]:
+    """Return rich's console, but for one thing: it does not exit where a reader has gone."""
+    from rich.console import Console
+
+    class Lasting(Console):
+        def on_broken_pipe(self) -> None:
+            """Write to nowhere from now on."""
+            _abandon(self.file)
+
+    return Lasting
 
 
 def bars(*columns: ProgressColumn) -> Progress:

@@ -87,16 +87,12 @@ def is_stale(cell_run: CellRun, records: Records) -> bool:
 
 
 def _is_stale(cell_run: CellRun, key: str, records: Records, digests: Digests) -> bool:
-    """Whether a finished run, with its key, was made by other sources than the present ones.
-
-    A stage that was interrupted may have been begun by others than those that its record names.
-    """
+    """Whether other sources than the present ones made a stage of a finished run with its key."""
     run = cell_run.run
     for count in range(1, len(run.stages) + 1):
         record = records.read(key if count == len(run.stages) else run.key(count))
-        if record is None or (count < len(run.stages) and record.provenance.attempts is None):
-            continue  # the digest of the last stage is of the sources of the whole chain
-        if not record.provenance.made_by(digests.of(run, count)):
+        # An earlier stage may be of older sources although the last one is of the present ones.
+        if record is not None and not record.provenance.made_by(digests.of(run, count)):
             return True
     return False
 

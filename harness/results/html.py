@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.errors import shown
-from harness.report.numbers import fixed
+from harness.report.frame import unit_of
+from harness.report.numbers import bracket, fixed
 from harness.report.values import HEADINGS, NOTHING
+from harness.stats.intervals import Interval
 
 Cell = str
 """Text of a cell."""
@@ -50,11 +52,18 @@ def of_table(values: Mapping[str, Any], verdicts: Mapping[tuple[str, str], str])
     """
     heads = ["Method"]
     for column in values["columns"]:
-        title = f"{column['title']}, {column['metric']}"
-        heads += [f"{title}, {HEADINGS[part]}" for part in _parts(values, column)]
+        parts = _parts(values, column)
+        unit = unit_of(column["metric"])
+        title = f"{column['title']}, {column['metric']}" + (f" ({unit})" if unit else "")
+        heads += [f"{title}, {HEADINGS[p]}" if "paper" in parts else title for p in parts]
         heads += [f"{title}, verdict"] if _is_judged(column, verdicts) else []
     rows = [[row["label"], *_cells(values, row, verdicts)] for row in values["rows"]]
-    return table(heads, rows, caption=values["caption"])
+    notes = lines(f"{note['label']}: {note['text']}" for note in values["notes"])
+    return (
+        table(heads, rows, caption=values["caption"])
+        + lines(f"{note['label']} {note['text']}" for note in values["footnotes"])
+        + (f"<details><summary>Notes</summary>{notes}</details>" if notes else "")
+    )
 
 
 def _parts(values: Mapping[str, Any], column: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -81,13 +90,20 @@ def _cells(
 
 
 def number_of(cell: Mapping[str, Any], column: Mapping[str, Any]) -> str:
-    """Return what a cell shows of our runs: mean, standard deviation, remarks; or its state."""
+    """Return what a cell shows of our runs, with its remarks and marks; or its state.
+
+    A number has its standard deviation and 95 % interval over seeds.
+    """
     number = _number(cell["value"], column)
     remarks = ", ".join(cell["remarks"])
+    marks = " ".join(cell["marks"])
     if not number:
-        return remarks or str(cell["state"])
+        return f"{remarks or cell['state']} {marks}".rstrip()
     if cell["sd"] is not None:
         number += f" ± {_number(cell['sd'], column)}"
+    if cell["interval"] is not None:
+        number += f" {bracket(Interval(*cell['interval']), column['digits'])}"
+    number += f" {marks}" if marks else ""
     return f"{number} ({remarks})" if remarks else number
 
 

@@ -14,6 +14,7 @@ from harness.execute.executor import pending
 from harness.plan import needed, summary
 from harness.plan.needed import Named
 from harness.plan.plan import Plan
+from harness.report import collect
 from harness.spec.run import sources
 from harness.store import weights
 from harness.store.checkpoint import Checkpoints
@@ -53,6 +54,7 @@ def _statuses(plan: Plan, store: Records) -> list[str]:
 def test_all_is_done_while_all_is_sound() -> None:
     plan, store = _finished()
     assert _statuses(plan, store) == ["done", "done"]
+    assert [collect.is_stale(run, store) for run in plan.cell_runs] == [False]
 
 
 @pytest.mark.parametrize(
@@ -73,6 +75,8 @@ def test_what_other_sources_made_is_stale_and_not_missing(
     assert facts["images_times_epochs_missing"] == 0
     count = statuses.count("stale")
     assert f"{2 - count} done, {count} stale, 0 missing" in summary.lines(facts)[-1]
+    # A table marks every number of such a chain, whichever of its stages is old.
+    assert [collect.is_stale(run, store) for run in plan.cell_runs] == [True]
 
 
 def test_damaged_predictions_are_not_done() -> None:
