@@ -9,9 +9,9 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ def kept() -> Iterator[None]:
     directory, Python's path, warnings, numpy's handling of errors, and handlers of signals.
     """
     with warnings.catch_warnings(), np.errstate(), contextlib.ExitStack() as stack:
-        stack.callback(_put_back, [(read, read(), write) for read, write in STATES])
+        stack.callback(_put_back, [(state, state.read()) for state in STATES])
         if threading.current_thread() is threading.main_thread():
             handlers = {number: signal.getsignal(number) for number in HANDLED}
             stack.callback(_put_handlers_back, handlers)
@@ -41,10 +41,32 @@ def kept() -> Iterator[None]:
         yield
 
 
-def _put_back(states: list[tuple[Callable[[], Any], Any, Callable[[Any], object]]]) -> None:
-    for read, before, write in states:
-        if read() is not before and read() != before:
-            write(before)
+def _put_back(states: Sequence[tuple[State, Any]]) -> list[str]:
+    """Put states back to what they were, and return the names of those that were others."""
+    changed = []
+    for state, before in states:
+        if (now := state.read()) is not before and now != before:
+            changed.append(state.name)
+            state.write(before)
+    return changed
+
+
+@contextlib.contextmanager
+def same_numbers() -> Iterator[list[str]]:
+    """Put back after the block what it has set of the states on which numbers depend.
+
+    The working directory is put back, too. The list that is yielded has, after the block, the
+    names of what was changed.
+    """
+    before, folder = [(state, state.read()) for state in COMPUTING], _folder()
+    changed: list[str] = []
+    try:
+        yield changed
+    finally:
+        changed += _put_back(before)
+        if folder is not None and _folder() != folder:
+            changed.append("the working directory")
+            os.chdir(folder)
 
 
 def _put_handlers_back(handlers: dict[int, Any]) -> None:
@@ -144,23 +166,93 @@ def _set_collecting(on: Any) -> None:
     (gc.enable if on else gc.disable)()
 
 
-STATES: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
-    (torch.get_default_dtype, torch.set_default_dtype),
-    (_device, torch.set_default_device),
-    (torch.is_grad_enabled, torch._C._set_grad_enabled),
-    (_deterministic, _set_deterministic),
-    (_anomalies, lambda state: torch.set_anomaly_enabled(*state)),
-    (_cudnn, _set_cudnn),
-    (_mkldnn, _set_mkldnn),
-    (_autocast, _set_autocast),
-    (lambda: list(sys.path), _set_path),
-    (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
-    (torch.get_num_threads, torch.set_num_threads),
-    (sys.getrecursionlimit, sys.setrecursionlimit),
-    (gc.isenabled, _set_collecting),
-    (
+def _precision() -> str:
+    """Return the precision of products; "mixed" where it was set by library."""
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:  # torch does not answer then, but it takes another one
+        return "mixed"
+
+
+def _set_precision(state: Any) -> None:
+    if state != "mixed":
+        torch.set_float32_matmul_precision(state)
+
+
+def _convolutions() -> tuple[Any, ...]:
+    """Return the precision of convolutions, by library."""
+    return tuple(getattr(place, "fp32_precision", None) for place in _of_convolutions())
+
+
+def _set_convolutions(state: tuple[Any, ...]) -> None:
+    for place, value in zip(_of_convolutions(), state, strict=True):
+        if value is not None and place.fp32_precision != value:
+            place.fp32_precision = value
+
+
+def _of_convolutions() -> tuple[Any, ...]:
+    flags: Any = torch.backends
+    return tuple(getattr(library, "conv", None) for library in (flags.mkldnn, flags.cudnn))
+
+
+ATTENTION = ("flash", "mem_efficient", "math", "cudnn")
+"""Ways in which torch computes attention, also on the CPU."""
+
+
+def _attention() -> tuple[bool, ...]:
+    cuda: Any = torch.backends.cuda
+    return tuple(getattr(cuda, f"{way}_sdp_enabled")() for way in ATTENTION)
+
+
+def _set_attention(state: tuple[bool, ...]) -> None:
+    cuda: Any = torch.backends.cuda
+    for way, on in zip(ATTENTION, state, strict=True):
+        getattr(cuda, f"enable_{way}_sdp")(on)
+
+
+class State(NamedTuple):
+    """A state of the process.
+
+    Attributes:
+        name: in words.
+        read: returns it.
+        write: sets it.
+    """
+
+    name: str
+    read: Callable[[], Any]
+    write: Callable[[Any], object]
+
+
+COMPUTING: tuple[State, ...] = (
+    State("torch's default dtype", torch.get_default_dtype, torch.set_default_dtype),
+    State("torch's default device", _device, torch.set_default_device),
+    State("torch's grad mode", torch.is_grad_enabled, torch._C._set_grad_enabled),
+    State("torch's determinism", _deterministic, _set_deterministic),
+    State(
+        "torch's search for anomalies",
+        _anomalies,
+        lambda state: torch.set_anomaly_enabled(*state),
+    ),
+    State("torch.backends.cudnn", _cudnn, _set_cudnn),
+    State("torch.backends.mkldnn", _mkldnn, _set_mkldnn),
+    State("torch's autocast", _autocast, _set_autocast),
+    State("torch's precision of products", _precision, _set_precision),
+    State("torch's precision of convolutions", _convolutions, _set_convolutions),
+    State("torch's ways to compute attention", _attention, _set_attention),
+    State("torch's number of threads", torch.get_num_threads, torch.set_num_threads),
+)
+"""States on which numbers depend."""
+
+STATES: tuple[State, ...] = (
+    *COMPUTING,
+    State("Python's path", lambda: list(sys.path), _set_path),
+    State("the depth of recursion", sys.getrecursionlimit, sys.setrecursionlimit),
+    State("Python's collection of garbage", gc.isenabled, _set_collecting),
+    State(
+        "the standard streams",
         lambda: (sys.stdin, sys.stdout, sys.stderr, sys.excepthook, sys.displayhook),
         _set_streams,
     ),
 )
-"""How each state is read and written."""
+"""All states that are put back after a stage."""

@@ -17,7 +17,7 @@ from harness.sources import leaving
 
 
 def _state() -> list[object]:
-    states = [read() for read, _ in surroundings.STATES]
+    states = [state.read() for state in surroundings.STATES]
     return [*states, np.geterr(), list(warnings.filters), Path.cwd(), *_handlers()]
 
 
@@ -36,6 +36,8 @@ def _change_all() -> None:
     torch.autocast("cpu", torch.bfloat16).__enter__()
     sys.path.clear()
     torch.set_float32_matmul_precision("medium")
+    torch.backends.mkldnn.conv.fp32_precision = "bf16"
+    torch.backends.cuda.enable_flash_sdp(False)
     torch.set_num_threads(torch.get_num_threads() + 1)
     sys.setrecursionlimit(sys.getrecursionlimit() + 1)
     surroundings._set_collecting(False)
@@ -70,3 +72,10 @@ def test_a_user_s_code_cannot_end_this_process(tmp_path: Path) -> None:
     with leaving.refused(), pytest.raises(leaving.ProcessEndError, match="ended with code 7"):
         names["end"]()  # type: ignore[operator]
     assert os._exit is before
+
+
+def test_precisions_that_torch_calls_mixed_are_put_back() -> None:
+    before = torch.get_float32_matmul_precision()
+    with surroundings.kept():
+        torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+    assert torch.get_float32_matmul_precision() == before

@@ -14,9 +14,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.canonical import types_of
-from harness.errors import listed
-from harness.execute.launch import HERE, LOCAL, LaunchOptions, Part
+from harness.canonical import digest, types_of
+from harness.errors import UserError, listed, text_of
+from harness.execute.failure import DeviceLostError
+from harness.execute.launch import HERE, LOCAL, LOST, LaunchOptions, Part, WorkerEnd
 from harness.execute.stage import Trainer
 from harness.interrupt import EndsStage
 from harness.plan.plan import Plan, StageRun
@@ -94,11 +95,17 @@ class Rounds:
         self._seen = now
         return same and (not further or self._count > self.MOST)
 
-    def at(self, plan: Plan, left: Sequence[StageRun], pid: int | None) -> StageRun:
-        """Return the stage at which a worker has ended, by its claim, else the first one left.
+    def goes_on(self, end: WorkerEnd, left: Sequence[StageRun]) -> bool:
+        """Whether another worker may do better than one that has ended, or shows its stage's fault.
+
+        One that has told an error before it began a stage would tell it again.
+        """
+        return end.code not in (2, LOST) or self.held(left, end.pid) is not None
+
+    def held(self, left: Sequence[StageRun], pid: int | None) -> StageRun | None:
+        """Return the stage that a worker had claimed when it ended; None for none.
 
         Args:
-            plan: of the stages.
             left: the stages that are neither trained nor have failed.
             pid: process id of the worker; None if unknown.
         """
@@ -106,26 +113,62 @@ class Rounds:
             holder = holder_of(self._runs, step.key)
             if holder is not None and not holder.lives and holder.owner.pid == pid:
                 return step
+        return None
+
+    def at(self, plan: Plan, left: Sequence[StageRun], pid: int | None) -> StageRun:
+        """Return the stage at which a worker has ended: see ``held``, else the first one left."""
         order = [column.used.name for column in plan.columns]
-        return min(left, key=lambda step: order.index(step.run.dataset))
+        return self.held(left, pid) or min(left, key=lambda step: order.index(step.run.dataset))
 
 
 class LeftBehindError(EndsStage):
     """A stage is trained, and its code has left in the process what would reach the next one."""
 
 
+class OtherCodeError(EndsStage):
+    """The next stage is of another row than those that were trained in this process."""
+
+
+class BrokenProcessError(EndsStage):
+    """A stage of a user's code has ended with an error that was no error of the stage.
+
+    The process, or what the code has done to it, may be the reason: another one has to show it.
+    """
+
+
 class _LookingTrainer(Trainer):
-    """A trainer that ends its process after a stage that has left something behind in it."""
+    """A trainer of one row with a user's code; it ends its process before a stage of another one.
+
+    Most of what a method leaves behind cannot be found, so that two rows share no process. It ends,
+    too, after a stage that has left something that is found, for the row's own further stages.
+    """
+
+    _chain: tuple[str, ...] = ()
 
     def train(self, step: StageRun, progress: Progress, claim: Claim | None = None) -> Record:
         """Train a stage; see ``Trainer.train``.
 
         Raises:
             LeftBehindError: the record is written, and no other stage is to be trained here.
+            OtherCodeError: nothing is done, since another row was trained here.
+            BrokenProcessError: there is no record.
         """
-        before = Traces.now()
-        record = super().train(step, progress, claim)
-        if found := before.left(Traces.now()):
+        stages = step.run.stages[: step.num_stages]
+        chain = tuple(digest([stage.method, stage.recipe]) for stage in stages)
+        both = min(len(chain), len(self._chain))
+        if chain[:both] != self._chain[:both]:
+            raise OtherCodeError(step.title)
+        self._chain = max(chain, self._chain, key=len)
+        try:
+            before = Traces.now()
+            record = super().train(step, progress, claim)
+            found = before.left(Traces.now())
+        except (EndsStage, DeviceLostError):
+            raise
+        except Exception as error:
+            kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+            raise BrokenProcessError(f"{step.title}: {kind}{text_of(error)}") from error
+        if found:
             raise LeftBehindError(f"{step.title}: {listed(found[:3])}")
         return record
 

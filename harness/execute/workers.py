@@ -38,8 +38,14 @@ from harness.progress import Progress
 from harness.store.record import Record, Records
 from harness.wording import counted
 
-TOLD = (2, LOST)
-"""Exit codes of workers after which no other one is started: they have said what stops them all."""
+MOST = 10
+"""Processes that a failed GPU may end one after the other before a stage more is trained."""
+
+NOTHING_FOUND = (
+    "its process did not find it: the file gives other settings there",
+    "it was changed, or it gives others each time that it is loaded",
+)
+"""What is said of a stage that a worker has left out, see ``Crashes.failed``."""
 
 
 def train_plan(
@@ -142,7 +148,7 @@ def _train_part(part: _Part, options: LaunchOptions) -> list[WorkerEnd]:
         calls=Calls(
             need=lambda: memory.estimate(part.plan, part.steps, part.device, micro_batch),
             here=lambda: end_of(part.executor.execute(part.plan, Progress(), part.name)),
-            wanted=lambda: bool(part.left()),
+            left=lambda: len(part.left()),
             ended=crashes.ended,
             crashes=lambda: crashes.written,
         ),
@@ -162,11 +168,13 @@ def _train_own(part: _Part, options: LaunchOptions) -> list[WorkerEnd]:
     while left := part.left():
         last = _train_part(replace(part, steps=left), options)
         ends += last
-        if options.name == launch.HERE or all(end.code in TOLD for end in last):
+        if options.name == launch.HERE or not any(rounds.goes_on(end, left) for end in last):
             break
         if (now := part.left()) and options.jobs == 1 and rounds.stuck(now):
             crashes = Crashes(now, part.plan.options, part.device)
-            if not crashes.write(rounds.at(part.plan, now, last[-1].pid), last[-1].code):
+            at, code = rounds.at(part.plan, now, last[-1].pid), last[-1].code
+            written = crashes.write(at, code) if code else crashes.failed(at, *NOTHING_FOUND)
+            if not written:
                 break
         options = replace(options, jobs=1)
     return ends
@@ -193,14 +201,14 @@ class Calls:
     Attributes:
         need: estimates the memory of one worker; called if several share this machine.
         here: runs the work in this process.
-        wanted: whether work is left, after a worker has ended without finishing it.
+        left: counts the stages that are left.
         ended: see ``Work``.
         crashes: number of stages that were written down as having ended their process.
     """
 
     need: Callable[[], MemoryEstimate]
     here: Callable[[], WorkerEnd]
-    wanted: Callable[[], bool]
+    left: Callable[[], int]
     ended: Callable[[WorkerEnd], None] = lambda end: None
     crashes: Callable[[], int] = lambda: 0
 
@@ -245,7 +253,7 @@ def run_workers(
     )
     if launcher.shares_machine and count > 1:
         memory.check_placed(count, calls.need(), device, work.devices)
-    known = 0
+    known, rounds, left = 0, 0, calls.left()
     placed = _placed(work, launcher.run_workers(work))
     while True:
         crashed, known = calls.crashes() > known, calls.crashes()
@@ -254,7 +262,12 @@ def run_workers(
             for end, own in placed
             if end.code in (LOST, RENEW) or (crashed and is_crash(end.code))
         ]
-        if not gone or not calls.wanted():
+        before, left = left, calls.left()
+        rounds = rounds + 1 if left == before else 0
+        # Without a stage more, a further process would end in the same way; a GPU may fail again
+        # before the end of a stage that goes on from its state.
+        only_gpus = all(end.code == LOST for end, _ in gone)
+        if not gone or not left or rounds > (MOST if only_gpus else 0):
             return [end for end, _ in placed]
         if any(end.code == LOST for end, _ in gone):
             console.warn(
@@ -301,6 +314,11 @@ def work_on_plan(plan: Plan, device: torch.device, execution: ExecutionOptions) 
     except parts.LeftBehindError as left:
         console.note(f"{left}; a new process goes on")
         return RENEW
+    except parts.OtherCodeError:
+        return RENEW
+    except parts.BrokenProcessError as broken:
+        console.warn(broken)
+        return 1
     except Stopped as stopped:
         return stopped.code
     return end_of(outcome).code

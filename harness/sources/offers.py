@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from harness.console import warn_once
 from harness.errors import UserError, text_of, unknown
-from harness.sources import leaving, plugins, user_files
+from harness.sources import leaving, loading, plugins, user_files
 
 Kind = Literal["table", "sweep", "method", "dataset", "metric", "profile", "launcher"]
 
@@ -66,7 +66,8 @@ class Offer:
                 if self.path is not None:
                     return user_files.load(self.path)
                 assert self.entry is not None
-                return plugins.load(self.entry)
+                with loading.guarded(self.origin):
+                    return plugins.load(self.entry)
         except UserError:
             raise
         except Exception as error:  # whatever a stranger's file raises

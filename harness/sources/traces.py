@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -88,10 +89,12 @@ def _owners() -> Iterator[tuple[str, Any]]:
         yield f"torch.{kind.__qualname__}", kind
     house = [name for name in list(sys.modules) if name.partition(".")[0] in HOUSE]
     for name in ("torch.optim", "torch.nn", *house):
-        module = sys.modules[name]
+        found: object = sys.modules.get(name)
+        if not isinstance(found, ModuleType):
+            continue  # a user's code has taken it out
         if name in house:
-            yield name, module
-        for inner, kind in list(vars(module).items()):
+            yield name, found
+        for inner, kind in list(vars(found).items()):
             if inspect.isclass(kind) and (name not in house or kind.__module__ == name):
                 yield f"{name}.{inner}", kind
 

@@ -147,7 +147,7 @@ def search(designs: Sequence[Design], request: SweepRequest) -> int:
             calls=Calls(
                 need=lambda: _largest(designs, device, request.micro_batch),
                 here=lambda: _search_all(studies, request, stop, plain=False),
-                wanted=lambda: any(study.wants(wanted) for study in studies),
+                left=lambda: sum(study.left(wanted) for study in studies),
             ),
         )
         if any(end.died for end in ends):

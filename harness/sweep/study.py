@@ -275,8 +275,12 @@ class Study:
 
     def wants(self, target: int) -> bool:
         """Whether fewer trials are finished than are wanted."""
+        return self.left(target) > 0
+
+    def left(self, target: int) -> int:
+        """Return how many trials fewer are finished than are wanted."""
         ended = self._in_state("complete", "pruned")
-        return len(ended) + len(self._failed()) < target
+        return max(0, target - len(ended) - len(self._failed()))
 
     def _failed(self) -> list[StoredTrial]:
         return [trial for trial in self._in_state("fail") if trial.number not in self.lost]

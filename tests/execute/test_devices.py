@@ -226,7 +226,7 @@ def test_a_replaced_worker_keeps_its_device(
         config=WorkerConfig(threads=1),
         device=torch.device("cpu"),
         store=tmp_path,
-        calls=Calls(need=lambda: need, here=lambda: WorkerEnd(code=0), wanted=lambda: True),
+        calls=Calls(need=lambda: need, here=lambda: WorkerEnd(code=0), left=lambda: 3),
     )
     assert losing.seen == [["5", "6", "7", "5"], ["6", "5"], ["6"]]
     assert sorted(end.code for end in ends) == [0, 0, 0, 0, 1, 1, 1]
