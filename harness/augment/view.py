@@ -7,7 +7,6 @@ batched matrix products per channel. The same boxes cut attention maps and masks
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -34,9 +33,6 @@ pixels in 0..1 without either."""
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 """ImageNet's mean and standard deviation of red, green and blue in 0..1."""
-
-ATTEMPTS = 10
-"""Attempts to draw a random crop before a central one is taken, as in torchvision."""
 
 CropArea = Annotated[float, Meta(gt=0, le=1)]
 """Area of a crop as a share of the image's."""
@@ -130,73 +126,6 @@ def draw(settings: Augmentation, count: int, size: int, generator: torch.Generat
         if settings.erasing
         else None,
     )
-
-
-def random_boxes(sizes: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:
-    """Draw one crop per image from the distribution of torchvision's RandomResizedCrop.
-
-    Args:
-        sizes: (B, 2) original height and width in pixels, on the CPU.
-        settings: ranges of area and aspect ratio.
-        generator: on the CPU.
-
-    Returns:
-        (B, 4) float64 on the CPU: top, left, height, width as fractions of the image.
-    """
-    height, width = (sizes[:, i : i + 1].double() for i in (0, 1))
-    draw = torch.rand(len(sizes), ATTEMPTS, 4, dtype=torch.float64, generator=generator)
-    h, w = crop_shapes(height, width, settings, draw)
-    top, left = (draw[..., 2] * (height - h + 1)).floor(), (draw[..., 3] * (width - w + 1)).floor()
-    return first_fit(height, width, torch.stack([top, left, h, w], -1), settings)
-
-
-def crop_shapes(
-    height: Tensor, width: Tensor, settings: Augmentation, draw: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Turn uniform draws into heights and widths of crops, each (B, attempts) in whole pixels.
-
-    Args:
-        height: (B, 1) of the originals.
-        width: (B, 1), likewise.
-        settings: ranges of area and aspect ratio.
-        draw: (B, attempts, 2 or more) in 0..1; the first two of the last dimension are used.
-    """
-    low, high = settings.scale
-    area = height * width * (low + (high - low) * draw[..., 0])
-    # w / h = aspect and w h = area, so h = sqrt(area / aspect) and w = sqrt(area * aspect).
-    log_low, log_high = (math.log(r) for r in settings.ratio)
-    aspect = torch.exp(log_low + (log_high - log_low) * draw[..., 1])
-    return torch.sqrt(area / aspect).round(), torch.sqrt(area * aspect).round()
-
-
-def first_fit(height: Tensor, width: Tensor, candidates: Tensor, settings: Augmentation) -> Tensor:
-    """Return each image's first candidate crop that fits, or the central one, as fractions (B, 4).
-
-    Args:
-        height: (B, 1) of the originals.
-        width: (B, 1), likewise.
-        candidates: (B, attempts, 4) top, left, height, width in pixels.
-        settings: limits of the central crop's aspect ratio.
-    """
-    h, w = candidates[..., 2], candidates[..., 3]
-    fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
-    # argmax over 0 and 1 returns the first attempt that fits.
-    boxes = candidates[torch.arange(len(candidates)), fits.int().argmax(1)]
-    central = _central(height[:, 0], width[:, 0], settings.ratio)
-    boxes = torch.where(fits.any(1, keepdim=True), boxes, central)
-    return boxes / torch.cat([height, width, height, width], 1)
-
-
-def _central(height: Tensor, width: Tensor, ratio: tuple[float, float]) -> Tensor:
-    """Return the largest central crops within the aspect limits, (B, 4) in pixels.
-
-    As torchvision's fall-back; height and width are (B,).
-    """
-    aspect = (width / height).clamp(*ratio)
-    # Of an image one pixel wide or high, the aspect limits could leave nothing.
-    w = torch.minimum(width, (height * aspect).round().clamp(min=1))
-    h = torch.minimum(height, (width / aspect).round().clamp(min=1))
-    return torch.stack([((height - h) / 2).floor(), ((width - w) / 2).floor(), h, w], 1)
 
 
 def cut(
