@@ -20,7 +20,15 @@ from harness.augment.colour import Colour
 from harness.augment.constants import false, per_device, vector, whole_boxes
 from harness.augment.erasing import Erasing
 from harness.augment.randaugment import RandAugment
-from harness.augment.resample import Interpolation, Taps, cut_by, products, resample_weights, taps
+from harness.augment.resample import (
+    Interpolation,
+    Taps,
+    cut_by,
+    parts,
+    products,
+    resample_weights,
+    taps,
+)
 from harness.ranges import AspectRatio, Share
 
 Evaluation = Literal["stretch", "stretch-opencv", "centre-crop"]
@@ -201,16 +209,25 @@ def within(boxes: Tensor, filled: Tensor | None) -> Tensor:
     return boxes if filled is None else boxes * torch.cat([filled, filled], 1)
 
 
-def normalise(images: Tensor, image_range: ImageRange = "normalised") -> Tensor:
-    """Bring images (B, C, H, W) in 0..255, C = 1 or 3, to a model's range; always 3 channels."""
-    # Into a new tensor whose values lie in order: crops are views of another order.
-    ordered = torch.empty(images.shape, dtype=images.dtype, device=images.device)
+def normalise(
+    images: Tensor, image_range: ImageRange = "normalised", *, out: Tensor | None = None
+) -> Tensor:
+    """Bring images (B, C, H, W) in 0..255, C = 1 or 3, to a model's range; always 3 channels.
+
+    The result is written to ``out``, (B, 3, H, W), where that is given.
+    """
+    grey = images.shape[1] == 1
+    # Into a tensor whose values lie in order: crops are views of another order.
+    if grey or out is None:
+        ordered = torch.empty(images.shape, dtype=images.dtype, device=images.device)
+    else:
+        ordered = out
     images = torch.clamp(images, 0, 255, out=ordered)
     if image_range == "unit":
-        return (images / 255).expand(-1, 3, -1, -1)
+        return torch.div(images.expand(-1, 3, -1, -1), 255, out=out)
     mean, std = mean_and_std(255, device=images.device).unbind()
     # A greyscale image becomes three channels here.
-    centred = images.sub_(mean) if images.shape[1] == 3 else images - mean
+    centred = torch.sub(images, mean, out=out) if grey else images.sub_(mean)
     return centred.div_(std)
 
 
@@ -231,6 +248,32 @@ def view(
 ) -> Tensor:
     """Produce one augmented view, normalised: ``augment``, then ``finish``."""
     return finish(augment(images, boxes, flips, size, settings, drawn), drawn)
+
+
+def only_cropped(drawn: Drawn) -> bool:
+    """Whether nothing but crops and flips is drawn for a view."""
+    others = (drawn.turns, drawn.colour, drawn.operations, drawn.erasing)
+    return all(other is None for other in others)
+
+
+def crops(images: Tensor, rows: Tensor | None, made: Taps, image_range: ImageRange) -> Tensor:
+    """Crop and normalise images on the CPU, a few at a time from the array to the result.
+
+    Args:
+        images: (N, C, S, S) uint8.
+        rows: (B,) which of them; None for all.
+        made: from ``axes``.
+        image_range: range of the result.
+
+    Returns:
+        (B, 3, size, size) float32, what ``augment`` and ``finish`` give where nothing but crops
+        and flips is drawn.
+    """
+    count, size = len(images if rows is None else rows), made.first.shape[-1]
+    done = torch.empty(count, 3, size, size)
+    for some, few in parts(images, made, rows):
+        normalise(few, image_range, out=done[some])
+    return done
 
 
 def augment(

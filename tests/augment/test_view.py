@@ -115,6 +115,24 @@ def test_evaluation_transform_stretches_and_normalises() -> None:
         torch.testing.assert_close(found[:, channel], torch.full((2, 4, 4), (1 - mean) / std))
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("image_range", ["normalised", "unit"])
+def test_crops_at_once_are_those_of_augment_and_finish(
+    channels: int, image_range: view.ImageRange
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    shape = (40, channels, 64, 64)
+    held = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    rows = torch.randperm(40, generator=generator)[:33]  # more than are cut at once
+    boxes = random_boxes(torch.full((33, 2), 64), Augmentation(), generator).float()
+    flips = torch.rand(33, generator=generator) < 0.5
+    cut = view.augment(held[rows], boxes, flips, 32, Augmentation())
+    expected = view.finish(cut, image_range=image_range)
+    taps = view.axes(boxes, flips, (64, 32), "bicubic", confine=True)
+    assert torch.equal(view.crops(held, rows, taps, image_range), expected)
+    assert torch.equal(view.crops(held[rows], None, taps, image_range), expected)
+
+
 def test_what_is_off_draws_nothing_and_changes_nothing() -> None:
     """Streams, and so the numbers, of all that exists do not depend on what others can do."""
     generator = torch.Generator().manual_seed(0)
