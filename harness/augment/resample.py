@@ -109,9 +109,13 @@ def taps(
     else:
         allowed = (pixel > first) & (pixel < last)
     # To multiply by bytes takes less time than by bools.
-    weight = weight.mul_(allowed.view(torch.uint8)).movedim(0, -1).contiguous()
+    weight = weight.mul_(allowed.view(torch.uint8))
     # Weights cut at a border are normalised again; taps outside have weight 0.
-    return Taps(first_pixel.long(), weight.div_(weight.sum(-1, keepdim=True)))
+    total = weight.movedim(0, -1).contiguous().sum(-1)
+    # The kernel reaches one pixel less than the taps: either the first or the last weight is 0.
+    late = weight[0] == 0
+    weight = torch.where(late, weight[1:], weight[:-1]).div_(total)
+    return Taps(first_pixel.add_(late).long(), weight.movedim(0, -1))
 
 
 def dense(made: Taps, source: int) -> Tensor:
