@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness.augment import view
+from harness.augment import random_crop
 from harness.augment.view import Augmentation
 
 
@@ -60,19 +60,21 @@ def boxed_crops(
         (B, 4) float64 top, left, height, width as fractions; an image into which none of the
         drawn crops fits gets a central crop, whatever its box (released code).
     """
-    height, width = (sizes[:, i : i + 1].double() for i in (0, 1))
-    shape = (len(sizes), view.ATTEMPTS, 4)
+    height, width = random_crop.extents(sizes)
+    shape = (len(sizes), random_crop.ATTEMPTS, 4)
     # Per image and attempt: area, aspect ratio, vertical and horizontal position.
     uniform = torch.rand(shape, dtype=torch.float64, generator=generator)
-    h, w = view.crop_shapes(height, width, settings, uniform)
-    share = beta_quantile(uniform[..., 2:], alpha)
-    region = regions.double()
+    h, w = random_crop.crop_shapes(height, width, settings, uniform)
+    share = beta_quantile(uniform[..., 2:], alpha).numpy()
+    region = regions.double().numpy()
     top = _centred(height, h, region[:, 0:1], region[:, 2:3], share[..., 0])
     left = _centred(width, w, region[:, 1:2], region[:, 3:4], share[..., 1])
-    return view.first_fit(height, width, torch.stack([top, left, h, w], -1), settings)
+    return random_crop.first_fit(height, width, (top, left, h, w), settings)
 
 
-def _centred(whole: Tensor, part: Tensor, low: Tensor, high: Tensor, share: Tensor) -> Tensor:
+def _centred(
+    whole: np.ndarray, part: np.ndarray, low: np.ndarray, high: np.ndarray, share: np.ndarray
+) -> np.ndarray:
     """Return the first pixel of crops whose centres lie between two positions on one axis.
 
     Args:
@@ -83,10 +85,11 @@ def _centred(whole: Tensor, part: Tensor, low: Tensor, high: Tensor, share: Tens
         share: (B, attempts) position between the bounds, in 0..1.
     """
     # A crop that would leave the image is moved back to its border.
-    limit, half = (whole - part).clamp(min=0), torch.div(part, 2, rounding_mode="floor")
-    first = torch.minimum(((whole * low).floor() - half).clamp(min=0), limit)
-    last = torch.minimum(((whole * high).floor() - half).clamp(min=0), limit)
-    return first + ((last - first) * share).floor()
+    limit, half = np.maximum(whole - part, 0), np.floor(part / 2)
+    first = np.minimum(np.maximum(np.floor(whole * low) - half, 0), limit)
+    last = np.minimum(np.maximum(np.floor(whole * high) - half, 0), limit)
+    place: np.ndarray = first + np.floor((last - first) * share)
+    return place
 
 
 def beta_quantile(uniform: Tensor, alpha: float) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 
 from harness import seed
 from harness.augment import view
+from harness.augment.random_crop import random_boxes
 from harness.data import registry
 from harness.methods.baselines import _imagenet
 from harness.methods.msmae.method import MSMAE
@@ -40,7 +41,7 @@ def views(device: torch.device) -> float:
     """Return the mean difference of strong views of the same draws, on a device and the CPU."""
     generator = torch.Generator().manual_seed(1)
     pixels = torch.randint(0, 256, (64, 3, 64, 64), dtype=torch.uint8, generator=generator)
-    boxes = view.random_boxes(torch.full((64, 2), 64), _imagenet.STRONG, generator).float()
+    boxes = random_boxes(torch.full((64, 2), 64), _imagenet.STRONG, generator).float()
     flips = torch.rand(64, generator=generator) < 0.5
     drawn = view.draw(_imagenet.STRONG, 64, 32, generator)
     on_cpu, on_device = (

@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 from harness.augment import view
+from harness.augment.random_crop import random_boxes
 from harness.data import registry
 from harness.data.archive import Given, open_source
 from harness.data.decode import decode
@@ -147,7 +148,7 @@ def compare(
     contrasts: dict[int, list[tuple[float, float]]] = {}
     for number, (image, pixels) in enumerate(zip(images, stored, strict=True)):
         shape = torch.tensor([[image.height, image.width]] * crops)
-        for box in view.random_boxes(shape, settings, generator):
+        for box in random_boxes(shape, settings, generator):
             ours, reference = _crops(image, pixels, box, settings)
             upper.append((_upper_energy(ours), _upper_energy(reference)))
         whole = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR)

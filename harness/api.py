@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from harness.augment.erasing import Erasing
     from harness.augment.mixup import Mixing
     from harness.augment.randaugment import RandAugment
+    from harness.augment.random_crop import random_boxes
     from harness.augment.view import (
         Augmentation,
         Evaluation,
         RotatingAugmentation,
         cut,
         normalise,
-        random_boxes,
     )
     from harness.canonical import as_before
     from harness.data.prepared import ImageStore, Store, open_store

@@ -7,7 +7,6 @@ batched matrix products per channel. The same boxes cut attention maps and masks
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -21,7 +20,15 @@ from harness.augment.colour import Colour
 from harness.augment.constants import false, per_device, vector, whole_boxes
 from harness.augment.erasing import Erasing
 from harness.augment.randaugment import RandAugment
-from harness.augment.resample import Interpolation, Taps, cut_by, products, resample_weights, taps
+from harness.augment.resample import (
+    Interpolation,
+    Taps,
+    cut_by,
+    parts,
+    products,
+    resample_weights,
+    taps,
+)
 from harness.ranges import AspectRatio, Share
 
 Evaluation = Literal["stretch", "stretch-opencv", "centre-crop"]
@@ -34,9 +41,6 @@ pixels in 0..1 without either."""
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 """ImageNet's mean and standard deviation of red, green and blue in 0..1."""
-
-ATTEMPTS = 10
-"""Attempts to draw a random crop before a central one is taken, as in torchvision."""
 
 CropArea = Annotated[float, Meta(gt=0, le=1)]
 """Area of a crop as a share of the image's."""
@@ -132,73 +136,6 @@ def draw(settings: Augmentation, count: int, size: int, generator: torch.Generat
     )
 
 
-def random_boxes(sizes: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:
-    """Draw one crop per image from the distribution of torchvision's RandomResizedCrop.
-
-    Args:
-        sizes: (B, 2) original height and width in pixels, on the CPU.
-        settings: ranges of area and aspect ratio.
-        generator: on the CPU.
-
-    Returns:
-        (B, 4) float64 on the CPU: top, left, height, width as fractions of the image.
-    """
-    height, width = (sizes[:, i : i + 1].double() for i in (0, 1))
-    draw = torch.rand(len(sizes), ATTEMPTS, 4, dtype=torch.float64, generator=generator)
-    h, w = crop_shapes(height, width, settings, draw)
-    top, left = (draw[..., 2] * (height - h + 1)).floor(), (draw[..., 3] * (width - w + 1)).floor()
-    return first_fit(height, width, torch.stack([top, left, h, w], -1), settings)
-
-
-def crop_shapes(
-    height: Tensor, width: Tensor, settings: Augmentation, draw: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Turn uniform draws into heights and widths of crops, each (B, attempts) in whole pixels.
-
-    Args:
-        height: (B, 1) of the originals.
-        width: (B, 1), likewise.
-        settings: ranges of area and aspect ratio.
-        draw: (B, attempts, 2 or more) in 0..1; the first two of the last dimension are used.
-    """
-    low, high = settings.scale
-    area = height * width * (low + (high - low) * draw[..., 0])
-    # w / h = aspect and w h = area, so h = sqrt(area / aspect) and w = sqrt(area * aspect).
-    log_low, log_high = (math.log(r) for r in settings.ratio)
-    aspect = torch.exp(log_low + (log_high - log_low) * draw[..., 1])
-    return torch.sqrt(area / aspect).round(), torch.sqrt(area * aspect).round()
-
-
-def first_fit(height: Tensor, width: Tensor, candidates: Tensor, settings: Augmentation) -> Tensor:
-    """Return each image's first candidate crop that fits, or the central one, as fractions (B, 4).
-
-    Args:
-        height: (B, 1) of the originals.
-        width: (B, 1), likewise.
-        candidates: (B, attempts, 4) top, left, height, width in pixels.
-        settings: limits of the central crop's aspect ratio.
-    """
-    h, w = candidates[..., 2], candidates[..., 3]
-    fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
-    # argmax over 0 and 1 returns the first attempt that fits.
-    boxes = candidates[torch.arange(len(candidates)), fits.int().argmax(1)]
-    central = _central(height[:, 0], width[:, 0], settings.ratio)
-    boxes = torch.where(fits.any(1, keepdim=True), boxes, central)
-    return boxes / torch.cat([height, width, height, width], 1)
-
-
-def _central(height: Tensor, width: Tensor, ratio: tuple[float, float]) -> Tensor:
-    """Return the largest central crops within the aspect limits, (B, 4) in pixels.
-
-    As torchvision's fall-back; height and width are (B,).
-    """
-    aspect = (width / height).clamp(*ratio)
-    # Of an image one pixel wide or high, the aspect limits could leave nothing.
-    w = torch.minimum(width, (height * aspect).round().clamp(min=1))
-    h = torch.minimum(height, (width / aspect).round().clamp(min=1))
-    return torch.stack([((height - h) / 2).floor(), ((width - w) / 2).floor(), h, w], 1)
-
-
 def cut(
     images: Tensor,
     boxes: Tensor,
@@ -272,16 +209,25 @@ def within(boxes: Tensor, filled: Tensor | None) -> Tensor:
     return boxes if filled is None else boxes * torch.cat([filled, filled], 1)
 
 
-def normalise(images: Tensor, image_range: ImageRange = "normalised") -> Tensor:
-    """Bring images (B, C, H, W) in 0..255, C = 1 or 3, to a model's range; always 3 channels."""
-    # Into a new tensor whose values lie in order: crops are views of another order.
-    ordered = torch.empty(images.shape, dtype=images.dtype, device=images.device)
+def normalise(
+    images: Tensor, image_range: ImageRange = "normalised", *, out: Tensor | None = None
+) -> Tensor:
+    """Bring images (B, C, H, W) in 0..255, C = 1 or 3, to a model's range; always 3 channels.
+
+    The result is written to ``out``, (B, 3, H, W), where that is given.
+    """
+    grey = images.shape[1] == 1
+    # Into a tensor whose values lie in order: crops are views of another order.
+    if grey or out is None:
+        ordered = torch.empty(images.shape, dtype=images.dtype, device=images.device)
+    else:
+        ordered = out
     images = torch.clamp(images, 0, 255, out=ordered)
     if image_range == "unit":
-        return (images / 255).expand(-1, 3, -1, -1)
+        return torch.div(images.expand(-1, 3, -1, -1), 255, out=out)
     mean, std = mean_and_std(255, device=images.device).unbind()
     # A greyscale image becomes three channels here.
-    centred = images.sub_(mean) if images.shape[1] == 3 else images - mean
+    centred = torch.sub(images, mean, out=out) if grey else images.sub_(mean)
     return centred.div_(std)
 
 
@@ -302,6 +248,32 @@ def view(
 ) -> Tensor:
     """Produce one augmented view, normalised: ``augment``, then ``finish``."""
     return finish(augment(images, boxes, flips, size, settings, drawn), drawn)
+
+
+def only_cropped(drawn: Drawn) -> bool:
+    """Whether nothing but crops and flips is drawn for a view."""
+    others = (drawn.turns, drawn.colour, drawn.operations, drawn.erasing)
+    return all(other is None for other in others)
+
+
+def crops(images: Tensor, rows: Tensor | None, made: Taps, image_range: ImageRange) -> Tensor:
+    """Crop and normalise images on the CPU, a few at a time from the array to the result.
+
+    Args:
+        images: (N, C, S, S) uint8.
+        rows: (B,) which of them; None for all.
+        made: from ``axes``.
+        image_range: range of the result.
+
+    Returns:
+        (B, 3, size, size) float32, what ``augment`` and ``finish`` give where nothing but crops
+        and flips is drawn.
+    """
+    count, size = len(images if rows is None else rows), made.first.shape[-1]
+    done = torch.empty(count, 3, size, size)
+    for some, few in parts(images, made, rows):
+        normalise(few, image_range, out=done[some])
+    return done
 
 
 def augment(

@@ -268,11 +268,18 @@ def cut_batch(task: Task, train: Images, drawn: Draws | Packed) -> Batch:
     """Apply what was drawn for a step, on the device of the images, to give a batch of V views."""
     draws: Draws = drawn.on(train.pixels.device) if isinstance(drawn, Packed) else drawn
     ids = draws.rows
+    # On a CPU, images that are only cropped go from the array to the batch a few at a time.
+    device = train.pixels.device
+    crops_alone = device.type == "cpu" and all(map(view.only_cropped, draws.views))
     whole = draws.stored  # (B, C, S, S) uint8
+    rows = None  # all of them
     if whole is None:
-        # ``index_select`` copies whole images; indexing copies byte by byte on a CPU.
         held = train.pixels
-        whole = held.index_select(0, ids) if isinstance(held, Tensor) else held[ids]
+        if isinstance(held, Tensor) and crops_alone:
+            whole, rows = held, ids
+        else:
+            # ``index_select`` copies whole images; indexing copies byte by byte on a CPU.
+            whole = held.index_select(0, ids) if isinstance(held, Tensor) else held[ids]
     truth = None
     if task.needs_masks:
         assert train.masks is not None, "loaded without masks"
@@ -281,8 +288,14 @@ def cut_batch(task: Task, train: Images, drawn: Draws | Packed) -> Batch:
     each = zip(task.augmentations, draws.boxes, draws.flips, draws.views, strict=True)
     for settings, box, flip, changes in each:
         stored = view.within(box, draws.filled)
-        changed = view.augment(whole, stored, flip, train.size, settings, changes)
-        images.append(view.finish(changed, changes, task.image_range))
+        if crops_alone:
+            sides = (whole.shape[-1], train.size)
+            kernel = settings.interpolation
+            taps = changes.crop or view.axes(stored, flip, sides, kernel, confine=True)
+            images.append(view.crops(whole, rows, taps, task.image_range))
+        else:
+            changed = view.augment(whole, stored, flip, train.size, settings, changes)
+            images.append(view.finish(changed, changes, task.image_range))
         if truth is not None:
             # Masks take the same box, flip and rotation as their image, but no colour.
             where = (stored, flip, train.size, changes.turns)

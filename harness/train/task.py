@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from harness import seed
 from harness.augment.masks import Nearest
-from harness.augment.view import Augmentation, Evaluation, ImageRange, random_boxes
+from harness.augment.random_crop import random_boxes
+from harness.augment.view import Augmentation, Evaluation, ImageRange
 from harness.spec.backbones import BackboneSizes
 from harness.spec.dataset import Dataset
 from harness.spec.recipe import Method, backbone_of

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from harness.augment import view
+from harness.augment import resample, view
 from harness.augment.resample import (
     Interpolation,
-    Taps,
     dense,
+    parts,
     products,
     resample_weights,
     sums,
@@ -78,16 +78,78 @@ def test_images_in_0_to_1_are_pixels_over_255(channels: int) -> None:
 
 @pytest.mark.parametrize(("channels", "source", "target"), [(1, 128, 64), (3, 64, 32), (3, 30, 41)])
 @pytest.mark.parametrize("boxes", [1, 5])
+@pytest.mark.parametrize("held", [1, 2, 5])
 def test_sums_of_taps_are_the_product_with_its_zeros(
-    channels: int, source: int, target: int, boxes: int
+    channels: int, source: int, target: int, boxes: int, held: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also where images are taken one by one, or the last of them are fewer."""
+    monkeypatch.setattr(resample, "PART", held * channels * source**2)
     generator = torch.Generator().manual_seed(0)
     shape = (5, channels, source, source)
     images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
     start = torch.rand(boxes, 2, generator=generator) * 0.5
     made = taps(start, torch.full((boxes, 2), 0.45), (source, target), "bicubic", confine=True)
     rows, columns = dense(made, source).expand(5, -1, -1, -1).unbind(1)
-    down = Taps(made.first[:, 0], made.weights[:, 0])
-    found, expected = sums(images, down, columns), products(images, rows, columns)
+    found, expected = sums(images, made), products(images, rows, columns)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-3)
     assert found.is_contiguous()
+
+
+def test_chosen_images_are_cut_as_those_copied_out() -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (9, 3, 64, 64), dtype=torch.uint8, generator=generator)
+    rows = torch.tensor([8, 0, 3, 3])
+    start = torch.rand(4, 2, generator=generator) * 0.5
+    made = taps(start, torch.full((4, 2), 0.45), (64, 32), "bicubic", confine=True)
+    found = torch.cat([crops for _, crops in parts(images, made, rows)])
+    assert torch.equal(found, sums(images[rows], made))
+
+
+def test_the_cubic_kernel_is_its_two_pieces() -> None:
+    x = torch.linspace(0, 3, 3001, dtype=torch.float64)
+    a = -0.5
+    inner = (a + 2) * x**3 - (a + 3) * x**2 + 1
+    outer = a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a
+    expected = torch.where(x < 1, inner, torch.where(x < 2, outer, 0.0))
+    torch.testing.assert_close(resample._cubic(x), expected, rtol=0, atol=1e-12)
+    single = resample._cubic(x.float()).double()
+    torch.testing.assert_close(single, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "opencv"])
+@pytest.mark.parametrize(("source", "target"), [(32, 16), (20, 27)])
+@pytest.mark.parametrize("confined", [True, False])
+def test_weights_are_the_kernel_at_every_pixel(
+    interpolation: Interpolation, source: int, target: int, confined: bool
+) -> None:
+    """Pixel by pixel in float64: the kernel at its distance where it counts, then divided."""
+    generator = torch.Generator().manual_seed(1)
+    start = torch.rand(6, generator=generator) * 0.4
+    length = torch.rand(6, generator=generator) * 0.5 + 0.1
+    reverse = torch.arange(6) % 2 == 1
+    found = resample_weights(
+        start, length, (source, target), interpolation, confine=confined, reverse=reverse
+    )
+    assert found.shape == (6, target, source)
+    for image in range(6):
+        begin, extent = float(start[image]) * source, float(length[image]) * source
+        step = extent / target
+        wide = 1.0 if interpolation == "opencv" else max(step, 1.0)
+        low, high = (begin - 0.5, begin + extent + 0.5) if confined else (0.0, float(source))
+        for row in range(target):
+            place = target - 0.5 - row if reverse[image] else row + 0.5
+            expected = np.zeros(source)
+            for pixel in range(source):
+                x = abs(pixel + 0.5 - begin - place * step) / wide
+                if low < pixel + 0.5 < high:
+                    expected[pixel] = _kernel(x, interpolation)
+            expected /= expected.sum()
+            np.testing.assert_allclose(found[image, row].numpy(), expected, atol=2e-5)
+
+
+def _kernel(x: float, interpolation: Interpolation) -> float:
+    if interpolation != "bicubic":
+        return max(1 - x, 0.0)
+    if x < 1:
+        return 1.5 * x**3 - 2.5 * x**2 + 1
+    return -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2 if x < 2 else 0.0

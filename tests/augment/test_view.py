@@ -12,6 +12,7 @@ from PIL import Image
 from harness.augment import rotate, view
 from harness.augment.erasing import Erasing
 from harness.augment.randaugment import RandAugment
+from harness.augment.random_crop import random_boxes
 from harness.augment.view import Augmentation, RotatingAugmentation
 from harness.canonical import describe
 from harness.train.images import Images, draw_batch
@@ -74,7 +75,7 @@ def test_boxes_lie_inside_the_image_on_whole_pixels(
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
     sizes = torch.tensor([[height, width]] * 16)
-    boxes = view.random_boxes(sizes, Augmentation(scale=(low, 1.0)), generator)
+    boxes = random_boxes(sizes, Augmentation(scale=(low, 1.0)), generator)
     pixels = boxes * torch.tensor([height, width, height, width])
     torch.testing.assert_close(pixels, pixels.round(), atol=1e-6, rtol=0)
     top, left, h, w = pixels.unbind(1)
@@ -87,7 +88,7 @@ def test_boxes_lie_inside_the_image_on_whole_pixels(
 def test_boxes_have_the_distribution_of_random_resized_crop() -> None:
     generator = torch.Generator().manual_seed(0)
     sizes = torch.tensor([[400, 400]]).expand(4000, 2)
-    boxes = view.random_boxes(sizes, Augmentation(scale=(0.2, 0.5)), generator)
+    boxes = random_boxes(sizes, Augmentation(scale=(0.2, 0.5)), generator)
     area = (boxes[:, 2] * boxes[:, 3]).numpy()
     aspect = np.log((boxes[:, 3] / boxes[:, 2]).numpy())
     assert abs(area.mean() - 0.35) < 0.01
@@ -99,7 +100,7 @@ def test_boxes_have_the_distribution_of_random_resized_crop() -> None:
 def test_impossible_crops_fall_back_to_the_centre() -> None:
     generator = torch.Generator().manual_seed(0)
     sizes = torch.tensor([[10, 1000]])
-    box = view.random_boxes(sizes, Augmentation(scale=(0.9, 1.0)), generator)[0]
+    box = random_boxes(sizes, Augmentation(scale=(0.9, 1.0)), generator)[0]
     height, width = float(box[2]) * 10, float(box[3]) * 1000
     assert height == 10
     assert width == pytest.approx(13)  # the widest aspect, 4/3, of ten pixels
@@ -114,6 +115,24 @@ def test_evaluation_transform_stretches_and_normalises() -> None:
         torch.testing.assert_close(found[:, channel], torch.full((2, 4, 4), (1 - mean) / std))
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("image_range", ["normalised", "unit"])
+def test_crops_at_once_are_those_of_augment_and_finish(
+    channels: int, image_range: view.ImageRange
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    shape = (40, channels, 64, 64)
+    held = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    rows = torch.randperm(40, generator=generator)[:33]  # more than are cut at once
+    boxes = random_boxes(torch.full((33, 2), 64), Augmentation(), generator).float()
+    flips = torch.rand(33, generator=generator) < 0.5
+    cut = view.augment(held[rows], boxes, flips, 32, Augmentation())
+    expected = view.finish(cut, image_range=image_range)
+    taps = view.axes(boxes, flips, (64, 32), "bicubic", confine=True)
+    assert torch.equal(view.crops(held, rows, taps, image_range), expected)
+    assert torch.equal(view.crops(held[rows], None, taps, image_range), expected)
+
+
 def test_what_is_off_draws_nothing_and_changes_nothing() -> None:
     """Streams, and so the numbers, of all that exists do not depend on what others can do."""
     generator = torch.Generator().manual_seed(0)
@@ -122,7 +141,7 @@ def test_what_is_off_draws_nothing_and_changes_nothing() -> None:
     assert drawn == view.Drawn()
     assert torch.equal(generator.get_state(), before)
     pixels = torch.randint(0, 256, (8, 1, 64, 64), generator=generator, dtype=torch.uint8)
-    boxes = view.random_boxes(torch.full((8, 2), 64), Augmentation(), generator).float()
+    boxes = random_boxes(torch.full((8, 2), 64), Augmentation(), generator).float()
     flips = torch.zeros(8, dtype=torch.bool)
     plain = view.view(pixels, boxes, flips, 32, Augmentation())
     assert torch.equal(view.view(pixels, boxes, flips, 32, Augmentation(), drawn), plain)
@@ -134,7 +153,7 @@ def test_strong_views_change_grey_images_as_their_three_channel_copies() -> None
     )
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (16, 1, 64, 64), generator=generator, dtype=torch.uint8)
-    boxes = view.random_boxes(torch.full((16, 2), 64), settings, generator).float()
+    boxes = random_boxes(torch.full((16, 2), 64), settings, generator).float()
     flips = torch.zeros(16, dtype=torch.bool)
     drawn = view.draw(settings, 16, 32, generator)
     alone = view.view(pixels, boxes, flips, 32, settings, drawn)

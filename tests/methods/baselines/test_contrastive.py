@@ -13,7 +13,8 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from harness.augment.view import Augmentation, random_boxes
+from harness.augment.random_crop import random_boxes
+from harness.augment.view import Augmentation
 from harness.errors import UserError
 from harness.methods.baselines import (
     _crops,

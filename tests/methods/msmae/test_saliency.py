@@ -87,13 +87,14 @@ def test_weight_outside_the_crop_is_gone() -> None:
 def test_weights_lie_where_the_image_does(*, flip: bool) -> None:
     """Cut the map as if it were a picture: the brightest patch is the heaviest."""
     from harness.augment import view
+    from harness.augment.random_crop import random_boxes
 
     cell = (9, 4)
     picture = torch.zeros(1, 1, GRID * PATCH, GRID * PATCH)
     picture[0, 0, 9 * PATCH : 10 * PATCH, 4 * PATCH : 5 * PATCH] = 255.0
     generator = torch.Generator().manual_seed(3)
     for _ in range(50):
-        box = view.random_boxes(torch.tensor([[600, 450]]), view.Augmentation(), generator).float()
+        box = random_boxes(torch.tensor([[600, 450]]), view.Augmentation(), generator).float()
         cropped = view.cut(picture, box, torch.tensor([flip]), GRID * PATCH, confine=True)
         bright = nn.functional.avg_pool2d(cropped, PATCH)[0, 0]
         if float(bright.max()) < 100:
