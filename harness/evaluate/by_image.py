@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from harness.evaluate import overlap, segmentation
+from harness.evaluate.known import MetricError, value_of
 from harness.spec.quantity import Metric
 from harness.store.predictions import Arrays
 from harness.store.result import Rule
@@ -85,8 +86,8 @@ def outcomes(arrays: Arrays, rule: Rule, order: np.ndarray) -> Outcomes:
 def _or_nan(metric: Metric, probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Return a metric; NaN where it is undefined, for instance as one class was drawn."""
     try:
-        return float(metric.compute(probabilities, labels))
-    except ValueError:
+        return value_of(metric, probabilities, labels)
+    except (ValueError, MetricError):
         return float("nan")
 
 

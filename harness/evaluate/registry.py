@@ -13,7 +13,7 @@ from harness.errors import UserError
 from harness.evaluate import derived, metrics, overlap, segmentation
 from harness.evaluate.classification import ClassificationEvaluator
 from harness.evaluate.evaluator import Evaluator
-from harness.evaluate.known import plugged
+from harness.evaluate.known import MetricError, plugged, value_of
 from harness.evaluate.segmentation import SegmentationEvaluator
 from harness.spec.quantity import Metric
 from harness.spec.table import Column
@@ -92,7 +92,10 @@ def majority(name: str, labels: np.ndarray, classes: int) -> float | None:
         return metrics.majority(labels, classes, metric=name)
     constant = np.zeros((len(labels), classes))
     constant[:, np.bincount(labels, minlength=classes).argmax()] = 1.0
-    value = find(name).compute(constant, labels)
+    try:
+        value = value_of(find(name), constant, labels)
+    except MetricError:
+        return None
     return None if math.isnan(value) else value
 
 
@@ -137,11 +140,12 @@ def from_predictions(metric: Metric, arrays: Arrays, rule: Rule) -> float | None
 
     Raises:
         ValueError: the metric cannot be computed from these predictions.
+        MetricError: that of a plug-in fails, or gives no number.
     """
     if metric.name in overlap.METRICS:
         side = int(arrays["side"])
         masks, truth = (segmentation.unpack(arrays[name], side) for name in (rule, "truth"))
-        value = metric.compute(masks, truth)
+        value = value_of(metric, masks, truth)
     else:
-        value = metric.compute(arrays[rule], arrays["labels"])
+        value = value_of(metric, arrays[rule], arrays["labels"])
     return None if math.isnan(value) else value

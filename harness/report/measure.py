@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness.errors import UserError
 from harness.evaluate import registry
+from harness.evaluate.known import MetricError
 from harness.spec.quantity import Metric
 from harness.store import predictions
 from harness.store.predictions import Arrays, UnusableError
@@ -68,6 +69,8 @@ class Measurements:
         # Arrays that are absent, or of another type or shape than the evaluator writes.
         except (ValueError, TypeError, LookupError) as error:
             return _lacking(metric, f"it cannot be computed: {error}")
+        except MetricError as error:
+            return Measured(value=None, lacking=f"{metric.name} cannot be computed: {error}")
 
     def path(self, record: Record) -> Path:
         """Return where a run's predictions are stored."""

@@ -29,8 +29,7 @@ def guarded(what: object) -> Iterator[None]:
         what: is loaded, in words.
 
     Raises:
-        UserError: it replaces functions, or leaves hooks or threads behind; these cannot all be
-            put back.
+        UserError: it replaces functions, which are put back, or leaves hooks or threads behind.
     """
     if "torch" not in sys.modules:
         yield
@@ -43,6 +42,7 @@ def guarded(what: object) -> Iterator[None]:
         yield
     found = before.left(Traces.now())
     if found:
+        before.put_back()
         raise UserError(
             f"{what}: when it is loaded, {listed(found[:3])}, which reaches every row; do that in"
             " the method's build, from where it reaches its own rows only."

@@ -61,6 +61,18 @@ class Traces:
             threads=frozenset(t for t in threading.enumerate() if _is_users(_target(t))),
         )
 
+    def put_back(self) -> None:
+        """Put back the functions that were replaced since, and take hooks out that were added."""
+        for owner, thing in list(_owners()):
+            for name, value in list(vars(thing).items()):
+                before = self.functions.get(f"{owner}.{name}", value)
+                if before is not value:
+                    setattr(thing, name, before)
+        for module, name in HOOKS:
+            register = getattr(module, name)
+            for added in list(register)[self.hooks[f"{module.__name__}.{name}"] :]:
+                del register[added]
+
     def left(self, after: Traces) -> list[str]:
         """Return, in words, what is different afterwards.
 
