@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from harness.console import note, say
 from harness.data import registry
-from harness.errors import Damaged, UserError, shown
+from harness.errors import Damaged, UserError, listed, shown
+from harness.wording import counted
 
 if TYPE_CHECKING:
-    from harness.data.prepared import Manifest
+    from harness.data.prepared import Manifest, Store
     from harness.spec.dataset import Dataset
 
 
@@ -37,17 +38,35 @@ def clean_lines(root: Path, dataset: Dataset) -> list[str]:
     from harness.data.split import balance
 
     store = open_store(root, dataset.name)
+    conflicts = _conflicts(store, dataset)
     if "clean" not in store.splits:
-        return ["clean: none, as the images make fewer than three sets that belong together"]
+        none = "clean: none, as the images make fewer than three sets that belong together"
+        return [none, *conflicts]
     joined = store.manifest.joined
     lines = ["clean has no images that belong together"]
     if joined.images:
         lines = [
-            f"clean keeps together {joined.images} images in {joined.components} sets, the largest"
-            f" of {joined.largest}"
+            f"clean keeps together {counted(joined.images, 'image')} in"
+            f" {counted(joined.components, 'set')}, the largest of {joined.largest}"
         ]
     uneven = balance(store.splits["clean"], store.everything().labels, dataset.classes)
-    return [*lines, *([f"clean is uneven: {uneven}"] if uneven else [])]
+    return [*lines, *([f"clean is uneven: {uneven}"] if uneven else []), *conflicts]
+
+
+def _conflicts(store: Store, dataset: Dataset) -> list[str]:
+    """Return a line on images whose pixels stand in several classes; none without any."""
+    images, classes = store.everything(), dataset.classes
+    labels: dict[str, dict[str, int]] = {}
+    for pixels, name, label in zip(store.pixels, images.names, images.labels, strict=True):
+        labels.setdefault(pixels, {})[str(name)] = int(label)
+    several = [named for named in labels.values() if len(set(named.values())) > 1]
+    if not several:
+        return []
+    sets = [" = ".join(f"{n} ({classes[label]})" for n, label in s.items()) for s in several]
+    return [
+        f"warning: {counted(len(several), 'image')} of {dataset.name} with the same pixels in"
+        f" several classes: {listed(sets)}; one of the labels is wrong, remove it from the source"
+    ]
 
 
 def warnings(manifest: Manifest, dataset: Dataset) -> list[str]:

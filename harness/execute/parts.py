@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.canonical import digest, types_of
+from harness.canonical import types_of
 from harness.errors import UserError, listed, text_of
 from harness.execute.failure import DeviceLostError
 from harness.execute.launch import HERE, LOCAL, LOST, LaunchOptions, Part, WorkerEnd
@@ -126,7 +126,7 @@ class LeftBehindError(EndsStage):
 
 
 class OtherCodeError(EndsStage):
-    """The next stage is of another row than those that were trained in this process."""
+    """The next stage has other code of a user than those that were trained in this process."""
 
 
 class BrokenProcessError(EndsStage):
@@ -137,28 +137,31 @@ class BrokenProcessError(EndsStage):
 
 
 class _LookingTrainer(Trainer):
-    """A trainer of one row with a user's code; it ends its process before a stage of another one.
+    """A trainer of one user's method; it ends its process before a stage of another one.
 
-    Most of what a method leaves behind cannot be found, so that two rows share no process. It ends,
-    too, after a stage that has left something that is found, for the row's own further stages.
+    Most of what a method leaves behind cannot be found, so that two of them share no process. It
+    ends, too, after a stage that has left what is found, for the method's own further stages.
     """
 
-    _chain: tuple[str, ...] = ()
+    _code: tuple[frozenset[type], ...] = ()
 
     def train(self, step: StageRun, progress: Progress, claim: Claim | None = None) -> Record:
         """Train a stage; see ``Trainer.train``.
 
         Raises:
             LeftBehindError: the record is written, and no other stage is to be trained here.
-            OtherCodeError: nothing is done, since another row was trained here.
+            OtherCodeError: nothing is done, since another method was trained here.
             BrokenProcessError: there is no record.
         """
         stages = step.run.stages[: step.num_stages]
-        chain = tuple(digest([stage.method, stage.recipe]) for stage in stages)
-        both = min(len(chain), len(self._chain))
-        if chain[:both] != self._chain[:both]:
+        code = tuple(
+            frozenset(kind for kind in types_of(stage) if not is_house_module(kind.__module__))
+            for stage in stages
+        )
+        both = min(len(code), len(self._code))  # a fine-tuning goes on where its chain is the same
+        if code[:both] != self._code[:both]:
             raise OtherCodeError(step.title)
-        self._chain = max(chain, self._chain, key=len)
+        self._code = max(code, self._code, key=len)
         try:
             before = Traces.now()
             record = super().train(step, progress, claim)

@@ -102,6 +102,18 @@ def test_changed_images_are_refused_until_they_are_added_anew(tmp_path: Path, as
     assert described.counts == (21, 20)
 
 
+def test_an_image_in_two_classes_is_told(tmp_path: Path, ask: Ask) -> None:
+    folder = _folders(tmp_path / "photos", {"even": 4, "odd": 4})
+    content = (folder / "even" / "1.png").read_bytes()
+    (folder / "odd" / "copy.png").write_bytes(content)
+    added = ask("data", "add", "mine", "--from", folder, "--yes")
+    assert added.code == 0, added.err
+    told = added.out + added.err
+    assert "warning: 1 image of mine with the same pixels in several classes:" in told
+    assert "even/1 (even) = odd/copy (odd)" in told
+    assert "clean keeps together 2 images in 1 set, the largest of 2" in told
+
+
 def test_without_a_terminal_nothing_is_added_unasked(tmp_path: Path, ask: Ask) -> None:
     images = _folders(tmp_path / "images", {"a": 4, "b": 4})
     answer = ask("data", "add", "mine", "--from", images, "--root", tmp_path / "data")

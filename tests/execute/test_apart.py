@@ -135,9 +135,15 @@ RECIPE = Recipe(epochs=1, batch_size=64, base_lr=1e-3, warmup_epochs=0)
 COLUMNS = (Column(dataset="btmd"),)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Other(Mine):
+    key_name: ClassVar = "another"
+
+
 def row(fault):
+    method = Other(fault=fault) if fault == "sound" else Mine(fault=fault)
     return Row(name=fault, label=fault, stages=(
-        Stage(phase="finetune", method=Mine(fault=fault), recipe=RECIPE),
+        Stage(phase="finetune", method=method, recipe=RECIPE),
     ))
 
 
