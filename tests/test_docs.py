@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from harness.cli import main as command_line
 from harness.plan import catalog
+from harness.spec import profiles
+from harness.train.task import StepContext
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
@@ -153,6 +158,28 @@ def test_the_table_of_the_readme_is_a_table_that_builds(tmp_path: Path) -> None:
     name, table = catalog.load(str(file))
     assert name == "my_table"
     assert [len(row.stages or ()) for row in table.rows] == [2, 2]
+
+
+def test_the_masking_rule_of_the_page_trains(tmp_path: Path) -> None:
+    (text,) = _blocks(ROOT / "docs/own-method.md", "python")
+    file = tmp_path / "blocks.py"
+    file.write_text(text, encoding="utf-8")
+    words = [sys.executable, "-m", "harness", "check", "blocks.py"]
+    checked = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    _, table = catalog.load(str(file))
+    method = table.rows[1].chain()[0].method
+    task = method.build(object(), profiles.SMOKE.backbones)
+    at = StepContext(epoch=0, epochs=1, step=0, steps=1, generator=torch.Generator().manual_seed(0))
+    order = task.draw_ahead(5, at)["order"]
+    assert order.shape == (5, task.grid**2)
+    assert (order.sort(1).values == torch.arange(task.grid**2)).all()
+    first = order[:, 0]  # the place itself, around which the next ones lie
+    rows, columns = order // task.grid, order % task.grid
+    distance = torch.maximum(
+        (rows - first[:, None] // task.grid).abs(), (columns - first[:, None] % task.grid).abs()
+    )
+    assert (distance.diff(dim=1) >= 0).all()
 
 
 def test_the_result_of_the_readme_is_that_of_the_report() -> None:
