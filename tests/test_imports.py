@@ -85,6 +85,7 @@ SET_FROM_OUTSIDE = {
     *(("harness/surroundings.py", f"sys.{name}") for name in ("excepthook", "displayhook")),
     *(("harness/surroundings.py", f"flags.{name}") for name in ("enabled", "benchmark")),
     *(("harness/surroundings.py", f"flags.{name}") for name in ("deterministic", "allow_tf32")),
+    ("harness/surroundings.py", "place.fp32_precision"),
     ("harness/execute/parts.py", "sys.stdin"),
     # A task under a counter draws the same masks twice; it is thrown away.
     ("harness/cost/check.py", "task.draw_masks"),

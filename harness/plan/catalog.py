@@ -13,7 +13,7 @@ from pathlib import Path
 import harness
 from harness.canonical import types_of
 from harness.errors import UserError, unknown, within
-from harness.sources import leaving, offers, user_files
+from harness.sources import leaving, loading, offers, user_files
 from harness.sources.same_names import check_names
 from harness.spec.sweep import Sweep
 from harness.spec.table import Table
@@ -166,7 +166,7 @@ def find(name: str) -> tuple[str, Table | Sweep]:
 
 def _execute(path: Path, load: Callable[[], object] | None = None) -> Table | Sweep:
     try:
-        with leaving.refused():
+        with leaving.refused(), loading.guarded(path):
             module = user_files.load(path) if load is None else load()
     except UserError as error:
         line = _line(error)

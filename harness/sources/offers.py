@@ -62,12 +62,11 @@ class Offer:
             UserError: that fails; the message has the origin and the exception.
         """
         try:
-            with leaving.refused():
+            with leaving.refused(), loading.guarded(self.path or self.origin):
                 if self.path is not None:
                     return user_files.load(self.path)
                 assert self.entry is not None
-                with loading.guarded(self.origin):
-                    return plugins.load(self.entry)
+                return plugins.load(self.entry)
         except UserError:
             raise
         except Exception as error:  # whatever a stranger's file raises

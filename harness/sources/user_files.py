@@ -26,7 +26,6 @@ from typing import Any
 
 import harness
 from harness.errors import UserError
-from harness.sources import loading
 from harness.sources.user_errors import HOUSE, explained
 
 SPACE = "_harness_experiment_"
@@ -43,8 +42,8 @@ def load(path: Path) -> ModuleType:
     """Execute a user's file and return its module; edited helpers are loaded again.
 
     Raises:
-        UserError: the file or a helper is not Python text, imports a name that this project does
-            not have, or replaces functions of others, see ``loading.guarded``.
+        UserError: the file or a helper is not Python text, or imports a name that this project
+            does not have.
     """
     file = path.resolve()
     space = _space(file.parent)
@@ -55,8 +54,7 @@ def load(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        with loading.guarded(path):
-            loader.exec_module(module)
+        loader.exec_module(module)
     except BaseException as error:
         sys.modules.pop(name, None)
         if isinstance(error, SyntaxError | ImportError | AttributeError):

@@ -10,7 +10,8 @@ import torch
 
 from harness import console
 from harness.errors import UserError
-from harness.sources import user_files
+from harness.sources import loading, offers, user_files
+from tests.conftest import Harness
 
 SET = {
     "torch.set_float32_matmul_precision('medium')": "torch's precision of products",
@@ -29,16 +30,30 @@ REPLACED = {
     "threading.Thread(target=lambda: done.wait(20), name='mine').start()": "the thread 'mine'",
 }
 
+TABLE = """
+from harness.api import MAE, Column, Row, Stage, Table, paper
+row = Row(name="mae", label="MAE", stages=(
+    Stage(phase="pretrain", method=MAE(), recipe=paper.PRETRAIN), paper.finetune_plain()))
+EXPERIMENT = Table(title="T", source="", columns=(Column(dataset="btmd"),), rows=(row,))
+"""
+METRIC = """
+from harness.api import Metric
+METRIC = Metric(
+    name="mine", title="M", better="higher", digits=2, factor=1.0, compute=lambda p, y: 0.5)
+"""
+
 
 @pytest.fixture(autouse=True)
-def fresh_lines() -> None:
+def fresh_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_TEST", "1")
     console.warn_once.cache_clear()
 
 
 def _load(folder: Path, line: str) -> None:
     path = folder / "own.py"
     path.write_text(f"import os, threading, torch\ndone = threading.Event()\n{line}\n")
-    user_files.load(path)
+    with loading.guarded(path):
+        user_files.load(path)
 
 
 def _numbers() -> list[object]:
@@ -48,9 +63,8 @@ def _numbers() -> list[object]:
 
 @pytest.mark.parametrize("line", SET)
 def test_what_a_file_sets_is_put_back_and_said(
-    line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("OMP_TEST", "1")
     before, folder, variables = _numbers(), Path.cwd(), dict(os.environ)
     _load(tmp_path, line)
     err = capsys.readouterr().err
@@ -78,3 +92,21 @@ def test_a_file_that_sets_nothing_is_loaded_without_a_word(
     _load(tmp_path, "import json, harness.api\nos.environ['MINE'] = '1'")
     assert capsys.readouterr().err == ""
     assert os.environ.pop("MINE") == "1"
+
+
+@pytest.mark.parametrize("line", [*SET, *REPLACED])
+def test_tables_and_plug_ins_are_loaded_so(line: str, harness: Harness) -> None:
+    text = f"import os, threading, torch\ndone = threading.Event()\n{line}\n"
+    Path("own.py").write_text(text + TABLE)
+    before, folder = _numbers(), Path.cwd()
+    code, _, err = harness("plan", "own.py", "--profile", "smoke")
+    assert code == (0 if line in SET else 2), err
+    assert "own.py" in err and "when it is loaded" in err
+    Path("folder").mkdir()
+    Path("folder/mine.py").write_text(text + METRIC)
+    offers.forget()
+    words = ("table1", "--profile", "smoke", "--rows", "mae", "--datasets", "phantom-mri")
+    code, _, err = harness("plan", *words, "--plugins", "folder")
+    assert code == 0, err
+    assert "mine.py" in err and "when it is loaded" in err
+    assert (_numbers(), Path.cwd()) == (before, folder)
