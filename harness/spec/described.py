@@ -80,6 +80,37 @@ def _is_constant(value: object) -> bool:
     return value is None or isinstance(value, bool | int | float | str)
 
 
+def alike(
+    dataset: str,
+    data: str,
+    split: str,
+    image_size: int,
+    train_images: int | None,
+    eval_images: int | None,
+) -> dict[str, Any]:
+    """Return what defines every stage of a run alike, without the seed; see ``spec.run.Run``."""
+    profile = {
+        "image_size": image_size,
+        "train_images": train_images,
+        "eval_images": eval_images,
+    }
+    return {"dataset": dataset, "data": data, "split": split, "profile": profile}
+
+
+@functools.lru_cache(maxsize=MOST, typed=True)
+def texts(
+    dataset: str,
+    data: str,
+    split: str,
+    image_size: int,
+    train_images: int | None,
+    eval_images: int | None,
+) -> Mapping[str, str]:
+    """Return the canonical JSON texts of the fields of ``alike``."""
+    values = alike(dataset, data, split, image_size, train_images, eval_images)
+    return {name: canonical(value) for name, value in values.items()}
+
+
 def composed(values: Mapping[str, Any], texts: Mapping[str, str]) -> str:
     """Return the canonical JSON text of an object, some of whose fields are texts already.
 

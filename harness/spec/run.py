@@ -69,16 +69,12 @@ class Run:
 
     def _without_stages(self) -> dict[str, Any]:
         """Return what defines every stage alike, without the seed."""
-        return {
-            "dataset": self.dataset,
-            "data": self.data,
-            "split": self.split,
-            "profile": {
-                "image_size": self.profile.backbones.image_size,
-                "train_images": self.profile.train_images,
-                "eval_images": self.profile.eval_images,
-            },
-        }
+        return described.alike(self.dataset, self.data, self.split, *self._sizes())
+
+    def _sizes(self) -> tuple[int, int | None, int | None]:
+        """Return what every stage takes of the profile."""
+        profile = self.profile
+        return profile.backbones.image_size, profile.train_images, profile.eval_images
 
     def _start_definition(self) -> dict[str, Any]:
         start = None if self.start is None else self.start.definition
@@ -102,8 +98,10 @@ class Run:
         count = len(self.stages[:num_stages])
         if count not in self._keys:
             stages = [described.stage_text(s, self._size_of(s)) for s in self.stages[:count]]
-            rest = {**self._without_stages(), "seed": self.seed, **self._start_definition()}
-            text = described.composed(rest, {"stages": f"[{','.join(text for text, _ in stages)}]"})
+            rest = {"seed": self.seed, **self._start_definition()}
+            texts = {"stages": f"[{','.join([text for text, _ in stages])}]"}
+            alike = described.texts(self.dataset, self.data, self.split, *self._sizes())
+            text = described.composed(rest, {**alike, **texts})
             key = hashlib.sha256(text.encode()).hexdigest()
             if any(changes for _, changes in stages):
                 return key
