@@ -16,6 +16,7 @@ from harness.plan import catalog, finished, plan
 from harness.plan.options import Options
 from harness.plan.plan import CellRun, Plan, StageRun
 from harness.plan.settings import profile_of
+from harness.plan.stale import stale_keys
 from harness.report.model_card import Card, text
 from harness.report.usage import Encoder
 from harness.spec import profiles
@@ -235,6 +236,7 @@ def card(
             licence=licence,
             format=args.format,
             probed=_probed(found, encoder, weights),
+            remarks=remarks(found),
         )
     )
 
@@ -278,5 +280,14 @@ def _verdicts(found: Found) -> list[str]:
 
 def remarks(found: Found) -> list[str]:
     """Return lines on what an exported stage lacks."""
-    commit = found.record.provenance
-    return ["The sources had uncommitted changes when it was trained."] if commit.dirty else []
+    lines = []
+    if found.record.provenance.dirty:
+        lines.append("The sources had uncommitted changes when it was trained.")
+    if found.plan is not None and found.record.key in stale_keys(
+        found.plan, Records(found.plan.options.runs)
+    ):
+        lines.append(
+            "Other sources than the present ones made it, or a stage before it (†);"
+            " `harness run --stale` trains it again."
+        )
+    return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections import Counter
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from harness.cli import options, preparing
 from harness.console import say
 from harness.errors import UserError
+from harness.plan.settings import folder_of
 
 if TYPE_CHECKING:
     from harness.data.intensity import Intensity
@@ -136,7 +138,10 @@ def _finish(args: argparse.Namespace, described: OwnDataset) -> int:
         made = own.dataset(args.root, args.name, described)
         preparing.prepare_archive(made, [Path(described.source)], args)
     path = own.write(args.root, args.name, described)
-    say(f"Written: {path}. `harness run table1 --datasets {args.name}` trains on it.")
+    words = ["harness", "run", "table1", "--datasets", args.name]
+    if args.root != folder_of("HARNESS_DATA", "data"):
+        words += ["--data", str(args.root)]
+    say(f"Written: {path}. `{shlex.join(words)}` trains on it.")
     return 0
 
 

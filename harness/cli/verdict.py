@@ -238,6 +238,8 @@ def _judged(args: argparse.Namespace) -> Iterator[TableVerdict]:
         if not own and not plan.table.claims:
             raise UserError(
                 f"{plan.name} prints no published number to judge; give Row.printed in its file."
+                " Its rows are compared with each other by its table (Ties) and by compare of"
+                " harness.api."
             )
         if given is None:
             ledger.check(plan.options.runs, file, own)

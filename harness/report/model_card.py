@@ -28,6 +28,7 @@ class Card:
         licence: of the data set.
         format: of the files beside the card: "timm", "hf", "torch" or "safetensors"; for "hf" it
             begins with the fields that the Hugging Face hub reads.
+        remarks: lines on how it was made.
         probed: whether probes read the features that the encoder returns; None where that is not
             known.
     """
@@ -41,6 +42,7 @@ class Card:
     licence: str
     format: str
     probed: bool | None
+    remarks: Sequence[str] = ()
 
 
 def text(card: Card) -> str:
@@ -141,4 +143,5 @@ def _made(card: Card) -> list[str]:
         f"Key: {record.key}",
         f"Commit: {record.commit}; sources {record.provenance.sources}",
         f"SHA-256 of all weights of the stage: {record.finished.weights}",
+        *card.remarks,
     ]

@@ -230,7 +230,8 @@ class Loaded:
         if name in self.problems:
             return UserError(self.problems[name])
         error = unknown(what, name, known)
-        return UserError(" ".join((str(error), *self.broken))) if self.broken else error
+        hint = () if _folders() else (f"A {what} of your own is found with --plugins DIR.",)
+        return UserError(" ".join((str(error), *self.broken, *hint)))
 
 
 def loaded(kind: Kind, built_in: Collection[str], types: tuple[type, ...]) -> Loaded:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,16 @@ def test_an_exported_encoder_loads_into_timm_and_starts_another_table(
     card = Path("other/README.md").read_text()
     assert "linear probe of the frozen encoder" in card
     assert "measured on the method's own features, which differ from these" in card
+
+    # So does the command, that its sources have changed since.
+    assert "Other sources" not in card + err
+    store = Records(Path("runs"))
+    older = replace(record, provenance=replace(record.provenance, sources="0" * 64))
+    store.write(older)
+    code, _, err = harness("export", "table1/mae", *EXPORT, "--to", "old")
+    store.write(record)
+    assert code == 0 and "Other sources than the present ones made it" in err
+    assert "* Other sources than the present ones made it" in Path("old/README.md").read_text()
 
     _check_the_python_of_each_format(harness, trained)
 
