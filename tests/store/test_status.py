@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -250,7 +251,9 @@ def test_a_silent_owner_is_stale_and_a_slow_one_is_told(
     file = runs / "claims" / f"{key}.progress"
     file.write_text(json.dumps({**place, "updated": time.time() - 300}))
     line, total = _show(capsys).splitlines()
-    assert line.startswith("stale    t: epoch 2/9; on ") and line.endswith("no heartbeat for 45 s")
+    assert line.startswith("stale    t: epoch 2/9; on ") and re.search(
+        r"no heartbeat for (4[5-9]|5\d) s$", line
+    )
     assert total == "runs: 1 running, 0 interrupted, 0 failed."
     (told,) = json.loads(_show(capsys, "--json"))["running"]
     assert told["stale"] and 44 < told["silent_seconds"] < 60
@@ -260,5 +263,5 @@ def test_a_silent_owner_is_stale_and_a_slow_one_is_told(
     planted.elsewhere(runs, key, age=695.0)
     line, total = _show(capsys).splitlines()
     assert line.startswith("dead     t: epoch 2/9; process ")
-    assert line.endswith("has ended, no heartbeat for 11 min 35 s")
+    assert re.search(r"has ended, no heartbeat for 11 min (3[5-9]|[45]\d) s$", line)
     assert total == "runs: 0 running, 1 dead, 0 interrupted, 0 failed."
