@@ -54,6 +54,17 @@ def _plan(table: str, row: str, init: Path | None) -> Plan:
     return plan.make(*catalog.load(table), options)
 
 
+def _check_that_other_sources_are_told(harness: Harness, record: Record) -> None:
+    """Check the command and the card of an encoder that is older than its sources."""
+    store = Records(Path("runs"))
+    older = replace(record, provenance=replace(record.provenance, sources="0" * 64))
+    store.write(older)
+    code, _, err = harness("export", "table1/mae", *EXPORT, "--to", "old")
+    store.write(record)
+    assert code == 0 and "Other sources than the present ones made it" in err
+    assert "* Other sources than the present ones made it" in Path("old/README.md").read_text()
+
+
 @pytest.mark.slow
 def test_an_exported_encoder_loads_into_timm_and_starts_another_table(
     harness: Harness, own_folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -83,16 +94,8 @@ def test_an_exported_encoder_loads_into_timm_and_starts_another_table(
     assert "linear probe of the frozen encoder" in card
     assert "measured on the method's own features, which differ from these" in card
 
-    # So does the command, that its sources have changed since.
     assert "Other sources" not in card + err
-    store = Records(Path("runs"))
-    older = replace(record, provenance=replace(record.provenance, sources="0" * 64))
-    store.write(older)
-    code, _, err = harness("export", "table1/mae", *EXPORT, "--to", "old")
-    store.write(record)
-    assert code == 0 and "Other sources than the present ones made it" in err
-    assert "* Other sources than the present ones made it" in Path("old/README.md").read_text()
-
+    _check_that_other_sources_are_told(harness, record)
     _check_the_python_of_each_format(harness, trained)
 
     # By the beginning of its key, to the same content; over anything else only when told to.
