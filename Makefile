@@ -20,7 +20,7 @@ PYTHON312 ?=
 # Tests that start no Slurm, Ray, PostgreSQL or MLflow server; `make cluster` runs the others.
 ON_ITS_OWN := not slurm and not ray and not server
 
-.PHONY: help demo test quick cluster lint format bench fuzz survive install-matrix wheel clean
+.PHONY: help demo test quick cluster lint format bench fuzz survive learn install-matrix wheel clean
 
 help:
 	@echo "make demo    run two data sets of Table 1 at smoke size and print them"
@@ -31,6 +31,7 @@ help:
 	@echo "make bench   paired speed benchmarks, an hour or more (docs/bench.md)"
 	@echo "make fuzz    ten minutes of damaged and hostile inputs; FUZZ_SECONDS=60 for one minute"
 	@echo "make survive kills, faults, flips and races, all of them (an hour)"
+	@echo "make learn   pre-train all seven methods until a probe shows it (ten minutes)"
 	@echo "make install-matrix  real environments that lack packages; MATRIX=light for one of them"
 	@echo "make wheel   build dist/*.whl"
 	@echo "make clean   remove the environment and caches (not data/, runs/ or reports/)"
@@ -74,6 +75,9 @@ fuzz: $(STAMP)
 
 survive: $(STAMP)
 	HARNESS_SURVIVE=$(HARNESS_SURVIVE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/survival tests/store/test_claim.py tests/cluster/test_hosts.py tests/data/test_placing.py
+
+learn: $(STAMP)
+	HARNESS_LEARN=whole $(BIN)/python -m pytest -n $(JOBS) tests/methods/baselines/test_learning.py
 
 install-matrix: $(STAMP)
 	$(BIN)/python -m tests.install.matrix $(MATRIX) $(if $(PYTHON312),--python312 "$(PYTHON312)")
