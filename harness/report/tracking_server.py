@@ -69,6 +69,8 @@ def check_place(folder: Path, *, several_hosts: bool) -> None:
     Raises:
         UserError: workers run on other hosts, or the file is on a file system of a network.
     """
+    if not packages.is_installed("mlflow"):
+        return  # what needs it says so; SQLAlchemy may be missing with it
     uri = uri_of(folder)
     if (path := sqlite.file_of(uri) if uri.startswith("sqlite") else None) is not None:
         sqlite.check_not_shared(path, "MLflow's database", SERVER, several_hosts=several_hosts)
