@@ -25,6 +25,7 @@ MODULES = {
     "jinja2": "jinja2",
     "fvcore": "fvcore",
     "msgspec": "msgspec",
+    "sqlalchemy": "sqlalchemy",
 }
 """Import names by distribution."""
 
