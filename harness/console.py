@@ -83,10 +83,10 @@ def _write(stream: TextIO | None, lines: tuple[object, ...]) -> None:
             stream.write("".join(f"{shown(line)}\n" for line in lines))
             stream.flush()  # so that lines of both streams keep their order
         except BrokenPipeError:
-            _abandon(stream)
+            abandon(stream)
 
 
-def _abandon(stream: IO[str]) -> None:
+def abandon(stream: IO[str]) -> None:
     """Write to nowhere from now on what goes to a stream whose reader (head, less) has gone.
 
     A training does not depend on whether somebody reads its progress.
@@ -124,7 +124,7 @@ def _console_kind() -> type[Console]:
     class Lasting(Console):
         def on_broken_pipe(self) -> None:
             """Write to nowhere from now on."""
-            _abandon(self.file)
+            abandon(self.file)
 
     return Lasting
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -46,9 +45,8 @@ def code_of(error: BaseException, words: Sequence[str], *, stopped: bool) -> int
     if isinstance(error, Stopped):
         return None
     if isinstance(error, BrokenPipeError):
-        # The reader of a pipe (head, less) has closed it. Output that is still buffered goes to
-        # the null device, so that the interpreter raises no second error when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Output that is still buffered must raise no second error when the interpreter exits.
+        console.abandon(sys.stdout)
         return 0
     line = _line(error, stopped=stopped)
     if line is None:

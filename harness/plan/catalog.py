@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import harness
@@ -160,20 +161,26 @@ def find(name: str) -> tuple[str, Table | Sweep]:
     if offer is not None:
         return name, experiment_of(offer.load(), Path(name))
     if name in shipped:
-        return name, _execute(shipped[name].path)
+        file = shipped[name].path
+        return name, _execute(file, partial(user_files.load, file))
     raise unknown("experiment", name, known())
 
 
 def _execute(path: Path, load: Callable[[], object] | None = None) -> Table | Sweep:
     try:
-        with leaving.refused(), loading.guarded(path):
-            module = user_files.load(path) if load is None else load()
+        with leaving.refused():
+            module = _guarded(path) if load is None else load()
     except UserError as error:
         line = _line(error)
         if line is None:
             raise
         raise UserError(f"{line}: {error}") from error
     return experiment_of(module, path)
+
+
+def _guarded(path: Path) -> object:
+    with loading.guarded(path):
+        return user_files.load(path)
 
 
 def _line(error: BaseException) -> str | None:

@@ -98,16 +98,9 @@ def alike(
 
 
 @functools.lru_cache(maxsize=MOST, typed=True)
-def texts(
-    dataset: str,
-    data: str,
-    split: str,
-    image_size: int,
-    train_images: int | None,
-    eval_images: int | None,
-) -> Mapping[str, str]:
-    """Return the canonical JSON texts of the fields of ``alike``."""
-    values = alike(dataset, data, split, image_size, train_images, eval_images)
+def texts(*facts: str | int | None) -> Mapping[str, str]:
+    """Return the canonical JSON texts of the fields of ``alike``, of its arguments in order."""
+    values: Mapping[str, Any] = alike(*facts)  # type: ignore[arg-type]
     return {name: canonical(value) for name, value in values.items()}
 
 

@@ -228,6 +228,17 @@ def test_whatever_a_method_does_to_its_process_the_others_keep_every_bit(harness
     assert mine == [Path("/proc") / str(os.getpid())] or not Path("/proc").is_dir()
 
 
+@pytest.mark.slow
+def test_what_is_left_behind_unseen_reaches_no_other_method(harness: Harness) -> None:
+    _write("modes", "sound")
+    assert harness("run", "own.py", *OPTIONS, "--rows", "sound", "--runs", "alone")[0] == 0
+    code, _, err = harness("run", "own.py", *OPTIONS, "--rows", "modes,sound")
+    assert code == 1, err[-3000:]
+    records = _records("runs")
+    assert records["modes"]["status"] == "failed"
+    assert records["sound"]["result"] == _records("alone")["sound"]["result"]
+
+
 def _works_in(process: Path, folder: Path) -> bool:
     try:
         return (process / "cwd").readlink() == folder
